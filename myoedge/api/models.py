@@ -1,16 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Verbs on model files: load, inspect, quantize and build; the supported operators."""
+"""Verbs on model files: load, inspect, quantize and build; the supported operators. Exceptions
+raised by functions of plug-ins become E257."""
 
 from __future__ import annotations
 
+import functools
 import os
+import sys
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-import myoedge.operators  # noqa: F401  (fills the table of operators)
-from myoedge.api.plugin_errors import with_plugin_errors
 from myoedge.api.results import Inspection, Operator, Operators
 from myoedge.backends.build import Build
 from myoedge.backends.build import load_build as read_build
@@ -19,6 +21,7 @@ from myoedge.building.loading import Model, load_model
 from myoedge.building.options import BuildOptions, QuantizeOptions, StrPath, takes
 from myoedge.building.pipeline_options import Options
 from myoedge.building.quantized import Quantized
+from myoedge.errors import MyoedgeError
 from myoedge.operators.engine_choice import CORES
 from myoedge.quantization.recordings.reading import Reading
 from myoedge.quantization.samples import Given
@@ -29,6 +32,28 @@ if TYPE_CHECKING:
     from myoedge.building.finishing import SimulationOptions
     from myoedge.building.request import BuildRequest
     from myoedge.quantization.scales import QuantGraph
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def with_plugin_errors(verb: Callable[P, R]) -> Callable[P, R]:
+    """Wrap an API function so that exceptions raised by a plug-in's functions become E257."""
+
+    @functools.wraps(verb)
+    def wrapped(*arguments: P.args, **named: P.kwargs) -> R:
+        try:
+            return verb(*arguments, **named)
+        except (MyoedgeError, KeyboardInterrupt):
+            raise
+        except BaseException as error:
+            plugins = sys.modules.get("myoedge.building.plugins")  # imported only to load plug-ins
+            in_plugin = plugins.error_in_plugin(error) if plugins else None
+            if in_plugin is None:
+                raise
+            raise in_plugin from error
+
+    return wrapped
 
 
 def as_build(build: Build | StrPath) -> Build:
@@ -230,7 +255,7 @@ def ops() -> Operators:
     from myoedge.building.plugins import load_named
 
     load_named()  # before the table of calls is imported, which is complete then
-    from myoedge.frontend.operator_table import calls_of, onnx_of
+    from myoedge.frontend.refusals import calls_of, onnx_of
     from myoedge.operators.base import OPS
 
     return Operators(

@@ -6,7 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from myoedge.api.plugin_errors import with_plugin_errors
+from myoedge.api.models import with_plugin_errors
 from myoedge.api.results import Tools, WrittenFiles
 from myoedge.building.options import StrPath
 from myoedge.system.notebook import PlainText

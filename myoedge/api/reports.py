@@ -7,8 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
-from myoedge.api.models import as_build, report_of
-from myoedge.api.plugin_errors import with_plugin_errors
+from myoedge.api.models import as_build, report_of, with_plugin_errors
 from myoedge.backends.build import ANOTHER, Build
 from myoedge.building.options import StrPath
 from myoedge.errors import set_in

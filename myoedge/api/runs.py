@@ -8,8 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from myoedge.api.models import as_build
-from myoedge.api.plugin_errors import with_plugin_errors
+from myoedge.api.models import as_build, with_plugin_errors
 from myoedge.api.results import Validation
 from myoedge.backends.build import Build
 from myoedge.building.options import StrPath, silent
@@ -58,7 +57,7 @@ def validate(
     from myoedge.backends.equivalence import check_backends
     from myoedge.backends.onnx_agreement import check_comparable, onnx_agreement_db
     from myoedge.backends.samples import real_inputs
-    from myoedge.building.labelled import samples_for
+    from myoedge.building.simulate import samples_for
     from myoedge.reports.evaluations import evaluation_rows
 
     backends = on.split(",") if isinstance(on, str) else on
@@ -97,7 +96,7 @@ def _record_results(
 def _warnings(
     build: Build, given: Data | None, tested: Data | None, found: Evaluation | None
 ) -> tuple[Notice, ...]:
-    from myoedge.building.result_warnings import warnings_about
+    from myoedge.building.warning_rules import warnings_about
 
     data = given if tested is None else tested
     return () if data is None else warnings_about(build, data, found, is_test=tested is not None)

@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from myoedge.codegen.package_digest import sources
+from myoedge.codegen.render import sources
 from myoedge.errors import MyoedgeError, Notice, command, notice
 from myoedge.system import cache
 from myoedge.system.cache import sha256

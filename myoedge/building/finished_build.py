@@ -21,8 +21,7 @@ from myoedge.building.model_inputs import ModelInputs, stage_key
 from myoedge.building.pipeline import run_quantize
 from myoedge.building.pipeline_options import Options
 from myoedge.building.request import BuildRequest
-from myoedge.building.stage_table import timed
-from myoedge.building.stages import reused
+from myoedge.building.stages import reused, timed
 from myoedge.building.stream_rate import TOO_LARGE
 from myoedge.codegen.known_answer import repeated
 from myoedge.errors import MyoedgeError, Notice

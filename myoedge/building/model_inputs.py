@@ -9,7 +9,6 @@ from pathlib import Path
 
 from myoedge.building.config import FILE, Found, find
 from myoedge.building.config_tables import ModelTable, TestTable
-from myoedge.building.labelled import test_set_in
 from myoedge.building.loading import (
     WHOLE,
     Model,
@@ -23,6 +22,7 @@ from myoedge.building.loading import (
 )
 from myoedge.building.options import with_settings
 from myoedge.building.pipeline_options import Options, holdout_share, observers_of
+from myoedge.building.simulate import test_set_in
 from myoedge.building.stages import key
 from myoedge.errors import MyoedgeError, set_in
 from myoedge.frontend.detect import ModelFormat, sniff

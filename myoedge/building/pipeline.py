@@ -12,9 +12,9 @@ from myoedge.building.model_inputs import ModelInputs, checked_inputs, stage_key
 from myoedge.building.pipeline_options import Integers, Options
 from myoedge.building.precision import searched
 from myoedge.building.quantized import Quantized
-from myoedge.building.result_warnings import result_warnings
 from myoedge.building.search_start import search_start
-from myoedge.building.stage_table import Stage, run
+from myoedge.building.stages import Stage, run
+from myoedge.building.warning_rules import result_warnings
 from myoedge.operators.interpreter import one_blas_thread
 from myoedge.quantization.evaluation import Evaluation, evaluated
 from myoedge.quantization.float_runs import float_run_cache

@@ -19,7 +19,6 @@ from myoedge.operators.interpreter import one_blas_thread
 from myoedge.quantization.few_bits import weight_noise
 from myoedge.quantization.fidelity import Fidelity
 from myoedge.quantization.holdout import HELD_OUT, Samples, measured
-from myoedge.quantization.left_ranges import beyond_ranges
 from myoedge.quantization.noise_sources import with_sources
 from myoedge.quantization.scales import QuantGraph
 from myoedge.quantization.search.goal import (
@@ -34,6 +33,7 @@ from myoedge.quantization.search.moves.int16 import REMEDY
 from myoedge.quantization.search.search import search
 from myoedge.quantization.search.state import Design, SearchState, TriedMove, Workshop
 from myoedge.quantization.sqnr import ROUNDED_DB, measure
+from myoedge.quantization.unseen_values import beyond_ranges
 from myoedge.system.progress import purpose
 
 MOST_SEARCHES = 3  # searches: the default, for the budget, and for the loss on other samples

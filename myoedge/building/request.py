@@ -20,8 +20,8 @@ from myoedge.building.config_tables import Config, StreamTable
 from myoedge.building.options import BuildOptions
 from myoedge.building.plugins import Plugin, described_board, load_plugins
 from myoedge.codegen.firmware import ProgramTooLarge
+from myoedge.codegen.made_with import DEFAULT_OPTIONS, SourceOptions
 from myoedge.codegen.names import check_prefix
-from myoedge.codegen.source_options import DEFAULT_OPTIONS, SourceOptions
 from myoedge.errors import MyoedgeError
 from myoedge.numerics.element_type import INT8
 from myoedge.operators.engine_choice import CORES, FASTEST

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Simulation of a build's firmware."""
+"""Simulation of a build's firmware; labelled samples for an existing build."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from myoedge.backends.build import Build
 from myoedge.backends.equivalence import (
     cases,
     check_known,
@@ -16,13 +17,16 @@ from myoedge.backends.equivalence import (
 )
 from myoedge.backends.names import backends, by_source
 from myoedge.backends.runner import Case, runner_of
-from myoedge.backends.samples import given_samples, golden_sample
+from myoedge.backends.samples import given_data, given_samples, golden_sample
 from myoedge.building.build_files import report_files, with_run
+from myoedge.building.config import Found, find
 from myoedge.building.energy import check_application_point, coefficients
-from myoedge.building.labelled import samples_for
-from myoedge.errors import MyoedgeError
+from myoedge.errors import MyoedgeError, set_in
 from myoedge.operators.interpreter import one_blas_thread
 from myoedge.operators.layer_names import unique_names
+from myoedge.quantization.recordings.reading import OF_LABELLED, of_option
+from myoedge.quantization.recordings.sources import AS_GIVEN
+from myoedge.quantization.samples import Data, Given
 from myoedge.reports import speed, wording
 from myoedge.reports.budget import over_goals
 from myoedge.reports.evaluation_lines import card_facts
@@ -37,11 +41,44 @@ from myoedge.targets.chip import AUTO_POINT
 from myoedge.targets.gap9.simulator_costs import COSTS, GAP9_CYCLES
 
 if TYPE_CHECKING:
-    from myoedge.backends.build import Build
     from myoedge.backends.measurement import Measurement
     from myoedge.errors import Notice
-    from myoedge.quantization.samples import Data, Given
     from myoedge.targets.chip import Chip
+
+INPUT = "--input"
+
+
+def samples_for(
+    build: Build, given: Given, option: str = INPUT, *, any_length: bool = False
+) -> Data:
+    """Read labelled samples, scaled to the unit of training, with the class names of the build.
+
+    option   command-line option of the samples, for messages; for options except INPUT, samples
+             must have labels and are read with the settings of [calib] in ./myoedge.toml
+    any_length   as given_data
+    Errors: as given_data, E230 .. E232.
+    """
+    is_test = option != INPUT
+    found = find(None)
+    settings = found.settings
+    reading = settings.test.reading(settings.calib.reading) if is_test else AS_GIVEN
+    reading = replace(reading, classes=reading.classes or build.class_names)
+    place = labelled_in(found, option) if is_test else INPUT
+    with set_in(place, of_option(option) | (OF_LABELLED if is_test else {})):
+        return given_data(build, given, reading, needs_labels=is_test, any_length=any_length)
+
+
+def test_set_in(found: Found, *, is_typed: bool) -> str:
+    """Return the source of the test set for messages: --test if it was given, otherwise [test]."""
+    return labelled_in(found, "--test") if is_typed else f"[test] of {found.file}"
+
+
+def labelled_in(found: Found, option: str) -> str:
+    """Return the source of labelled samples for messages: the option, and [test] if it names the
+    labels."""
+    label = found.settings.test.label
+    return option if label is None else f"{option}, with the label of [test] of {found.file}"
+
 
 TRACE = "trace.json"
 

@@ -17,10 +17,10 @@ from myoedge.numerics.arrays import round_up
 from myoedge.plan.cost.network import modelled_cycles, moved_bytes
 from myoedge.plan.l1.tile_choice import NO_RANKS, TileRanks
 from myoedge.quantization.scales import QuantGraph
-from myoedge.streaming.axis_choice import infer_time_axes
 from myoedge.streaming.causal import causal_stream
 from myoedge.streaming.convert import (
     explicit_state_stream,
+    infer_time_axes,
     window_axes,
     windowed_stream,
     without_states,

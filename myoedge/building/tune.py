@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from myoedge.building.budget import Budget, plan_within
 from myoedge.building.plans import BuildPlan
 from myoedge.building.stream_rate import if_it_fits, plan_stream
-from myoedge.codegen.package_digest import sources
+from myoedge.codegen.render import sources
 from myoedge.plan.l1.tile_choice import TileRanks, distinct_layers
 from myoedge.plan.plan_json import describe
 from myoedge.system.cache import content, keep

@@ -5,14 +5,18 @@ which depends on the writer of the model file."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+from myoedge.backends.build import Build
 from myoedge.building import network_conditions as networks
 from myoedge.building import sample_conditions as samples
 from myoedge.building.loading import ONNX, SKLEARN, TORCH
-from myoedge.building.quantized import UNKNOWN, Finding, Known
+from myoedge.building.quantized import UNKNOWN, Finding, Known, Quantized
+from myoedge.building.sample_statistics import described
 from myoedge.errors import Notice, notice
-from myoedge.quantization.samples import one_window
+from myoedge.quantization.evaluation import Evaluation
+from myoedge.quantization.holdout import TEST, measured
+from myoedge.quantization.samples import Data, one_window
 
 SCALES = ("W111", "W207")  # warnings about values larger or smaller than in training
 Remedy = str | tuple[str, str]
@@ -227,3 +231,49 @@ def warned(known: Known, *stages: str) -> tuple[Notice, ...]:
 def are_of_scale(warnings: Iterable[Notice]) -> bool:
     """Return whether a warning is about values that are larger or smaller than in training."""
     return any(warning.code in SCALES for warning in warnings)
+
+
+# --- warnings about a quantised network, its labels and its test set; about samples of a build ----
+
+
+def result_warnings(quantized: Quantized) -> Iterator[Notice]:
+    """Yield warnings about the finished network, and about the test set."""
+    samples = quantized.samples
+    data, test = samples.given, samples.test
+    known = Known(
+        model=quantized.model,
+        data=data,
+        network=quantized.network,
+        fidelity=quantized.fidelity,
+        evaluation=quantized.evaluation,
+        older=quantized.older,
+        tried=bool(quantized.choices),
+        accurate=quantized.accurate,
+    )
+    yield from warned(known, "results")
+    yield from warned(replace(known, data=test or data), "labels")
+    if test is not None:
+        judged, calibration = measured(test).inputs, described(quantized.model, data)
+        of_test = replace(known, data=test, judged=judged, role=TEST, is_test=True)
+        others = warned(replace(of_test, described=calibration), "other samples")
+        left = warned(of_test, "test set")
+        codes = {warning.code for warning in quantized.warnings}  # W207: of both files, once
+        yield from (warning for warning in others if warning.code not in codes)
+        yield from left
+        known = replace(known, is_scaled=are_of_scale((*others, *left)))
+    yield from warned(known, "decisions", "older build")
+
+
+def warnings_about(
+    build: Build, data: Data, evaluation: Evaluation | None, *, is_test: bool
+) -> tuple[Notice, ...]:
+    """Return warnings about samples that a build runs on: another scale than the calibration's,
+    samples used for it, accuracy at chance level or labels in another order.
+
+    evaluation   labels with the build's predictions; None without labels
+    is_test      whether the samples are a test set
+    """
+    known = Known(data=data, described=build.calibration, is_test=is_test)
+    told = warned(known, "other samples")
+    judged = replace(known, evaluation=evaluation, is_scaled=are_of_scale(told))
+    return (*told, *warned(judged, "decisions"))

@@ -36,7 +36,7 @@ def build(terminal: Terminal, **options: Any) -> None:
     on that sample; this run gives cycles and energy, and checks the budgets.
     """
     from myoedge import api
-    from myoedge.building.stage_table import STAGES
+    from myoedge.building.stages import STAGES
     from myoedge.reports.text import print_report
 
     with stage_progress(terminal, stages=STAGES) as progress:
@@ -63,7 +63,7 @@ def quantize(terminal: Terminal, **options: Any) -> None:
     of build --engine cores.
     """
     from myoedge import api
-    from myoedge.building.stage_table import QUANTIZE_STAGES
+    from myoedge.building.stages import QUANTIZE_STAGES
 
     with stage_progress(terminal, stages=QUANTIZE_STAGES) as progress:
         quantized = api.quantize(**options, say=progress.stage)

@@ -105,7 +105,7 @@ def show_recorded(terminal: Terminal, run: Simulation, elf: str) -> None:
     """Show profile and window, also of a failed run; with --json on stderr."""
     if not (run.profile or run.steps):
         return
-    from myoedge.simulator.profile import hot_functions, hot_lines, steps_text
+    from myoedge.simulator.result import hot_functions, hot_lines, steps_text
     from myoedge.system.elf import read_program
 
     program = read_program(Path(elf))

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from myoedge.codegen.application import Application, FirmwarePart
 from myoedge.codegen.known_answer import known_answer
+from myoedge.codegen.made_with import SourceOptions
 from myoedge.codegen.project import Sources, make_sources
-from myoedge.codegen.source_options import SourceOptions
 from myoedge.numerics.arrays import Array
 from myoedge.plan.plan import Plan
 from myoedge.streaming.stream import Stream

@@ -15,7 +15,7 @@ from myoedge.numerics.arrays import Array
 from myoedge.streaming.stream import Stream, StreamRun, passes, run_stream
 
 if TYPE_CHECKING:
-    from myoedge.codegen.source_options import SourceOptions
+    from myoedge.codegen.made_with import SourceOptions
     from myoedge.plan.plan import Plan
 
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Options and versions that determine the C of a build beside graph.json and the weights, as JSON
-in its manifest."""
+"""Options for generating C, and options and versions that determine the C of a build beside
+graph.json and the weights, as JSON in its manifest."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from myoedge.codegen.names import check_prefix
-from myoedge.codegen.source_options import DEFAULT_OPTIONS, SourceOptions
 from myoedge.operators.engine_choice import AUTO, EngineChoice
 from myoedge.plan.l1.tile_choice import TileRanks
 from myoedge.plan.plan import Plan
@@ -17,6 +16,35 @@ from myoedge.quantization.scales import QuantGraph
 from myoedge.system.hooks import find_hook
 from myoedge.targets import find_chip
 from myoedge.targets.chip import Chip
+
+
+@dataclass(frozen=True)
+class SourceOptions:
+    """Options of the generated C.
+
+    prefix         prefix of all global C names; None: derived from the model's name
+    checks         whether to generate <prefix>_check, which the program for the chip then calls,
+                   <prefix>_on_layer and <prefix>_self_test
+    weights_blob   whether weights, scales and tables are data that <prefix>_load replaces; with
+                   <prefix>_self_test
+    traced         whether a function that computes several layers stores the result of each
+    class_names    names of the classes of the first output's scores; (): unknown
+    """
+
+    prefix: str | None = None
+    checks: bool = False
+    weights_blob: bool = False
+    traced: bool = False
+    class_names: tuple[str, ...] = ()
+
+    @property
+    def is_tested(self) -> bool:
+        """Whether to generate <prefix>_self_test."""
+        return self.checks or self.weights_blob
+
+
+DEFAULT_OPTIONS = SourceOptions()
+
 
 # Numbers of a chip that limits, the operating point and the linked code change.
 CHIP_NUMBERS = (

@@ -24,11 +24,11 @@ from myoedge.codegen.constants import (
 )
 from myoedge.codegen.known_answer import KnownAnswer
 from myoedge.codegen.library import brought, called, include_files, library_files
+from myoedge.codegen.made_with import DEFAULT_OPTIONS, SourceOptions
 from myoedge.codegen.names import default_prefix, public_names
 from myoedge.codegen.network import network_values
 from myoedge.codegen.render import C_TYPES, initializer, render, template_dir
 from myoedge.codegen.runtime import mram_values, runtime
-from myoedge.codegen.source_options import DEFAULT_OPTIONS, SourceOptions
 from myoedge.codegen.stream_values import stream_values
 from myoedge.numerics.arrays import Array
 from myoedge.operators.embedding import id_limits

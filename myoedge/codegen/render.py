@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The Jinja environment of the C templates, and their folder."""
+"""The Jinja environment of the C templates, and their folder; the digest of the code of this
+package, which tells versions apart that have one number."""
 
 from __future__ import annotations
 
@@ -15,6 +16,7 @@ import numpy as np
 
 from myoedge.errors import MyoedgeError
 from myoedge.numerics.arrays import Array
+from myoedge.system import cache as files
 from myoedge.system.cache import content, keep, sha256
 from myoedge.system.tools import cache_folder
 
@@ -196,3 +198,19 @@ def wrapped(words: Iterable[str], indent: int) -> list[str]:
         else:
             lines.append(word)
     return lines
+
+
+# --- digest of the code of this package, which tells versions apart that have one number ----------
+
+
+@cache
+def sources() -> str:
+    """Return a digest of the sources of this package, its C library and the simulator."""
+
+    return "".join(map(digest_of, (Path(__file__).parents[1], template_dir())))
+
+
+def digest_of(folder: Path) -> str:
+    """Return a digest of the names and contents of all files below a folder."""
+    below = (path for path in folder.rglob("*") if path.is_file() and path.suffix != ".pyc")
+    return files.digest(folder, sorted(below), ())

@@ -13,8 +13,7 @@ from myoedge.codegen.addresses import Addresses, Base, l1_addresses, named
 from myoedge.codegen.constants import dimensions, function_name, heading
 from myoedge.codegen.kernel_calls import argument_structs, jobs, kernel_call
 from myoedge.codegen.render import assignment, render
-from myoedge.codegen.tile_numbers import Tables
-from myoedge.codegen.tile_transfers import Movement, guarded, movements, phases_of, within
+from myoedge.codegen.tile_transfers import Movement, Tables, guarded, movements, phases_of, within
 from myoedge.graph.ir import Shape
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.kernel import SCRATCH, Fields

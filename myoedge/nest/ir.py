@@ -17,7 +17,7 @@ from functools import cached_property
 
 from myoedge.nest.primitive import Numbers, Primitive
 from myoedge.nest.undecided import FACTOR, NoValue, Undecided
-from myoedge.numerics.fixed_point import whole_number
+from myoedge.numerics.requant import whole_number
 
 
 class Expr(NoValue):

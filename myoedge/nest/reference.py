@@ -33,7 +33,7 @@ from myoedge.nest.nodes import Assumed, CallResult, Scan, Taken, all_axes, calle
 from myoedge.nest.primitive import Numbers
 from myoedge.nest.scan import ScanReference, carrying
 from myoedge.nest.windows import taken, view_of
-from myoedge.numerics.fixed_point import exact_matmul
+from myoedge.numerics.requant import exact_matmul
 
 PAIRS: dict[str, tuple[Callable[..., Any], Callable[[int, int], int]]] = {  # of arrays, of numbers
     "+": (np.add, operator.add),

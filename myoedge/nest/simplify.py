@@ -18,7 +18,7 @@ from myoedge.nest.ir import Binary, Expr, Lookup, Number, Reduced, Where, walk
 from myoedge.nest.nodes import Scan
 from myoedge.nest.rebuild import rebuilt, with_operands
 from myoedge.nest.scan import without_unread
-from myoedge.numerics.fixed_point import INT32_MAX
+from myoedge.numerics.requant import INT32_MAX
 
 Term = tuple[Expr, int]  # value and its factor
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -79,3 +80,136 @@ def _broadcast_per_row(scale: Array, w: Array) -> Array:
 
 
 EIGHT_BITS = WeightFormat()
+
+
+# --- rounding of low-bit weights that changes the layer's sums of products least ------------------
+
+SHARES = np.arange(100, 38, -2) / 100.0  # tried for scale * high, as parts of the largest weight
+SWEEPS = 2
+DAMPING = 0.01  # fraction of the mean square of the inputs that is added to each diagonal element
+SCARCITY = 0.1  # a further fraction, times inputs / vectors
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Second moments of the vectors x that the rows of a weight matrix multiply.
+
+    squares   [C, C] sum of x x^T
+    count     number of vectors
+    largest   largest |x|
+    """
+
+    squares: Array
+    count: int
+    largest: float
+
+    @staticmethod
+    def of(vectors: Array) -> Moments:
+        """Compute the moments of float64 vectors [n, C]."""
+        largest = float(np.abs(vectors).max(initial=0.0))
+        return Moments(vectors.T @ vectors, len(vectors), largest)
+
+    def __add__(self, other: Moments) -> Moments:
+        largest = max(self.largest, other.largest)
+        return Moments(self.squares + other.squares, self.count + other.count, largest)
+
+    @property
+    def damped(self) -> Array:
+        """Return `squares` with a larger diagonal if there are few vectors, so that it can be
+        inverted; the identity if all are 0."""
+        taps = len(self.squares)
+        mean = float(np.trace(self.squares)) / taps
+        more = mean * (DAMPING + SCARCITY * taps / self.count) if mean > 0.0 else 1.0
+        return self.squares + np.eye(taps) * more
+
+    @property
+    def of_others(self) -> Array:
+        """Estimate of `squares` for other vectors: if there are fewer vectors than inputs, products
+        of two different inputs count less."""
+        alone = max(0.0, 1.0 - self.count / len(self.squares)) ** 2
+        return (1.0 - alone) * self.squares + alone * np.diag(np.diag(self.squares))
+
+
+def rounded_rows(
+    w: Array, blocks: Sequence[Moments], used: WeightFormat, least_scale: Array
+) -> tuple[Array, Array]:
+    """Quantise weights [K, C] so that a row's sums over the input vectors differ least from the
+    float sums; return integers int8 [K, C], scales float64 [K], and the quantised values float32.
+
+    blocks        moments of blocks of columns; columns of a block compensate each other's errors
+    used          format of the weights
+    least_scale   [K] lower bound of each scale, for channels with a large bias
+    """
+    w, ends = w.astype(np.float64), np.cumsum([len(block.squares) for block in blocks])[:-1]
+    squares, columns = [block.damped for block in blocks], np.split(w, ends, axis=1)
+    diagonal = np.concatenate([np.diag(block) for block in squares])
+    scale = _best_scale(w, diagonal, used.high, least_scale)
+    q = [
+        _round_by_columns(*block, scale, used.high) for block in zip(columns, squares, strict=True)
+    ]
+    parts = list(zip(q, columns, squares, strict=True))
+    for _ in range(SWEEPS):
+        scale = _fit_scales(parts, scale, least_scale)
+        for part in parts:
+            _sweep_columns(*part, scale, used.high)
+    return np.concatenate(q, axis=1).astype(np.int8), scale
+
+
+def _best_scale(w: Array, weights: Array, high: int, least: Array) -> Array:
+    """Return for each row the scale with the least squared error of rounding to nearest.
+
+    weights   [C] weight of each column's squared error
+    """
+    largest, errors = np.abs(w).max(axis=1), []
+    scales = [_safe_scales(share * largest / high, least) for share in SHARES]
+    for scale in scales:
+        q = np.clip(np.rint(w / scale[:, None]), -high, high)
+        errors.append(((q * scale[:, None] - w) ** 2) @ weights)
+    best = np.argmin(np.stack(errors), axis=0)
+    return np.asarray(np.stack(scales)[best, np.arange(len(w))])
+
+
+def _safe_scales(scale: Array, least: Array) -> Array:
+    """Return scales of at least `least`, rounded to float32; 1 for a scale that becomes 0."""
+    kept = np.maximum(scale, least).astype(np.float32).astype(np.float64)
+    return np.where(kept > 0.0, kept, 1.0)
+
+
+def _round_by_columns(w: Array, squares: Array, scale: Array, high: int) -> Array:
+    """Return integers [K, C] quantised column by column, largest inputs first; later columns
+    compensate the errors of earlier ones (GPTQ)."""
+    order = np.argsort(-np.diag(squares), kind="stable")
+    inverse = np.linalg.inv(squares[np.ix_(order, order)])
+    factors = np.linalg.cholesky((inverse + inverse.T) / 2).T
+    rest, q = w[:, order], np.zeros_like(w)
+    for i, column in enumerate(order):
+        q[:, column] = np.clip(np.rint(rest[:, i] / scale), -high, high)
+        error = (rest[:, i] - q[:, column] * scale) / factors[i, i]
+        rest[:, i + 1 :] -= np.outer(error, factors[i, i + 1 :])
+    return q
+
+
+def _sweep_columns(q: Array, w: Array, squares: Array, scale: Array, high: int) -> None:
+    """Round every column of q again, given the other columns (QuantEase); changes q in place."""
+    gradient = (w - q * scale[:, None]) @ squares
+    for i in range(q.shape[1]):
+        best = np.rint(q[:, i] + gradient[:, i] / (squares[i, i] * scale))
+        step = np.clip(best, -high, high) - q[:, i]
+        moved = np.flatnonzero(step)
+        q[moved, i] += step[moved]
+        gradient[moved] -= np.outer(step[moved] * scale[moved], squares[i])
+
+
+def _fit_scales(parts: Sequence[tuple[Array, Array, Array]], scale: Array, least: Array) -> Array:
+    """Return the scales [K] with the least error for given integers; all-zero rows keep their
+    scale.
+
+    parts   (integers, real weights, squares) of the columns
+    """
+    own, both = np.zeros(len(scale)), np.zeros(len(scale))
+    for q, w, squares in parts:
+        products = q @ squares
+        own += (products * q).sum(axis=1)
+        both += (products * w).sum(axis=1)
+    fits = (own > 0.0) & (both > 0.0)
+    return _safe_scales(np.where(fits, both / np.where(fits, own, 1.0), scale), least)

@@ -24,7 +24,7 @@ from myoedge.nest.intervals import INT32, Interval
 from myoedge.nest.ir import Affine, Array, Axis, Expr, Nest, Value, as_expr
 from myoedge.nest.nodes import Assumed
 from myoedge.numerics.element_type import INT8, INT16
-from myoedge.numerics.fixed_point import PRE_MAX, SHIFT_MAX
+from myoedge.numerics.requant import PRE_MAX, SHIFT_MAX
 from myoedge.operators.base import OPS, QuantizedNode
 
 # End of a field's name -> the numbers that any training may have; zero points and limits are those

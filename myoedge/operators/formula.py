@@ -17,7 +17,7 @@ from myoedge.nest.intervals import intervals
 from myoedge.nest.ir import Binary, Element, Expr, Lookup, Nest, Number, Where
 from myoedge.nest.nodes import is_magnitude
 from myoedge.numerics.arrays import Array
-from myoedge.numerics.fixed_point import INT32_MAX
+from myoedge.numerics.requant import INT32_MAX
 from myoedge.operators.attributes import OTHERS, SCALAR, number, optional
 from myoedge.operators.base import OpDef, QuantizedNode, QuantizeInputs, RequantParams
 from myoedge.operators.chains import generated
@@ -51,7 +51,7 @@ from myoedge.operators.traits import (
 )
 
 if TYPE_CHECKING:
-    from myoedge.operators.elementwise_operator import ElementwiseOperator
+    from myoedge.operators.api import ElementwiseOperator
 
 FORMULAS: dict[str, Formula] = {}
 FUNCTIONS = {"max": "maximum", "min": "minimum"}

@@ -15,7 +15,7 @@ from myoedge.nest.formulas import clip
 from myoedge.nest.intervals import SHIFTS, UNKNOWN, Interval, intervals, is_long
 from myoedge.nest.ir import Binary, Element, Expr, Lookup, Nest, Number, Where
 from myoedge.nest.rebuild import merged, rebuilt, with_operands
-from myoedge.numerics.fixed_point import INT32_MAX
+from myoedge.numerics.requant import INT32_MAX
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.formula import FORMULAS, Formula, bracketed, text_of
 from myoedge.operators.named_parts import NamedParts

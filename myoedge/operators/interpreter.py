@@ -17,9 +17,9 @@ import numpy as np
 from myoedge.graph.ir import PRE as PRE
 from myoedge.graph.ir import Attrs, Graph, Node, Shape
 from myoedge.numerics.arrays import Array
-from myoedge.numerics.fixed_point import lookup
 from myoedge.numerics.pointwise import bounds, evaluate, result_range
 from myoedge.numerics.quant_params import rounded
+from myoedge.numerics.requant import lookup
 from myoedge.operators.base import OPS, OpDef, QuantizedNode
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
 from myoedge.operators.turns import IN_LOOPS, is_complete, moved, turns

@@ -20,7 +20,7 @@ from myoedge.graph.ir import Shape
 from myoedge.nest.ir import Expr
 from myoedge.nest.undecided import Undecided
 from myoedge.numerics.arrays import Array
-from myoedge.numerics.fixed_point import INT32_MAX
+from myoedge.numerics.requant import INT32_MAX
 from myoedge.operators.integer_params import Scaled
 from myoedge.system.user_code import cause_of, converted
 

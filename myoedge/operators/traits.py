@@ -22,8 +22,8 @@ from myoedge.nest.intervals import largest
 from myoedge.nest.ir import Nest
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import ElementType
-from myoedge.numerics.fixed_point import INT32_MAX, MULT_MAX, PRE_MAX, SHIFT_MAX
 from myoedge.numerics.quant_params import QuantParams, ResultParams
+from myoedge.numerics.requant import INT32_MAX, MULT_MAX, PRE_MAX, SHIFT_MAX
 from myoedge.operators.integer_params import QuantizedParams
 
 if TYPE_CHECKING:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from myoedge.numerics.element_type import INT8, INT16, INT32, ElementType
-from myoedge.numerics.fixed_point import INT32_MAX, MULT_MAX, PRE_MAX, SHIFT_MAX
 from myoedge.numerics.quant_params import QuantParams
+from myoedge.numerics.requant import INT32_MAX, MULT_MAX, PRE_MAX, SHIFT_MAX
 from myoedge.operators.base import OPS
 from myoedge.operators.checks import Spec
 

@@ -13,8 +13,7 @@ from myoedge.graph.ir import Graph, Node
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.constant_format import ConstantFormat
 from myoedge.numerics.element_type import INT8
-from myoedge.numerics.weight_format import BIAS_MAX, WeightFormat
-from myoedge.numerics.weight_rounding import Moments, rounded_rows
+from myoedge.numerics.weight_format import BIAS_MAX, Moments, WeightFormat, rounded_rows
 from myoedge.operators.base import OPS
 from myoedge.quantization.calibrate import InputArrays, each_sample, subsample_evenly
 from myoedge.quantization.float_runs import float_values

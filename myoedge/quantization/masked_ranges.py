@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Ranges of masked scores from visible scores only; samples are checked against the masks."""
+"""Ranges of masked scores from visible scores only; samples are checked against the masks.
+Ranges of a tensor with all samples, and without those that reach furthest."""
 
 from __future__ import annotations
 
@@ -120,3 +121,41 @@ def _refuse_low_scores(node: Node, scores: Array, seen: Array) -> None:
             {"needs": f"{NO_SHARE:.3g} below a row's largest score", "has": f"{-above:.3g}"},
             ["fill with -1e4 or -torch.inf to hide keys"],
         )
+
+
+# --- ranges of a tensor with all samples and without those that reach furthest --------------------
+
+# Of n samples that do not exceed an end, new ones do with a chance of at most 3 / n, with a
+# confidence of 95 % (J. Hanley and A. Lippman-Hand, If nothing goes wrong, is everything all
+# right?, 1983).
+MOST_BEYOND = 3
+
+
+def outer_ranges(ends: Mapping[str, Sequence[Range]]) -> dict[str, Range]:
+    """Return the range of every tensor over all samples.
+
+    ends   tensor -> smallest and largest value of each sample
+    """
+    return {name: _range_without_outliers(0, rows) for name, rows in ends.items()}
+
+
+def inner_ranges(ends: Mapping[str, Sequence[Range]]) -> dict[str, list[Range]]:
+    """Return tensor -> its ranges with each end as without the 1, 2, .. samples that reach
+    furthest, up to MOST_BEYOND; {} for a single sample.
+
+    ends   tensor -> smallest and largest value of each sample
+    """
+    return {
+        name: [
+            _range_without_outliers(count, rows)
+            for count in range(1, min(MOST_BEYOND + 1, len(rows)))
+        ]
+        for name, rows in ends.items()
+        if len(rows) > 1
+    }
+
+
+def _range_without_outliers(count: int, ends: Sequence[Range]) -> Range:
+    """Return a range with each end as without the samples that reach furthest."""
+    lows, highs = (sorted(each) for each in zip(*ends, strict=True))
+    return lows[count], highs[-1 - count]

@@ -14,9 +14,9 @@ from myoedge.errors import MyoedgeError
 from myoedge.graph.ir import Graph, Node
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT8, INT16, ElementType
-from myoedge.numerics.fixed_point import INT32_MAX
 from myoedge.numerics.pointwise import bounds
 from myoedge.numerics.quant_params import QuantParams, quantize
+from myoedge.numerics.requant import INT32_MAX
 from myoedge.numerics.weight_format import WeightFormat
 from myoedge.operators.base import OPS, QuantizedNode, QuantizedParams, QuantizeInputs
 from myoedge.operators.checks import enforce
@@ -33,11 +33,10 @@ from myoedge.quantization.formats import (
     tables_beside_int16,
     with_tables_apart,
 )
-from myoedge.quantization.inner_tensors import inner_params
 from myoedge.quantization.layer_rules import LayerRule
 from myoedge.quantization.ports import QuantPort
 from myoedge.quantization.stated_widths import stated_int16, wide_weights
-from myoedge.quantization.tensor_params import choose_params, constants_of
+from myoedge.quantization.tensor_params import choose_params, constants_of, inner_params
 
 OVERFLOW = "E117"
 

@@ -18,7 +18,7 @@ from myoedge.graph.constants import as_constants
 from myoedge.graph.ir import Graph, Node, Shape
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT16
-from myoedge.numerics.fixed_point import INT32_MAX
+from myoedge.numerics.requant import INT32_MAX
 from myoedge.numerics.weight_format import WeightFormat
 from myoedge.operators.base import OPS, QuantizedNode, QuantizedParams, QuantizeInputs
 from myoedge.operators.traits import Learnt, inside

@@ -3,8 +3,7 @@
 
 from __future__ import annotations
 
-from myoedge.simulator.disturbance import FlashState
-from myoedge.simulator.fault import Faulted, with_other_first_core
+from myoedge.simulator.fault import Faulted, FlashState, with_other_first_core
 from myoedge.simulator.machine import PROGRAM_CYCLES, RunOptions, simulate
 from myoedge.simulator.playback import Fault, Playback
 from myoedge.simulator.result import CoreCounts, ExecutedInstruction, Mark, Simulation, Span

@@ -16,14 +16,14 @@ from typing import Any
 from myoedge.errors import MyoedgeError
 from myoedge.simulator import binding
 from myoedge.simulator.binding import Printed
-from myoedge.simulator.disturbance import (
+from myoedge.simulator.fault import (
     Disturbance,
     FlashState,
     disturb,
+    fault_error,
     fill_flash,
     held_flash,
 )
-from myoedge.simulator.fault import fault_error
 from myoedge.simulator.playback import REFERENCE_HZ, Playback, to_c
 from myoedge.simulator.result import (
     POWER_STATES,

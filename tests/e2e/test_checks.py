@@ -17,7 +17,7 @@ from myoedge.backends.samples import golden_sample
 from myoedge.codegen.firmware import link
 from myoedge.errors import MyoedgeError
 from myoedge.simulator import RunOptions, simulate
-from myoedge.simulator.disturbance import Disturbance
+from myoedge.simulator.fault import Disturbance
 from tests.firmware.two_networks import texts
 
 

@@ -21,7 +21,7 @@ from safetensors.numpy import load, save
 from torch import Tensor, nn
 
 import myoedge
-from myoedge.backends import own_sources as checked
+from myoedge.backends import build as checked
 from myoedge.backends import report_folder
 from myoedge.backends.build import Build
 from myoedge.backends.report_folder import ReportFolder

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from myoedge.targets.chip import KernelCost
-from myoedge.targets.gap9 import costs
+from myoedge.targets.gap9 import chip
 from tests.conftest import thinned
 from tests.e2e.test_ne16_layers import assert_exact, built
 
@@ -43,7 +43,7 @@ LAYERS: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
 @pytest.fixture(autouse=True)
 def is_fastest(monkeypatch: pytest.MonkeyPatch) -> None:
     """The kernel has the fewest estimated cycles: those of its tiles alone."""
-    monkeypatch.setitem(costs.KERNELS, KERNEL, KernelCost(0.0, 1.0))
+    monkeypatch.setitem(chip.KERNELS, KERNEL, KernelCost(0.0, 1.0))
 
 
 @pytest.mark.parametrize("l1", thinned(["24KiB", None]))

@@ -16,7 +16,7 @@ import myoedge
 from myoedge.building import confirm, stream_rate
 from myoedge.building.confirm import first_accepted
 from myoedge.building.finishing import Finished, SimulationOptions
-from myoedge.building.stage_table import STAGES
+from myoedge.building.stages import STAGES
 from myoedge.codegen.firmware import ProgramTooLarge
 from myoedge.errors import MyoedgeError
 from myoedge.reports import report_json

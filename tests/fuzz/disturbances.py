@@ -30,7 +30,7 @@ from myoedge.backends.runner import Case
 from myoedge.backends.samples import golden_sample
 from myoedge.errors import MyoedgeError
 from myoedge.simulator import RunOptions
-from myoedge.simulator.disturbance import Disturbance
+from myoedge.simulator.fault import Disturbance
 from tests.conftest import save_exported
 
 KINDS = ("weights", "tables", "code", "activations", "registers", "DMA", "interrupts")

@@ -10,8 +10,7 @@ import numpy as np
 
 from myoedge.graph.ir import Node
 from myoedge.numerics.arrays import Array, round_up
-from myoedge.numerics.fixed_point import lookup
-from myoedge.numerics.requant import choose_requant
+from myoedge.numerics.requant import choose_requant, lookup
 from myoedge.operators.base import OPS, QuantizedNode
 from myoedge.operators.common_rules import ProductParams
 from myoedge.operators.library.packing import WeightedParams, packed_channels, packed_weights

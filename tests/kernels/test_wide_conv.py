@@ -11,8 +11,8 @@ import pytest
 
 from myoedge.graph.ir import Attrs, Node, Shape
 from myoedge.numerics.arrays import Array
-from myoedge.numerics.fixed_point import INT32_MAX
 from myoedge.numerics.quant_params import QuantParams
+from myoedge.numerics.requant import INT32_MAX
 from myoedge.operators.base import QuantizedNode, QuantizeInputs
 from myoedge.operators.conv import CONV
 from myoedge.operators.conv.geometry import Conv2dGeometry

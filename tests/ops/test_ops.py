@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from myoedge.numerics.arrays import Array
-from myoedge.numerics.fixed_point import INT32_MAX
+from myoedge.numerics.requant import INT32_MAX
 from myoedge.operators.base import OPS, QuantizedNode
 from myoedge.operators.interpreter import Batch, batched_step, integer_step, real_node
 from myoedge.operators.queries import params_of

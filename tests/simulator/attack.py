@@ -18,7 +18,7 @@ from pathlib import Path
 
 from myoedge.errors import MyoedgeError
 from myoedge.simulator import RunOptions, read_elf, simulate
-from myoedge.simulator.profile import hot_functions, hot_lines, steps_text
+from myoedge.simulator.result import hot_functions, hot_lines, steps_text
 from myoedge.targets.gap9.simulator_costs import GAP9_CYCLES
 from tests.simulator.mutants import mutant, random_program
 

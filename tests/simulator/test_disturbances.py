@@ -9,7 +9,7 @@ import pytest
 
 from myoedge.errors import MyoedgeError
 from myoedge.simulator import RunOptions, simulate
-from myoedge.simulator.disturbance import Disturbance
+from myoedge.simulator.fault import Disturbance
 from tests.isa.program import RESULTS, addi, load_constant, lw
 from tests.simulator.cores import (
     BUFFER,

@@ -11,7 +11,7 @@ import pytest
 
 from myoedge.errors import MyoedgeError
 from myoedge.simulator import RunOptions, Simulation, simulate
-from myoedge.simulator.disturbance import FLASH_BYTES, FlashState
+from myoedge.simulator.fault import FLASH_BYTES, FlashState
 from tests.simulator.cores import L2, NOTES, RESULTS, Code, get, make, note_cycle, put, spin, until
 from tests.simulator.flash_code import (
     GO,

@@ -16,7 +16,7 @@ import pytest
 from myoedge.errors import MyoedgeError
 from myoedge.simulator import RunOptions, Simulation, machine, read_elf
 from myoedge.simulator import simulate as endless
-from myoedge.simulator.profile import hot_functions, hot_lines, steps_text
+from myoedge.simulator.result import hot_functions, hot_lines, steps_text
 from myoedge.targets.gap9.simulator_costs import GAP9_CYCLES
 from tests.firmware.programs import program
 from tests.isa.program import DATA, ENTRY, addi, load_constant, lw, sw

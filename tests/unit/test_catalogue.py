@@ -180,7 +180,7 @@ SHARED = {
         "system.folder",
         "extensions.integrations.huggingface",
     },  # a folder that holds other files
-    "E243": {"simulator.machine", "simulator.disturbance"},  # no such place: a dump, a fault
+    "E243": {"simulator.machine", "simulator.fault"},  # no such place: a dump, a fault
     "E260": {"extensions.sweeps.tasks", "extensions.sweeps.settings"},  # a sweep's file
     "E281": {"system.cache", "cli.shell", "system.folder"},  # the disk is full
     "E301": {"building.early_checks", "plan.levels.weight_streaming"},  # by the graph, by its plan

@@ -12,9 +12,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from myoedge.errors import MyoedgeError
-from myoedge.frontend.operator_table import IMPORT
-from myoedge.frontend.torch.decompositions import WRITTEN_OUT
+from myoedge.frontend.refusals import IMPORT
 from myoedge.frontend.torch.export import from_exported
+from myoedge.frontend.torch.traced import WRITTEN_OUT
 from tests.support.oracles.torch import Net, close, evaluated, seeded
 
 pytestmark = pytest.mark.filterwarnings("ignore")

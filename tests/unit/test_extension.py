@@ -19,9 +19,9 @@ import pytest
 
 import myoedge
 from myoedge import cli
-from myoedge.backends import own_sources as checked
+from myoedge.backends import build as checked
+from myoedge.backends.build import own_sources
 from myoedge.backends.names import backends, cycle_text
-from myoedge.backends.own_sources import own_sources
 from myoedge.backends.report_folder import ReportFolder
 from myoedge.building.applications import CORE, find_application
 from myoedge.errors import MyoedgeError

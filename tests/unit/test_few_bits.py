@@ -19,8 +19,7 @@ from myoedge.graph.constants import as_constants
 from myoedge.graph.ir import Graph, Node, Tensor
 from myoedge.graph.origin import Origin
 from myoedge.numerics.arrays import Array
-from myoedge.numerics.weight_format import WeightFormat
-from myoedge.numerics.weight_rounding import Moments, rounded_rows
+from myoedge.numerics.weight_format import Moments, WeightFormat, rounded_rows
 from myoedge.operators.base import OPS
 from myoedge.operators.interpreter import run_float, run_int
 from myoedge.operators.library.packed_weights import packed_bytes

@@ -16,10 +16,10 @@ from myoedge.building.quantized import Known
 from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import Array
 from myoedge.quantization.calibrate import InputArrays, Observer, calibrate
-from myoedge.quantization.left_ranges import beyond_ranges, without_extremes
-from myoedge.quantization.nested_ranges import MOST_BEYOND
+from myoedge.quantization.masked_ranges import MOST_BEYOND
 from myoedge.quantization.scales import quantize_graph
 from myoedge.quantization.sqnr import measure
+from myoedge.quantization.unseen_values import beyond_ranges, without_extremes
 from tests.support.searches import started, workshop_of
 from tests.support.warning_rules import warnings_of
 from tests.unit.test_refine import graph_of

@@ -17,8 +17,8 @@ from myoedge.codegen.constants import comment
 from myoedge.graph.ir import Node, Shape
 from myoedge.nest.flat import collapse_loops
 from myoedge.numerics.element_type import INT16
-from myoedge.numerics.fixed_point import exact_matmul, exact_sums, lookup
 from myoedge.numerics.quant_params import QuantParams
+from myoedge.numerics.requant import exact_matmul, exact_sums, lookup
 from myoedge.numerics.weight_format import BIAS_MAX, WeightFormat
 from myoedge.operators import base as table
 from myoedge.operators import queries

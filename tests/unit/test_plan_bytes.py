@@ -13,8 +13,8 @@ import pytest
 
 from myoedge.building.plan_limits import _plan_energy_j
 from myoedge.building.stream_rate import _pass_costs
+from myoedge.codegen.made_with import SourceOptions
 from myoedge.codegen.project import make_sources
-from myoedge.codegen.source_options import SourceOptions
 from myoedge.errors import MyoedgeError
 from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import Array

@@ -17,11 +17,11 @@ from torch import nn
 from torch._export.serde import serialize
 
 from myoedge.errors import MyoedgeError
+from myoedge.frontend.torch.archive import pickled_tensors
 from myoedge.frontend.torch.export import count_parameters, example_inputs, from_exported, from_file
 from myoedge.frontend.torch.known_calls import KnownCall, empty
 from myoedge.frontend.torch.load import load_exported
 from myoedge.frontend.torch.model import import_archive
-from myoedge.frontend.torch.pickled_tensors import pickled_tensors
 from myoedge.frontend.torch.program import TYPES, NeedsTorch
 from myoedge.frontend.torch.program_file import KNOWN, read_program
 from tests.support import attacks

@@ -30,10 +30,10 @@ from myoedge.operators.interpreter import every_value
 from myoedge.quantization.calibrate import Observer, calibrate
 from myoedge.quantization.evaluation import Evaluation
 from myoedge.quantization.holdout import samples_by_purpose
-from myoedge.quantization.left_ranges import beyond_ranges
 from myoedge.quantization.samples import Data, fit
 from myoedge.quantization.scales import QuantGraph, quantize_graph
 from myoedge.quantization.sqnr import measure
+from myoedge.quantization.unseen_values import beyond_ranges
 from tests.conftest import myoedge as command
 from tests.conftest import save_exported
 from tests.support.onnx.models import model as onnx_model

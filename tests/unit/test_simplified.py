@@ -18,7 +18,7 @@ from myoedge.nest.reference import NestReference
 from myoedge.nest.scan import scan
 from myoedge.nest.simplify import simplified
 from myoedge.nest.tabled import ELEMENTS, shortest
-from myoedge.numerics.fixed_point import INT32_MAX
+from myoedge.numerics.requant import INT32_MAX
 
 COUNT, FORMULAS = 256, 400
 AXIS = Axis("i", COUNT)

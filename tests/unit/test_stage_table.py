@@ -15,7 +15,7 @@ from myoedge.building import pipeline, stages
 from myoedge.building.config_tables import Config
 from myoedge.building.model_inputs import ModelInputs
 from myoedge.building.pipeline_options import Options
-from myoedge.building.stage_table import QUANTIZE_STAGES, Stage, run
+from myoedge.building.stages import QUANTIZE_STAGES, Stage, run
 
 GIVEN: dict[str, Any] = {
     "options": Options,

@@ -25,7 +25,7 @@ import myoedge.operators as families
 from myoedge.building import finished_build, loading, model_inputs, pipeline, stages
 from myoedge.building.finishing import SimulationOptions
 from myoedge.building.pipeline_options import Options
-from myoedge.building.stage_table import Stage
+from myoedge.building.stages import Stage
 from myoedge.errors import notice
 from myoedge.operators.base import OPS
 from myoedge.system.tools import scratch

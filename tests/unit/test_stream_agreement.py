@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from myoedge.building.budget import Budget, plan_within
 from myoedge.building.config_tables import StreamTable
-from myoedge.building.stream_agreement import check_agreement
+from myoedge.building.golden_sample import check_agreement
 from myoedge.codegen.known_answer import sample_run
 from myoedge.codegen.project import make_sources
 from myoedge.errors import MyoedgeError
@@ -25,10 +25,10 @@ from myoedge.numerics.arrays import Array
 from myoedge.passes import prepare
 from myoedge.quantization.calibrate import Observer, calibrate
 from myoedge.quantization.scales import QuantGraph, quantize_graph
-from myoedge.streaming.axis_choice import infer_time_axes
 from myoedge.streaming.causal import causal_stream
 from myoedge.streaming.convert import (
     explicit_state_stream,
+    infer_time_axes,
     window_axes,
     windowed_stream,
     without_states,

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from torch import nn
 
-from myoedge.streaming.axis_choice import infer_time_axes
 from myoedge.streaming.causal import causal_stream
+from myoedge.streaming.convert import infer_time_axes
 from myoedge.streaming.stream import Port, State, Stream
 from myoedge.streaming.stream_json import from_json, to_json
 from tests.unit.test_streaming import recurrent

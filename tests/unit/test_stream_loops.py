@@ -17,8 +17,8 @@ from myoedge.operators.turns import has_loops
 from myoedge.quantization.calibrate import Observer, calibrate
 from myoedge.quantization.scales import QuantGraph, quantize_graph
 from myoedge.quantization.sqnr import quantized_inputs
-from myoedge.streaming.axis_choice import infer_time_axes
 from myoedge.streaming.causal import causal_stream
+from myoedge.streaming.convert import infer_time_axes
 from myoedge.streaming.stream import Stream
 from tests.support.networks.causal import push_all
 from tests.support.networks.loops import (

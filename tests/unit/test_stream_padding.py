@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from myoedge.streaming.axis_choice import infer_time_axes
 from myoedge.streaming.causal import causal_stream
+from myoedge.streaming.convert import infer_time_axes
 from myoedge.streaming.time_axis import follow_time
 from tests.support.networks.causal import Mixed, PadThen, push_all
 from tests.support.networks.small import Function

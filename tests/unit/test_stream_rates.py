@@ -19,8 +19,8 @@ from torch import Tensor, nn
 from myoedge.errors import MyoedgeError
 from myoedge.numerics.arrays import Array
 from myoedge.operators.interpreter import run_int
-from myoedge.streaming.axis_choice import infer_time_axes
 from myoedge.streaming.causal import causal_stream
+from myoedge.streaming.convert import infer_time_axes
 from myoedge.streaming.stream import Stream, passes
 from myoedge.streaming.time_axis import follow_time
 from tests.support.networks.causal import Decoder, DoublePooled, push_all

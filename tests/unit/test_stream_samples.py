@@ -18,8 +18,8 @@ from myoedge.passes import prepare
 from myoedge.quantization.calibrate import Observer, calibrate
 from myoedge.quantization.scales import quantize_graph
 from myoedge.reports.streams import measured_on, stream_report
-from myoedge.streaming.axis_choice import infer_time_axes
 from myoedge.streaming.causal import causal_stream
+from myoedge.streaming.convert import infer_time_axes
 from myoedge.streaming.first_iterations import from_first_frame
 from myoedge.streaming.loops import with_skip_factors
 from myoedge.streaming.stream import passes

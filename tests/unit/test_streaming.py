@@ -35,9 +35,8 @@ from myoedge.quantization import files
 from myoedge.quantization.calibrate import Observer, calibrate
 from myoedge.quantization.scales import QuantGraph, quantize_graph
 from myoedge.quantization.sqnr import quantized_inputs
-from myoedge.streaming.axis_choice import infer_time_axes
 from myoedge.streaming.causal import causal_stream
-from myoedge.streaming.convert import window_axes, windowed_stream
+from myoedge.streaming.convert import infer_time_axes, window_axes, windowed_stream
 from myoedge.streaming.stream import firmware_head, first_frames, passes
 from myoedge.streaming.stream_json import from_json, to_json
 from myoedge.streaming.time_axis import follow_time

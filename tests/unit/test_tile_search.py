@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from myoedge.codegen.tile_numbers import Tables, expression
+from myoedge.codegen.tile_transfers import Tables, expression
 from myoedge.operators.kernel import OUT, Operand, TiledKernel
 from myoedge.plan.l1.tile_choice import TileSearch, layer_signature
 from myoedge.plan.l1.tile_grid import distinct

@@ -26,7 +26,7 @@ from torch import nn
 from myoedge.errors import MyoedgeError
 from myoedge.frontend.detect import ModelFormat, sniff
 from myoedge.frontend.torch.checkpoint import _load_weights, load_checkpoint
-from myoedge.frontend.torch.unread_objects import is_unread, load_without_objects
+from myoedge.frontend.torch.load import is_unread, load_without_objects
 from tests.support import attacks
 
 SEEN: list[str] = []  # audit events, while a test listens

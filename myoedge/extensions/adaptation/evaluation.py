@@ -14,7 +14,7 @@ import numpy as np
 
 from myoedge.backends.measurement import Activity
 from myoedge.building.energy import coefficients
-from myoedge.building.labelled import samples_for
+from myoedge.building.simulate import samples_for
 from myoedge.extensions.adaptation.commands import HELD_BACK, Command, Window, decisions, session
 from myoedge.extensions.adaptation.head import LAST_UPDATES, UPDATES
 from myoedge.extensions.adaptation.rooms import l2_bytes

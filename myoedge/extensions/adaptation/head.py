@@ -16,8 +16,8 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from myoedge.extensions.adaptation.exponentials import EXPONENTIALS, STEPS
 from myoedge.extensions.adaptation.record import Adaptation, Classifier
+from myoedge.extensions.adaptation.report import EXPONENTIALS, STEPS
 from myoedge.numerics.arrays import Array
 
 BATCH = 16

@@ -21,8 +21,7 @@ from myoedge.codegen.render import C_TYPES, render
 from myoedge.codegen.runtime import mram_driver
 from myoedge.extensions.adaptation.commands import saved_bytes
 from myoedge.extensions.adaptation.norm import InputNorm
-from myoedge.extensions.adaptation.pseudo import Pseudo
-from myoedge.extensions.adaptation.record import Adaptation, from_arrays, to_arrays
+from myoedge.extensions.adaptation.record import Adaptation, Pseudo, from_arrays, to_arrays
 from myoedge.extensions.adaptation.rooms import PASSING, rooms
 from myoedge.extensions.adaptation.settings import adaptation_of, adaptation_report
 from myoedge.extensions.adaptation.table import METHODS, AdaptTable, check_table

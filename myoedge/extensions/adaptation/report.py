@@ -6,6 +6,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+import numpy as np
+
 from myoedge.reports.report_json import Report
 from myoedge.reports.tables import ReportTable
 from myoedge.reports.wording import percent, several, size
@@ -52,3 +54,9 @@ def _report_rows(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 def _describe_features(found: Mapping[str, Any]) -> str:
     return f"{several(found['features'], 'feature')} of {found['layer']}"
+
+
+# --- table of exponentials with 15 bits after the point, as in me_adapt_exponentials.h ------------
+
+STEPS = 256  # of 1 / 16 each
+EXPONENTIALS = np.round(32768 * np.exp(-np.arange(STEPS) / 16)).astype(np.int64)

@@ -14,11 +14,12 @@ from myoedge.building.quantities import size_bytes
 from myoedge.errors import MyoedgeError
 from myoedge.extensions.adaptation.commands import saved_bytes
 from myoedge.extensions.adaptation.norm import InputNorm, added, no_norm_sums, statistics
-from myoedge.extensions.adaptation.pseudo import Pseudo, pseudo
 from myoedge.extensions.adaptation.record import (
     MOST_CLASSES,
     MOST_FEATURES,
     Adaptation,
+    Pseudo,
+    pseudo,
 )
 from myoedge.extensions.adaptation.rooms import l2_bytes
 from myoedge.extensions.adaptation.samples import AdaptSource, FeatureLayer, features_of

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from myoedge.building.result_warnings import warnings_about
+from myoedge.building.warning_rules import warnings_about
 from myoedge.errors import Notice, notice
 from myoedge.extensions.adaptation.session import LEAST_CLASSES
 from myoedge.quantization.evaluation import Evaluation

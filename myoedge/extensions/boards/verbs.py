@@ -10,8 +10,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from myoedge.api.models import as_build
-from myoedge.api.plugin_errors import with_plugin_errors
+from myoedge.api.models import as_build, with_plugin_errors
 from myoedge.api.projects import doctor
 from myoedge.api.runs import simulate
 from myoedge.backends.build import Build

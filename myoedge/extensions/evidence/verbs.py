@@ -10,8 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from myoedge.api.models import as_build
-from myoedge.api.plugin_errors import with_plugin_errors
+from myoedge.api.models import as_build, with_plugin_errors
 from myoedge.api.runs import validate
 from myoedge.backends.build import Build
 from myoedge.building.options import StrPath
@@ -49,7 +48,7 @@ def evidence(
     Errors: as `validate`; E220 output not writable, E240 no firmware, E501 a compiler, or
     cyclonedx-python-lib if `output` is given.
     """
-    from myoedge.building.labelled import samples_for
+    from myoedge.building.simulate import samples_for
     from myoedge.extensions.evidence.evidence import FILES, collect_evidence
 
     if output is not None:

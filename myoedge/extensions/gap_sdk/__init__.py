@@ -20,7 +20,7 @@ EXTENSION = Extension(
     projects=(
         ProjectHook(
             "gap_sdk",
-            f"{_PLACE}.application:project_files",
+            f"{_PLACE}.gvsoc:project_files",
             l1_bytes=4096,  # the SDK's data, and a larger stack of core 8
             at_point="cmake -DME_POINT={} compiles it for this point",
         ),
@@ -35,7 +35,7 @@ EXTENSION = Extension(
             after="gvsoc",
         ),
     ),
-    steps=(StepHook("image", f"{_PLACE}.application:image_step"),),
+    steps=(StepHook("image", f"{_PLACE}.gvsoc:image_step"),),
     tools=(
         ToolHook("gap_sdk", f"{_PLACE}.gvsoc:gap_sdk", after="openocd_tools"),
         ToolHook("cmake", f"{_PLACE}.gvsoc:cmake", after="gap_sdk"),

@@ -11,7 +11,7 @@ from myoedge.api.models import as_build
 from myoedge.backends.build import Build
 from myoedge.building.options import StrPath
 from myoedge.errors import MyoedgeError
-from myoedge.extensions.integrations.figures import figures
+from myoedge.extensions.integrations.mlflow import figures
 from myoedge.reports import speed
 from myoedge.reports.facts import FACT_OF, LABELLED, MEASURED, facts, value_at
 from myoedge.reports.report_json import Report

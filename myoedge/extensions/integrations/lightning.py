@@ -12,7 +12,7 @@ from myoedge.api import build
 from myoedge.backends.build import Build
 from myoedge.building.config import find
 from myoedge.errors import MyoedgeError
-from myoedge.extensions.integrations.figures import figures
+from myoedge.extensions.integrations.mlflow import figures
 from myoedge.quantization.recordings.recorded import first_sample
 from myoedge.quantization.recordings.sources import read
 from myoedge.quantization.samples import Given

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Logging of a build to an MLflow run: metrics, parameters, tags and artifacts."""
+"""Logging of a build to an MLflow run: metrics, parameters, tags and artifacts; facts of a
+report by their paths in report.json."""
 
 from __future__ import annotations
 
@@ -7,9 +8,27 @@ from myoedge.api.models import as_build
 from myoedge.backends.build import Build
 from myoedge.building.options import StrPath
 from myoedge.errors import MyoedgeError
-from myoedge.extensions.integrations.figures import facts, figures
+from myoedge.reports import facts as reported
+from myoedge.reports.report_json import Report
 from myoedge.system.tools import install_command
 from myoedge.version import __version__
+
+
+def figures(report: Report) -> dict[str, float]:
+    """Return the report's metrics, for which more or less is better, by path: "cycles.total",
+    "energy_uj.value", "quantization.accuracy_int8" (0..1).
+
+    Metrics that the report does not have, such as an accuracy without labels, are left out.
+    """
+    known = {fact.key: fact.value for fact in reported.facts(report) if fact.better}
+    return {key: float(value) for key, value in known.items() if isinstance(value, int | float)}
+
+
+def facts(report: Report) -> dict[str, str]:
+    """Return the report's values that are no metrics, as text by path: "target.chip", "exact.host";
+    unknown values are left out."""
+    return {fact.key: str(fact.value) for fact in reported.facts(report) if not fact.better}
+
 
 # Paths in report.json of a build's inputs; other facts are results and become tags.
 MADE_FROM = ("model.", "target.", "quantization.calibration.")

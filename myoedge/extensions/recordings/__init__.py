@@ -16,14 +16,14 @@ EXTENSION = Extension(
         ReaderHook(
             "mat",
             (".mat",),
-            "myoedge.extensions.recordings.scipy_files:read_mat",
+            "myoedge.extensions.recordings.device_files:read_mat",
             (b"MATLAB 5.0",),
             by_ending=True,
         ),
         ReaderHook("text", (".csv", ".tsv", ".txt"), TEXT, by_ending=True),
         ReaderHook("gzip", (".gz",), TEXT, (GZIP,)),
         ReaderHook(
-            "wav", (".wav",), "myoedge.extensions.recordings.scipy_files:read_wav", (b"RIFF",)
+            "wav", (".wav",), "myoedge.extensions.recordings.device_files:read_wav", (b"RIFF",)
         ),
         ReaderHook("edf", (".edf",), EDF, by_ending=True),
         ReaderHook("bdf", (".bdf",), EDF, (BDF,)),

@@ -6,8 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from myoedge.api.models import as_build
-from myoedge.api.plugin_errors import with_plugin_errors
+from myoedge.api.models import as_build, with_plugin_errors
 from myoedge.backends.build import Build
 from myoedge.building.options import StrPath, silent
 from myoedge.errors import Notice

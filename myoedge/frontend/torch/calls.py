@@ -12,17 +12,26 @@ from typing import Any
 
 import numpy as np
 
-from myoedge.frontend.operator_table import IMPORT, KEEPS, OF_INTEGERS, PAIRS, READS_INTEGERS
-from myoedge.frontend.refusals import COMPLEX, Refusal, refusal_of, short
-from myoedge.frontend.torch.consistent import is_known
+from myoedge.frontend.refusals import (
+    COMPLEX,
+    IMPORT,
+    KEEPS,
+    OF_INTEGERS,
+    PAIRS,
+    READS_INTEGERS,
+    Refusal,
+    refusal_of,
+    short,
+)
+from myoedge.frontend.torch.consistent import is_known, is_quantizer, quantizer
 from myoedge.frontend.torch.constant_calls import folded, is_scan, scanned
-from myoedge.frontend.torch.decompositions import counts_none, is_written_out, written_out
-from myoedge.frontend.torch.quantized_calls import is_quantizer, quantizer
 from myoedge.frontend.torch.traced import (
     HARMLESS,
     arguments_of,
     complex_source,
+    counts_none,
     gives_complex,
+    is_written_out,
     kind_of,
     origin_of,
     reads,
@@ -30,6 +39,7 @@ from myoedge.frontend.torch.traced import (
     target_of,
     type_of,
     unit_of,
+    written_out,
 )
 from myoedge.graph.origin import Origin
 from myoedge.operators.graph_builder import GraphBuilder, Unsupported

@@ -14,9 +14,13 @@ from myoedge.frontend.detect import ModelFormat, describe, sniff
 from myoedge.frontend.file_refusals import damaged, refuse, wrong_format
 from myoedge.frontend.torch.archive import MAX_BYTES
 from myoedge.frontend.torch.factory import example_of, exported, make_network, size_text
-from myoedge.frontend.torch.load import import_torch, unsafe_classes
+from myoedge.frontend.torch.load import (
+    import_torch,
+    is_unread,
+    load_without_objects,
+    unsafe_classes,
+)
 from myoedge.frontend.torch.preflight import refuse_file
-from myoedge.frontend.torch.unread_objects import is_unread, load_without_objects
 from myoedge.system.regular_files import MAX_UNPACKED_BYTES, check_unpacked, open_regular
 from myoedge.system.user_code import cause_of
 

@@ -21,10 +21,21 @@ from myoedge.frontend.infinities import (
     replace_clamped_infinities,
 )
 from myoedge.frontend.integers import COMPARED, INTEGERS, NUMBERS, ROWS, SMALL, integer_input
-from myoedge.frontend.operator_table import OF_INTEGERS, READS_INTEGERS
-from myoedge.frontend.refusals import not_numbers, short, unsupported, wrong_size
+from myoedge.frontend.refusals import (
+    OF_INTEGERS,
+    READS_INTEGERS,
+    not_numbers,
+    short,
+    unsupported,
+    wrong_size,
+)
 from myoedge.frontend.torch.calls import imported, needed_nodes
-from myoedge.frontend.torch.consistent import EXPORT_AGAIN, described, verify_call_metadata
+from myoedge.frontend.torch.consistent import (
+    EXPORT_AGAIN,
+    dequantized,
+    described,
+    verify_call_metadata,
+)
 from myoedge.frontend.torch.factory import (
     Buffers,
     refuse_replaced_weights,
@@ -34,7 +45,6 @@ from myoedge.frontend.torch.factory import (
 from myoedge.frontend.torch.in_place import functionalize, writes
 from myoedge.frontend.torch.output_names import output_names, output_paths
 from myoedge.frontend.torch.program import FileProgram
-from myoedge.frontend.torch.quantized_calls import dequantized
 from myoedge.frontend.torch.traced import (
     HARMLESS,
     arguments_of,

@@ -18,11 +18,11 @@ from typing import Any
 
 import numpy as np
 
+from myoedge.frontend.torch.archive import pickled_tensors
 from myoedge.frontend.torch.known_arithmetic import ARITHMETIC, FILLS
 from myoedge.frontend.torch.known_calls import KnownCall, empty
 from myoedge.frontend.torch.known_layers import LAYERS
 from myoedge.frontend.torch.known_moves import MOVES
-from myoedge.frontend.torch.pickled_tensors import pickled_tensors
 from myoedge.frontend.torch.preflight import checked_members
 from myoedge.frontend.torch.program import (
     TYPES,

@@ -13,8 +13,8 @@ import numpy as np
 
 from myoedge.graph.ir import Attrs, Shape
 from myoedge.numerics.arrays import Array
-from myoedge.numerics.fixed_point import INT32_MAX, exact_matmul, shifted_right
 from myoedge.numerics.quant_params import QuantParams
+from myoedge.numerics.requant import INT32_MAX, exact_matmul, shifted_right
 from myoedge.operators.attention import wide
 from myoedge.operators.attention.ne16 import on_ne16, resident_on_ne16, sees_all_keys
 from myoedge.operators.attention.operands import (

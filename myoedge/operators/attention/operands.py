@@ -13,7 +13,7 @@ import numpy as np
 
 from myoedge.graph.ir import Attrs, Shape
 from myoedge.numerics.arrays import Array, round_up
-from myoedge.numerics.fixed_point import INT32_MAX, MULT_MAX
+from myoedge.numerics.requant import INT32_MAX, MULT_MAX
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.kernel import AffineExpr
 

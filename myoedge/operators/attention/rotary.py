@@ -18,8 +18,8 @@ from myoedge.nest.ir import Expr, Nest
 from myoedge.nest.nodes import Assumed
 from myoedge.numerics.arrays import Array, outer_inner
 from myoedge.numerics.element_type import INT8
-from myoedge.numerics.fixed_point import INT32_MAX, MULT_MAX
 from myoedge.numerics.quant_params import QuantParams
+from myoedge.numerics.requant import INT32_MAX, MULT_MAX
 from myoedge.operators.attributes import FLAG, Values, is_whole, optional
 from myoedge.operators.base import QuantizedNode, QuantizedParams, QuantizeInputs, add_operator
 from myoedge.operators.chains import generated

@@ -13,8 +13,8 @@ import numpy as np
 
 from myoedge.numerics.arrays import Array, round_up
 from myoedge.numerics.element_type import INT8, INT16, ElementType
-from myoedge.numerics.fixed_point import INT32_MAX, exact_matmul, shifted_right
 from myoedge.numerics.quant_params import QuantParams
+from myoedge.numerics.requant import INT32_MAX, exact_matmul, shifted_right
 from myoedge.operators.attention.operands import added, in_window, seen, sizes_of
 from myoedge.operators.base import QuantizedNode, QuantizedParams, QuantizeInputs
 from myoedge.operators.kernel import Operand, Sizes, TiledKernel

@@ -12,7 +12,7 @@ from numpy.lib.stride_tricks import sliding_window_view
 
 from myoedge.graph.ir import Attrs, Shape
 from myoedge.numerics.arrays import Array
-from myoedge.numerics.fixed_point import exact_sums
+from myoedge.numerics.requant import exact_sums
 from myoedge.operators.attributes import TIMES, NodeSite, Values, is_whole, padded
 from myoedge.operators.base import QuantizedNode, QuantizeInputs, add_operator
 from myoedge.operators.cases import Draw, DrawnUse, weight_slack

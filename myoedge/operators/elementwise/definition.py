@@ -14,8 +14,7 @@ from myoedge.nest.formulas import where
 from myoedge.nest.ir import Axis, Expr, Nest
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT8
-from myoedge.numerics.fixed_point import INT32_MAX, MULT_MAX
-from myoedge.numerics.requant import choose_sum_requant, factor_max
+from myoedge.numerics.requant import INT32_MAX, MULT_MAX, choose_sum_requant, factor_max
 from myoedge.operators.attributes import NodeSite, Values
 from myoedge.operators.base import (
     QuantizedNode,

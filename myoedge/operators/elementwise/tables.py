@@ -16,10 +16,9 @@ from myoedge.nest.ir import Axis, Call, Expr, Lookup, Nest, Number
 from myoedge.nest.primitive import Primitive
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT8, INT16
-from myoedge.numerics.fixed_point import INT32_MAX
 from myoedge.numerics.pointwise import Chain, evaluate, is_continuous, is_linear, result_range
 from myoedge.numerics.quant_params import QuantParams, quantize
-from myoedge.numerics.requant import choose_requant
+from myoedge.numerics.requant import INT32_MAX, choose_requant
 from myoedge.operators.attributes import CHAIN
 from myoedge.operators.base import (
     QuantizedNode,

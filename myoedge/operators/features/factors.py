@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from myoedge.numerics.arrays import Array
-from myoedge.numerics.fixed_point import INT32_MAX
+from myoedge.numerics.requant import INT32_MAX
 from myoedge.operators.attributes import are_whole, is_number, is_tuple
 
 MOST_ORDER = 8  # sums of coefficients times autocorrelations fit 63 bits

@@ -23,8 +23,8 @@ from myoedge.nest.primitive import Primitive
 from myoedge.nest.scan import last, scan
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT64
-from myoedge.numerics.fixed_point import SHIFT_MAX, inverse_root
 from myoedge.numerics.quant_params import QuantParams
+from myoedge.numerics.requant import SHIFT_MAX, inverse_root
 from myoedge.operators.attributes import AXIS, NOT_NEGATIVE, number
 from myoedge.operators.base import QuantizedNode, QuantizedParams, QuantizeInputs, add_operator
 from myoedge.operators.chains import generated

@@ -13,7 +13,7 @@ from functools import partial
 import numpy as np
 
 from myoedge.numerics.element_type import INT8, INT16
-from myoedge.numerics.fixed_point import INT32_MAX
+from myoedge.numerics.requant import INT32_MAX
 from myoedge.numerics.weight_format import HALVES_MAX
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.engine_choice import ConstraintViolation

@@ -13,9 +13,8 @@ import numpy as np
 
 from myoedge.numerics.arrays import Array, round_up
 from myoedge.numerics.element_type import INT8, INT16, ElementType
-from myoedge.numerics.fixed_point import INT32_MAX
 from myoedge.numerics.quant_params import QuantParams
-from myoedge.numerics.requant import Requant, choose_requant
+from myoedge.numerics.requant import INT32_MAX, Requant, choose_requant
 from myoedge.numerics.weight_format import WeightFormat
 from myoedge.operators.base import QuantizedNode, QuantizeInputs, RequantParams
 from myoedge.operators.format import (

@@ -15,7 +15,7 @@ from myoedge.graph.ir import Attrs, Shape
 from myoedge.nest.flat import Loop, collapse_loops
 from myoedge.numerics.arrays import Array, ceil_div, round_up
 from myoedge.numerics.element_type import INT8, INT16
-from myoedge.numerics.fixed_point import exact_matmul
+from myoedge.numerics.requant import exact_matmul
 from myoedge.operators.attributes import FLAG, optional
 from myoedge.operators.base import QuantizedNode, QuantizeInputs, add_operator
 from myoedge.operators.common_rules import (

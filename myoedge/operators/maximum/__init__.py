@@ -13,8 +13,7 @@ import numpy as np
 from myoedge.graph.ir import Shape
 from myoedge.nest.formulas import maximum
 from myoedge.nest.ir import Expr, Nest
-from myoedge.numerics.fixed_point import INT32_MAX, MULT_MAX
-from myoedge.numerics.requant import choose_sum_requant, factor_max
+from myoedge.numerics.requant import INT32_MAX, MULT_MAX, choose_sum_requant, factor_max
 from myoedge.operators.base import QuantizedNode, QuantizedParams, QuantizeInputs
 from myoedge.operators.cases import Draw, DrawnUse
 from myoedge.operators.chains import generated

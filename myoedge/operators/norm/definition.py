@@ -17,8 +17,7 @@ from myoedge.nest.nodes import Assumed, results_of
 from myoedge.nest.primitive import Primitive
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT16
-from myoedge.numerics.fixed_point import INT32_MAX, inverse_root
-from myoedge.numerics.requant import CONSTANT_MAX
+from myoedge.numerics.requant import CONSTANT_MAX, INT32_MAX, inverse_root
 from myoedge.operators.attributes import NOT_NEGATIVE
 from myoedge.operators.base import (
     QuantizedNode,

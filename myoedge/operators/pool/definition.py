@@ -19,8 +19,7 @@ from myoedge.nest.formulas import broadcast_axes
 from myoedge.nest.ir import Affine, Axis, Element, Expr, Lookup, Nest, Reduced, Value, as_expr, walk
 from myoedge.nest.ir import Array as NestArray
 from myoedge.numerics.arrays import Array
-from myoedge.numerics.fixed_point import INT32_MAX
-from myoedge.numerics.requant import choose_requant
+from myoedge.numerics.requant import INT32_MAX, choose_requant
 from myoedge.operators.attributes import are_whole, optional, per_axis, whole
 from myoedge.operators.base import QuantizedNode, QuantizeInputs, add_operator
 from myoedge.operators.chains import generated

@@ -17,8 +17,8 @@ from myoedge.graph.ir import Attrs
 from myoedge.nest.formulas import shifted
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT8, INT16
-from myoedge.numerics.fixed_point import exact_sums
 from myoedge.numerics.quant_params import QuantParams
+from myoedge.numerics.requant import exact_sums
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.library.packing import bound_of
 

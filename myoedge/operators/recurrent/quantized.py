@@ -15,9 +15,8 @@ from typing import Any, Self
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.constant_format import ConstantFormat
 from myoedge.numerics.element_type import INT8, INT16
-from myoedge.numerics.fixed_point import INT32_MAX
 from myoedge.numerics.quant_params import QuantParams, ResultParams
-from myoedge.numerics.requant import SumRequant, choose_sum_requant
+from myoedge.numerics.requant import INT32_MAX, SumRequant, choose_sum_requant
 from myoedge.operators.base import QuantizeInputs
 from myoedge.operators.library.packing import WeightedParams, beside_states, quantize
 from myoedge.operators.recurrent.cells import (

@@ -15,8 +15,7 @@ from myoedge.nest.ir import Axis, Element, Expr, Nest, as_index
 from myoedge.nest.nodes import Taken
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT16
-from myoedge.numerics.fixed_point import INT32_MAX, MULT_MAX
-from myoedge.numerics.requant import TERM_FACTOR_MAX
+from myoedge.numerics.requant import INT32_MAX, MULT_MAX, TERM_FACTOR_MAX
 from myoedge.operators.attributes import AXIS, NodeSite, Values, are_whole
 from myoedge.operators.base import QuantizedNode, QuantizedParams, QuantizeInputs, add_operator
 from myoedge.operators.cases import FACTORS, Draw, DrawnUse

@@ -19,9 +19,8 @@ import numpy as np
 from myoedge.graph.ir import Attrs
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT32
-from myoedge.numerics.fixed_point import INT32_MAX
 from myoedge.numerics.quant_params import QuantParams
-from myoedge.numerics.requant import Requant, choose_requant
+from myoedge.numerics.requant import INT32_MAX, Requant, choose_requant
 from myoedge.operators.base import (
     QuantizedNode,
     QuantizedParams,

@@ -13,8 +13,8 @@ import numpy as np
 from myoedge.graph.ir import Attrs, Shape
 from myoedge.numerics.arrays import Array, round_up
 from myoedge.numerics.element_type import INT16, INT32
-from myoedge.numerics.fixed_point import INT32_MAX
 from myoedge.numerics.quant_params import QuantParams
+from myoedge.numerics.requant import INT32_MAX
 from myoedge.operators.base import QuantizedNode, QuantizeInputs
 from myoedge.operators.kernel import OUT, AffineExpr, Fields, Operand, Region, Sizes, TiledKernel
 from myoedge.operators.selective_scan import wide

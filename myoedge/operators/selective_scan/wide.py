@@ -12,8 +12,8 @@ import numpy as np
 
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT16
-from myoedge.numerics.fixed_point import INT32_MAX
 from myoedge.numerics.quant_params import QuantParams
+from myoedge.numerics.requant import INT32_MAX
 from myoedge.operators.base import QuantizedNode, QuantizedParams, QuantizeInputs
 from myoedge.operators.kernel import TiledKernel
 from myoedge.operators.traits import BOUND, Span, inside

@@ -13,9 +13,8 @@ from myoedge.graph.ir import Attrs
 from myoedge.nest.ir import Nest, Reduced
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT16, INT32
-from myoedge.numerics.fixed_point import INT32_MAX, MULT_MAX
 from myoedge.numerics.quant_params import QuantParams, ResultParams
-from myoedge.numerics.requant import TERM_FACTOR_MAX, choose_sum_requant
+from myoedge.numerics.requant import INT32_MAX, MULT_MAX, TERM_FACTOR_MAX, choose_sum_requant
 from myoedge.operators.attributes import ANY_NUMBER, AXIS, FLAG, optional
 from myoedge.operators.base import QuantizedNode, QuantizedParams, QuantizeInputs, add_operator
 from myoedge.operators.chains import generated

@@ -9,7 +9,7 @@ import numpy as np
 
 from myoedge.graph.ir import Shape
 from myoedge.numerics.arrays import Array
-from myoedge.numerics.fixed_point import INT32_MAX
+from myoedge.numerics.requant import INT32_MAX
 from myoedge.operators.base import QuantizeInputs
 from myoedge.operators.traits import (
     BOUND,

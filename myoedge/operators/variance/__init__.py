@@ -18,7 +18,7 @@ from myoedge.nest.nodes import Assumed
 from myoedge.nest.primitive import Primitive
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT16
-from myoedge.numerics.fixed_point import INT32_MAX
+from myoedge.numerics.requant import INT32_MAX
 from myoedge.operators.attributes import AXES, FLAG, POSITIVE
 from myoedge.operators.base import QuantizedNode, QuantizeInputs, add_operator
 from myoedge.operators.cases import Draw, DrawnUse

@@ -3,12 +3,101 @@
 
 from __future__ import annotations
 
-from myoedge.targets.chip import Chip, Engine, MemoryLevel, OperatingPoint
+from myoedge.targets.chip import Chip, Engine, KernelCost, MemoryLevel, OperatingPoint, TransferCost
 from myoedge.targets.divided_clock import DividedClock
-from myoedge.targets.gap9.costs import KERNELS, TRANSFERS
 from myoedge.targets.gap9.energy import L3_BYTE_PJ, MRAM_BYTE_PJ
 from myoedge.targets.gap9.mram_map import BOOT_BYTES, MAP, MRAM_BYTES
 from myoedge.targets.gap9.mram_map import CLOCK_HZ as MRAM_CLOCK_HZ
+
+KERNELS = {
+    # Per packed word of weights, in addition to the kernel.
+    "me_unpack_s4": KernelCost(6.3, 100),
+    "me_unpack_s2": KernelCost(12.5, 100),
+    # Per word of taps of 4 x 4 sums.
+    "me_linear_s8": KernelCost(25.8, 740, 1200),
+    "me_ne16_linear_s8": KernelCost(1.07, 1310, 1300),  # cycles of the engine and the cores
+    "me_ne16_linear_add_s8": KernelCost(1.0, 500, 1300),
+    "me_ne16_linear_s8_s16": KernelCost(1.0, 1100, 1000),
+    "me_ne16_matmul_s8": KernelCost(1.0, 900, 2500),
+    "me_ne16_attention_s8": KernelCost(1.0, 4000, 5000),
+    "me_ne16_attention_resident_s8": KernelCost(1.0, 300, 5000),
+    "me_ne16_attention_exp12_s8": KernelCost(1.0, 4000, 5000),
+    "me_ne16_attention_resident_exp12_s8": KernelCost(1.0, 300, 5000),
+    "me_ne16_recurrent": KernelCost(1.0, 700, 1500),  # cycles of the engine and the cores
+    "me_ne16_conv_s8": KernelCost(1.0, 600, 1800),
+    "me_ne16_columns_s8": KernelCost(1.0, 600, 2000),
+    "me_ne16_conv_sums_s8": KernelCost(1.0, 500, 2000),
+    "me_ne16_conv_sums_s16": KernelCost(1.03, 500, 3000),
+    "me_ne16_conv_add_s8": KernelCost(1.0, 900, 2500),
+    "me_ne16_phases_add_s8": KernelCost(1.0, 900, 3000),
+    "me_ne16_conv_mean_s8": KernelCost(1.0, 600, 1800),
+    "me_ne16_phases_s8": KernelCost(1.0, 600, 2300),
+    "me_ne16_depthwise_s8": KernelCost(1.0, 800, 3300),  # both have code
+    "me_conv_s8": KernelCost(25.5, 1300, 1400, warm_cycles=1200),
+    "me_matmul_s8": KernelCost(27.0, 2600, 800),
+    "me_conv_s16": KernelCost(23.8, 1030, 1500),
+    "me_linear_s8_s16": KernelCost(24.6, 420, 1500),
+    "me_attention_s8": KernelCost(25.0, 1400, 4300),
+    "me_attention_exp12_s8": KernelCost(25.0, 1400, 4300),
+    "me_attention_s16": KernelCost(1.0, 1400, 7000),  # cycles by its own formula
+    # Per word of taps of four sums.
+    "me_linear_in_place_s8": KernelCost(13.0, 500, 1000),
+    # Per word of taps of one sum.
+    "me_matmul_s16": KernelCost(8.6, 500, 1000),
+    "me_matmul_in_place_s8": KernelCost(14.0, 500, 1000),
+    # Per load of taps or weights.
+    "me_group_conv_s8": KernelCost(4.0, 300, 600),
+    # Per four channels of two results of 3 x 3 taps.
+    "me_depthwise_conv_s8": KernelCost(69.7, 900, 1300),
+    "me_depthwise_lines_s8": KernelCost(1.05, 1000, 4000),  # cycles by its own formula
+    "me_depthwise_conv_s16": KernelCost(1.1, 800, 3000),  # per cycle of two results of two channels
+    # Per word of four results.
+    "me_add_s8": KernelCost(24.3, 300, 700),
+    "me_mul_s8": KernelCost(31.3, 350, 800),
+    "me_table_s8": KernelCost(12.9, 225, 300),
+    "me_tables_s8": KernelCost(13.2, 250, 400),
+    # Per result.
+    "me_selective_scan_s8": KernelCost(10.3, 700, 1500),  # per step of a state
+    "me_selective_scan_s16": KernelCost(46.5, 600, 2200),
+    "me_selective_stream_s8": KernelCost(10.3, 700, 1600),
+    "me_selective_stream_s16": KernelCost(46.5, 600, 2300),
+    "me_embedding_fetched_s8": KernelCost(0.13, 300, 400),
+    "me_embedding_l3_s8": KernelCost(2.0, 300, 400),
+    "me_add_s16": KernelCost(8.4, 240, 400),
+    "me_transpose_s16": KernelCost(2.2, 240, 400),
+    # Per sample of a signal: and section, or of all.
+    "me_biquads_s16": KernelCost(78, 500, 900),
+    # Per frame: and class, unchanged, or per vote.
+    "me_ctc_greedy_s8": KernelCost(9, 400, 400),
+    "me_ctc_greedy_s16": KernelCost(9, 400, 400),
+    # Per element of a row.
+    "me_group_norm_s8": KernelCost(11.5, 600, 1000),
+    "me_group_norm_s16": KernelCost(11.5, 600, 1000),
+    "me_trees_s16": KernelCost(14, 300, 700),
+    "me_features_s16": KernelCost(2.0, 300, 700),
+    # Per byte of a core.
+    "me_copy_s8": KernelCost(0.66, 100, 230),
+    "me_transpose_s8": KernelCost(1.7, 620, 450),
+    # Per instruction on a word of states or weights.
+    "me_recurrent": KernelCost(1.15, 700, 300),
+    "me_recurrent_streamed": KernelCost(1.15, 100, 300),
+    # Per product of a transform.
+    "me_spectrogram_s16": KernelCost(8.3, 2500, 2000),
+}
+
+TRANSFERS = TransferCost(
+    bytes_per_cycle=8,
+    line_cycles=2.3,
+    command_cycles=85,
+    contention=0.21,
+    barrier_cycles=40,
+    tile_setup_cycles=140,
+    layer_setup_cycles=370,
+    network_cycles=400,
+    ninth_core_cycles=250,
+    level_command_cycles=730,
+)
+
 
 KIB = 1024
 

@@ -15,15 +15,16 @@ from hypothesis import strategies as st
 from myoedge.extensions.adaptation import head as heads
 from myoedge.extensions.adaptation import session
 from myoedge.extensions.adaptation.commands import saved_bytes
-from myoedge.extensions.adaptation.pseudo import MOST_FACTOR, pseudo
 from myoedge.extensions.adaptation.record import (
+    MOST_FACTOR,
     Adaptation,
     Classifier,
     from_arrays,
     pooled,
+    pseudo,
     to_arrays,
 )
-from myoedge.extensions.adaptation.statistics import (
+from myoedge.extensions.adaptation.session import (
     LEAST_RIDGE_SHIFT,
     MOST_WINDOWS,
     RIDGE_SHIFT,

@@ -13,7 +13,7 @@ import myoedge
 from myoedge.backends.build import Build
 from myoedge.codegen.firmware import Firmware, check_instructions, link
 from myoedge.codegen.runtime import runtime
-from myoedge.extensions.gap_sdk.application import SDK_FOLDER
+from myoedge.extensions.gap_sdk.gvsoc import SDK_FOLDER
 from myoedge.system import toolchain
 from myoedge.system.library import KERNELS, ObjectOptions, compile_objects
 

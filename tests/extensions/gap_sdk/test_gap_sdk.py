@@ -20,7 +20,7 @@ from myoedge.backends.samples import golden_sample
 from myoedge.backends.simulator import run_firmware
 from myoedge.codegen.project import Sources
 from myoedge.errors import MyoedgeError
-from myoedge.extensions.gap_sdk.application import SDK_FOLDER, build_digest, marker
+from myoedge.extensions.gap_sdk.gvsoc import SDK_FOLDER, build_digest, marker
 from myoedge.extensions.zoo.all_convnet import hd
 from myoedge.extensions.zoo.emg2qwerty import kao
 from myoedge.simulator import Program, read_elf, simulate

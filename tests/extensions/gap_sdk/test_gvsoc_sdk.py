@@ -18,7 +18,7 @@ from myoedge.backends.build import Build
 from myoedge.backends.samples import golden_sample
 from myoedge.errors import MyoedgeError
 from myoedge.extensions.gap_sdk import gvsoc
-from myoedge.extensions.gap_sdk.application import marker_of
+from myoedge.extensions.gap_sdk.gvsoc import marker_of
 from tests.conftest import myoedge as command
 
 ROOT = Path(__file__).resolve().parents[3]

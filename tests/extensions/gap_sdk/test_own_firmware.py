@@ -15,9 +15,9 @@ from torch import nn
 import myoedge
 from myoedge.backends.build import Build
 from myoedge.codegen.firmware import Firmware, check_instructions, link
-from myoedge.extensions.gap_sdk.application import SDK_FOLDER
+from myoedge.extensions.gap_sdk.gvsoc import SDK_FOLDER
 from myoedge.simulator import RunOptions, simulate
-from myoedge.simulator.disturbance import Disturbance
+from myoedge.simulator.fault import Disturbance
 from tests.conftest import save_exported
 from tests.extensions.gap_sdk import sdk
 from tests.firmware.two_networks import sources

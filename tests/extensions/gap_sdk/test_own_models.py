@@ -10,7 +10,7 @@ import pytest
 
 from myoedge.backends.build import Build
 from myoedge.codegen.firmware import check_instructions, link
-from myoedge.extensions.gap_sdk.application import SDK_FOLDER
+from myoedge.extensions.gap_sdk.gvsoc import SDK_FOLDER
 from myoedge.simulator import simulate
 from tests.extensions.gap_sdk import sdk
 from tests.extensions.gap_sdk.test_own_firmware import GUIDE, OURS, STAND_INS, listed_defines

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 
 import myoedge
-from myoedge.extensions.gap_sdk.application import SDK_FOLDER
+from myoedge.extensions.gap_sdk.gvsoc import SDK_FOLDER
 from myoedge.system import tools
 from tests.conftest import save_exported
 from tests.extensions.gap_sdk.sdk import SHIM

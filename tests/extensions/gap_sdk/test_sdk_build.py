@@ -20,7 +20,7 @@ from myoedge.backends.build import Build, load_build
 from myoedge.building.config import Found, from_tables
 from myoedge.building.config_tables import Config
 from myoedge.errors import MyoedgeError
-from myoedge.extensions.gap_sdk.application import SDK_FOLDER, image_step, marker_of
+from myoedge.extensions.gap_sdk.gvsoc import SDK_FOLDER, image_step, marker_of
 from myoedge.extensions.mlperf.dataset import Dataset
 from myoedge.system import tools
 from myoedge.system.folder import check_output

@@ -14,9 +14,9 @@ from myoedge.extensions.zoo.tinymyo.encoder import (
     Classification,
     Reconstruction,
     RegressionHead,
+    SpeechMyo,
     TinyMyo,
 )
-from myoedge.extensions.zoo.tinymyo.speech import SpeechMyo
 from myoedge.extensions.zoo.tinymyo.wrist import NeuromotorMyo
 
 __all__ = [

@@ -7,7 +7,6 @@ import math
 from dataclasses import replace
 from itertools import chain
 
-from myoedge.quantization.inner_tensors import inner_groups
 from myoedge.quantization.search.bench import worst_db
 from myoedge.quantization.search.candidates import Group
 from myoedge.quantization.search.goal import LEAST_GAIN_DB, Goal
@@ -19,6 +18,7 @@ from myoedge.quantization.search.state import (
     TriedMove,
     Workshop,
 )
+from myoedge.quantization.tensor_params import inner_groups
 from myoedge.system.progress import purpose
 
 KIND = "inner"
