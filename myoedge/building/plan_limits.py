@@ -48,7 +48,7 @@ def _make_energy_check(
     if found is None:
         return False
     plan, limits = next(found.candidates).plan, request.limits
-    if limits.l2_bytes is not None and plan.l3_bytes:
+    if limits.l2_bytes is not None and plan.image_bytes("l3"):
         return False
     if limits.latency_s is not None and (latency_s(plan) or 0.0) > limits.latency_s:
         return False

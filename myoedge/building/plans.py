@@ -16,7 +16,7 @@ from myoedge.building.stream_rate import TOO_LARGE, if_it_fits, shortest_pass, s
 from myoedge.codegen.made_with import for_sources
 from myoedge.errors import MyoedgeError
 from myoedge.plan.cost.network import modelled_cycles
-from myoedge.plan.levels.weight_streaming import NO_L2
+from myoedge.plan.levels.shortage import NO_L2
 from myoedge.quantization.scales import QuantGraph
 from myoedge.reports.budget import Broken
 from myoedge.targets.chip import Chip

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from myoedge.codegen.constants import function_name
 from myoedge.operators.kernel import Operand, Written
@@ -44,7 +45,13 @@ class Outside:
     in_arena: bool = False
 
 
-Base = Callable[[Operand], Outside]
+class Base(Protocol):
+    """Function that returns the address of an operand.
+
+    stays   of a constant that is partly streamed: the part that stays in L2
+    """
+
+    def __call__(self, operand: Operand, stays: bool = False) -> Outside: ...
 
 
 @dataclass
@@ -148,8 +155,8 @@ def named(base: Base, addresses: Addresses) -> Base:
     """
     found: dict[str, Outside] = {}
 
-    def of(operand: Operand) -> Outside:
-        outside = base(operand)
+    def of(operand: Operand, stays: bool = False) -> Outside:
+        outside = base(operand, stays)
         if not outside.in_arena:
             return outside
         if operand.name not in found:

@@ -84,7 +84,7 @@ def model_blob(
     l3 = plan.image("l3")
     arrays = with_crcs(arrays, l3) if common["checks"] else arrays
     texts = [*map(without_comments, code), str(array_aliases(plan)), _interface(common)]
-    layout = layout_of(texts, arrays, plan.l3_bytes)
+    layout = layout_of(texts, arrays, plan.image_bytes("l3"))
     return ModelBlob(arrays, l3, layout, bytes.fromhex(common["digest"]))
 
 

@@ -64,7 +64,7 @@ def constants(plan: Plan) -> dict[str, Array]:
     arrays_of: dict[str, Array] = {}
     for index, step in enumerate(plan.steps):
         stored = plan.stored(index)
-        near = {key: a for key, a in stored.items() if plan.stays((index, key))}
+        near = {key: plan.resident((index, key)) for key in stored if plan.stays((index, key))}
         arrays_of |= arrays(index, step, near)
     return arrays_of | {
         constant_name(plan, name): plan.quant.constants[name] for name in plan.constants

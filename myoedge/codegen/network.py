@@ -184,18 +184,21 @@ def _layer_source(plan: Plan, index: int, *, as_data: bool) -> TiledLayer:
     )
 
 
-def _l2_pointer(plan: Plan, index: int, operand: Operand) -> Outside:
-    """Return the C pointer to the start of a tiled layer's operand in L2."""
+def _l2_pointer(plan: Plan, index: int, operand: Operand, stays: bool = False) -> Outside:
+    """Return the C pointer to the start of a tiled layer's operand in L2.
+
+    stays   of a constant that is partly streamed: the part that stays in L2
+    """
     step, source = plan.steps[index], operand.source
     arrived = plan.windows(index).get(operand.name)
-    if isinstance(source, str) and (index, source) in plan.streamed:
+    if isinstance(source, str) and (index, source) in plan.streamed and not stays:
         arrived = min(transfer.l2 for transfer in plan.streamed[index, source])
     if arrived is not None:
         return Outside(f"me_arena + {arrived}", arrived, in_arena=True)
     if not isinstance(source, str):
         return _tensor_pointer(plan, step.tensors[source], index, _moved_bytes(plan, step, source))
     text = f"{function_name(index, step)}_{source}"
-    is_bytes = plan.stored(index)[source].dtype == np.int8
+    is_bytes = plan.resident((index, source)).dtype == np.int8
     return Outside(text if is_bytes else f"(const int8_t *){text}")
 
 

@@ -120,7 +120,7 @@ def _product_files(plan: Plan, options: SourceOptions) -> list[str]:
     """Return the names, without suffix, of the library's C files for blobs and checks."""
     blob = ["me_blob", "me_slots"] if options.weights_blob else []
     crc = ["me_crc32"] if options.is_tested else []
-    return [*blob, *crc, *(["me_l3_crc32"] if options.checks and plan.l3_bytes else [])]
+    return [*blob, *crc, *(["me_l3_crc32"] if options.checks and plan.image_bytes("l3") else [])]
 
 
 def _weight_values(
@@ -196,7 +196,7 @@ def _common_values(
         "point": plan.chip.point,
         "banner": _banner(digest, model_name),
         "on_chip": plan.chip.name in ON_CHIP,
-        "l3_bytes": plan.l3_bytes,
+        "l3_bytes": plan.image_bytes("l3"),
         **mram_values(plan),
         "image_bytes": sum(images.values()),
         "images": images,
@@ -318,7 +318,7 @@ def app_values(plan: Plan, model_name: str, digest: str) -> dict[str, Any]:
     border = _port_values(plan)
     return {
         "banner": _banner(digest, model_name),
-        "l3_bytes": plan.l3_bytes,
+        "l3_bytes": plan.image_bytes("l3"),
         "copies": plan.copies,
         "ports_in_level": any(
             port["map"] is not None for ports in border.values() for port in ports

@@ -152,7 +152,7 @@ def movements(tiling: Tiling, base: Base, movement: Movement) -> dict[str, list[
     fetched: dict[str, list[str]] = {FETCH_CONSTANTS: [], FETCH_OPERANDS: []}
     for x in filter(tiling.early, tiling.tiles[0].loads):
         operand = next(o for o in tiling.kernel.operands if o.name == x.operand)
-        call = _single_transfer(movement, "me_fetch", [x], base(operand))
+        call = _single_transfer(movement, "me_fetch", [x], base(operand, x.stays))
         fetched[fetch_function(tiling, x)].append(call)
     return {
         "load": [*_load_statements(tiling, base, movement)],
@@ -180,11 +180,12 @@ class Movement:
 
 def _load_statements(tiling: Tiling, base: Base, movement: Movement) -> Iterator[str]:
     """Yield the statements that load the operands of tile t."""
-    for operand in tiling.kernel.operands:
-        loads = [[x for x in tile.loads if x.operand == operand.name] for tile in tiling.tiles]
+    for operand, stays in itertools.product(tiling.kernel.operands, (False, True)):
+        part = operand.name, stays
+        loads = [[x for x in t.loads if (x.operand, x.stays) == part] for t in tiling.tiles]
         early = any(map(tiling.early, loads[0]))
         if any(loads[1:] if early else loads):
-            yield from _operand_transfers(movement, "me_fetch", loads, base(operand), early)
+            yield from _operand_transfers(movement, "me_fetch", loads, base(operand, stays), early)
 
 
 def _store_statements(tiling: Tiling, base: Base, movement: Movement) -> Iterator[str]:
@@ -250,14 +251,20 @@ def _single_transfer(
 ) -> str:
     """Return the C call that starts a tile's transfer, for one transfer per tile."""
     name, tables, origin = moved[0].operand, movement.tables, movement.l1.offset(moved[0].operand)
-    l1 = tables.number(f"{name}_moved_l1", [x.l1 - origin for x in moved])
-    at = tables.number(f"{name}_moved_at", [x.at - base.origin for x in moved])
+    part = _part_name(moved[0])
+    l1 = tables.number(f"{part}_moved_l1", [x.l1 - origin for x in moved])
+    at = tables.number(f"{part}_moved_at", [x.at - base.origin for x in moved])
     sizes = ", ".join(
-        tables.number(f"{name}_moved_{key}", [getattr(x, key) for x in moved])
+        tables.number(f"{part}_moved_{key}", [getattr(x, key) for x in moved])
         for key in ("bytes", "line", "stride")
     )
     inside, outside = _offset_text(movement.l1.l1(name), l1), _offset_text(base.text, at)
     return f"{function}({inside}, {outside}, {sizes});"
+
+
+def _part_name(x: Transfer) -> str:
+    """Return the name of a transfer's operand, or of its part in L2, for C tables."""
+    return f"{x.operand}_in_l2" if x.stays else x.operand
 
 
 def _offset_text(start: str, offset: str) -> str:
@@ -269,15 +276,15 @@ def _transfer_table(movement: Movement, function: str, every: Moved, base: Outsi
     rows, ends = [x for moved in every for x in moved], [0]
     for moved in every:
         ends.append(ends[-1] + len(moved))
-    operand, tables = rows[0].operand, movement.tables
-    name, origin = f"{tables.prefix}_{operand}", movement.l1.offset(operand)
+    operand, tables, part = rows[0].operand, movement.tables, _part_name(rows[0])
+    name, origin = f"{tables.prefix}_{part}", movement.l1.offset(operand)
     texts = (
         f"{{ {x.at - base.origin}, {x.l1 - origin}, {x.bytes}, {x.line}, {x.stride} }}"
         for x in rows
     )
     tables.lines.append(c_table("me_transfer", f"{name}_moves", texts))
-    first = tables.number(f"{operand}_first", ends[:-1])
-    last = tables.number(f"{operand}_last", ends[1:])
+    first = tables.number(f"{part}_first", ends[:-1])
+    last = tables.number(f"{part}_last", ends[1:])
     l1 = movement.l1.l1(operand)
     return f"{function}_all({name}_moves + {first}, {name}_moves + {last}, {l1}, {base.text});"
 

@@ -9,10 +9,12 @@ from collections.abc import Iterator
 from itertools import pairwise
 from operator import itemgetter
 
+import numpy as np
+
 from myoedge.operators.checks import Spec
 from myoedge.plan.check_l1 import L1_PLANNED
 from myoedge.plan.l1.tile_iteration import Transfer
-from myoedge.plan.levels.transfers import LevelTransfer
+from myoedge.plan.levels.transfers import LevelTransfer, resident_ranges
 from myoedge.plan.placement import LiveRange
 from myoedge.plan.plan import Plan, scratch_name
 from myoedge.plan.timeline import WORD
@@ -49,11 +51,15 @@ def _check_level_room(plan: Plan) -> Iterator[str]:
 
 
 def _check_each_byte_once(plan: Plan) -> Iterator[str]:
-    """Yield layers with streamed constants of which a byte is in no chunk, or in several."""
+    """Yield layers with streamed constants of which a byte is in several chunks or in none, where
+    the constant of equal bytes that is stored has no such byte in L2."""
     for (index, array), transfers in plan.streamed.items():
-        ends = [0, *(x.chunk.start + x.chunk.size_bytes for x in transfers)]
-        starts = [*(x.chunk.start for x in transfers), plan.stored(index)[array].nbytes]
-        if starts != ends:
+        content, owner = plan.stored(index)[array], plan.owners[index, array]
+        marks = np.zeros(content.nbytes, np.uint8)
+        for x in transfers:
+            marks[x.chunk.start : x.chunk.start + x.chunk.size_bytes] += 1
+        near = np.ascontiguousarray(content).reshape(-1).view(np.int8)[marks == 0]
+        if marks.max() > 1 or not np.array_equal(near, plan.resident(owner).view(np.int8)):
             yield plan.steps[index].node.name
 
 
@@ -93,32 +99,29 @@ def _check_transfer_overlap(plan: Plan) -> Iterator[str]:
 
 def _check_arrival(plan: Plan) -> Iterator[str]:
     """Yield layers with tiles whose part of a streamed constant is not completely in one chunk, or
-    not in L2 in time."""
+    not in L2 in time, or not completely in one part that stays in L2."""
     for (index, array), transfers in plan.streamed.items():
-        name, tiling = plan.steps[index].node.name, plan.tilings[index]
-        enter = plan.timeline_steps.enters[index]
-        size_bytes = plan.stored(index)[array].nbytes
-        operand = next(o.name for o in tiling.kernel.operands if o.source == array)
-        last = plan.timeline_steps.enters[index + 1] - 1
-        if operand in tiling.choice.in_l2 and not _covers_bytes(
-            transfers[0], 0, size_bytes, enter, last
-        ):
-            yield name
-        for first, last, x in _operand_loads(plan, index, operand):
-            if not any(_covers_bytes(h, x.at, x.end, first, last) for h in transfers):
-                yield name
+        near = resident_ranges(transfers, plan.stored(index)[array].nbytes)
+        for first, last, at, end in _constant_reads(plan, index, array):
+            arrives = any(_covers_bytes(h, at, end, first, last) for h in transfers)
+            if not arrives and not any(start <= at and end <= stop for start, stop in near):
+                yield plan.steps[index].node.name
 
 
-def _operand_loads(plan: Plan, index: int, operand: str) -> Iterator[tuple[int, int, Transfer]]:
-    """Yield (first timeline step, last timeline step, transfer) for every load of an operand."""
-    tiling, enter = plan.tilings[index], plan.timeline_steps.enters[index]
+def _constant_reads(plan: Plan, index: int, array: str) -> Iterator[tuple[int, int, int, int]]:
+    """Yield (first timeline step, last timeline step, first byte, end) for every read of a layer's
+    constant in L2: by the kernel itself, or by the loads of tiles."""
+    tiling, (enter, leave) = plan.tilings[index], plan.timeline_steps.enters[index : index + 2]
+    operand = next(o.name for o in tiling.kernel.operands if o.source == array)
+    if operand in tiling.choice.in_l2:
+        yield enter, leave - 1, 0, plan.stored(index)[array].nbytes
     for t, tile in enumerate(tiling.tiles):
         for x in tile.moved(operand):
             ahead = tiling.begun_ahead(t, x)
             first = (
                 enter + tiling.loads_in(t) if ahead is None else plan.timeline_steps.beside(ahead)
             )
-            yield first, enter + t, x
+            yield first, enter + t, x.at, x.end
 
 
 def _check_maps_in_windows(plan: Plan) -> Iterator[str]:

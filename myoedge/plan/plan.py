@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -22,7 +22,7 @@ from myoedge.plan.l1.tile_search import choose
 from myoedge.plan.l1.tiling import Tiling
 from myoedge.plan.levels.feature_maps import Access
 from myoedge.plan.levels.residency import SHARED_FROM, Key, owners
-from myoedge.plan.levels.transfers import LevelTransfer
+from myoedge.plan.levels.transfers import LevelTransfer, resident_ranges
 from myoedge.plan.locations import Location, LoopState, place_in_layer
 from myoedge.plan.loops import LoopLayers, turns_of
 from myoedge.plan.placement import LiveRange, Placement
@@ -79,13 +79,26 @@ class Plan:
     @property
     def weight_bytes(self) -> int:
         """Bytes of the weights, tables and constant operands that stay in L2."""
-        near = (self.stored(key[0])[key[1]] for key in {*self.owners.values()} if self.stays(key))
-        return sum(array.nbytes for array in near) + sum(self.constants.values())
+        near = map(self.resident_bytes, {*self.owners.values()})
+        return sum(near) + sum(self.constants.values())
 
     def stays(self, key: Key) -> bool:
-        """Return whether a layer's constant is in L2 for the whole run, stored under its own
-        name."""
-        return self.owners[key] == key and key not in self.streamed
+        """Return whether a part of a layer's constant stays in L2, stored under its own name."""
+        return self.owners[key] == key and self.resident_bytes(key) > 0
+
+    def resident_bytes(self, key: Key) -> int:
+        """Return the bytes of a layer's constant that no transfer moves."""
+        moved = (x.chunk.size_bytes for x in self.streamed.get(key, ()))
+        return self.stored(key[0])[key[1]].nbytes - sum(moved)
+
+    def resident(self, key: Key) -> Array:
+        """Return the bytes of a layer's constant that stay in L2, one part after another."""
+        array = self.stored(key[0])[key[1]]
+        if key not in self.streamed:
+            return array
+        content = np.ascontiguousarray(array).reshape(-1).view(np.int8)
+        parts = resident_ranges(self.streamed[key], array.nbytes)
+        return np.concatenate([content[:0], *(content[start:end] for start, end in parts)])
 
     @property
     def shared_from_bytes(self) -> int:
@@ -118,18 +131,13 @@ class Plan:
         return owners(arrays, self.shared_from_bytes)
 
     @cached_property
-    def streamed(self) -> Mapping[tuple[int, str], tuple[LevelTransfer, ...]]:
-        """(layer, constant) -> its transfers, in the order of the constant's bytes."""
-        transfers: dict[tuple[int, str], tuple[LevelTransfer, ...]] = {}
+    def streamed(self) -> Mapping[Key, tuple[LevelTransfer, ...]]:
+        """(layer, constant) -> transfers of all of it or of parts, in the order of its bytes."""
+        transfers: dict[Key, tuple[LevelTransfer, ...]] = {}
         for x in sorted(self.constant_transfers, key=lambda x: x.chunk.start):
             key = (x.chunk.step, x.chunk.array)
             transfers[key] = (*transfers.get(key, ()), x)
         return transfers
-
-    @property
-    def l3_bytes(self) -> int:
-        """Bytes of l3.bin: constants to be transferred, then tables."""
-        return self.image_bytes("l3")
 
     def image_bytes(self, level: str) -> int:
         """Return the bytes of a memory level's image: constants to be transferred, then tables."""
@@ -275,14 +283,6 @@ class Plan:
     def results(self) -> tuple[tuple[int, QuantizedNode], ...]:
         """(layer, result) for all results of the layers, in order."""
         return tuple((i, result) for i, step in enumerate(self.steps) for result in step.results)
-
-    @cached_property
-    def writers(self) -> Mapping[str, str]:
-        """Sequence that a loop writes by rows in place -> result that is its rows."""
-        made = {x.node.name: self.where[x.node.name] for _, x in self.results}
-        rows = {replace(at, row_bytes=0): name for name, at in made.items() if at.row_bytes}
-        idle = (node.name for node in self.quant.graph.nodes if rows and node.name not in made)
-        return {n: rows[at] for n in idle if (at := self.where.get(n)) is not None and at in rows}
 
     @property
     def border_bytes(self) -> int:

@@ -21,13 +21,12 @@ from myoedge.plan.l1.no_tiling import without_room
 from myoedge.plan.l1.tile_choice import NO_RANKS, TileRanks
 from myoedge.plan.l1.tile_search import Limits
 from myoedge.plan.l1.tiling import Tiling
+from myoedge.plan.levels.shortage import NO_L2, too_large
 from myoedge.plan.levels.spill import Roots, spilled
 from myoedge.plan.levels.weight_streaming import (
-    NO_L2,
     exceed_levels,
     filled,
     fits,
-    too_large,
     window_bytes,
     with_transfers,
 )

@@ -10,6 +10,7 @@ from __future__ import annotations
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Any
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from myoedge.operators.kernel import SCRATCH, Source
 from myoedge.plan.l1.tiling import Tiling
 from myoedge.plan.levels.transfers import LevelTransfer
-from myoedge.plan.placement import LiveRange
+from myoedge.plan.locations import Location
 from myoedge.plan.plan import Plan, scratch_name, size_bytes
 from myoedge.plan.plan_json import levels_bytes
 from myoedge.targets.gap9.chip import WORKERS
@@ -48,7 +49,7 @@ def external_parts(plan: Plan) -> list[str]:
 def memory(plan: Plan) -> Row:
     """Return the `memory` entry of report.json: bytes of L1, L2 and L3 by kind of data, the buffers
     in use at the peak of L2, and all buffers of the L2 arena and of L1."""
-    arena = [_arena_row(plan, life) for life in plan.lives]
+    arena = [*_arena_rows(plan)]
     buffers = [*arena, *(_l3_buffer_row(plan, transfer) for transfer in plan.constant_transfers)]
     peak, chip = fullest(buffers), plan.chip
     # tile buffers, stacks and runtime data
@@ -58,8 +59,8 @@ def memory(plan: Plan) -> Row:
     return {
         "l1_peak_bytes": l1_bytes,
         "l2_peak_bytes": plan.l2_bytes,
-        "l3_bytes": plan.l3_bytes + plan.map_bytes,
-        "l3_weights_bytes": plan.l3_bytes,
+        "l3_bytes": plan.image_bytes("l3") + plan.map_bytes,
+        "l3_weights_bytes": plan.image_bytes("l3"),
         "l3_maps": [_l3_map_row(plan, name) for name in plan.maps],
         "levels": levels_bytes(plan),
         "external": external_parts(plan),
@@ -118,24 +119,30 @@ def fullest(rows: Sequence[Row]) -> float:
     return max(times, key=lambda at: alive_bytes(rows, at), default=0.0)
 
 
-def _arena_row(plan: Plan, life: LiveRange) -> Row:
-    """Return the report's row of a buffer of the L2 arena: a layer's result or scratch, or the
-    window onto a tensor in L3."""
-    other = SCRATCH if life.name == scratch_name(life.first) else "window"
-    name = plan.writers.get(life.name, life.name)
-    node = plan.quant.graph.producer.get(name)
-    return {
-        "name": name,
-        "kind": "result" if node else other,
-        **({} if node else {"step": life.first}),
-        "label": (node or plan.steps[life.first].node).label,
-        "offset": plan.placement.offsets[life.name],
-        "size_bytes": life.size_bytes,
-        "first_step": life.first,
-        "last_step": life.last,
-        "from": life.first,
-        "to": life.last + 1,
+def _arena_rows(plan: Plan) -> Iterator[Row]:
+    """Yield the report's row of each buffer of the L2 arena: a layer's result or scratch, or the
+    window onto a tensor in L3. A sequence that a loop writes by rows has the name of these rows."""
+    made = {x.node.name: plan.where[x.node.name] for _, x in plan.results}
+    by_rows: dict[Location | None, str] = {
+        replace(at, row_bytes=0): name for name, at in made.items() if at.row_bytes
     }
+    names = dict(zip(made, made, strict=True))
+    for life in plan.lives:
+        other = SCRATCH if life.name == scratch_name(life.first) else "window"
+        name = names.get(life.name) or by_rows.get(plan.where.get(life.name), life.name)
+        node = plan.quant.graph.producer.get(name)
+        yield {
+            "name": name,
+            "kind": "result" if node else other,
+            **({} if node else {"step": life.first}),
+            "label": (node or plan.steps[life.first].node).label,
+            "offset": plan.placement.offsets[life.name],
+            "size_bytes": life.size_bytes,
+            "first_step": life.first,
+            "last_step": life.last,
+            "from": life.first,
+            "to": life.last + 1,
+        }
 
 
 def _l3_map_row(plan: Plan, name: str) -> Row:
@@ -143,7 +150,7 @@ def _l3_map_row(plan: Plan, name: str) -> Row:
     node = plan.quant.graph.producer.get(name)
     label = node.label if node else name
     reader = next(access.step for access in plan.accesses if access.tensor == name)
-    offset = plan.l3_bytes + plan.maps[name]
+    offset = plan.image_bytes("l3") + plan.maps[name]
     return {
         "name": name,
         **({} if node else {"step": reader}),
@@ -228,14 +235,15 @@ def layer_bytes(plan: Plan, index: int) -> Row:
     sizes = {(index, name): array.nbytes for name, array in plan.stored(index).items()}
     tables = sum(array.nbytes for (at, _), (_, array) in plan.l3_tables.items() if at == index)
     weights = tables + sum(sizes.values())
-    streamed = tables + sum(map(sizes.__getitem__, sizes.keys() & plan.streamed))
+    resident = dict(zip(sizes, map(plan.resident_bytes, sizes), strict=True))
+    streamed = weights - sum(resident.values())
     out_bytes = sum(map(partial(size_bytes, plan.quant), step.written))
     chunks = (transfer.chunk for transfer in plan.transfers)
     moved = sum(chunk.size_bytes * chunk.turns for chunk in chunks if chunk.step == index)
     return {
         "weights_in": ("L3" if 2 * streamed > weights else "L2") if weights else None,
         "weights_bytes": weights,
-        "weights_l2_bytes": sum(map(sizes.__getitem__, filter(plan.stays, sizes))),
+        "weights_l2_bytes": sum(map(resident.__getitem__, filter(plan.stays, sizes))),
         "weights_l3_bytes": tables + _first_read_chunk_bytes(plan, index),
         "l3_moved_bytes": (out_bytes if tables else 0) + moved,
         "read_bytes": _input_bytes(plan, index) + weights,

@@ -117,7 +117,7 @@ def test_less_l2_gives_the_same_bytes(model: Path, tmp_path: Path, budgets: list
     assert all(outputs == found[0] for outputs in found)
     assert l3[0] == 0
     assert all(b >= a - SLACK for a, b in pairwise(l3)), "less room, more from L3"
-    assert l3[-1] > 80_000
+    assert l3[-1] > 70_000
 
 
 def test_every_inference_brings_its_weights_anew(small: myoedge.Build) -> None:
@@ -397,7 +397,7 @@ def test_a_host_shows_maps_out_of_time(tmp_path: Path) -> None:
         assert outputs(replace(plan, transfers=tuple(transfers)), f"early {out}") != wanted, out
 
 
-def test_a_layer_of_two_megabytes_runs_at_the_rate_of_l3(tmp_path: Path) -> None:
+def test_the_part_of_a_layer_that_exceeds_l2_arrives_at_the_rate_of_l3(tmp_path: Path) -> None:
     torch.manual_seed(0)
     layer = save_exported(nn.Linear(1024, 2048), (torch.zeros(1, 1024),), tmp_path / "m.pt2")
     calib = np.random.default_rng(0).standard_normal((2, 1, 1024), np.float32)
@@ -406,8 +406,10 @@ def test_a_layer_of_two_megabytes_runs_at_the_rate_of_l3(tmp_path: Path) -> None
     (inference,) = simulated.measurement.inferences
     moved = sum(row.l3_bytes for row in inference.layers)
     assert simulated.exact
-    assert moved == 2 * 1024 * 1024
-    assert inference.cycles <= 1.02 * 2 * moved
+    room_bytes = find_chip("gap9").l2_room_bytes
+    assert 0 < moved - (2 * 1024 * 1024 - room_bytes) < 0.1 * room_bytes, "L2 is full"
+    resident_bytes = 2 * 1024 * 1024 - moved  # its tiles reach L1 at 8 bytes per cycle
+    assert inference.cycles <= 2 * moved + resident_bytes // 8
 
 
 @pytest.mark.slow

@@ -17,6 +17,8 @@ from torch import nn
 from myoedge.building.budget import Budget, plan_within
 from myoedge.errors import MyoedgeError
 from myoedge.plan.cost.network import modelled_cycles, moved_bytes, moved_pj
+from myoedge.plan.l1.tile_iteration import Transfer
+from myoedge.plan.l1.tiling import Tiling
 from myoedge.plan.plan import Plan
 from myoedge.plan.schedule import make_plan
 from myoedge.quantization.scales import QuantGraph
@@ -72,8 +74,15 @@ def level_owners(plan: Plan, level: MemoryLevel) -> dict[int, int]:
     return expected
 
 
+def loads_of(tiling: Tiling, constant: str) -> list[Transfer]:
+    """Loads of a layer's constant into L1."""
+    operands = {o.name for o in tiling.kernel.operands if o.source == constant}
+    return [x for tile in tiling.tiles for x in tile.loads if x.operand in operands]
+
+
 def check_constants(plan: Plan) -> None:
-    """Each byte of a constant comes from exactly one place: L2, or one chunk of one level."""
+    """Each byte of a constant comes from exactly one place: L2, or one chunk of one level; each
+    load of a tile, from one of them."""
     chunks: dict[tuple[int, str], list[tuple[int, int]]] = {}
     for x in plan.transfers:
         span = (x.chunk.start, x.chunk.start + x.chunk.size_bytes)
@@ -82,9 +91,13 @@ def check_constants(plan: Plan) -> None:
     for index, tiling in enumerate(plan.tilings):
         for name, array in tiling.kernel.arrays.items():
             spans = sorted(chunks.get((index, name), ()))
-            covered = [at for start, end in spans for at in range(start, end)]
-            assert covered in ([], [*range(array.nbytes)])
-            resident += 0 if spans else array.nbytes
+            covered = {at for start, end in spans for at in range(start, end)}
+            assert len(covered) == sum(end - start for start, end in spans)
+            assert covered <= {*range(array.nbytes)}
+            resident += array.nbytes - len(covered)
+            for x in loads_of(tiling, name):
+                around = [span for span in spans if x.at < span[1] and span[0] < x.end]
+                assert not around or around == [s for s in spans if s[0] <= x.at and x.end <= s[1]]
     ends = [x.l2 + x.chunk.size_bytes for x in plan.transfers]
     assert max([*ends, plan.placement.arena_bytes]) + resident <= plan.chip.l2_bytes
 

@@ -226,7 +226,7 @@ def test_what_l3_moves_is_counted_as_the_c_moves_it() -> None:
     odd = replace(even, transfers=tuple(moved))
     rows = re.findall(r"\.address = .*\.bytes = (\d+)", make_sources(odd, "n").files["network.c"])
     in_c = sum(map(int, rows))
-    assert in_c == moved_bytes(odd)["l3"] == moved_bytes(even)["l3"] > 300 * 300 // 2
+    assert in_c == moved_bytes(odd)["l3"] == moved_bytes(even)["l3"] >= 300 * 300 - 60_000
     costs = [*_pass_costs(lambda frames: (None, odd), 1, 1)]
     assert {cost.l3_bytes for cost in costs} == {in_c}
     assert modelled_cycles(odd) == modelled_cycles(even)

@@ -144,18 +144,18 @@ def test_weights_from_l3_are_told_where_they_pass_and_where_they_lie() -> None:
     report = make_report(streamed, Outcome("net"))
     found, memory = of(report), report["memory"]
     assert found["L2"].used_bytes == memory["l2_peak_bytes"] <= less.l2_bytes
-    assert found["L3"].used_bytes == memory["l3_bytes"] == streamed.l3_bytes
+    assert found["L3"].used_bytes == memory["l3_bytes"] == streamed.image_bytes("l3")
     for peak in found.values():
         assert sum(part.size_bytes for part in peak.held) == peak.used_bytes
     transfers = [row for row in memory["buffers"] if row["kind"] == "weights"]
-    assert sum(row["size_bytes"] for row in transfers) == streamed.l3_bytes
+    assert sum(row["size_bytes"] for row in transfers) == streamed.image_bytes("l3")
     for a, b in itertools.combinations(memory["buffers"], 2):
         apart = a["to"] <= b["from"] or b["to"] <= a["from"]
         above = a["offset"] >= b["offset"] + b["size_bytes"]
         below = b["offset"] >= a["offset"] + a["size_bytes"]
         assert apart or above or below, (a, b)
     assert "weights from L3" in report_html(report)
-    assert wording.from_l3(report) == f"weights {wording.size(streamed.l3_bytes)}"
+    assert wording.from_l3(report) == f"weights {wording.size(streamed.image_bytes("l3"))}"
     ends = streamed.timeline_steps.enters
     for moment, (at, _) in enumerate(middles([b - a for a, b in itertools.pairwise(ends)])):
         named = {row["name"] for row in transfers if row["from"] <= at < row["to"]}

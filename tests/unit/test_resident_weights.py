@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any
@@ -18,6 +19,7 @@ from myoedge.plan.levels.residency import (
     ONE_BY_ONE,
     SHARED_FROM,
     SMALL_BYTES,
+    WeightResidency,
     fill,
     residences,
 )
@@ -30,7 +32,7 @@ from myoedge.targets.chip import MemoryLevel
 from tests.e2e.test_less_l2 import quantized
 
 COUNT, SIZE = 3 * ONE_BY_ONE, SMALL_BYTES + 4
-KNOWN = {(at, "weights"): [Chunk(at, "weights", 0, SIZE, at, at)] for at in range(COUNT)}
+KNOWN = {(at, "weights", 0): [Chunk(at, "weights", 0, SIZE, at, at)] for at in range(COUNT)}
 ROOM = COUNT * SIZE // 2
 COMPUTED = ComputeCycles((10.0,) * COUNT)
 LEVELS = (MemoryLevel("l3", 1 << 25, bytes_per_cycle=0.5, start_cycles=100),)
@@ -58,7 +60,7 @@ def test_a_network_that_waits_for_l3_has_kernels_without_padded_weights(
     room_bytes: int, pads: bool
 ) -> None:
     """The fastest kernel with weights in L2 sums 13 parts of 256 products, of which 3,200 are not
-    zero; the loads of 60 rows from L3 take nine times its cycles."""
+    zero; the loads from L3 of rows that do not fit in L2 take several times its cycles."""
     torch.manual_seed(0)
     x, channels = torch.zeros(1, 3200), 60
     calib = np.random.default_rng(0).standard_normal((4, *x.shape), np.float32)
@@ -68,11 +70,11 @@ def test_a_network_that_waits_for_l3_has_kernels_without_padded_weights(
     plan = make_plan(network, replace(gap9, l2_bytes=gap9.l2_reserved_bytes + room_bytes))
     weights = plan.stored(0)["weights"].nbytes
     assert weights == channels * (13 * 256 if pads else 3200)
-    assert moved_bytes(plan)["l3"] == (0 if pads else weights)
+    assert (moved_bytes(plan)["l3"] > 0) == (not pads)
 
 
 def test_of_choices_the_fastest_as_placed_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Addresses delay transfers: the choice with the fewest cycles by sizes alone is not it."""
+    """Addresses delay transfers: the choice that seems fastest by sizes alone may be slow."""
     rng, gap9 = np.random.default_rng(0), find_chip("gap9")
     torch.manual_seed(0)
     widths = rng.integers(60, 260, 8).tolist()
@@ -82,14 +84,19 @@ def test_of_choices_the_fastest_as_placed_is_taken(monkeypatch: pytest.MonkeyPat
     network = quantized(model, calib)
     room_bytes = sum(a * b for a, b in pairwise(widths)) * 3 // 5
 
-    def cycles(first: int, last: int) -> float:
-        """With some of the choices, fastest by sizes alone first."""
-        taken = lambda *given: residences(*given)[first:last]  # noqa: E731
-        monkeypatch.setattr(weight_streaming, "residences", taken)
+    def cycles(choose: Callable[[list[WeightResidency]], list[WeightResidency]]) -> float:
+        """With some of the choices, in the order of `choose`."""
+        monkeypatch.setattr(
+            weight_streaming, "residences", lambda *given: choose(residences(*given))
+        )
         chip = replace(gap9, l2_bytes=gap9.l2_reserved_bytes + room_bytes)
         return modelled_cycles(make_plan(network, chip))
 
-    assert cycles(0, 9) == cycles(1, 2) < cycles(0, 1)
+    def slowest(found: list[WeightResidency]) -> list[WeightResidency]:
+        return [replace(choice, cycles=0.0) for choice in found[-1:]]
+
+    all_of_them = cycles(lambda found: found)
+    assert cycles(lambda found: [*slowest(found), *found]) == all_of_them < cycles(slowest)
 
 
 class Alike(nn.Module):

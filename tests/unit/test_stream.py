@@ -145,12 +145,12 @@ def test_what_is_fetched_ahead_costs_nothing_behind_computation() -> None:
 def test_the_array_that_is_waited_for_stays() -> None:
     """Of two that are alike, one behind much computation and one behind none."""
     known = {
-        (0, "first"): [Chunk(0, "first", 0, 8000, 0, 0)],
-        (1, "hidden"): [Chunk(1, "hidden", 0, 8000, 5, 5)],
+        (0, "first", 0): [Chunk(0, "first", 0, 8000, 0, 0)],
+        (1, "hidden", 0): [Chunk(1, "hidden", 0, 8000, 5, 5)],
     }
     durations = [10.0, 10.0, 1e6, 10.0, 10.0, 10.0]
     best = residences(known, ComputeCycles(durations), 16000, [LEVEL])[0]
-    assert best.streamed == {(1, "hidden")}
+    assert best.streamed == {(1, "hidden", 0)}
     assert best.cycles == sum(durations)
 
 
@@ -163,12 +163,12 @@ def test_turns_tell_when_hauls_may_start_and_must_have_ended() -> None:
 
 def test_what_is_left_of_l2_is_filled_as_far_as_nobody_waits() -> None:
     """Four arrays, each hidden behind the one before: two may stay, as hauls need room for two."""
-    known = {(n, "w"): [Chunk(n, "w", 0, 8000, n + 1, n + 1)] for n in range(4)}
+    known = {(n, "w", 0): [Chunk(n, "w", 0, 8000, n + 1, n + 1)] for n in range(4)}
     every, computed = frozenset(known), ComputeCycles([2e4] * 6)
     assert residences(known, computed, 32000, [LEVEL])[0].streamed == every
     assert fill(known, every, computed, 32000, [LEVEL]) == [*known]
-    assert fill(known, every, computed, 31999, [LEVEL]) == [(0, "w"), (1, "w")]
-    assert fill(known, every, computed, 23999, [LEVEL]) == [(0, "w")]
+    assert fill(known, every, computed, 31999, [LEVEL]) == [(0, "w", 0), (1, "w", 0)]
+    assert fill(known, every, computed, 23999, [LEVEL]) == [(0, "w", 0)]
     assert fill(known, every, computed, 8000, [LEVEL]) == []
 
 

@@ -71,7 +71,7 @@ def project_files(
         else application.sources_in(SDK_FOLDER, sources.files),
         **({} if stream is None else _ports(plan, stream)),
         "marker": marker(plan.chip.name, digest),
-        "l3_all_bytes": plan.l3_bytes + plan.map_bytes,
+        "l3_all_bytes": plan.image_bytes("l3") + plan.map_bytes,
         "points": plan.chip.points,
         "lowest_hz": min(point.clock_hz for point in plan.chip.points),
         "voltages": plan.chip.voltages,

@@ -133,6 +133,7 @@ class Transfer:
     bytes     total bytes
     line      bytes per row
     stride    bytes between the starts of rows outside L1; 0 for one row
+    stays     whether the bytes stay in L2, of a constant that is partly streamed
     """
 
     operand: str
@@ -141,6 +142,7 @@ class Transfer:
     bytes: int
     line: int
     stride: int
+    stays: bool = False
 
     @property
     def end(self) -> int:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Choice of the constants that stay in L2; the others are streamed from other memory levels in
+"""Choice of the parts of constants that stay in L2; the others are streamed from other levels in
 every run.
 
-First, as long as a run waits for transfers, the array that saves the most cycles per byte becomes
+First, as long as a run waits for transfers, the part that saves the most cycles per byte becomes
 resident. Then the rest of L2 is filled as long as no run gets slower, to save energy: a streamed
 byte costs energy in every run, a resident byte only at start.
 """
@@ -13,6 +13,7 @@ import hashlib
 import itertools
 import math
 from bisect import bisect_right
+from collections import Counter
 from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple, TypeVar
@@ -30,26 +31,27 @@ from myoedge.plan.levels.transfers import (
 from myoedge.plan.timeline import Chunk
 from myoedge.targets.chip import MemoryLevel
 
-SMALL_BYTES = 4096  # smaller arrays become resident first, by size, while they take at most
+SMALL_BYTES = 4096  # smaller constants become resident first, by size, while they take at most
 SMALL_SHARE = 4  # 1 / SMALL_SHARE of the L2 that no timeline step needs
 
-ONE_BY_ONE = 512  # up to this many arrays, one at a time becomes resident; otherwise
+ONE_BY_ONE = 512  # up to this many parts, one at a time becomes resident; otherwise
 SHARES = 16  # 1 / SHARES of them
 
 Key = tuple[int, str]  # (layer, constant)
+Part = tuple[int, str, int]  # (layer, constant, first byte)
 K = TypeVar("K", bound=Hashable)
 
 
 @dataclass(frozen=True, slots=True)
 class WeightResidency:
-    """A choice of constants that stay in L2 for the whole run; the others are streamed.
+    """A choice of parts of constants that stay in L2 for the whole run; the others are streamed.
 
-    streamed         the streamed constants
+    streamed         the streamed parts
     resident_bytes   bytes of the resident ones
     cycles           estimated cycles of a run
     """
 
-    streamed: frozenset[Key]
+    streamed: frozenset[Part]
     resident_bytes: int
     cycles: float
 
@@ -58,7 +60,7 @@ class ChunkRow(NamedTuple):
     """A chunk of a constant, with the cycles of its transfer, its channel and the energy of a
     byte."""
 
-    key: Key
+    key: Part
     chunk: Chunk
     cycles: float
     channel: int
@@ -66,14 +68,15 @@ class ChunkRow(NamedTuple):
 
 
 def residences(
-    known: Mapping[Key, Sequence[Chunk]],
+    known: Mapping[Part, Sequence[Chunk]],
     computed: ComputeCycles,
     room: int,
     levels: Sequence[MemoryLevel],
 ) -> list[WeightResidency]:
-    """Return choices of resident constants that fit in L2, fastest first.
+    """Return choices of resident parts that fit in L2, fastest first.
 
-    known      constant -> its chunks and those of equal constants, which share one resident copy
+    known      part of a constant -> its chunks and those of equal constants, which share one
+               resident copy
     computed   compute cycles by timeline step
     room       bytes of L2 for constants
     levels     memory levels from which the others are streamed
@@ -84,7 +87,7 @@ def residences(
 
 
 def _resident_choices(
-    known: Mapping[Key, Sequence[Chunk]],
+    known: Mapping[Part, Sequence[Chunk]],
     computed: ComputeCycles,
     room: int,
     levels: Sequence[MemoryLevel],
@@ -128,35 +131,36 @@ def _simulate(rows: Sequence[ChunkRow], begins: Sequence[int], computed: Compute
 
 
 def _best_candidates(
-    rows: Sequence[ChunkRow], sizes: Mapping[Key, int], late: Iterable[ChunkRow], left: int
-) -> list[Key]:
-    """Return the constants of late chunks that save the most cycles per byte, of those with at most
+    rows: Sequence[ChunkRow], sizes: Mapping[Part, int], late: Iterable[ChunkRow], left: int
+) -> list[Part]:
+    """Return the parts of late chunks that save the most cycles per byte, of those with at most
     `left` bytes: one if there are few, otherwise a fraction of them."""
     fits = [key for key in dict.fromkeys(row.key for row in late) if sizes[key] <= left]
-    saved = dict.fromkeys(sizes, 0.0)
-    for row in rows:
-        saved[row.key] += row.cycles * row.chunk.turns
+    saved, room = dict.fromkeys(sizes, 0.0), Counter[Part]()
+    for key, chunk, cycles, *_ in rows:
+        saved[key] += cycles * chunk.turns
+        room[key] += chunk.room_bytes * (chunk.last - chunk.first + 1)
 
-    def worth(key: Key) -> tuple[float, int]:
-        """Return (cycles saved per byte, minus the first layer that needs the constant), to rank
-        constants."""
-        return saved[key] / sizes[key], -key[0]
+    def worth(key: Part) -> tuple[int, int, int]:
+        """Return (cycles saved per byte, bytes times timeline steps in L2 if the part is streamed,
+        minus the first layer that needs the part), to rank parts."""
+        return round(saved[key] / sizes[key]), room[key], -key[0]
 
     count = 1 if len(fits) <= ONE_BY_ONE else len(fits) // SHARES
     return sorted(fits, key=worth, reverse=True)[:count]
 
 
 def fill(
-    known: Mapping[Key, Sequence[Chunk]],
-    streamed: frozenset[Key],
+    known: Mapping[Part, Sequence[Chunk]],
+    streamed: frozenset[Part],
     computed: ComputeCycles,
     room: int,
     levels: Sequence[MemoryLevel],
-) -> list[Key]:
-    """Return the streamed constants that can stay in L2 without making a run slower, those whose
+) -> list[Part]:
+    """Return the streamed parts that can stay in L2 without making a run slower, those whose
     bytes cost the most energy first, then in order of use.
 
-    streamed   the constants streamed so far
+    streamed   the parts streamed so far
     known, computed, room, levels   as in `residences`
     """
     sizes, left, found = sizes_bytes(known), {*streamed}, []
@@ -176,32 +180,32 @@ def fill(
     return found
 
 
-def sizes_bytes(known: Mapping[Key, Sequence[Chunk]]) -> dict[Key, int]:
-    """Return the bytes of L2 that each constant takes if it is resident; equal ones are counted
+def sizes_bytes(known: Mapping[Part, Sequence[Chunk]]) -> dict[Part, int]:
+    """Return the bytes of L2 that each part takes if it is resident; equal ones are counted
     once.
 
     known   as in `residences`
     """
     return {
-        key: sum(p.room_bytes for p in chunks if (p.step, p.array) == key)
+        key: sum(chunk.room_bytes for chunk in chunks if (chunk.step, chunk.array) == key[:2])
         for key, chunks in known.items()
     }
 
 
-def _resident_bytes(sizes: Mapping[Key, int], streamed: Collection[Key]) -> int:
+def _resident_bytes(sizes: Mapping[Part, int], streamed: Collection[Part]) -> int:
     return sum(size for key, size in sizes.items() if key not in streamed)
 
 
 def _chunk_rows(
-    known: Mapping[Key, Sequence[Chunk]],
+    known: Mapping[Part, Sequence[Chunk]],
     computed: ComputeCycles,
     window: int,
     levels: Sequence[MemoryLevel],
 ) -> list[ChunkRow]:
     """Return the rows of all chunks, in order of use."""
-    owner = {(p.step, p.array): key for key, chunks in known.items() for p in chunks}
-    chunks = in_order([p for chunks in known.values() for p in chunks])
-    keys = [owner[p.step, p.array] for p in chunks]
+    owner = {p: key for key, chunks in known.items() for p in chunks}
+    chunks = in_order([*owner])
+    keys = [owner[p] for p in chunks]
     contents = [(key, p.start, p.size_bytes) for key, p in zip(keys, chunks, strict=True)]
     found = distribute(chunks, contents, computed, window, levels)
     costs, channels = transfer_rates(chunks, found)
@@ -227,11 +231,14 @@ def most_read(chunks: Sequence[Chunk]) -> int:
     return max(itertools.accumulate(change[step] for step in sorted(change)), default=0)
 
 
-def _small_constants(sizes: Mapping[Key, int], room: int) -> Iterator[Key]:
+def _small_constants(sizes: Mapping[Part, int], room: int) -> Iterator[Part]:
+    whole = Counter[Key]()
+    for key, size in sizes.items():
+        whole[key[:2]] += size
     taken = 0
-    for key in sorted(sizes, key=lambda key: (sizes[key], key)):
+    for key in sorted(sizes, key=lambda key: (whole[key[:2]], key)):
         taken += sizes[key]
-        if sizes[key] > SMALL_BYTES or taken > room // SMALL_SHARE:
+        if whole[key[:2]] > SMALL_BYTES or taken > room // SMALL_SHARE:
             return
         yield key
 

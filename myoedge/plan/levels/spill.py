@@ -14,11 +14,11 @@ from myoedge.plan.l1.layer_kernels import NetworkKernels
 from myoedge.plan.l1.layers import plan_l1
 from myoedge.plan.l1.tile_search import Limits, choose
 from myoedge.plan.levels.feature_maps import Access, access
+from myoedge.plan.levels.shortage import too_large
 from myoedge.plan.levels.weight_streaming import (
     least_beside,
     least_bytes,
     read_at_once,
-    too_large,
     window_bytes,
     with_transfers,
 )

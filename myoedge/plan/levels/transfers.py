@@ -222,9 +222,20 @@ def turns(transfers: Sequence[LevelTransfer]) -> Iterator[tuple[int, int, int]]:
         yield timeline_step, bisect_right(begins, timeline_step), ended
 
 
+def resident_ranges(streamed: Sequence[LevelTransfer], size_bytes: int) -> list[tuple[int, int]]:
+    """Return the (first byte, end) of the parts of a constant that are not streamed.
+
+    streamed     its transfers, in the order of its bytes
+    size_bytes   bytes of the constant
+    """
+    starts = [0, *(x.chunk.start + x.chunk.size_bytes for x in streamed)]
+    ends = [*(x.chunk.start for x in streamed), size_bytes]
+    return [(start, end) for start, end in zip(starts, ends, strict=True) if start < end]
+
+
 def in_arena(tiling: Tiling, streamed_chunks: Mapping[str, Sequence[LevelTransfer]]) -> Tiling:
     """Return the tiling of a layer that reads its streamed constants from the arena, where
-    transfers put them.
+    transfers put them, and the parts that stay in L2 from their own array.
 
     streamed_chunks   constant -> its transfers
     """
@@ -236,8 +247,11 @@ def in_arena(tiling: Tiling, streamed_chunks: Mapping[str, Sequence[LevelTransfe
     def placed(x: Transfer) -> Transfer:
         if x.operand not in streamed:
             return x
-        source = next(h for h in reversed(streamed[x.operand]) if h.chunk.start <= x.at)
-        return replace(x, at=source.l2 + x.at - source.chunk.start)
+        before = [h for h in streamed[x.operand] if h.chunk.start <= x.at]
+        source = before[-1] if before else None
+        if source is not None and x.at < source.chunk.start + source.chunk.size_bytes:
+            return replace(x, at=source.l2 + x.at - source.chunk.start)
+        return replace(x, at=x.at - sum(h.chunk.size_bytes for h in before), stays=True)
 
     tiles = (replace(tile, loads=tuple(map(placed, tile.loads))) for tile in tiling.tiles)
     return replace(tiling, tiles=tuple(tiles))

@@ -4,17 +4,24 @@ run."""
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 
-from myoedge.errors import MyoedgeError
-from myoedge.plan.cost.network import computed, moved_pj, waiting_cycles
+from myoedge.plan.cost.network import (
+    computed,
+    modelled_cycles,
+    moved_pj,
+    waiting_cycles,
+    waits,
+)
 from myoedge.plan.levels.distribution import distribute, tolerance, with_room
 from myoedge.plan.levels.feature_maps import map_transfers
 from myoedge.plan.levels.residency import (
     Key,
+    Part,
     content_digest,
     fill,
     most_read,
@@ -24,15 +31,15 @@ from myoedge.plan.levels.residency import (
 )
 from myoedge.plan.levels.transfers import LevelTransfer, in_order, place_transfers
 from myoedge.plan.placement import peak
-from myoedge.plan.plan import Plan, size_bytes
+from myoedge.plan.plan import Plan
 from myoedge.plan.timeline import Chunk, candidates, chunks
 from myoedge.targets.chip import MemoryLevel
 
 PIECE_BYTES = 32768  # maximum bytes of a transfer: its start then costs 0.4 % of its time
-PIECES = 8  # transfers that fit the window at least, if tiles are small enough
+# Transfers that fit the window at least, if tiles are small enough: parts that become resident
+# leave less room for those of the other parts.
+PIECES = 8, 16, 32
 CHOICES = 8  # sets of resident constants that are tried
-NO_L2 = "E301"  # error code of a network that does not fit L2
-SHORT_OF_L1 = "L1"  # key of the fact that lists layers which need more L1
 
 
 def fits(plan: Plan) -> bool:
@@ -66,15 +73,35 @@ def levels_for_constants(plan: Plan) -> tuple[MemoryLevel, ...]:
 def with_transfers(plan: Plan) -> Plan | None:
     """Return the plan with transfers of constants that do not fit L2; None if L2 is still too
     small."""
-    window, known, work = window_bytes(plan), _chunks_of_constants(plan), computed(plan)
-    fastest = residences(known, work, window, levels_for_constants(plan))
-    digest, best, fewest = _make_digest_cache(plan), None, math.inf
-    for choice in fastest[:CHOICES]:
-        if choice.cycles >= fewest:  # addresses only delay transfers
+    digest, best = _make_digest_cache(plan), None
+    for pieces in PIECES:
+        made = _stream(plan, _chunks_of_constants(plan, pieces), digest)
+        best = min(filter(None, (best, made)), key=modelled_cycles, default=None)
+        if best is not None and not waits(best):
             break
+    return best
+
+
+def _stream(
+    plan: Plan, known: Mapping[Part, Sequence[Chunk]], digest: Callable[[Chunk], bytes]
+) -> Plan | None:
+    """Return the fastest plan with transfers of some of these chunks; None if L2 is too small.
+
+    known   part of a constant -> its chunks
+    """
+    window, work = window_bytes(plan), computed(plan)
+    fastest = residences(known, work, window, levels_for_constants(plan))
+    best, fewest = None, math.inf
+    most, less = window, PIECE_BYTES
+    for _ in range(CHOICES):
+        choice = next((c for c in fastest if c.resident_bytes <= most and c.cycles < fewest), None)
+        if choice is None:  # addresses only delay transfers
+            break
+        fastest.remove(choice)
         made = _plan_streaming(plan, known, choice.streamed, digest)
-        cycles = math.inf if made is None else waiting_cycles(made, work)
-        if cycles < fewest:
+        if made is None:  # too little room beside resident parts
+            most, less = choice.resident_bytes - less, 2 * less
+        elif (cycles := waiting_cycles(made, work)) < fewest:
             best, fewest = made, cycles
     return best
 
@@ -87,16 +114,15 @@ def _fits_levels(plan: Plan) -> bool:
 def filled(plan: Plan) -> Plan:
     """Return the plan with more constants resident in L2, as long as no run gets slower; this saves
     the energy of transfers."""
-    plans = (_fill_l2(plan, most) for most in (PIECE_BYTES, PIECE_BYTES // 2))
-    return min(plans, key=moved_pj)
+    return min((_fill_l2(plan, pieces) for pieces in PIECES), key=moved_pj)
 
 
-def _fill_l2(plan: Plan, most: int) -> Plan:
-    """Return the plan with more resident constants, and transfers of at most `most` bytes: small
-    transfers take less space, but more time."""
+def _fill_l2(plan: Plan, pieces: int) -> Plan:
+    """Return the plan with more resident constants, and transfers of which at least `pieces` fit in
+    the window: small ones take less space, but more time."""
     bare, work, best = replace(plan, transfers=()), computed(plan), plan
-    known, digest = _chunks_of_constants(bare, most), _make_digest_cache(bare)
-    streamed = frozenset(plan.owners[key] for key in plan.streamed)
+    known, digest = _chunks_of_constants(bare, pieces), _make_digest_cache(bare)
+    streamed = frozenset(part for part in known if _is_moved(plan, known[part]))
     keys = fill(known, streamed, work, window_bytes(bare), levels_for_constants(bare))
     cycles = waiting_cycles(plan, work) * tolerance(plan.chip.levels)
     fewest, most = 0, len(keys)
@@ -109,6 +135,16 @@ def _fill_l2(plan: Plan, most: int) -> Plan:
             most = count - 1
         count = (fewest + most + 1) // 2
     return best
+
+
+def _is_moved(plan: Plan, chunks: Sequence[Chunk]) -> bool:
+    """Return whether a plan's transfers move bytes of these chunks."""
+    return any(
+        x.chunk.start < chunk.start + chunk.size_bytes
+        and chunk.start < x.chunk.start + x.chunk.size_bytes
+        for chunk in chunks
+        for x in plan.streamed.get((chunk.step, chunk.array), ())
+    )
 
 
 def _make_digest_cache(plan: Plan) -> Callable[[Chunk], bytes]:
@@ -127,8 +163,8 @@ def _make_digest_cache(plan: Plan) -> Callable[[Chunk], bytes]:
 
 def _plan_streaming(
     plan: Plan,
-    known: Mapping[Key, Sequence[Chunk]],
-    streamed: frozenset[Key],
+    known: Mapping[Part, Sequence[Chunk]],
+    streamed: frozenset[Part],
     digest: Callable[[Chunk], bytes],
 ) -> Plan | None:
     """Return the plan that streams these constants; None if a transfer or a level does not fit."""
@@ -166,15 +202,24 @@ def _levels_of(
     return dict(zip(chunks, found, strict=True))
 
 
-def _chunks_of_constants(plan: Plan, most: int = PIECE_BYTES) -> dict[Key, list[Chunk]]:
-    """Return the chunks of every constant that can be streamed; equal arrays share
-    chunks."""
-    chunks_of: dict[Key, list[Chunk]] = {}
-    most = min(most, max(window_bytes(plan), 0) // PIECES)
+def _chunks_of_constants(plan: Plan, pieces: int = 0) -> dict[Part, list[Chunk]]:
+    """Return the chunks of every part of a constant that can be streamed. Parts of equal constants
+    are equal: where their tiles read other ranges, the constant is one part.
+
+    pieces   chunks that fit the window at least; 0: chunks are as small as tiles allow
+    """
+    room = min(max(window_bytes(plan), 0), PIECES[0] * PIECE_BYTES)
+    most = room // pieces if pieces else 0
+    cuts: dict[Key, list[list[Chunk]]] = {}
     for index, name, size in _streamable_constants(plan):
         own = chunks(index, name, size, plan.tilings[index], plan.timeline_steps, most)
-        chunks_of.setdefault(plan.owners[index, name], []).extend(own)
-    return chunks_of
+        cuts.setdefault(plan.owners[index, name], []).append(own)
+    parts: dict[Part, list[Chunk]] = {}
+    for key, cut in cuts.items():
+        alike = len({tuple(chunk.start for chunk in own) for own in cut}) == 1
+        for chunk in itertools.chain.from_iterable(cut):
+            parts.setdefault((*key, chunk.start if alike else 0), []).append(chunk)
+    return parts
 
 
 def _streamable_constants(plan: Plan) -> list[tuple[int, str, int]]:
@@ -188,7 +233,8 @@ def _streamable_constants(plan: Plan) -> list[tuple[int, str, int]]:
 
 def least_bytes(plan: Plan) -> int:
     """Return the minimum bytes of L2 that a plan needs, with all constants streamed."""
-    read = most_read([chunk for chunks in _chunks_of_constants(plan).values() for chunk in chunks])
+    parts = _chunks_of_constants(plan, PIECES[-1]).values()
+    read = most_read([*itertools.chain.from_iterable(parts)])
     return plan.l2_room_bytes - window_bytes(plan) + read
 
 
@@ -202,7 +248,7 @@ def least_beside(plan: Plan, maps: Sequence[str], steps: Container[int]) -> int:
     lives = tuple(life for life in plan.lives if life.name not in maps)
     ports = [name for name in (*plan.graph_inputs, *plan.graph_outputs) if name not in maps]
     fixed = plan.l2_room_bytes - window_bytes(plan) - plan.arena_bytes - plan.border_bytes
-    chunks = (chunk for chunks in _chunks_of_constants(plan, most=0).values() for chunk in chunks)
+    chunks = (chunk for chunks in _chunks_of_constants(plan).values() for chunk in chunks)
     read = most_read([chunk for chunk in chunks if chunk.step not in steps])
     return fixed + peak(lives, plan.chip.alignment_bytes)[0] + plan.port_bytes(ports) + read
 
@@ -211,89 +257,7 @@ def read_at_once(plan: Plan) -> dict[int, int]:
     """Return layer -> minimum bytes of constants in L2 at a time, in the smallest chunks that its
     tiles allow."""
     chunks_of: dict[int, list[Chunk]] = {}
-    for found in _chunks_of_constants(plan, most=0).values():
+    for found in _chunks_of_constants(plan).values():
         for chunk in found:
             chunks_of.setdefault(chunk.step, []).append(chunk)
     return {index: most_read(own) for index, own in chunks_of.items()}
-
-
-def too_large(
-    plan: Plan, least: Plan | None = None, short_of_l1: Sequence[str] = ()
-) -> MyoedgeError:
-    """Return error E301, which lists the buffers that need L2 even if all constants are streamed.
-
-    least         the plan that needs the least L2; None without other levels
-    short_of_l1   layers that could keep more outside L2 if L1 were larger
-    """
-    chip, names = plan.chip, list(dict.fromkeys(short_of_l1))
-    l2_bytes = plan.l2_room_bytes if chip.levels else chip.l2_bytes
-    title = f"{plan.l1_room_bytes:,} B are too few for tiles with which more could leave L2:"
-    layers = [title, *names[:3]]
-    sizes = [
-        (sum(a.nbytes for a in plan.stored(index).values()), plan.names[step.node.name])
-        for index, step in enumerate(plan.steps)
-    ]
-    made = [life for life in plan.lives if life.name in plan.quant.graph.producer]
-    sizes += [(life.size_bytes, _displayed_name(plan, life.name)) for life in made]
-    return MyoedgeError(
-        NO_L2,
-        f"the network does not fit {chip.name}'s L2 memory",
-        {
-            "needs": _describe_l2_use(plan, least, l2_bytes),
-            "has": f"{l2_bytes:,} B{_describe_code_share(plan) if chip.levels else ''}",
-            **_explain_shortage(plan, least),
-            **({SHORT_OF_L1: "\n".join(layers)} if short_of_l1 else {}),
-            "largest": "\n".join(_largest_entries(sizes)),
-        },
-        ["fewer channels in the layers named", "--target host, to see the rest of the report"],
-    )
-
-
-def _explain_shortage(plan: Plan, least: Plan | None) -> dict[str, str]:
-    """Return the facts of an error that explain why the other memory levels do not suffice."""
-    if least is not None:
-        return {"stays in L2": _describe_largest_buffer(least)}
-    levels = plan.chip.levels
-    text = "has {:,} B for the weights that do not fit in L2"
-    facts = {level.name.upper(): text.format(level.room_bytes) for level in levels}
-    return facts or {"stays in L2": "everything: there is no L3"}
-
-
-def _describe_code_share(plan: Plan) -> str:
-    """Return text for an error: the share of L2 for the code of many layers, or ""."""
-    code = plan.chip.l2_room_bytes - plan.l2_room_bytes
-    return f" in addition to the code of {len(plan.steps):,} layers" if code else ""
-
-
-def _describe_l2_use(plan: Plan, least: Plan | None, l2_bytes: int) -> str:
-    """Describe the bytes of L2 by use: with all weights if other levels are too small or absent,
-    otherwise with weights read at once."""
-    needed, weights = plan, f"{plan.l2_bytes:,} B: weights {plan.weight_bytes:,} B"
-    if least is not None and (total := least_bytes(least)) > l2_bytes:
-        at_once = total - least.arena_bytes - least.border_bytes
-        weights = f"{total:,} B in the tiles tried: weights that are read at once {at_once:,} B"
-        needed = least
-    activations, border = needed.arena_bytes, needed.border_bytes
-    return f"{weights}, activations {activations:,} B, inputs and outputs {border:,} B"
-
-
-def _describe_largest_buffer(least: Plan) -> str:
-    """Describe the largest buffer that must stay in L2."""
-    graph = least.quant.graph
-    sizes = [(life.size_bytes, _displayed_name(least, life.name)) for life in least.lives]
-    ports = [*graph.inputs, *graph.outputs]
-    near = [name for name in ports if least.where[name].kind in ("input", "output")]
-    sizes += [(size_bytes(least.quant, name), _displayed_name(least, name)) for name in near]
-    title = "the data of a few tiles, and all operands of layers without tiles"
-    title += " or in loops" * bool(least.loops)
-    return "\n".join([title, *_largest_entries(sizes)])
-
-
-def _displayed_name(plan: Plan, name: str) -> str:
-    """Return a tensor's name for messages; windows have separate names."""
-    maker = plan.quant.graph.producer.get(name)
-    return name if maker is None else f"output of {plan.names.get(name, maker.where)}"
-
-
-def _largest_entries(sizes: Sequence[tuple[int, str]]) -> list[str]:
-    return [f"{size:,} B  {name}" for size, name in sorted(sizes, reverse=True)[:3]]

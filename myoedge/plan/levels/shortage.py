@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The error of a network that does not fit in L2: what needs its bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from myoedge.errors import MyoedgeError
+from myoedge.plan.levels.weight_streaming import least_bytes
+from myoedge.plan.plan import Plan, size_bytes
+
+NO_L2 = "E301"  # error code of a network that does not fit L2
+SHORT_OF_L1 = "L1"  # key of the fact that lists layers which need more L1
+
+
+def too_large(
+    plan: Plan, least: Plan | None = None, short_of_l1: Sequence[str] = ()
+) -> MyoedgeError:
+    """Return error E301, which lists the buffers that need L2 even if all constants are streamed.
+
+    least         the plan that needs the least L2; None without other levels
+    short_of_l1   layers that could keep more outside L2 if L1 were larger
+    """
+    chip, names = plan.chip, list(dict.fromkeys(short_of_l1))
+    l2_bytes = plan.l2_room_bytes if chip.levels else chip.l2_bytes
+    title = f"{plan.l1_room_bytes:,} B are too few for tiles with which more could leave L2:"
+    layers = [title, *names[:3]]
+    sizes = [
+        (sum(a.nbytes for a in plan.stored(index).values()), plan.names[step.node.name])
+        for index, step in enumerate(plan.steps)
+    ]
+    made = [life for life in plan.lives if life.name in plan.quant.graph.producer]
+    sizes += [(life.size_bytes, _displayed_name(plan, life.name)) for life in made]
+    return MyoedgeError(
+        NO_L2,
+        f"the network does not fit {chip.name}'s L2 memory",
+        {
+            "needs": _describe_l2_use(plan, least, l2_bytes),
+            "has": f"{l2_bytes:,} B{_describe_code_share(plan) if chip.levels else ''}",
+            **_explain_shortage(plan, least),
+            **({SHORT_OF_L1: "\n".join(layers)} if short_of_l1 else {}),
+            "largest": "\n".join(_largest_entries(sizes)),
+        },
+        ["fewer channels in the layers named", "--target host, to see the rest of the report"],
+    )
+
+
+def _explain_shortage(plan: Plan, least: Plan | None) -> dict[str, str]:
+    """Return the facts of an error that explain why the other memory levels do not suffice."""
+    if least is not None:
+        return {"stays in L2": _describe_largest_buffer(least)}
+    levels = plan.chip.levels
+    text = "has {:,} B for the weights that do not fit in L2"
+    facts = {level.name.upper(): text.format(level.room_bytes) for level in levels}
+    return facts or {"stays in L2": "everything: there is no L3"}
+
+
+def _describe_code_share(plan: Plan) -> str:
+    """Return text for an error: the share of L2 for the code of many layers, or ""."""
+    code = plan.chip.l2_room_bytes - plan.l2_room_bytes
+    return f" in addition to the code of {len(plan.steps):,} layers" if code else ""
+
+
+def _describe_l2_use(plan: Plan, least: Plan | None, l2_bytes: int) -> str:
+    """Describe the bytes of L2 by use: with all weights if other levels are too small or absent,
+    otherwise with weights read at once."""
+    needed, weights = plan, f"{plan.l2_bytes:,} B: weights {plan.weight_bytes:,} B"
+    if least is not None and (total := least_bytes(least)) > l2_bytes:
+        at_once = total - least.arena_bytes - least.border_bytes
+        weights = f"{total:,} B in the tiles tried: weights that are read at once {at_once:,} B"
+        needed = least
+    activations, border = needed.arena_bytes, needed.border_bytes
+    return f"{weights}, activations {activations:,} B, inputs and outputs {border:,} B"
+
+
+def _describe_largest_buffer(least: Plan) -> str:
+    """Describe the largest buffer that must stay in L2."""
+    graph = least.quant.graph
+    sizes = [(life.size_bytes, _displayed_name(least, life.name)) for life in least.lives]
+    ports = [*graph.inputs, *graph.outputs]
+    near = [name for name in ports if least.where[name].kind in ("input", "output")]
+    sizes += [(size_bytes(least.quant, name), _displayed_name(least, name)) for name in near]
+    title = "the data of a few tiles, and all operands of layers without tiles"
+    title += " or in loops" * bool(least.loops)
+    return "\n".join([title, *_largest_entries(sizes)])
+
+
+def _displayed_name(plan: Plan, name: str) -> str:
+    """Return a tensor's name for messages; windows have separate names."""
+    maker = plan.quant.graph.producer.get(name)
+    return name if maker is None else f"output of {plan.names.get(name, maker.where)}"
+
+
+def _largest_entries(sizes: Sequence[tuple[int, str]]) -> list[str]:
+    return [f"{size:,} B  {name}" for size, name in sorted(sizes, reverse=True)[:3]]
