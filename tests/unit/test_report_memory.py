@@ -155,7 +155,7 @@ def test_weights_from_l3_are_told_where_they_pass_and_where_they_lie() -> None:
         below = b["offset"] >= a["offset"] + a["size_bytes"]
         assert apart or above or below, (a, b)
     assert "weights from L3" in report_html(report)
-    assert wording.from_l3(report) == f"weights {wording.size(streamed.image_bytes("l3"))}"
+    assert wording.from_l3(report) == f"weights {wording.size(streamed.image_bytes('l3'))}"
     ends = streamed.timeline_steps.enters
     for moment, (at, _) in enumerate(middles([b - a for a, b in itertools.pairwise(ends)])):
         named = {row["name"] for row in transfers if row["from"] <= at < row["to"]}
