@@ -109,6 +109,7 @@ class CompileOptions:
 
     sanitize   any of SANITIZERS; the first finding ends the process with a message
     defines    names of macros to define
+    debug      keep debug information, as sanitizers do, whose reports name lines by it
     link_time  optimise across files when linking, where the linker is LLD (zig on Linux)
     """
 
@@ -116,6 +117,7 @@ class CompileOptions:
     defines: Names = ()
     optimize: str = "-O2"
     warnings: Names = WARNINGS
+    debug: bool = False
     link_time: bool = False
 
     def flags(self, cc: Compiler) -> tuple[str, ...]:
@@ -124,8 +126,9 @@ class CompileOptions:
             raise ValueError(f"unknown sanitizers {sorted(unknown)}; there are {SANITIZERS}")
         # zig cc enables UBSan in some modes: every sanitizer is set explicitly.
         checks = [f"-f{'' if x in self.sanitize else 'no-'}sanitize={x}" for x in SANITIZERS]
-        if self.sanitize:
-            checks += ["-fno-sanitize-recover=all", "-g"]
+        checks += ["-fno-sanitize-recover=all"] * bool(self.sanitize)
+        # zig cc adds debug information by default: three quarters of a library.
+        checks.append("-g" if any((self.debug, self.sanitize)) else "-g0")
         # zig cc optimises for the host's CPU by default; machines may share a cache.
         cpu = ["-mcpu=baseline"] * cc.is_zig
         prefix = ["-fdebug-compilation-dir=."] * cc.is_clang

@@ -23,7 +23,7 @@ from myoedge.operators.graph_builder import GraphBuilder, concat, slice_axis
 from myoedge.passes import prepare
 from myoedge.plan import placement
 from myoedge.plan.placement import MANY, LiveRange, greedy, height, place
-from myoedge.plan.schedule import make_plan
+from myoedge.plan.schedule import LINKED_CODE_BYTES, make_plan
 from myoedge.plan.timeline import Chunk
 from myoedge.quantization import samples
 from myoedge.quantization.calibrate import Observer, calibrate
@@ -113,11 +113,12 @@ def test_more_samples_are_no_more_looks_at_a_graph() -> None:
 
 
 def test_more_layers_than_l2_has_room_for_their_code_are_refused_at_once() -> None:
-    small = replace(find_chip("gap9"), l2_bytes=1 << 18)  # of which 128 KiB are reserved
+    gap9 = find_chip("gap9")
+    small = replace(gap9, l2_bytes=gap9.l2_reserved_bytes + 10 * LINKED_CODE_BYTES)
     with pytest.raises(
-        MyoedgeError, match=r"0 B in addition to the code of 4\d\d layers"
+        MyoedgeError, match=r"0 B in addition to the code of 1[2-4]\d layers"
     ) as refused:
-        planned(linears(450), small)
+        planned(linears(140), small)
     assert refused.value.code == "E301"
 
 
