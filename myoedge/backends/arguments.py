@@ -86,11 +86,11 @@ def remember(folder: Path, arguments: Arguments) -> None:
     if not arguments.folder:
         return
     with suppress(TypeError, OSError, MyoedgeError):
-        kept = json.dumps({"given": _plain(arguments.given), "folder": arguments.folder})
-        keep(kept.encode(), _path(folder))
+        kept = json.dumps({"given": _as_json_values(arguments.given), "folder": arguments.folder})
+        keep(kept.encode(), _arguments_file(folder))
 
 
-def _plain(given: Mapping[str, Any]) -> dict[str, Any]:
+def _as_json_values(given: Mapping[str, Any]) -> dict[str, Any]:
     return {name: str(x) if isinstance(x, os.PathLike) else x for name, x in given.items()}
 
 
@@ -102,27 +102,27 @@ def recalled(build: Repeatable) -> Arguments:
     """
     if isinstance(build.arguments, Arguments):
         return build.arguments
-    if (known := _stored(build.folder)) is not None:
+    if (known := _read_stored_arguments(build.folder)) is not None:
         return known
     title = f"{build.folder} was not built on this computer, or long ago"
     facts = {"needs": "the model and the samples it was built from"}
     tries = ["myoedge build, once more with the same arguments"]
-    if (kept := next(_kept(build.folder), None)) is not None:
+    if (kept := next(_stored_candidates(build.folder), None)) is not None:
         title = f"a file that {build.folder} was built from is missing"
-        facts = {"missing": ", ".join(_missing(kept))}
+        facts = {"missing": ", ".join(_missing_paths(kept))}
         tries = ["move it back there", "myoedge build, once more with its new path"]
     raise MyoedgeError("E262", title, facts, tries)
 
 
-def _stored(folder: Path) -> Arguments | None:
+def _read_stored_arguments(folder: Path) -> Arguments | None:
     """Return the stored arguments of the build in a folder; None if they are unknown, or if a file
     that they name no longer exists."""
-    return next((known for known in _kept(folder) if not _missing(known)), None)
+    return next((known for known in _stored_candidates(folder) if not _missing_paths(known)), None)
 
 
-def _kept(folder: Path) -> Iterator[Arguments]:
+def _stored_candidates(folder: Path) -> Iterator[Arguments]:
     """Yield the stored arguments of the build in a folder, then of equal builds elsewhere."""
-    path = _path(folder)
+    path = _arguments_file(folder)
     for file in (path, *sorted(path.parent.glob(f"{path.stem.partition('-')[0]}-*"))):
         if (kept := content(file)) is not None:
             found = json.loads(kept)
@@ -132,16 +132,16 @@ def _kept(folder: Path) -> Iterator[Arguments]:
 def rebuild_command(folder: Path, changes: Mapping[str, Any]) -> str:
     """Return the command that repeats the build in a folder with changed arguments, to be typed in
     the current folder; "myoedge build ... --option" if its arguments are unknown."""
-    known = _stored(folder)
+    known = _read_stored_arguments(folder)
     if known is None:
-        words = [word for name, value in changes.items() for word in _option(name, value)]
+        words = [word for name, value in changes.items() for word in _format_option(name, value)]
         return printable(f"myoedge build ... {shlex.join(words)}")
-    place = _shown(known.folder, _current_folder() or known.folder)
+    place = _format_argument(known.folder, _current_folder() or known.folder)
     moved = "" if place == os.curdir else printable(f"cd {shlex.quote(place)} && ")
     return moved + build_command(known, changes, folder)
 
 
-def _option(name: str, value: Any) -> list[str]:
+def _format_option(name: str, value: Any) -> list[str]:
     """Return an argument of build as words of the command line."""
     return [f"--{name.replace('_', '-')}", *([] if value is True else [str(value)])]
 
@@ -152,16 +152,18 @@ def build_command(arguments: Arguments, changes: Mapping[str, Any], output: Path
     output   folder of the new build
     """
     given = {**arguments.given, **changes}
-    model = [_shown(given["model"], arguments.folder)] if given.get("model") else []
-    words = [*model, "-o", _shown(output.resolve(), arguments.folder)]
+    model = [_format_argument(given["model"], arguments.folder)] if given.get("model") else []
+    words = [*model, "-o", _format_argument(output.resolve(), arguments.folder)]
     for name, value in given.items():
         if name == "model" or value in (None, False) or (name, value) == ("engine", AUTO):
             continue
-        words += _option(name, value if value is True else _shown(value, arguments.folder))
+        words += _format_option(
+            name, value if value is True else _format_argument(value, arguments.folder)
+        )
     return command("build", *words)
 
 
-def _shown(value: Any, folder: str) -> str:
+def _format_argument(value: Any, folder: str) -> str:
     """Return an argument as typed on the command line; a path below `folder` becomes relative."""
     if isinstance(value, (str, os.PathLike)) and os.path.isabs(value):
         relative = os.path.relpath(value, os.path.realpath(folder))
@@ -169,7 +171,7 @@ def _shown(value: Any, folder: str) -> str:
     return str(getattr(value, "folder", value))
 
 
-def _missing(arguments: Arguments) -> list[str]:
+def _missing_paths(arguments: Arguments) -> list[str]:
     """Return the paths that arguments name and that no longer exist: the working folder, the model
     or the configuration."""
     given = arguments.given
@@ -178,7 +180,7 @@ def _missing(arguments: Arguments) -> list[str]:
     return [path for path in paths if not os.path.exists(path)]
 
 
-def _path(folder: Path) -> Path:
+def _arguments_file(folder: Path) -> Path:
     """Return the path of the stored arguments of a build, which contains digests of the manifest
     and of the folder's path."""
     place = sha256(os.fsencode(os.path.realpath(folder)))[:16]

@@ -53,32 +53,34 @@ def own_sources(build: BuildFolder) -> dict[str, bytes]:
 
     Errors: E222 a file that differs, is missing, or is C that is not of the build.
     """
-    listed = _listed(build)
-    files = listed if build.made_here else _generated(build)
+    listed = _read_listed_files(build)
+    files = listed if build.made_here else _generate_sources(build)
     differing = (name for name, content in files.items() if listed.get(name) != content)
     if name := next(differing, None):
-        raise _foreign(build, f"{SRC}/{name} is not what graph.json and the weights give")
-    for name in (*listed, *_code(build.folder / SRC)):
+        raise _foreign_code_error(
+            build, f"{SRC}/{name} is not what graph.json and the weights give"
+        )
+    for name in (*listed, *_find_c_files(build.folder / SRC)):
         if name not in files and name not in PROGRAMS:
-            raise _foreign(build, f"{SRC}/{name} is not of the build")
+            raise _foreign_code_error(build, f"{SRC}/{name} is not of the build")
     if not build.made_here:
         remember_made_here(build.manifest)
     return files
 
 
-def _listed(build: BuildFolder) -> dict[str, bytes]:
+def _read_listed_files(build: BuildFolder) -> dict[str, bytes]:
     """Return the files of src/ that the manifest lists. Errors: E222 missing or changed ones."""
     start = f"{SRC}/"
     names = [name for name in build.digests if name.startswith(start)]
     return {name.removeprefix(start): build.written(name) for name in names}
 
 
-def _foreign(build: BuildFolder, cause: str) -> MyoedgeError:
+def _foreign_code_error(build: BuildFolder, cause: str) -> MyoedgeError:
     """Return E222 for C that myoedge did not generate."""
     return damaged(build.folder, ValueError(cause), versions=build.versions)
 
 
-def _code(src: Path) -> Iterator[str]:
+def _find_c_files(src: Path) -> Iterator[str]:
     """Yield the names of the C files below a folder, and of links to folders."""
     for place, folders, names in os.walk(src):
         links = [name for name in folders if os.path.islink(os.path.join(place, name))]
@@ -86,7 +88,7 @@ def _code(src: Path) -> Iterator[str]:
             yield Path(place, name).relative_to(src).as_posix()
 
 
-def _generated(build: BuildFolder) -> dict[str, bytes]:
+def _generate_sources(build: BuildFolder) -> dict[str, bytes]:
     """Generate src/ again. Errors: E222 no network, or another one's l3.bin."""
     stream, network, parts = build.stream, build.network, build.parts
     with build.meaningful(MANIFEST):
@@ -96,7 +98,7 @@ def _generated(build: BuildFolder) -> dict[str, bytes]:
         network = made.network(network)
         plan = make_plan(network, made.chip, tile_ranks=made.tile_ranks)
         sample = build.golden_run(network, stream)
-        application = _application(build, made.application)
+        application = _read_application(build, made.application)
         name = str(build.manifest["model"]["name"])
         around = (stream, application, parts)
         sources = build_sources(plan, name, sample, made.options, *around)
@@ -107,11 +109,11 @@ def _generated(build: BuildFolder) -> dict[str, bytes]:
     return {name: text.encode() for name, text in sources.files.items()}
 
 
-def _application(build: BuildFolder, name: str) -> ListedApplication | None:
+def _read_application(build: BuildFolder, name: str) -> ListedApplication | None:
     """Return the build's application, with its files as they are: no host compiles them."""
     if not name:
         return None
-    files = _listed(build).items()
+    files = _read_listed_files(build).items()
     own = {path: text.decode() for path, text in files if path.startswith(f"{FOLDER}/{name}/")}
     return ListedApplication(name, own)
 
@@ -180,13 +182,13 @@ class Build(BuildFolder):
         count = batch_size(arrays, shapes)
         if count is None:
             results = self.run_raw(integers(self.network, arrays, shapes, raw))
-            return self._shown(graph.outputs, results, raw)
+            return self._format_outputs(graph.outputs, results, raw)
         each = ({name: x[i] for name, x in arrays.items()} for i in range(count))
         runs = [self.run_raw(integers(self.network, x, shapes, raw)) for x in each]
         are_windows = all(shape[:1] == (1,) for shape in shapes.values())
-        return self._shown(graph.outputs, self._stacked(runs, are_windows), raw)
+        return self._format_outputs(graph.outputs, self._stack_outputs(runs, are_windows), raw)
 
-    def _stacked(self, runs: Sequence[Sequence[Array]], are_windows: bool) -> list[Array]:
+    def _stack_outputs(self, runs: Sequence[Sequence[Array]], are_windows: bool) -> list[Array]:
         """Stack the outputs of several runs: [samples, *shape] each.
 
         are_windows   whether all inputs have a first axis of 1; the outputs then lose theirs
@@ -197,7 +199,7 @@ class Build(BuildFolder):
             stacked.append(np.array([run[i] for run in runs], dtype).reshape(len(runs), *rest))
         return stacked
 
-    def _shown(self, names: Iterable[str], results: Sequence[Array], raw: bool) -> Any:
+    def _format_outputs(self, names: Iterable[str], results: Sequence[Array], raw: bool) -> Any:
         """Return one array, or a tuple of several outputs; dequantised to floats unless `raw`."""
         pairs = zip(names, results, strict=True)
         shown = results if raw else [real_values(self.network, n, y) for n, y in pairs]
@@ -217,7 +219,7 @@ class Build(BuildFolder):
         arrays = named_arrays(as_argument(shapes, frame, named), shapes)
         rows = integers(self.network, arrays, shapes, raw, True)
         ready = host.push(self.library, rows, ready_specs(stream), l3=self.host_image)
-        return self._shown([port.name for port in stream.outputs], ready, raw)
+        return self._format_outputs([port.name for port in stream.outputs], ready, raw)
 
     def reset(self) -> None:
         """Reset the stream to its initial state. Errors: E254 a build without --stream."""

@@ -71,7 +71,7 @@ class BuildFolder(ReportFolder, Tabular):
         """Raise E222 if the reference does not compute the golden outputs with a network; for a
         stream, whose golden outputs are those of the whole network, if it does not run."""
         with self.meaningful("graph.json"):
-            stream = self._stream_of(network)
+            stream = self._read_stream(network)
             values = self.golden_run(network, stream).values
             if stream is not None:
                 return
@@ -86,16 +86,16 @@ class BuildFolder(ReportFolder, Tabular):
         if stream is None:
             values = run_int(network.steps, network.constants, integers)
             return GoldenSample(integers, values, integers, values)
-        frames = {port.name: self._golden[port.name] for port in stream.inputs}
+        frames = {port.name: self._golden_arrays[port.name] for port in stream.inputs}
         last = sample_run(stream, frames).last
         return GoldenSample(integers, {}, last.sample, last.values)
 
     @cached_property
     def stream(self) -> Stream | None:
         """Stream of the build, which processes frames; None without --stream."""
-        return self._stream_of(self.network)
+        return self._read_stream(self.network)
 
-    def _stream_of(self, network: QuantGraph) -> Stream | None:
+    def _read_stream(self, network: QuantGraph) -> Stream | None:
         if "stream.json" not in self.digests:
             return None
         with self.meaningful("stream.json"):
@@ -118,10 +118,10 @@ class BuildFolder(ReportFolder, Tabular):
     @property
     def results(self) -> tuple[tuple[int, str], ...]:
         """(layer, tensor) for all tensors that the layers of the generated C write, in order."""
-        return tuple(self._places)
+        return tuple(self._tensor_locations)
 
     @cached_property
-    def _places(self) -> dict[tuple[int, str], str]:
+    def _tensor_locations(self) -> dict[tuple[int, str], str]:
         """(layer, tensor) -> location of the tensor, as plan.json has it."""
         with self.meaningful("plan.json"):
             rows = enumerate(map(written_by, json.loads(self.written("plan.json"))["steps"]))
@@ -131,19 +131,19 @@ class BuildFolder(ReportFolder, Tabular):
     def golden_inputs(self) -> dict[str, Array]:
         """Return the golden sample as floats by input name, from golden/input.npz."""
         with self.meaningful(GOLDEN):
-            return {name: self._golden[name] for name in self.frame_inputs}
+            return {name: self._golden_arrays[name] for name in self.frame_inputs}
 
     @property
     def golden_integers(self) -> dict[str, Array]:
         """Return the golden sample as integers by input name."""
-        arrays, end = self._golden, ".q"
+        arrays, end = self._golden_arrays, ".q"
         return {name.removesuffix(end): x for name, x in arrays.items() if name.endswith(end)}
 
     @cached_property
-    def _golden(self) -> dict[str, Array]:
-        return self._arrays(GOLDEN)
+    def _golden_arrays(self) -> dict[str, Array]:
+        return self._read_arrays(GOLDEN)
 
-    def _arrays(self, name: str) -> dict[str, Array]:
+    def _read_arrays(self, name: str) -> dict[str, Array]:
         """Read an npz file of the build."""
         packed = self.written(name)
         with self.meaningful(name):
@@ -153,14 +153,14 @@ class BuildFolder(ReportFolder, Tabular):
     def given_states(self) -> frozenset[str]:
         """Names of a stream's states that a calibration sample may contain, although the stream
         computes them itself."""
-        known = {name for name in self._golden if f"{name}.q" in self._golden}
+        known = {name for name in self._golden_arrays if f"{name}.q" in self._golden_arrays}
         return frozenset(known.difference(self.frame_inputs))
 
     @cached_property
     def calibration(self) -> dict[str, Array]:
         """Arrays that describe the calibration samples (sample_statistics.described); {} for random
         samples and old builds."""
-        return self._arrays(CALIBRATION) if CALIBRATION in self.digests else {}
+        return self._read_arrays(CALIBRATION) if CALIBRATION in self.digests else {}
 
     @cached_property
     def parts(self) -> tuple[FirmwarePart, ...]:
@@ -173,7 +173,7 @@ class BuildFolder(ReportFolder, Tabular):
         file = f"{name}.npz"
         if file not in self.digests:
             return None
-        arrays = self._arrays(file)
+        arrays = self._read_arrays(file)
         with self.meaningful(file):
             part: FirmwarePart = load(find_hook("parts", name).restore)(arrays)
             return part
@@ -266,7 +266,7 @@ class BuildFolder(ReportFolder, Tabular):
         regions: dict[int, dict[str, tuple[str, int, int]]] = {}
         outputs = "me" if self.stream is None else self.prefix  # in the program, or in stream.c
         with self.meaningful("plan.json"):
-            for (index, name), place in self._places.items():
+            for (index, name), place in self._tensor_locations.items():
                 kind, number, offset = parse_location(place)
                 is_state = q.graph.producer[name].op == STATE
                 if kind not in NEAR or (kind == "output" and number >= count) or is_state:

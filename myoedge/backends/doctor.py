@@ -68,7 +68,7 @@ def tool_rows() -> tuple[ToolRow, ...]:
     python = platform.python_version(), sys.executable
     compiles = ("build", "validate", "simulate")
     optional = (
-        tool_row("cc", "", ("validate --cc cc",), CC, _compiler_place("cc")),
+        tool_row("cc", "", ("validate --cc cc",), CC, _find_compiler("cc")),
         _gvsoc_row(),
     )
     with ThreadPoolExecutor() as pool:  # imports in programs of their own, at once
@@ -77,7 +77,7 @@ def tool_rows() -> tuple[ToolRow, ...]:
     found = [row if isinstance(row, ToolRow) else load(row.place)() for row in rows]
     return (
         tool_row("python", "python>=3.11", ("build",), "uv venv --python 3.11", python),
-        tool_row("zig", ZIG, compiles, f"pip install {ZIG}", _compiler_place("zig")),
+        tool_row("zig", ZIG, compiles, f"pip install {ZIG}", _find_compiler("zig")),
         *packages,
         *(replace(row, needed=False) for row in found),
     )
@@ -98,7 +98,7 @@ def tool_row(
     return ToolRow(name, "wrong version", *place, blocks, fix)
 
 
-def _compiler_place(name: str) -> tuple[str, str] | None:
+def _find_compiler(name: str) -> tuple[str, str] | None:
     try:
         cc = compiler(name)
     except MyoedgeError:
@@ -127,7 +127,7 @@ def package_row(
     module   its module, if that has another name
     """
     module, fix = module or name, f'pip install "{requirement}"'
-    row = tool_row(name, requirement, blocks, fix, _package_place(name, module))
+    row = tool_row(name, requirement, blocks, fix, _find_package(name, module))
     if row.state == "ok" and module not in sys.modules and not _can_be_imported(module):
         row = replace(row, state="broken", fix=f"{fix} --force-reinstall")
     return replace(
@@ -147,7 +147,7 @@ def _can_be_imported(module: str) -> bool:
     return ran.returncode == 0
 
 
-def _package_place(name: str, module: str) -> tuple[str, str] | None:
+def _find_package(name: str, module: str) -> tuple[str, str] | None:
     """Return (version, folder) of a package from its metadata; None if missing."""
     spec = importlib.util.find_spec(module)
     if spec is None or spec.origin is None:

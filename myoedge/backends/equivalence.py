@@ -92,7 +92,7 @@ def evaluated_outputs(
         return None
     q = build.network
     if outputs is None:
-        outputs = [*_whole_outputs(build, real_samples(q, data.inputs))]
+        outputs = [*_integer_outputs(build, real_samples(q, data.inputs))]
     rows = [
         [real_values(q, name, y) for name, y in zip(q.graph.outputs, sample, strict=True)]
         for sample in outputs
@@ -100,7 +100,7 @@ def evaluated_outputs(
     return evaluate(q.graph, data, None, rows, role)
 
 
-def _whole_outputs(build: Build, samples: Iterable[Sample]) -> Iterator[Sequence[Array]]:
+def _integer_outputs(build: Build, samples: Iterable[Sample]) -> Iterator[Sequence[Array]]:
     q = build.network
     for sample in samples:
         if build.stream is None:
@@ -120,7 +120,7 @@ def first_difference(
         runs = cases(build.network, build.stream, samples)
         with closing(runner_of(backend).pairs(build, runs)) as pairs:
             for case, written in pairs:
-                difference = _compare(build, backend, case, written, count)
+                difference = _find_difference(build, backend, case, written, count)
                 count += 1
                 if difference is not None:
                     return count, difference
@@ -137,12 +137,12 @@ def same_outputs(runs: Sequence[Case], measured: Measurement) -> bool:
     )
 
 
-def _compare(
+def _find_difference(
     build: Build, backend: str, case: Case, written: Written, number: int
 ) -> Difference | None:
     q = build.network
     layers, outputs = written
-    _check_sizes(build, layers)
+    _check_layer_sizes(build, layers)
     rows: list[tuple[int, str, Array, Array]] = [
         (i, n, case.values[n], np.frombuffer(layers[n], q.dtype(n)).reshape(q.graph.shape(n)))
         for i, n in build.results
@@ -161,7 +161,7 @@ def _compare(
     return None
 
 
-def _check_sizes(build: Build, layers: Layers) -> None:
+def _check_layer_sizes(build: Build, layers: Layers) -> None:
     q, names = build.network, [name for _, name in build.results]
     sizes = {n: math.prod(q.graph.shape(n)) * q.element_type(n).size_bytes for n in names}
     seen = {name: len(data) for name, data in layers.items()}
@@ -170,20 +170,20 @@ def _check_sizes(build: Build, layers: Layers) -> None:
         raise damaged(build.folder, ValueError("the C does not write the layers of the plan"))
 
 
-def _on_host(build: Build, runs: Iterable[Case]) -> Pairs:
+def _run_on_host(build: Build, runs: Iterable[Case]) -> Pairs:
     """Yield each run's case, outputs and bytes written by each layer, on the host. Threads with the
     same library wait, as its trace hook and stream states exist once."""
     library, specs = build.compiled("ME_TRACE"), build.given_specs
     with library.lock:
         for case in runs:
             with host.traced(library) as layers:
-                outputs = _outputs_on_host(build, library, case)
+                outputs = _host_outputs(build, library, case)
             pairs = zip(outputs, specs, strict=True)
             named = {build.results[number][1]: data for number, data in layers.items()}
             yield case, (named, [zero_padded(y, shape) for y, (shape, _) in pairs])
 
 
-def _outputs_on_host(build: Build, library: host.Library, case: Case) -> Sequence[Array]:
+def _host_outputs(build: Build, library: host.Library, case: Case) -> Sequence[Array]:
     """Return the host's outputs for a sample; for a pass, those ready after its last frame."""
     specs, l3, stream = build.given_specs, build.host_image, build.stream
     if stream is None:
@@ -195,17 +195,17 @@ def _outputs_on_host(build: Build, library: host.Library, case: Case) -> Sequenc
     return [host.push(library, case.given[i : i + count], specs, l3=l3) for i in frames][-1]
 
 
-def _on_simulator(build: Build, runs: Sequence[Case]) -> Measurement:
+def _measure_on_simulator(build: Build, runs: Sequence[Case]) -> Measurement:
     return build.simulate(chip_inputs(build.stream, runs), keep_layers=True)[0]
 
 
-def _on_gvsoc(build: Build, runs: Sequence[Case]) -> Measurement:
+def _measure_on_gvsoc(build: Build, runs: Sequence[Case]) -> Measurement:
     return build.run_on_gvsoc(chip_inputs(build.stream, runs))
 
 
-HOST = Runner(compare=_on_host)
-SIMULATOR = Runner(measure=_on_simulator)
-GVSOC = Runner(measure=_on_gvsoc, find=gvsoc.find)
+HOST = Runner(compare=_run_on_host)
+SIMULATOR = Runner(measure=_measure_on_simulator)
+GVSOC = Runner(measure=_measure_on_gvsoc, find=gvsoc.find)
 
 
 def check_backends(names: Sequence[str]) -> None:

@@ -65,14 +65,14 @@ def find() -> Gvsoc:
     """
     home = os.environ.get("GVSOC_HOME", "")
     if home:
-        return _checked(Path(home).absolute(), "GVSOC_HOME")
+        return _check_installation(Path(home).absolute(), "GVSOC_HOME")
     program = shutil.which("gvsoc")
     if program is None:
         raise MyoedgeError("E501", "GVSoC is missing", tries=(INSTALL_HINT, "or put gvsoc on PATH"))
-    return _checked(Path(program).resolve().parents[1], "gvsoc on PATH")
+    return _check_installation(Path(program).resolve().parents[1], "gvsoc on PATH")
 
 
-def _checked(home: Path, source: str) -> Gvsoc:
+def _check_installation(home: Path, source: str) -> Gvsoc:
     missing = [part for part in _REQUIRED_FILES if not os.path.isfile(home / part)]
     missing += [] if os.path.isdir(home) and any(home.glob(_CORES)) else [_CORES]
     if missing:
@@ -100,7 +100,9 @@ def run_elf(
     installation = find()
     options = {"frequency": frequency, "fc_hart": fc_hart, "ne16": int(installation.has_ne16)}
     with tools.scratch() as scratch:
-        config = _prepare(installation, scratch, [f"--binary={elf.absolute()}"], options)
+        config = _write_configuration(
+            installation, scratch, [f"--binary={elf.absolute()}"], options
+        )
         # `gvsoc run` would turn every exit code of the firmware into 1.
         launcher = installation.home / "bin" / "gvsoc_launcher"
         command = (str(launcher), f"--config={config}")
@@ -117,13 +119,13 @@ def starts(installation: Gvsoc) -> bool:
     GVSoC's packages."""
     with tools.scratch() as scratch:
         try:
-            _prepare(installation, scratch, [], {})
+            _write_configuration(installation, scratch, [], {})
         except MyoedgeError:
             return False
     return True
 
 
-def _prepare(
+def _write_configuration(
     installation: Gvsoc, scratch: Path, firmware: Sequence[str], options: dict[str, int]
 ) -> Path:
     """Write GVSoC's configuration of the system into `scratch`; return its path."""

@@ -54,9 +54,9 @@ def run(
     l3        contents of l3.bin, for a network with weights in L3
     Raises E911 if the function does not return 0.
     """
-    arrays = _contiguous(inputs)
+    arrays = _make_contiguous(inputs)
     results = [np.zeros(shape, dtype) for shape, dtype in outputs]
-    invoke(library, symbol or named(library, "run"), *_addresses(arrays, results), l3=l3)
+    invoke(library, symbol or named(library, "run"), *_take_addresses(arrays, results), l3=l3)
     return results
 
 
@@ -70,12 +70,12 @@ def push(
     -> the output frames that are ready
     Raises E911 if the function returns less than 0.
     """
-    arrays = _contiguous(frame)
+    arrays = _make_contiguous(frame)
     results = [np.zeros(shape, dtype) for shape, dtype in outputs]
     symbol = named(library, "push")
-    ready = _call(library, symbol, _addresses(arrays, results), l3)
+    ready = _call_function(library, symbol, _take_addresses(arrays, results), l3)
     if ready < 0:
-        raise _failed(symbol, ready)
+        raise _call_error(symbol, ready)
     return [y[:ready] for y in results]
 
 
@@ -123,17 +123,19 @@ def invoke(
 ) -> None:
     """Call a function with the signature of <prefix>_run on buffer addresses; calls do not run
     concurrently."""
-    returned = _call(library, symbol, (inputs, outputs), l3)
+    returned = _call_function(library, symbol, (inputs, outputs), l3)
     if returned != 0:
-        raise _failed(symbol, returned)
+        raise _call_error(symbol, returned)
 
 
-def _failed(symbol: str, returned: int) -> MyoedgeError:
+def _call_error(symbol: str, returned: int) -> MyoedgeError:
     title = f"{symbol} of the generated C returned an error"
     return MyoedgeError("E911", title, {"returned": returned})
 
 
-def _call(library: Library, symbol: str, groups: Sequence[Sequence[int]], l3: bytes | None) -> int:
+def _call_function(
+    library: Library, symbol: str, groups: Sequence[Sequence[int]], l3: bytes | None
+) -> int:
     try:
         function = _SIGNATURE((symbol, library.handle))
     except AttributeError:
@@ -145,7 +147,7 @@ def _call(library: Library, symbol: str, groups: Sequence[Sequence[int]], l3: by
         return int(function(*addresses))
 
 
-def _contiguous(arrays: Sequence[Array]) -> list[Array]:
+def _make_contiguous(arrays: Sequence[Array]) -> list[Array]:
     """Return arrays as C reads them, contiguous, aligned. Errors: ValueError for other dtypes."""
     for index, array in enumerate(arrays):
         if array.dtype.kind not in "biuf" or not array.dtype.isnative:
@@ -153,6 +155,6 @@ def _contiguous(arrays: Sequence[Array]) -> list[Array]:
     return [np.require(array, requirements=["C", "A"]) for array in arrays]
 
 
-def _addresses(*groups: Sequence[Array]) -> list[list[int]]:
+def _take_addresses(*groups: Sequence[Array]) -> list[list[int]]:
     """Return the data addresses of arrays by group, valid as long as the arrays exist."""
     return [[array.ctypes.data for array in group] for group in groups]

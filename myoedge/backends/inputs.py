@@ -46,11 +46,11 @@ def named_arrays(values: Any, shapes: Mapping[str, Shape]) -> dict[str, Array]:
     by_name = listed if isinstance(listed, Mapping) else dict(zip(shapes, listed, strict=False))
     by_name = under_port_names(by_name, shapes)
     if len(listed) != len(shapes) or not by_name.keys() >= shapes.keys():
-        raise _wrong_inputs(values, by_name, len(listed), [*shapes])
+        raise _wrong_inputs_error(values, by_name, len(listed), [*shapes])
     return {name: plain(by_name[name], named_input(name)) for name in shapes}
 
 
-def _wrong_inputs(
+def _wrong_inputs_error(
     values: Any, by_name: Iterable[str], count: int, names: Sequence[str]
 ) -> MyoedgeError:
     """Return error E212 for a mapping with wrong names, or a wrong number of arrays."""
@@ -84,7 +84,7 @@ def _is_batch(x: Array, shape: Shape) -> bool:
     return bool(x.ndim) and x.shape != shape and x.shape[1:] in (shape, window(shape))
 
 
-def _check_numbers(q: QuantGraph, name: str, x: Array) -> None:
+def _check_values(q: QuantGraph, name: str, x: Array) -> None:
     if q.graph.tensors[name].dtype != "float32":
         check_integers(q.graph, name, x, named_input(name))
     elif x.dtype.kind not in "fiu":
@@ -111,8 +111,8 @@ def integers(
     Errors: E213 shapes, E214 types, E216 NaN or infinite, E229 integers out of range.
     """
     for name, x in arrays.items():
-        _check_numbers(q, name, x)
-    shaped = {name: _shaped(name, x, shapes[name], is_frame) for name, x in arrays.items()}
+        _check_values(q, name, x)
+    shaped = {name: _reshape_input(name, x, shapes[name], is_frame) for name, x in arrays.items()}
     quantized = {n: x if raw else q.input_integers(n, x) for n, x in shaped.items()}
     for name, x in quantized.items():
         if x.dtype != (needed := q.dtype(name)):
@@ -123,7 +123,7 @@ def integers(
     return [*quantized.values()]
 
 
-def _shaped(name: str, x: Array, shape: Shape, is_frame: bool) -> Array:
+def _reshape_input(name: str, x: Array, shape: Shape, is_frame: bool) -> Array:
     """Reshape an array to the input's shape; axes of size 1 may be missing. Errors: E213."""
     if [n for n in x.shape if n > 1] != [n for n in shape if n > 1]:
         facts = {"needs": list(shape), "has": list(x.shape)}

@@ -46,8 +46,8 @@ def onnx_agreement_db(build: Build, samples: Mapping[str, Array]) -> float | Non
     q, noise = build.network, Noise()
     count = len(next(iter(samples.values())))
     each = [{name: x[i] for name, x in samples.items()} for i in range(count)]
-    columns = zip(*_onnx_outputs(build.written("model.int8.onnx"), each), strict=True)
-    expected = [_reference(q, sample) for sample in each]
+    columns = zip(*_run_onnxruntime(build.written("model.int8.onnx"), each), strict=True)
+    expected = [_reference_outputs(q, sample) for sample in each]
     for name, found in zip(q.graph.outputs, columns, strict=True):
         if name in q.params:
             exact = np.stack([values[name] for values in expected])
@@ -56,13 +56,13 @@ def onnx_agreement_db(build: Build, samples: Mapping[str, Array]) -> float | Non
     return noise.db
 
 
-def _reference(q: QuantGraph, sample: Mapping[str, Array]) -> dict[str, Array]:
+def _reference_outputs(q: QuantGraph, sample: Mapping[str, Array]) -> dict[str, Array]:
     """Return the reference's outputs for a float sample, dequantised to floats."""
     values = run_int(q.steps, q.constants, quantized_inputs(q, sample))
     return {name: real_values(q, name, values[name]) for name in q.graph.outputs}
 
 
-def _onnx_outputs(model: bytes, samples: Iterable[Mapping[str, Array]]) -> Iterator[list[Array]]:
+def _run_onnxruntime(model: bytes, samples: Iterable[Mapping[str, Array]]) -> Iterator[list[Array]]:
     """Yield the float outputs of model.int8.onnx in onnxruntime for each float sample.
 
     Graph optimisations are off, because fused int8 kernels may saturate between operators.

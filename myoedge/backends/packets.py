@@ -233,14 +233,14 @@ def stuffed(data: bytes) -> bytes:
     return b"".join(parts) + b"\0"
 
 
-def _decision(head: Packet, content: bytes) -> Decision | None:
+def _decode_decision(head: Packet, content: bytes) -> Decision | None:
     if len(content) != _CLASS.size:
         return None
     class_index, score = _CLASS.unpack(content)
-    return Decision(**_fields(head), class_index=_class(class_index), score=score)
+    return Decision(**_head_fields(head), class_index=_class_number(class_index), score=score)
 
 
-def _outputs(head: Packet, content: bytes) -> Decision | None:
+def _decode_outputs(head: Packet, content: bytes) -> Decision | None:
     start = _CLASS.size + _VALUES.size
     if len(content) < start:
         return None
@@ -250,31 +250,33 @@ def _outputs(head: Packet, content: bytes) -> Decision | None:
     if code is None or len(content) != start + size_bytes * count:
         return None
     values = struct.unpack_from(f"<{count}{code}", content, start)
-    return Decision(**_fields(head), class_index=_class(class_index), score=score, values=values)
+    return Decision(
+        **_head_fields(head), class_index=_class_number(class_index), score=score, values=values
+    )
 
 
-def _adapted(head: Packet, content: bytes) -> CommandAnswer | None:
+def _decode_answer(head: Packet, content: bytes) -> CommandAnswer | None:
     if len(content) != _ADAPTED.size:
         return None
     number, result = _ADAPTED.unpack(content)
     name = COMMANDS[number - 1] if 0 < number <= len(COMMANDS) else f"command {number}"
-    return CommandAnswer(**_fields(head), command=name, result=result)
+    return CommandAnswer(**_head_fields(head), command=name, result=result)
 
 
-def _status(head: Packet, content: bytes) -> Status | None:
+def _decode_status(head: Packet, content: bytes) -> Status | None:
     names = Status.__match_args__[len(Packet.__match_args__) :]
     if len(content) != _STATUS.size:
         return None
     counts = zip(names, _STATUS.unpack(content), strict=True)
-    return Status(**_fields(head), **dict(counts))
+    return Status(**_head_fields(head), **dict(counts))
 
 
-def _start(head: Packet, content: bytes) -> Start | None:
+def _decode_start(head: Packet, content: bytes) -> Start | None:
     if len(content) != _START.size:
         return None
     digest, channels, rate_mhz, classes, cause = _START.unpack(content)
     return Start(
-        **_fields(head),
+        **_head_fields(head),
         digest=digest.hex(),
         channels=channels,
         rate_hz=rate_mhz / 1000,
@@ -283,18 +285,18 @@ def _start(head: Packet, content: bytes) -> Start | None:
     )
 
 
-def _fields(head: Packet) -> dict[str, Any]:
+def _head_fields(head: Packet) -> dict[str, Any]:
     return {name: getattr(head, name) for name in Packet.__match_args__}
 
 
-def _class(number: int) -> int | None:
+def _class_number(number: int) -> int | None:
     return None if number == NO_CLASS else number
 
 
 _CONTENTS: dict[int, Callable[[Packet, bytes], Record | None]] = {
-    1: _decision,
-    2: _status,
-    3: _start,
-    4: _outputs,
-    5: _adapted,
+    1: _decode_decision,
+    2: _decode_status,
+    3: _decode_start,
+    4: _decode_outputs,
+    5: _decode_answer,
 }

@@ -53,21 +53,21 @@ class ReportFolder:
 
     @cached_property
     def manifest(self) -> dict[str, Any]:
-        return self._json(MANIFEST)
+        return self._read_json(MANIFEST)
 
     @property
     def report(self) -> dict[str, Any]:
         """Current report.json, which `validate` and other verbs replace."""
         with contextlib.suppress(OSError):  # the folder may be read-only
             finish_replacing(self.folder)
-        report = self._json("report.json")
+        report = self._read_json("report.json")
         if missing := REPORT_KEYS - report.keys():
             raise damaged(self.folder, ValueError(f"report.json has no {min(missing)}"))
         if report["digest"] != report_digest(report):
             raise damaged(self.folder, ValueError("report.json was changed after it was written"))
-        if _digests(report) != _digests(self.manifest):
+        if _report_digests(report) != _report_digests(self.manifest):
             raise damaged(self.folder, ValueError("report.json is about another model"))
-        if None in (_digests(report) or ()):
+        if None in (_report_digests(report) or ()):
             raise damaged(self.folder, ValueError("an older version built it"))
         self._check_manifest(self.manifest)  # fails if the report belongs to a newer build
         return report
@@ -98,16 +98,16 @@ class ReportFolder:
             if error.code not in UNWRITABLE:
                 raise
             title = f"reports in {self.folder} are not updated"
-            return notice("W210", title, dict(error.notice.facts), [self._copied])
+            return notice("W210", title, dict(error.notice.facts), [self._copy_command])
         return None
 
     @property
-    def _copied(self) -> str:
+    def _copy_command(self) -> str:
         return f"{shlex.join(['cp', '-r', str(self.folder), 'copy'])}, and again with copy"
 
     def check_writable(self) -> None:
         """Raise E220 or E281 if the folder cannot be written."""
-        with explained(self.folder, self._copied):
+        with explained(self.folder, self._copy_command):
             tempfile.TemporaryFile(dir=self.folder).close()
 
     def check_written(self, files: Mapping[str, bytes]) -> None:
@@ -118,7 +118,7 @@ class ReportFolder:
         self._check_manifest(json.loads(files[MANIFEST]))
 
     def _check_manifest(self, known: Mapping[str, Any]) -> None:
-        if self._json(MANIFEST) != known:
+        if self._read_json(MANIFEST) != known:
             raise damaged(self.folder, ValueError("another build has replaced it meanwhile"))
 
     @cached_property
@@ -148,7 +148,7 @@ class ReportFolder:
     def made_here(self) -> bool:
         """Whether this computer has generated the files that the manifest lists, or has compared
         them with what it generates: any other folder may come from anybody."""
-        return cache.is_cached(_record(self.manifest))
+        return cache.is_cached(_trust_file(self.manifest))
 
     @contextlib.contextmanager
     def meaningful(self, name: str) -> Iterator[None]:
@@ -166,19 +166,19 @@ class ReportFolder:
 
     @property
     def _is_by_this_code(self) -> bool:
-        return cache.content(_record(self.manifest)) == sources().encode()
+        return cache.content(_trust_file(self.manifest)) == sources().encode()
 
     @property
     def versions(self) -> dict[str, str]:
         """The version that built the folder, and this one, as facts of errors; {} if they are
         one."""
-        by, known = str(self.manifest.get("myoedge")), cache.content(_record(self.manifest))
+        by, known = str(self.manifest.get("myoedge")), cache.content(_trust_file(self.manifest))
         if by == __version__ and known in (None, sources().encode()):
             return {}
         same = ", of other sources" if by == __version__ else ""
         return {"built by": f"myoedge {by}{same}", "this is": f"myoedge {__version__}"}
 
-    def _json(self, name: str) -> dict[str, Any]:
+    def _read_json(self, name: str) -> dict[str, Any]:
         try:
             return dict(json.loads(read_text(self.folder / name)))
         except (OSError, ValueError, TypeError, RecursionError) as error:
@@ -189,10 +189,10 @@ def remember_made_here(manifest: Mapping[str, Any]) -> None:
     """Record that this computer generated the files of the build with this manifest; without room
     for the record they are generated and compared again."""
     with contextlib.suppress(MyoedgeError, OSError):
-        cache.keep(sources().encode(), _record(manifest))
+        cache.keep(sources().encode(), _trust_file(manifest))
 
 
-def _record(manifest: Mapping[str, Any]) -> Path:
+def _trust_file(manifest: Mapping[str, Any]) -> Path:
     text = json.dumps(manifest, sort_keys=True)
     return cache_folder(MADE_HERE) / sha256(text.encode())
 
@@ -203,7 +203,7 @@ def report_digest(report: Mapping[str, Any]) -> str:
     return sha256(json.dumps(others, sort_keys=True).encode())
 
 
-def _digests(document: Mapping[str, Any]) -> Any:
+def _report_digests(document: Mapping[str, Any]) -> Any:
     """Return a report's digests of the float network and of its integers; None without a model."""
     model = document.get("model")
     if not isinstance(model, dict):

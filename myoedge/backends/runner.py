@@ -34,11 +34,11 @@ Written = tuple[Layers, Sequence[Array]]  # results of layers, and outputs
 Pairs = Generator[tuple[Case, Written]]
 
 
-def _nothing() -> None:
+def _do_nothing() -> None:
     return None
 
 
-def _no_device(build: Build, board: str | None, port: str | None) -> object:
+def _refuse_device(build: Build, board: str | None, port: str | None) -> object:
     return None
 
 
@@ -56,8 +56,8 @@ class Runner:
 
     measure: Callable[[Build, Sequence[Case]], Measurement] | None = None
     compare: Callable[[Build, Iterable[Case]], Pairs] | None = None
-    find: Callable[[], object] = _nothing
-    connect: Callable[[Build, str | None, str | None], object] = _no_device
+    find: Callable[[], object] = _do_nothing
+    connect: Callable[[Build, str | None, str | None], object] = _refuse_device
 
     def pairs(self, build: Build, runs: Iterable[Case]) -> Pairs:
         """Yield each case with outputs and the bytes that each layer wrote, if the backend shows

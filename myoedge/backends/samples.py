@@ -106,25 +106,25 @@ def given_data(
     data = label_as_input(read(given, reading), graph)
     inputs = {name: x for name, x in data.inputs.items() if name not in build.given_states}
     if stream is None:
-        return _fitted(windowed(data, graph, reading), graph, reading, needs_labels)
+        return _fit_samples(windowed(data, graph, reading), graph, reading, needs_labels)
     data = replace(data, inputs=inputs or data.inputs)
     if not any_length:
-        data = _in_passes(_as_stream(data, graph, stream), graph, stream, needs_labels)
-    return _fitted(data, graph_of_length(stream, data.inputs), reading, needs_labels)
+        data = _cut_into_passes(_as_stream_sample(data, graph, stream), graph, stream, needs_labels)
+    return _fit_samples(data, graph_of_length(stream, data.inputs), reading, needs_labels)
 
 
-def _in_passes(data: Data, graph: Graph, stream: Stream, needs_labels: bool) -> Data:
+def _cut_into_passes(data: Data, graph: Graph, stream: Stream, needs_labels: bool) -> Data:
     """Return samples of a stream, without their labels if they are not as long as a pass. Errors:
     E254 if these labels are needed."""
     long = graph_of_length(stream, data.inputs)
     if data.labels is None or all(long.shape(name) == graph.shape(name) for name in graph.inputs):
         return data
     if needs_labels:
-        raise _not_judged(data.source)
+        raise _unjudged_labels_error(data.source)
     return replace(data, labels=None)
 
 
-def _as_stream(data: Data, graph: Graph, stream: Stream) -> Data:
+def _as_stream_sample(data: Data, graph: Graph, stream: Stream) -> Data:
     """Return a recording [rows, channels] as one sample of the only input, with a frame per row;
     other data is returned unchanged."""
     if len(stream.inputs) != 1 or len(data.inputs) != 1 or len(data.lengths) > 1:
@@ -139,7 +139,7 @@ def _as_stream(data: Data, graph: Graph, stream: Stream) -> Data:
     return replace(data, inputs={name: sample}, labels=labels, lengths=())
 
 
-def _not_judged(source: str) -> MyoedgeError:
+def _unjudged_labels_error(source: str) -> MyoedgeError:
     """Return error E254 for labelled samples of a stream that are longer than a pass."""
     facts = {"needs": "samples as long as a pass, or the network over whole samples"}
     tries = [
@@ -150,7 +150,7 @@ def _not_judged(source: str) -> MyoedgeError:
     return MyoedgeError("E254", title, facts, tries)
 
 
-def _fitted(data: Data, graph: Graph, reading: Reading, needs_labels: bool) -> Data:
+def _fit_samples(data: Data, graph: Graph, reading: Reading, needs_labels: bool) -> Data:
     if needs_labels and data.labels is None:
         raise no_labels(data.source, [*data.inputs], data.columns)
     unlabelled = fit(replace(data, labels=None), graph)

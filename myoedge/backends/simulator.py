@@ -67,21 +67,21 @@ def run_firmware(
             progress=progress,
         )
         counted = files.read(folder, run.exit_code, run.output)
-    return _measurement(run, counted, regions or {}), run
+    return _make_measurement(run, counted, regions or {}), run
 
 
-def _measurement(
+def _make_measurement(
     run: Simulation, counted: Sequence[Counted], regions: Mapping[int, Iterable[str]]
 ) -> Measurement:
     starts = [i for i, mark in enumerate(run.marks) if mark.value == STARTED]
     groups = [run.marks[a:b] for a, b in pairwise([*starts, len(run.marks)])]
     pairs = zip(counted, chain(groups, repeat(())), strict=False)
-    rows = tuple(_inference(one, marks, regions) for one, marks in pairs)
+    rows = tuple(_make_inference(one, marks, regions) for one, marks in pairs)
     startup = run.marks[0].cycle if run.marks else None
     return Measurement("simulated", rows, startup, run.l1_bytes, run.output)
 
 
-def _inference(
+def _make_inference(
     counted: Counted, marks: Sequence[Mark], regions: Mapping[int, Iterable[str]]
 ) -> Inference:
     """Return one inference with the firmware's cycle counts, corrected by the simulator's marks:
@@ -92,7 +92,7 @@ def _inference(
     for before, after in pairwise(marks):
         turns.setdefault(after.value, []).append((before, after))
     costs = [_layer_cost(turns[layer], n) for layer, n in enumerate(cycles) if layer in turns]
-    total = _unwrapped(marks[-1].cycle - marks[0].cycle, total) if marks else total
+    total = _unwrap_cycles(marks[-1].cycle - marks[0].cycle, total) if marks else total
     written: dict[str, bytes] = {}
     for mark in filter(attrgetter("snapshots"), marks):
         written |= zip(regions.get(mark.value, ()), mark.snapshots, strict=False)
@@ -102,19 +102,21 @@ def _inference(
 def _layer_cost(turns: Sequence[tuple[Mark, Mark]], cycles: int) -> LayerCost:
     """Return the cost of a layer, summed over all its runs in a loop."""
     passed = [after.cycle - before.cycle for before, after in turns]
-    counted = _unwrapped(sum(passed), cycles)
+    counted = _unwrap_cycles(sum(passed), cycles)
     if len(turns) == 1:
-        return _cost(*turns[0], counted)
+        return _cost_between_marks(*turns[0], counted)
     runs = zip(turns, passed, strict=True)
-    return replace(sum_of([_cost(*turn, between) for turn, between in runs]), cycles=counted)
+    return replace(
+        sum_of([_cost_between_marks(*turn, between) for turn, between in runs]), cycles=counted
+    )
 
 
-def _unwrapped(between_marks: int, counted: int) -> int:
+def _unwrap_cycles(between_marks: int, counted: int) -> int:
     """Return a cycle count known modulo 2**32 in full, from the cycles between its marks."""
     return counted + ((between_marks - counted + WRAP // 2) // WRAP) * WRAP
 
 
-def _cost(start: Mark, end: Mark, cycles: int) -> LayerCost:
+def _cost_between_marks(start: Mark, end: Mark, cycles: int) -> LayerCost:
     counts = [b.since(a) for a, b in zip(start.counts, end.counts, strict=True)]
     cores = counts[:WORKERS]
     causes = cores[0].stalls
@@ -132,7 +134,7 @@ def _cost(start: Mark, end: Mark, cycles: int) -> LayerCost:
         l3_bytes=l3_bytes,
         mram_bytes=mram_bytes,
         activity=replace(
-            _activity_of_cores(counts, cycles),
+            _core_activity(counts, cycles),
             dma_bytes=dma_bytes,
             l3_bytes=l3_bytes,
             ne16_cycles=ne16_cycles,
@@ -145,7 +147,7 @@ def activity_of(run: Simulation) -> Activity:
     """Return the counters of a whole run that determine its energy."""
     devices = run.devices
     return replace(
-        _activity_of_cores(run.counts, run.cycles),
+        _core_activity(run.counts, run.cycles),
         dma_bytes=devices["dma_in_bytes"] + devices["dma_out_bytes"],
         l3_bytes=devices["l3_read_bytes"] + devices["l3_written_bytes"],
         ne16_cycles=devices["ne16_busy_cycles"],
@@ -153,7 +155,7 @@ def activity_of(run: Simulation) -> Activity:
     )
 
 
-def _activity_of_cores(counts: Sequence[CoreCounts], cycles: int) -> Activity:
+def _core_activity(counts: Sequence[CoreCounts], cycles: int) -> Activity:
     cluster = counts[:CLUSTER]
     l1_accesses = (c.loads + c.stores - c.outside_loads - c.outside_stores for c in cluster)
     return Activity(

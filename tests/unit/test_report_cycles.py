@@ -16,7 +16,7 @@ import pytest
 from rich.console import Console
 
 from myoedge.backends.measurement import Activity, Inference, LayerCost, Measurement
-from myoedge.backends.simulator import _measurement as measurement_of
+from myoedge.backends.simulator import _make_measurement as measurement_of
 from myoedge.operators import layer_names as naming
 from myoedge.plan.schedule import make_plan
 from myoedge.power.model import PUBLISHED
