@@ -55,7 +55,12 @@ class Notice:
         """Return the message as text; `kind` is "error" for a warning that --strict raised."""
         rows = [*self.facts, *(("try", line) for line in self.tries)]
         rows.append(("more", f"myoedge explain {self.code}"))
-        return "\n".join([f"{kind}[{self.code}] {self.title}", *_aligned(rows)])
+        width = max(len(key) for key, _ in rows)
+        pad = " " * (width + 4)
+        aligned = [
+            f"  {key:<{width}}  {text.replace(chr(10), chr(10) + pad)}" for key, text in rows
+        ]
+        return "\n".join([f"{kind}[{self.code}] {self.title}", *aligned])
 
 
 class MyoedgeError(Exception):
@@ -134,9 +139,3 @@ def escaped(text: str) -> str:
     return "".join(
         char if char.isprintable() else char.encode("unicode_escape").decode() for char in text
     )
-
-
-def _aligned(rows: list[tuple[str, str]]) -> list[str]:
-    width = max(len(key) for key, _ in rows)
-    pad = " " * (width + 4)
-    return [f"  {key:<{width}}  {text.replace(chr(10), chr(10) + pad)}" for key, text in rows]

@@ -86,12 +86,11 @@ def remember(folder: Path, arguments: Arguments) -> None:
     if not arguments.folder:
         return
     with suppress(TypeError, OSError, MyoedgeError):
-        kept = json.dumps({"given": _as_json_values(arguments.given), "folder": arguments.folder})
+        values = {
+            name: str(x) if isinstance(x, os.PathLike) else x for name, x in arguments.given.items()
+        }
+        kept = json.dumps({"given": values, "folder": arguments.folder})
         keep(kept.encode(), _arguments_file(folder))
-
-
-def _as_json_values(given: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: str(x) if isinstance(x, os.PathLike) else x for name, x in given.items()}
 
 
 def recalled(build: Repeatable) -> Arguments:

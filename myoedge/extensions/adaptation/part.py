@@ -166,6 +166,9 @@ def settings(plan: Plan, adaptation: Adaptation) -> dict[str, Any]:
         {"name": room.name, "type": C_TYPES[room.dtype], "count": room.count}
         for room in rooms(adaptation)
     ]
+    # The first eight bytes of the SHA-256 of network, layer and number of features; they identify
+    # the network in a saved classifier
+    what = f"{model_digest(plan.quant)} {adaptation.name} {adaptation.features}"
     return {
         "constants": [array_values(name, array) for name, array in constants.items()],
         "rooms": arrays,
@@ -178,17 +181,10 @@ def settings(plan: Plan, adaptation: Adaptation) -> dict[str, Any]:
         "kept": adaptation.kept,
         "exponent": adaptation.exponent,
         "replayed": len(adaptation.replay),
-        "digest": [*_adaptation_digest(plan, adaptation)],
+        "digest": [*hashlib.sha256(what.encode()).digest()[:8]],
         "sizes": {**_norm_sizes(adaptation.norm), **_pseudo_sizes(adaptation.pseudo)},
         "passing": PASSING,
     }
-
-
-def _adaptation_digest(plan: Plan, adaptation: Adaptation) -> bytes:
-    """Return the first eight bytes of the SHA-256 of network, layer and number of features; they
-    identify the network in a saved classifier."""
-    what = f"{model_digest(plan.quant)} {adaptation.name} {adaptation.features}"
-    return hashlib.sha256(what.encode()).digest()[:8]
 
 
 def _pseudo_sizes(pseudo: Pseudo | None) -> dict[str, int]:

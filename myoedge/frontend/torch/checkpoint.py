@@ -72,7 +72,10 @@ def load_checkpoint(
     content, unread = _load_weights(path, kind)
     state, nests = _find_state_dict(content)
     expected = set(module.state_dict())
-    tensors, prefixes = _strip_prefixes(_check_tensors(state, path), expected)
+    if cause := _explain_no_state_dict(state):
+        tries = ('torch.save(model.state_dict(), "weights.pt")',)
+        raise MyoedgeError("E109", f"{path} holds no state dict", {"cause": cause}, tries)
+    tensors, prefixes = _strip_prefixes({str(key): value for key, value in state.items()}, expected)
     tensors, extras = _drop_extra_state(tensors, expected, path)
     _load_into_module(module, tensors, path, factory)
     first = example_inputs if example_inputs is not None else own_example
@@ -135,13 +138,6 @@ def _find_state_dict(loaded: Any) -> tuple[Any, tuple[str, ...]]:
         notes.append(f'weights taken from "{nest}"{aside}')
         loaded = loaded[nest]
     return loaded, tuple(notes)
-
-
-def _check_tensors(state: Any, path: Path) -> dict[str, Tensor]:
-    if cause := _explain_no_state_dict(state):
-        tries = ('torch.save(model.state_dict(), "weights.pt")',)
-        raise MyoedgeError("E109", f"{path} holds no state dict", {"cause": cause}, tries)
-    return {str(key): value for key, value in state.items()}
 
 
 def _explain_no_state_dict(state: Any) -> str:
