@@ -90,7 +90,7 @@ def files(entry: Entry, models: Path) -> tuple[Path, Path]:
 # --- a run ----------------------------------------------------------------------------------------
 
 
-def _built(entry: Entry, models: Path, folder: Path, engine: str = "cores") -> Any:
+def built(entry: Entry, models: Path, folder: Path, engine: str = "cores") -> Any:
     model, calib = files(entry, models)
     options: Found = {"l1": entry.l1, "l2": entry.l2, "stream": entry.stream}
     if entry.config:
@@ -127,9 +127,9 @@ def run(
     warnings.simplefilter("ignore")
     with tempfile.TemporaryDirectory() as folder:
         try:
-            build = _built(entry, models, Path(folder))
+            build = built(entry, models, Path(folder))
             found = described(build.folder)
-            on_engines = _built(entry, models, Path(folder), "auto")
+            on_engines = built(entry, models, Path(folder), "auto")
             found["built"] = {"cores": hashes(build.folder), "auto": hashes(on_engines.folder)}
             if not simulate:
                 return found

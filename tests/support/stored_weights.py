@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Bytes of the weights that a build stores, by the plan that its files give."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from myoedge.codegen.made_with import read_made_with
+from myoedge.numerics.arrays import Array
+from myoedge.operators.base import OPS
+from myoedge.plan.plan import Plan
+from myoedge.plan.schedule import make_plan
+
+# Stored arrays with weights; all others are tables, such as a channel's factor, shift and bias.
+WEIGHTS = re.compile(r"weights|planes|rest_weights|x\d+")
+AGAIN = "rest_weights"  # for the cores' share of a layer that NE16 computes too
+PADDED_TO = 16  # input channels of an NE16 job
+# Kernels whose layout has more than rows of 16 channels -> what it has.
+LARGER = {
+    "me_ne16_phases_s8": "taps of a strided convolution, in whole jobs",
+    "me_ne16_conv_s8": "channels of other groups, as zeros",
+    "me_depthwise_lines_s8": "lines of taps, in whole words",
+    "me_depthwise_conv_s8": "rows of taps, in whole words",
+    "me_ne16_depthwise_s8": "rows of taps, in whole words",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class StoredWeights:
+    """Bytes of the weights of a network.
+
+    needed    the integers of all different weights, at their bits
+    stored    as stored for one engine, each array once, without padding
+    padding   channels that NE16's layout adds, and what LARGER names
+    again     layer -> weights that are stored a second time, in the cores' layout
+    """
+
+    needed: float
+    stored: int
+    padding: int
+    again: dict[str, int]
+
+    @property
+    def share(self) -> float:
+        """Stored bytes, of the bytes needed."""
+        return self.stored / max(self.needed, 1.0)
+
+
+def plan_of(build: Any) -> Plan:
+    made = read_made_with(build.manifest["made_with"])
+    return make_plan(made.network(build.network), made.chip, tile_ranks=made.tile_ranks)
+
+
+def _integers(plan: Plan) -> Iterator[tuple[str, int, Array]]:
+    """Yield (layer, bits, integers) of the weights of a plan's layers."""
+    for step in plan.quant.steps:
+        weight = getattr(step.integers, "weight", None)
+        if weight is not None and OPS[step.node.op].weights.multiplicands is not None:
+            bits = 16 if weight.dtype == np.int16 else step.weight_bits
+            yield step.node.name, bits, np.ascontiguousarray(weight)
+
+
+def _padding(array: Array, weights: list[tuple[int, Array]]) -> int:
+    """Return the bytes that NE16's layout of a layer adds: rows of 16 channels per tap, or of all
+    taps, or blocks of 16 channels; 0 for arrays of the cores."""
+    if array.dtype != np.uint8:
+        return 0
+    for bits, weight in weights:
+        rows, channels = len(weight), weight.shape[-1]
+        taps = math.prod(weight.shape[1:-1])
+        forms = (
+            rows * taps * _padded(channels),
+            rows * _padded(taps * channels),
+            _padded(rows) * taps * channels,
+        )
+        for form in forms:
+            if array.nbytes == form * bits // 8:
+                return array.nbytes - weight.size * bits // 8
+        # a part of a recurrent layer's rows
+        if array.ndim == 2 and array.shape[1] == _padded(channels) * bits // 8:
+            return len(array) * (_padded(channels) - channels) * bits // 8
+    return 0
+
+
+def _padded(count: int) -> int:
+    return -(-count // PADDED_TO) * PADDED_TO
+
+
+def stored_weights(build: Any) -> StoredWeights:
+    plan, needed = plan_of(build), dict[tuple[Any, ...], float]()
+    of_layers = dict[str, list[tuple[int, Array]]]()
+    for name, bits, weight in _integers(plan):
+        needed[weight.shape, weight.tobytes()] = weight.size * bits / 8
+        of_layers.setdefault(name, []).append((bits, weight))
+    stored, padding, again = 0, 0, dict[str, int]()
+    for index, name in sorted({*plan.owners.values()}):
+        array, step = plan.stored(index)[name], plan.steps[index]
+        if not WEIGHTS.fullmatch(name) or (name[0] == "x" and array.dtype == np.int32):
+            continue
+        if name == AGAIN:
+            again[step.node.name] = array.nbytes
+            continue
+        parts = (step, *step.members, *([step.behind] if step.behind else []))
+        own = [x for part in parts for x in of_layers.get(part.node.name, [])]
+        more = _padding(array, own)
+        if not more and own and plan.tilings[index].kernel.function in LARGER:
+            more = max(array.nbytes - sum(w.size * bits // 8 for bits, w in own), 0)
+        stored, padding = stored + array.nbytes - more, padding + more
+    return StoredWeights(sum(needed.values()), stored, padding, again)
