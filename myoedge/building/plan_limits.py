@@ -57,5 +57,7 @@ def _make_energy_check(
 
 
 def _plan_energy_j(plan: Plan, chip: Chip, coefficients: Coefficients) -> float:
-    activity = typical(modelled_cycles(plan), moved_bytes(plan)["l3"], layers=len(plan.steps))
+    moved = moved_bytes(plan)
+    sizes = (moved.get(level, 0) for level in ("l3", "mram"))
+    activity = typical(modelled_cycles(plan), *sizes, layers=len(plan.steps))
     return energy(activity, chip.point, coefficients).joules

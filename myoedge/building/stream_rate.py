@@ -51,11 +51,13 @@ class PassCost:
     frames     frames per pass
     cycles     cycles
     l3_bytes   bytes moved to and from L3
+    mram_bytes   bytes read from the flash on the chip
     """
 
     frames: int
     cycles: int
     l3_bytes: int
+    mram_bytes: int = 0
 
 
 @dataclass(frozen=True)
@@ -217,7 +219,9 @@ def _pass_costs(plan_for: PlanFor, least: int, chosen: int) -> Iterator[PassCost
         if planned is None:
             return
         _, plan = planned
-        yield PassCost(frames, round(modelled_cycles(plan)), moved_bytes(plan)["l3"])
+        moved = moved_bytes(plan)
+        sizes = (moved.get(level, 0) for level in ("l3", "mram"))
+        yield PassCost(frames, round(modelled_cycles(plan)), *sizes)
 
 
 def _more_frames(frames: int, step: int) -> Iterator[int]:

@@ -128,20 +128,24 @@ def _weights_pj(activity: Activity) -> tuple[float, ...]:
     )
 
 
-def typical(cycles: float, l3_bytes: float = 0, *, layers: int = 1) -> Activity:
+def typical(
+    cycles: float, l3_bytes: float = 0, mram_bytes: float = 0, *, layers: int = 1
+) -> Activity:
     """Return typical counters for a number of core cycles, if only the cycles are known."""
     started = layers * gap9_energy.START_CYCLES
     busy_cycles = cycles**2 / (cycles + started) if cycles else 0.0
     instructions, accesses, dma_bytes = (rate * busy_cycles for rate in gap9_energy.TYPICAL)
-    return Activity(cycles, instructions, 0.0, accesses, dma_bytes, l3_bytes)
+    moved = {"l3_bytes": l3_bytes, "mram_bytes": mram_bytes}
+    return Activity(cycles, instructions, 0.0, accesses, dma_bytes, **moved)
 
 
-def typical_on_ne16(cycles: float, l3_bytes: float = 0) -> Activity:
+def typical_on_ne16(cycles: float, l3_bytes: float = 0, mram_bytes: float = 0) -> Activity:
     """Return typical counters of a layer on NE16, if only its cycles are known."""
     rates = (rate * cycles for rate in gap9_energy.TYPICAL_ON_NE16)
     instructions, accesses, dma_bytes = rates
     busy_cycles = gap9_energy.NE16_BUSY * max(cycles - gap9_energy.NE16_START_CYCLES, 0.0)
-    return Activity(cycles, instructions, 0.0, accesses, dma_bytes, l3_bytes, busy_cycles)
+    moved = (l3_bytes, busy_cycles, mram_bytes)
+    return Activity(cycles, instructions, 0.0, accesses, dma_bytes, *moved)
 
 
 def with_typical_error(by: Coefficients) -> Coefficients:

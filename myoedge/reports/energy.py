@@ -181,7 +181,8 @@ def layer_activity(row: Mapping[str, Any]) -> Activity:
     energy_row = row.get("activity")
     if energy_row:
         return Activity(**energy_row)
-    known = (speed.layer_cycles(row) or 0, row.get("l3_moved_bytes") or 0)
+    moved = (row.get(f"{level}_moved_bytes") or 0 for level in ("l3", "mram"))
+    known = (speed.layer_cycles(row) or 0, *moved)
     return (typical_on_ne16 if row.get("engine") == NE16 else typical)(*known)
 
 

@@ -230,7 +230,7 @@ def _time_in_layers(starts: Sequence[int], at: int) -> float:
 
 def layer_bytes(plan: Plan, index: int) -> Row:
     """Return the memory that holds a layer's weights, and the bytes of its weights, inputs and
-    outputs; constants shared with earlier layers are not counted in L2 and L3."""
+    outputs; constants shared with earlier layers are not counted in L2 and other levels."""
     step = plan.steps[index]
     sizes = {(index, name): array.nbytes for name, array in plan.stored(index).items()}
     tables = sum(array.nbytes for (at, _), (_, array) in plan.l3_tables.items() if at == index)
@@ -238,26 +238,38 @@ def layer_bytes(plan: Plan, index: int) -> Row:
     resident = dict(zip(sizes, map(plan.resident_bytes, sizes), strict=True))
     streamed = weights - sum(resident.values())
     out_bytes = sum(map(partial(size_bytes, plan.quant), step.written))
-    chunks = (transfer.chunk for transfer in plan.transfers)
-    moved = sum(chunk.size_bytes * chunk.turns for chunk in chunks if chunk.step == index)
+    moved = _moved_bytes(plan, index)
+    level = max(moved, key=lambda name: moved[name]) if 2 * streamed > weights else "l2"
+    others = [name for name in moved if name != "l3"]
     return {
-        "weights_in": ("L3" if 2 * streamed > weights else "L2") if weights else None,
+        "weights_in": level.upper() if weights else None,
         "weights_bytes": weights,
         "weights_l2_bytes": sum(map(resident.__getitem__, filter(plan.stays, sizes))),
-        "weights_l3_bytes": tables + _first_read_chunk_bytes(plan, index),
-        "l3_moved_bytes": (out_bytes if tables else 0) + moved,
+        "weights_l3_bytes": tables + _first_read_chunk_bytes(plan, index, "l3"),
+        "l3_moved_bytes": (out_bytes if tables else 0) + moved["l3"],
+        **{f"weights_{x}_bytes": _first_read_chunk_bytes(plan, index, x) for x in others},
+        **{f"{name}_moved_bytes": moved[name] for name in others},
         "read_bytes": _input_bytes(plan, index) + weights,
         "out_bytes": out_bytes,
     }
 
 
-def _first_read_chunk_bytes(plan: Plan, index: int) -> int:
-    """Return the bytes of l3.bin that this layer is the first to read."""
-    first_steps: dict[int, int] = {}  # by offset in l3.bin
+def _moved_bytes(plan: Plan, index: int) -> Mapping[str, int]:
+    """Return memory level -> bytes that a layer's transfers move in one run; L3 first."""
+    moved = {"l3": 0, **{level.name: 0 for level in plan.chip.levels}}
+    for transfer in plan.transfers:
+        if (chunk := transfer.chunk).step == index:
+            moved[transfer.level] += chunk.size_bytes * chunk.turns
+    return moved
+
+
+def _first_read_chunk_bytes(plan: Plan, index: int, level: str) -> int:
+    """Return the bytes of a memory level's image that this layer is the first to read."""
+    first_steps: dict[int, int] = {}  # by offset in the image
     for transfer in plan.constant_transfers:
-        if transfer.level == "l3":
+        if transfer.level == level:
             first_steps.setdefault(transfer.address, transfer.chunk.step)
-    chunks = pairwise(sorted([*first_steps, plan.transferred_bytes("l3")]))
+    chunks = pairwise(sorted([*first_steps, plan.transferred_bytes(level)]))
     return sum(end - at for at, end in chunks if first_steps[at] == index)
 
 

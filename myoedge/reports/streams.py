@@ -191,7 +191,7 @@ def _pass_row(
     frame_s = 1 / stream["frame_hz"]
     period_s = row["frames"] * frame_s
     is_built, layers = row["frames"] == stream["pass_frames"], len(report["layers"])
-    activity = typical(row["cycles"], row["l3_bytes"], layers=layers)
+    activity = typical(row["cycles"], row["l3_bytes"], row.get("mram_bytes", 0), layers=layers)
     activity = joules.activity(report) if is_built else activity
     played = joules.played_states(report) if is_built else None
     known = joules.coefficients_for(report, by) if is_built else with_modelled_error(by)

@@ -64,6 +64,20 @@ def test_weights_in_mram_are_exact_on_host_and_chip(built: myoedge.Build) -> Non
     assert (checked.exact["host"], checked.exact["simulator"]) == (True, True)
 
 
+def test_estimates_count_the_bytes_that_the_chip_reads(built: myoedge.Build) -> None:
+    """Bytes by layer are those of the simulated run; the estimated energy is near its energy."""
+    estimated = built.report
+    myoedge.simulate(built)
+    ran = built.report
+    for row in estimated["layers"]:
+        assert (row["weights_in"] == "MRAM") == (row["mram_moved_bytes"] > 0), row["name"]
+    for level in ("mram", "l3"):
+        planned = sum(row[f"{level}_moved_bytes"] for row in estimated["layers"])
+        assert planned == sum(row["activity"][f"{level}_bytes"] for row in ran["layers"])
+    ratio = estimated["energy_uj"]["value"] / ran["energy_uj"]["value"]
+    assert 0.83 < ratio < 1.2, "16 % too much for a loop"
+
+
 @pytest.mark.parametrize(
     ("options", "table", "named"),
     [
