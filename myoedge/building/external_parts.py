@@ -91,20 +91,17 @@ def _most_bits(network: QuantGraph, request: BuildRequest, fits: Fits) -> int | 
     low, high = LEAST_BITS - 1, request.weight_bits  # fits, does not fit: neither is tried
     while high - low > 1:
         bits = LEAST_BITS if low < LEAST_BITS else (low + high) // 2
-        if _fits_with(network, bits, request, fits):
+        try:
+            is_enough = fits(_with_bits(network, bits, request), request)
+        except MyoedgeError:  # such as integers without a kernel
+            is_enough = False
+        if is_enough:
             low = bits
         elif bits == LEAST_BITS:
             return None
         else:
             high = bits
     return low if low >= LEAST_BITS else None
-
-
-def _fits_with(network: QuantGraph, bits: int, request: BuildRequest, fits: Fits) -> bool:
-    try:
-        return fits(_with_bits(network, bits, request), request)
-    except MyoedgeError:  # such as integers without a kernel
-        return False
 
 
 def _with_bits(network: QuantGraph, bits: int, request: BuildRequest) -> QuantGraph:

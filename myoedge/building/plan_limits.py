@@ -11,7 +11,7 @@ from myoedge.building.plans import first_plan, planned
 from myoedge.building.request import BuildRequest
 from myoedge.building.stream_rate import if_it_fits
 from myoedge.operators.turns import has_loops
-from myoedge.plan.cost.network import latency_s, modelled_cycles, moved_bytes
+from myoedge.plan.cost.network import energy_bytes, latency_s, modelled_cycles
 from myoedge.power.model import Coefficients, energy, typical
 from myoedge.quantization.scales import QuantGraph
 from myoedge.quantization.search.moves.weight_bits import Keeps
@@ -57,7 +57,5 @@ def _make_energy_check(
 
 
 def _plan_energy_j(plan: Plan, chip: Chip, coefficients: Coefficients) -> float:
-    moved = moved_bytes(plan)
-    sizes = (moved.get(level, 0) for level in ("l3", "mram"))
-    activity = typical(modelled_cycles(plan), *sizes, layers=len(plan.steps))
+    activity = typical(modelled_cycles(plan), *energy_bytes(plan), layers=len(plan.steps))
     return energy(activity, chip.point, coefficients).joules

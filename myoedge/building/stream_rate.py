@@ -14,7 +14,7 @@ from myoedge.building.quantities import seconds
 from myoedge.errors import MyoedgeError, Notice, named_input, notice
 from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import round_up
-from myoedge.plan.cost.network import modelled_cycles, moved_bytes
+from myoedge.plan.cost.network import energy_bytes, modelled_cycles
 from myoedge.plan.l1.tile_choice import NO_RANKS, TileRanks
 from myoedge.quantization.scales import QuantGraph
 from myoedge.streaming.causal import causal_stream
@@ -50,8 +50,7 @@ class PassCost:
 
     frames     frames per pass
     cycles     cycles
-    l3_bytes   bytes moved to and from L3
-    mram_bytes   bytes read from the flash on the chip
+    l3_bytes, mram_bytes   bytes moved to and from L3, and from the flash on the chip
     """
 
     frames: int
@@ -219,9 +218,7 @@ def _pass_costs(plan_for: PlanFor, least: int, chosen: int) -> Iterator[PassCost
         if planned is None:
             return
         _, plan = planned
-        moved = moved_bytes(plan)
-        sizes = (moved.get(level, 0) for level in ("l3", "mram"))
-        yield PassCost(frames, round(modelled_cycles(plan)), *sizes)
+        yield PassCost(frames, round(modelled_cycles(plan)), *energy_bytes(plan))
 
 
 def _more_frames(frames: int, step: int) -> Iterator[int]:

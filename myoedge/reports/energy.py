@@ -178,8 +178,7 @@ def activity(report: Mapping[str, Any]) -> Activity:
 
 def layer_activity(row: Mapping[str, Any]) -> Activity:
     """Return the counters of a layer; typical ones for its cycles if they were not counted."""
-    energy_row = row.get("activity")
-    if energy_row:
+    if energy_row := row.get("activity"):
         return Activity(**energy_row)
     moved = (row.get(f"{level}_moved_bytes") or 0 for level in ("l3", "mram"))
     known = (speed.layer_cycles(row) or 0, *moved)

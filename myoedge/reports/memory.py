@@ -240,18 +240,23 @@ def layer_bytes(plan: Plan, index: int) -> Row:
     out_bytes = sum(map(partial(size_bytes, plan.quant), step.written))
     moved = _moved_bytes(plan, index)
     level = max(moved, key=lambda name: moved[name]) if 2 * streamed > weights else "l2"
-    others = [name for name in moved if name != "l3"]
     return {
         "weights_in": level.upper() if weights else None,
         "weights_bytes": weights,
         "weights_l2_bytes": sum(map(resident.__getitem__, filter(plan.stays, sizes))),
         "weights_l3_bytes": tables + _first_read_chunk_bytes(plan, index, "l3"),
         "l3_moved_bytes": (out_bytes if tables else 0) + moved["l3"],
-        **{f"weights_{x}_bytes": _first_read_chunk_bytes(plan, index, x) for x in others},
-        **{f"{name}_moved_bytes": moved[name] for name in others},
+        **_other_levels(plan, index, moved),
         "read_bytes": _input_bytes(plan, index) + weights,
         "out_bytes": out_bytes,
     }
+
+
+def _other_levels(plan: Plan, index: int, moved: Mapping[str, int]) -> Row:
+    """Return the columns of a layer for memory levels other than L3."""
+    names = [name for name in moved if name != "l3"]
+    held = {f"weights_{x}_bytes": _first_read_chunk_bytes(plan, index, x) for x in names}
+    return held | {f"{name}_moved_bytes": moved[name] for name in names}
 
 
 def _moved_bytes(plan: Plan, index: int) -> Mapping[str, int]:

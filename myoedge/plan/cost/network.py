@@ -71,6 +71,12 @@ def moved_bytes(plan: Plan) -> Mapping[str, int]:
     return moved
 
 
+def energy_bytes(plan: Plan) -> tuple[int, int]:
+    """Return the bytes moved in one run that estimates of energy count: of L3 and of MRAM."""
+    moved = moved_bytes(plan)
+    return moved.get("l3", 0), moved.get("mram", 0)
+
+
 def moved_pj(plan: Plan) -> float:
     """Return the assumed energy of one run's transfers of memory levels, in picojoules."""
     sizes = moved_bytes(plan).items()
