@@ -70,12 +70,13 @@ def test_estimates_count_the_bytes_that_the_chip_reads(built: myoedge.Build) -> 
     myoedge.simulate(built)
     ran = built.report
     for row in estimated["layers"]:
-        assert (row["weights_in"] == "MRAM") == (row["mram_moved_bytes"] > 0), row["name"]
+        assert row["weights_in"] != "MRAM" or row["mram_moved_bytes"] > 0, row["name"]
     for level in ("mram", "l3"):
         planned = sum(row[f"{level}_moved_bytes"] for row in estimated["layers"])
         assert planned == sum(row["activity"][f"{level}_bytes"] for row in ran["layers"])
-    ratio = estimated["energy_uj"]["value"] / ran["energy_uj"]["value"]
-    assert 0.83 < ratio < 1.2, "16 % too much for a loop"
+    energy_uj, ran_uj = estimated["energy_uj"], ran["energy_uj"]["value"]
+    assert energy_uj["low"] <= ran_uj <= energy_uj["high"]
+    assert 0.8 < energy_uj["value"] / ran_uj < 1.2
 
 
 @pytest.mark.parametrize(
