@@ -68,9 +68,9 @@ def _integers(plan: Plan) -> Iterator[tuple[str, int, Array]]:
 
 def _padding(array: Array, weights: list[tuple[int, Array]]) -> int:
     """Return the bytes that NE16's layout of a layer adds: rows of 16 channels per tap, or of all
-    taps, or blocks of 16 channels; 0 for arrays of the cores."""
+    taps, or blocks of 16 channels; for the cores, those that complete words."""
     if array.dtype != np.uint8:
-        return 0
+        return max((_words(array, bits, weight) for bits, weight in weights), default=0)
     for bits, weight in weights:
         rows, channels = len(weight), weight.shape[-1]
         taps = math.prod(weight.shape[1:-1])
@@ -86,6 +86,14 @@ def _padding(array: Array, weights: list[tuple[int, Array]]) -> int:
         if array.ndim == 2 and array.shape[1] == _padded(channels) * bits // 8:
             return len(array) * (_padded(channels) - channels) * bits // 8
     return 0
+
+
+def _words(array: Array, bits: int, weight: Array) -> int:
+    """Return the bytes by which rows, or rows per gate, are completed to words of 4; 0 if the array
+    has another size."""
+    size = weight.size * bits // 8
+    more = array.nbytes - size
+    return more if 0 < more <= 3 * (size // weight.shape[-1]) else 0
 
 
 def _padded(count: int) -> int:
@@ -108,6 +116,7 @@ def stored_weights(build: Any) -> StoredWeights:
             continue
         parts = (step, *step.members, *([step.behind] if step.behind else []))
         own = [x for part in parts for x in of_layers.get(part.node.name, [])]
+        own = own or [x for rows in of_layers.values() for x in rows]  # of a layer fused into it
         more = _padding(array, own)
         if not more and own and plan.tilings[index].kernel.function in LARGER:
             more = max(array.nbytes - sum(w.size * bits // 8 for bits, w in own), 0)
