@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Sums of products of rows with n elements in int32: of one row with another, or with 2 or 4 rows,
+ * Sums of products of rows with n elements in int32: of one row with another, or with 2, 4 or 8 rows,
  * for which the first is loaded once. Literal n; rows at any address.
  *
  *   me_sum_b(x, n), me_sum_h                the sum of a row itself, for int8, int16
  *   me_dot_b(x, a, n), me_dot_h             the sum for int8, int16
  *   me_dot2_b(sums, x, a, b, n), me_dot2_h  two sums
  *   me_dot4_b(sums, x, a, b, c, d, n), me_dot4_h
+ *   me_dot8_b(sums, x, a, n), me_dot8_h     eight sums: of the rows at a, a + n, ...; at most ME_DOT8_BYTES
+ *                                           each
  */
 #ifndef ME_DOT_H
 #define ME_DOT_H
@@ -13,6 +15,7 @@
 #include <stdint.h>
 
 #include "me_intrinsics.h"
+#include "me_share.h"
 
 #define ME_SUM_PAIRS_PLAIN(KIND, COUNT, ONES) \
     for (int32_t left = COUNT; left > 0; left--) { \
@@ -39,6 +42,20 @@
         sum1 = me_sdotsp_##KIND(sum1, word, b0); \
         sum2 = me_sdotsp_##KIND(sum2, word, c0); \
         sum3 = me_sdotsp_##KIND(sum3, word, d0); \
+    }
+#define ME_DOT8_WORDS_PLAIN(KIND, COUNT, BYTES) \
+    for (int32_t left = COUNT; left > 0; left--) { \
+        const uint32_t word = me_next_w(&x); \
+        const int8_t *row = a; \
+        sum0 = me_sdotsp_##KIND(sum0, word, me_step_w(&row, BYTES)); \
+        sum1 = me_sdotsp_##KIND(sum1, word, me_step_w(&row, BYTES)); \
+        sum2 = me_sdotsp_##KIND(sum2, word, me_step_w(&row, BYTES)); \
+        sum3 = me_sdotsp_##KIND(sum3, word, me_step_w(&row, BYTES)); \
+        sum4 = me_sdotsp_##KIND(sum4, word, me_step_w(&row, BYTES)); \
+        sum5 = me_sdotsp_##KIND(sum5, word, me_step_w(&row, BYTES)); \
+        sum6 = me_sdotsp_##KIND(sum6, word, me_step_w(&row, BYTES)); \
+        sum7 = me_sdotsp_##KIND(sum7, word, me_next_w(&row)); \
+        a += 4; \
     }
 
 #if defined ME_GAP9 && !defined ME_SDK && !defined ME_PMSIS
@@ -96,6 +113,26 @@
                          : "r"(COUNT) \
                          : "memory"); \
     } while (0)
+/* Rows by their distance from the first one: an offset in the instruction. */
+#define ME_WORD_OF_ROW(WORD, NUMBER) \
+    ME_XPULP_I("lw " WORD "," NUMBER "*%c16(%9)", "0x03", "2", WORD, "%9", NUMBER "*%c16") "\n"
+#define ME_DOT8_WORDS_REPEATED(KIND, COUNT, BYTES) \
+    do { \
+        uint32_t x0_, a0_, b0_, c0_, d0_; \
+        __asm__ volatile( \
+            ME_REPEAT("%15", "34") ME_NEXT_WORD("%10", "%8") ME_WORD_OF_ROW("%11", "1") \
+                ME_WORD_OF_ROW("%12", "2") ME_WORD_OF_ROW("%13", "3") ME_WORD_OF_ROW("%14", "4") \
+                    ME_ADD_DOT_##KIND("%1", "%10", "%11") ME_WORD_OF_ROW("%11", "5") ME_ADD_DOT_##KIND( \
+                        "%2", "%10", "%12") ME_WORD_OF_ROW("%12", "6") ME_ADD_DOT_##KIND("%3", "%10", "%13") \
+                        ME_WORD_OF_ROW("%13", "7") ME_ADD_DOT_##KIND("%4", "%10", "%14") \
+                            ME_NEXT_WORD("%14", "%9") ME_ADD_DOT_##KIND("%5", "%10", "%11") \
+                                ME_ADD_DOT_##KIND("%6", "%10", "%12") ME_ADD_DOT_##KIND("%7", "%10", "%13") \
+                                    ME_REPEATED ME_ADD_DOT_##KIND("%0", "%10", "%14") \
+            : "+&r"(sum0), "+&r"(sum1), "+&r"(sum2), "+&r"(sum3), "+&r"(sum4), "+&r"(sum5), "+&r"(sum6), \
+              "+&r"(sum7), "+&r"(x), "+&r"(a), "=&r"(x0_), "=&r"(a0_), "=&r"(b0_), "=&r"(c0_), "=&r"(d0_) \
+            : "r"(COUNT), "i"(BYTES) \
+            : "memory"); \
+    } while (0)
 
 /* For few words, setting up a hardware loop takes longer than it saves, and the compiler unrolls the loop. */
 #define ME_LEAST_REPEATED 9
@@ -112,12 +149,29 @@
     ME_EITHER(COUNT, ME_DOT2_WORDS_REPEATED(KIND, COUNT), ME_DOT2_WORDS_PLAIN(KIND, COUNT))
 #define ME_DOT4_WORDS(KIND, COUNT) \
     ME_EITHER(COUNT, ME_DOT4_WORDS_REPEATED(KIND, COUNT), ME_DOT4_WORDS_PLAIN(KIND, COUNT))
+/* Each core begins at another word, so that cores that go through their rows in step access different
+ * banks of L1. */
+#define ME_DOT8_WORDS(KIND, COUNT, BYTES) \
+    do { \
+        int32_t behind = (ME_CORE() & 7) * ((COUNT) / 8), words = (COUNT) - behind; \
+        x += 4 * behind; \
+        a += 4 * behind; \
+        do { \
+            ME_DOT8_WORDS_REPEATED(KIND, words, BYTES); \
+            x -= BYTES; \
+            a -= BYTES; \
+            words = behind; \
+            behind = 0; \
+        } while (words > 0); \
+    } while (0)
 #else
 #define ME_SUM_PAIRS ME_SUM_PAIRS_PLAIN
 #define ME_DOT_PAIRS ME_DOT_PAIRS_PLAIN
 #define ME_DOT2_WORDS ME_DOT2_WORDS_PLAIN
 #define ME_DOT4_WORDS ME_DOT4_WORDS_PLAIN
+#define ME_DOT8_WORDS ME_DOT8_WORDS_PLAIN
 #endif
+#define ME_DOT8_BYTES 292 /* seven times as many are an offset in an instruction */
 
 /* One word of x and of another row, then the remaining elements after the last whole word; a word has
  * PER_WORD elements. */
@@ -187,6 +241,23 @@
         sums[1] = sum1; \
         sums[2] = sum2; \
         sums[3] = sum3; \
+    } \
+\
+    /* n: a literal, whole words */ \
+    static inline __attribute__((always_inline)) void me_dot8_##KIND(int32_t *sums, const TYPE *of_x, \
+                                                                     const TYPE *of_a, const int32_t n) \
+    { \
+        const int8_t *x = (const int8_t *)of_x, *a = (const int8_t *)of_a; \
+        int32_t sum0 = 0, sum1 = 0, sum2 = 0, sum3 = 0, sum4 = 0, sum5 = 0, sum6 = 0, sum7 = 0; \
+        ME_DOT8_WORDS(KIND, n / PER_WORD, n / PER_WORD * 4); \
+        sums[0] = sum0; \
+        sums[1] = sum1; \
+        sums[2] = sum2; \
+        sums[3] = sum3; \
+        sums[4] = sum4; \
+        sums[5] = sum5; \
+        sums[6] = sum6; \
+        sums[7] = sum7; \
     }
 
 ME_DOTS(b, int8_t, 4, 0x01010101u)

@@ -20,10 +20,9 @@ import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property, partial
 
-from myoedge.nest import c_lanes
+from myoedge.nest import c_dots, c_lanes
 from myoedge.nest.c_arrays import ALL_TYPES, CArray, CRow
 from myoedge.nest.c_cycles import code_operations, iteration_cycles, text_cycles
-from myoedge.nest.c_dots import DotText, dot_text, dots_of, headers, outermost, without
 from myoedge.nest.c_formula import FormulaText
 from myoedge.nest.c_header import CKernel, TileStruct, header, named_tables, result_names
 from myoedge.nest.c_lanes import ITERATIONS
@@ -77,11 +76,11 @@ class _FunctionBody:
         self.late = LateResults.of(flat, self.results, self.loops.shared[0])
         self.turns = CTurns(flat, self.arrays, self.results)
         self.sums = [part for part in parts if isinstance(part, Reduced)]
-        dots = [] if self.lanes > 1 else dots_of(parts, self.arrays, flat.over)
+        dots = [] if self.lanes > 1 else c_dots.dots_of(parts, self.arrays, flat.over)
         self.dots = apart_from_squares(dots, self.sums)
         self.headers = {part.primitive.header for part in parts if isinstance(part, Call)}
         self.row_kernel = row_kernel(flat, self.arrays)
-        self.headers |= headers(self.dots) | c_lanes.headers(self.lanes)
+        self.headers |= c_dots.headers(self.dots) | c_lanes.headers(self.lanes)
         self.steps = {array.name: array.tile_steps for array in self.arrays}
         self.written = CResults(flat, self.results, self.loops, self.turns, self.late)
         self.steps["y"] = self.written.steps
@@ -94,7 +93,7 @@ class _FunctionBody:
             flat.over,
             len(flat.reads),
         )
-        self.dots = outermost(self.dots, self.formula.axes)
+        self.dots = c_dots.outermost(self.dots, self.formula.axes)
 
     def tile(self, name: str) -> TileStruct:
         """Return the header's declarations for a function of this name."""
@@ -179,10 +178,7 @@ class _FunctionBody:
         if row.together > 1:
             yield row.start
             for block in range(self._pairs_per_iteration):
-                prefixes = ITERATIONS[block * self._elements_per_iteration :][
-                    : self._elements_per_iteration
-                ]
-                yield from (f"    {line}" for line in self._elements(prefixes))
+                yield from (f"    {line}" for line in self._elements(self._prefixes(block)))
             yield "}"
         yield from row.single(self._elements("v"))
 
@@ -210,7 +206,7 @@ class _FunctionBody:
     def _row_sums(self) -> FormulaText:
         """Values that all elements of a row have in common, as variables h0, h1, ..."""
         sums = [part for part in self._common if isinstance(part, Reduced)]
-        dots = dot_text([dot for dot in self.dots if dot.part in sums], 1, "d")
+        dots = c_dots.dot_text([dot for dot in self.dots if dot.part in sums], 1, "d")
         loads = self._element_loads("v") | dots.values[0]
         text = FormulaText(self.formula, loads, "h", sums, self._row_arrays(0))
         text.lines += dots.lines
@@ -229,43 +225,45 @@ class _FunctionBody:
     def _elements_per_iteration(self) -> int:
         """Return how many elements are computed at a time: two in long rows, as many as share a
         row of a product, fewer if the loop body leaves the cores' own instruction caches."""
-        own = self.loops.own
-        wanted = 2 if own >= PAIRS_FROM else 1
+        own, wanted = self.loops.own, 2 if self.loops.own >= PAIRS_FROM else 1
         if self._element_sums:
-            dots = without(self.dots, self._row_sums.named)
+            dots = c_dots.without(self.dots, self._row_sums.named)
+            if self._operations >= ROLLED_FROM and c_dots.are_many(dots, own):
+                return c_dots.MANY
             products = sum(len(dot.rows) - 1 for dot in dots)
             wanted = max(len(ITERATIONS) // products, 1) if products else 1
-        fits = (
-            n
-            for n in (4, 2)
-            if n <= min(wanted, own)
-            and n * own_operations(self.flat.nest.parts, self._common) <= OPERATIONS_TO
-        )
-        return next(fits, 1)
+        most = OPERATIONS_TO // max(self._operations, 1)
+        return next((n for n in (4, 2) if n <= min(wanted, own, most)), 1)
+
+    @cached_property
+    def _operations(self) -> int:
+        """Operations of an element; what follows its sums is a loop from ROLLED_FROM on."""
+        return own_operations(self.flat.nest.parts, self._common)
 
     @cached_property
     def _pairs_per_iteration(self) -> int:
         """Return how many pairs of elements an iteration computes, one after the other."""
-        operations = own_operations(self.flat.nest.parts, self._common)
         is_pair = self._elements_per_iteration == 2 and not self._element_sums
-        return self.loops.pairs(operations) if is_pair else 1
+        return self.loops.pairs(self._operations) if is_pair else 1
+
+    def _prefixes(self, block: int) -> str:
+        """Return the prefixes of the variables of a block's elements; in a loop over them, all have
+        one."""
+        count = self._elements_per_iteration
+        return "v" * count if count == c_dots.MANY else ITERATIONS[block * count :][:count]
 
     def _elements(self, prefixes: str) -> list[str]:
         """Return the statements for as many elements as there are prefixes of variables, of which
         independent ones follow each other."""
-        dots = dot_text(without(self.dots, self._row_sums.named), len(prefixes), "s")
-        if (
-            len(prefixes) > 1
-            and dots.in_loop
-            and own_operations(self.flat.nest.parts, self._common) >= ROLLED_FROM
-        ):
+        dots = c_dots.dot_text(c_dots.without(self.dots, self._row_sums.named), len(prefixes), "s")
+        if len(prefixes) > 1 and dots.in_loop and self._operations >= ROLLED_FROM:
             return self._rolled(dots, len(prefixes))
         columns = [
             self._column(prefix, ahead, dots.values[ahead]) for ahead, prefix in enumerate(prefixes)
         ]
         return [*dots.lines, *side_by_side(columns), *self._pointer_increments(len(prefixes))]
 
-    def _rolled(self, dots: DotText, count: int) -> list[str]:
+    def _rolled(self, dots: c_dots.DotText, count: int) -> list[str]:
         """Return the statements for `count` elements that share a row of a product: their sums,
         then a loop over what follows."""
         rows = [row for dot in self.dots for row in dot.rows]
@@ -273,12 +271,14 @@ class _FunctionBody:
         element = *self._lane("v", 0, dots.in_loop), *self._pointer_increments(1, others)
         return [*dots.looped(element, count), *self._pointer_increments(count, rows)]
 
-    def _pointer_increments(self, count: int, arrays: Sequence[CArray] = ()) -> Iterator[str]:
+    def _pointer_increments(
+        self, count: int, arrays: Sequence[CArray] | None = None
+    ) -> Iterator[str]:
         """Yield the increments of indexed pointers behind `count` elements.
 
-        arrays   arrays whose pointers move; (): all
+        arrays   arrays whose pointers move; None: all
         """
-        for array in arrays or self.arrays:
+        for array in self.arrays if arrays is None else arrays:
             if array.is_indexed and array.moves and not self.taken.has_all_of(array):
                 yield f"{array.name} += {array.step(array.inner, count)};"
 
@@ -323,6 +323,6 @@ class _FunctionBody:
             lines = self._words_of_row.word([text.whole for text in self._words_of_row.texts])
             return (LOOP_CYCLES + iteration_cycles(lines)) / self.lanes, code_operations(lines)
         together = self._elements_per_iteration if self.dots else 1
-        is_inner, ahead = self.turns.is_inner, ITERATIONS[:together]
+        is_inner, ahead = self.turns.is_inner, self._prefixes(0)[:together]
         lines = self.turns.iteration(self.formula)[0] if is_inner else self._elements(ahead)
         return LOOP_CYCLES + iteration_cycles(lines) / together, code_operations(lines)

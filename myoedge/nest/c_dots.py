@@ -20,13 +20,15 @@ from myoedge.nest.ir import Axis, Binary, Element, Expr, Reduced
 HEADER = "me_dot.h"
 KINDS = {"int8": "b", "int16": "h"}
 TOGETHER = (4, 2, 1)  # rows with one that they share
+MANY = 8  # rows side by side
+MANY_WORDS, MOST_WORDS = range(16, 74, 8), 1024  # of such a row (me_dot.h), and of a core's rows
 CALLS = re.compile(r"me_(?:dot|sum)(\d?)_([bh])\(.* (\d+)\);")
 # Cycles of a word of the shared row by the number of other rows, from the instructions of me_dot.h
 # and simulated layers: cores wait for banks of L1.
-WORD_CYCLES = {1: 6.0, 2: 7.2, 4: 12.6}
+WORD_CYCLES = {1: 6.0, 2: 7.2, 4: 12.6, 8: 20.0}
 # The same of an element behind the words. A word of rows that do not begin at words, three in four
 # of them, is two accesses.
-LEFT_CYCLES = {1: 5.0, 2: 8.0, 4: 12.0}
+LEFT_CYCLES = {1: 5.0, 2: 8.0, 4: 12.0, 8: 0.0}
 UNALIGNED_CYCLES = 0.75
 CALL_CYCLES = 8.0
 WORD_SIZES = {"b": 4, "h": 2}  # elements
@@ -151,8 +153,9 @@ def dot_text(dots: Sequence[RowProduct], iterations: int, name: str) -> DotText:
             groups.setdefault(key, []).append((ahead, dot))
     count = 0
     for (shared, kind, extent), known in groups.items():
-        for group in _split_by_sizes(known, TOGETHER):
-            rows = ", ".join(dot.rows[1].row(ahead) for ahead, dot in group)
+        for group in _split_by_sizes(known, (MANY,) if iterations == MANY else TOGETHER):
+            apart = group[: 1 if iterations == MANY else None]
+            rows = ", ".join(dot.rows[1].row(ahead) for ahead, dot in apart)
             text.add_rows(group, f"{name}{count}", f"{shared}, {rows}, {extent}", kind)
             count += 1
     return text
@@ -171,6 +174,20 @@ def _split_by_sizes(
         found.append(items[at : at + size])
         at += size
     return found
+
+
+def are_many(dots: Sequence[RowProduct], elements: int) -> bool:
+    """Return whether eight elements at a time share a row of their one product, and their own rows
+    are side by side, few words each, and one tile.
+
+    elements   of a core's row
+    """
+    if len(dots) != 1 or len(dots[0].rows) == 1 or elements % MANY:
+        return False
+    (dot,), (shared, own) = dots, dots[0].rows
+    words, left = divmod(dot.extent, WORD_SIZES[dot.kind])
+    is_beside = not shared.moves and own.step(own.inner) == str(dot.extent)
+    return is_beside and not left and words in MANY_WORDS and elements * words <= MOST_WORDS
 
 
 def headers(dots: Sequence[RowProduct]) -> set[str]:

@@ -77,14 +77,14 @@ class _SimplificationRules:
             if low == high:
                 return Number(low)
         match part:
+            case Binary("+" | "-" | ">>", value, Number(0)) | Binary("*", value, Number(1)):
+                return value
             case Binary(">>", value, Number(bits)):
                 return self._simplify_shift(value, bits)
             case Binary("max" | "min", value, Number(limit)):
                 return self._simplify_limit(part, value, limit)
             case Binary("<"):
                 return self._simplify_comparison(part)
-            case Binary("+" | "-", value, Number(0)) | Binary("*", value, Number(1)):
-                return value
             case Where() | Reduced():
                 return _decided_value(part)
             case Scan():

@@ -45,6 +45,9 @@ from myoedge.operators.described import nest_constant, numbers_as_data
 
 Index = tuple[Affine, ...]
 LIMITS = {"low", "high"}  # of results per channel, which follow from their scale
+# Layers whose C another training changes anyway. Pairs, such as a product and a sum of each block of a
+# transformer, often share a function: with numbers, one of them took 1 % longer.
+OWN_C_FROM = 3
 
 
 class JointFormula:
@@ -64,6 +67,9 @@ class JointFormula:
         known = zip(step.operands, self.arrays, strict=True)
         self._operands = {(name, array.shape): array for name, array in known}
         self._learnt: Collection[str] = ()  # constants of the layer that is added
+        self._axes: tuple[Axis, ...] = ()  # of its result
+        as_data = any(member.as_data for member in step.members)
+        self._has_own_c = len(step.members) >= OWN_C_FROM and not as_data
         self._tables: dict[int, Array] = {}  # arrays with a computed index, by id
         self._varying_constants: dict[int, tuple[Array, Array]] = {}  # the first one keeps its id
         self._cuts: dict[tuple[int, str], tuple[Array, Array]] = {}
@@ -77,7 +83,7 @@ class JointFormula:
             return False
         axes, own = long_axes(nest.out.shape), _map_long_axes(nest)
         names = {id(x): name for x, name in zip(nest.operands, layer.operands, strict=True)}
-        self._learnt = _varying_constants(layer)
+        self._learnt, self._axes = _varying_constants(layer), axes
         taken = (x.source.array for x in walk(nest.value) if isinstance(x, Taken))
         self._tables |= {id(x): x for x in taken}
         if not self._can_add_layer(nest, names, own):
@@ -134,8 +140,10 @@ class JointFormula:
     def _read_constant(self, part: Element) -> Expr:
         """Return an element of a constant: its number if all iterations and trainings read the
         same."""
-        array = part.array
-        if array.varies or array.name in self._learnt:
+        array, axes = part.array, [axis for i in part.index for axis, _ in i.terms]
+        read = view_of(array.known, part.index, axes)
+        is_number = read.min() == read.max()
+        if array.varies or (array.name in self._learnt and not (is_number and self._is_own(axes))):
             index = tuple(i if i.terms else Affine() for i in part.index)
             spans = tuple(
                 slice(i.const, i.const + 1) if not i.terms else slice(None) for i in part.index
@@ -145,9 +153,12 @@ class JointFormula:
                 self._varying_part(array, replace(part.array, values=values, shape=values.shape)),
                 index,
             )
-        axes = [axis for i in part.index for axis, _ in i.terms]
-        read = view_of(array.known, part.index, axes)
-        return part if read.min() < read.max() else Number(int(read.flat[0]))
+        return Number(int(read.flat[0])) if is_number else part
+
+    def _is_own(self, axes: Sequence[Axis]) -> bool:
+        """Return whether a learnt constant along these axes may be a number of the C: in sums, rows
+        are multiplied by rows."""
+        return self._has_own_c and all(axis in self._axes for axis in axes)
 
     def _varying_part(self, array: Array, part: Array) -> Array:
         """Return a part of a constant as one that varies between trainings, the same one each

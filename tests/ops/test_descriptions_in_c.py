@@ -270,6 +270,26 @@ def test_another_training_may_choose_other_formulas() -> None:
     assert len(chain.flat.nest.results) == 1
 
 
+@pytest.mark.parametrize("kind", ["int8", "int16"])
+@pytest.mark.parametrize("extent", [64, 136])
+def test_eight_rows_side_by_side_share_one(extent: int, kind: str, tmp_path: Path) -> None:
+    """Of whole words, and as many elements as eight cores have in eights; what follows is a loop."""
+    rng, (i, r) = np.random.default_rng(extent), (Axis("i", 128), Axis("r", extent))
+    weights = rng.integers(-100, 100, (128, extent)).astype(kind)
+    x, w = Array("x", kind, (extent,)), Array("w", kind, weights.shape, weights)
+    total = Reduced("sum", r, x[r] * w[i, r])
+    state = Array("state", "int8", (128,))
+    value = total >> 4
+    for number in range(4):
+        value = clip(value * 3 + state[i] - number, LOW, HIGH) >> 1
+    nest = Nest((i,), (x, state), Array("y", "int8", (128,)), (i.at,), clip(value, -128, 127))
+    case = as_layer(0, nest, rng)
+    assert case is not None
+    (kernel,) = candidates(case.step, GAP9)
+    assert ("me_dot8_" in str(kernel.sources)) == (extent == 64)
+    compare([case], [in_room(kernel, NetworkKernels.of([case.step], GAP9), 3)], tmp_path)
+
+
 def test_each_number_has_its_text() -> None:
     """Also those of a description that has not been kept."""
     text = FormulaText(FormulaParts((Number(0),), {}, {}, {}, (), 0), {}, "v")

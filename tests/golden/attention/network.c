@@ -7,7 +7,7 @@
 #include "me_tiles.h"
 #include "library/me_attention.h"
 #include "library/me_chain_30c3f133.h"
-#include "library/me_chain_58236905.h"
+#include "library/me_chain_513b1eeb.h"
 #include "library/me_chain_79b21f03.h"
 #include "library/me_layout.h"
 #include "weights.h"
@@ -32,57 +32,57 @@ _Alignas(16) int8_t me_l1[3584] ME_L1;
 static union {
     me_attention_s8_params me_attention_s8;
     me_chain_30c3f133_params me_chain_30c3f133;
-    me_chain_58236905_params me_chain_58236905;
+    me_chain_513b1eeb_params me_chain_513b1eeb;
     me_chain_79b21f03_params me_chain_79b21f03;
     me_transpose_s8_params me_transpose_s8;
 } me_op[2] ME_L1;
 static union {
     me_attention_s8_tile me_attention_s8;
     me_chain_30c3f133_tile me_chain_30c3f133;
-    me_chain_58236905_tile me_chain_58236905;
+    me_chain_513b1eeb_tile me_chain_513b1eeb;
     me_chain_79b21f03_tile me_chain_79b21f03;
     me_transpose_s8_tile me_transpose_s8;
 } me_tile[2] ME_L1;
 
 // linear, linear, linear 1x12x16 -> 1x12x16  qkv (networks.py:20)
 // one tile
-#define L00_CHAIN_X2 (me_l1 + 576) /* 960 bytes */
-#define L00_CHAIN_X1 (me_l1 + 1536) /* 256 bytes */
-#define L00_CHAIN_X3 (me_l1 + 1792) /* 256 bytes */
-#define L00_CHAIN_X4 (me_l1 + 2048) /* 256 bytes */
-#define L00_CHAIN_X0 (me_l1 + 2304) /* 192 bytes */
+#define L00_CHAIN_X2 (me_l1 + 576) /* 640 bytes */
+#define L00_CHAIN_X1 (me_l1 + 1216) /* 256 bytes */
+#define L00_CHAIN_X3 (me_l1 + 1472) /* 256 bytes */
+#define L00_CHAIN_X4 (me_l1 + 1728) /* 256 bytes */
+#define L00_CHAIN_X0 (me_l1 + 1984) /* 192 bytes */
 #define L00_CHAIN_Y me_l1 /* 192 bytes */
 #define L00_CHAIN_Y1 (me_l1 + 192) /* 192 bytes */
 #define L00_CHAIN_Y2 (me_l1 + 384) /* 192 bytes */
 
 static void l00_chain_arguments(void)
 {
-    me_op[0].me_chain_58236905 = (me_chain_58236905_params){ 0 };
-    me_tile[0].me_chain_58236905.x0 = (void *)L00_CHAIN_X0;
-    me_tile[0].me_chain_58236905.x1 = (void *)L00_CHAIN_X1;
-    me_tile[0].me_chain_58236905.x2 = (void *)L00_CHAIN_X2;
-    me_tile[0].me_chain_58236905.x3 = (void *)L00_CHAIN_X3;
-    me_tile[0].me_chain_58236905.x4 = (void *)L00_CHAIN_X4;
-    me_tile[0].me_chain_58236905.y = (void *)L00_CHAIN_Y;
-    me_tile[0].me_chain_58236905.y1 = (void *)L00_CHAIN_Y1;
-    me_tile[0].me_chain_58236905.y2 = (void *)L00_CHAIN_Y2;
-    me_tile[0].me_chain_58236905.extent[0] = 12;
-    me_tile[0].me_chain_58236905.extent[1] = 16;
-    me_tile[0].me_chain_58236905.y_step[0] = 16;
+    me_op[0].me_chain_513b1eeb = (me_chain_513b1eeb_params){ 0 };
+    me_tile[0].me_chain_513b1eeb.x0 = (void *)L00_CHAIN_X0;
+    me_tile[0].me_chain_513b1eeb.x1 = (void *)L00_CHAIN_X1;
+    me_tile[0].me_chain_513b1eeb.x2 = (void *)L00_CHAIN_X2;
+    me_tile[0].me_chain_513b1eeb.x3 = (void *)L00_CHAIN_X3;
+    me_tile[0].me_chain_513b1eeb.x4 = (void *)L00_CHAIN_X4;
+    me_tile[0].me_chain_513b1eeb.y = (void *)L00_CHAIN_Y;
+    me_tile[0].me_chain_513b1eeb.y1 = (void *)L00_CHAIN_Y1;
+    me_tile[0].me_chain_513b1eeb.y2 = (void *)L00_CHAIN_Y2;
+    me_tile[0].me_chain_513b1eeb.extent[0] = 12;
+    me_tile[0].me_chain_513b1eeb.extent[1] = 16;
+    me_tile[0].me_chain_513b1eeb.y_step[0] = 16;
 }
 
 static void l00_chain_load(void)
 {
     me_fetch(L00_CHAIN_X0, (const int8_t *)me_in[0], 192, 192, 0);
     me_fetch(L00_CHAIN_X1, l00_chain_x1, 256, 256, 0);
-    me_fetch(L00_CHAIN_X2, (const int8_t *)l00_chain_x2, 960, 960, 0);
+    me_fetch(L00_CHAIN_X2, (const int8_t *)l00_chain_x2, 640, 640, 0);
     me_fetch(L00_CHAIN_X3, l00_chain_x3, 256, 256, 0);
     me_fetch(L00_CHAIN_X4, l00_chain_x4, 256, 256, 0);
 }
 
 static void l00_chain_compute(void)
 {
-    me_chain_58236905(&me_op[0].me_chain_58236905, &me_tile[0].me_chain_58236905);
+    me_chain_513b1eeb(&me_op[0].me_chain_513b1eeb, &me_tile[0].me_chain_513b1eeb);
 }
 
 // transpose 1x12x2x8 -> 1x2x8x12  networks.py:22 (transpose)
