@@ -45,8 +45,8 @@ from myoedge.operators.described import nest_constant, numbers_as_data
 
 Index = tuple[Affine, ...]
 LIMITS = {"low", "high"}  # of results per channel, which follow from their scale
-# Layers whose C another training changes anyway. Pairs, such as a product and a sum of each block of a
-# transformer, often share a function: with numbers, one of them took 1 % longer.
+# Layers whose C another training changes anyway. Pairs, such as a product and a sum of each block
+# of a transformer, often share a function: with numbers, one of them took 1 % longer.
 OWN_C_FROM = 3
 
 

@@ -273,7 +273,7 @@ def test_another_training_may_choose_other_formulas() -> None:
 @pytest.mark.parametrize("kind", ["int8", "int16"])
 @pytest.mark.parametrize("extent", [64, 136])
 def test_eight_rows_side_by_side_share_one(extent: int, kind: str, tmp_path: Path) -> None:
-    """Of whole words, and as many elements as eight cores have in eights; what follows is a loop."""
+    """Rows of whole words, for as many elements as eight cores have in eights."""
     rng, (i, r) = np.random.default_rng(extent), (Axis("i", 128), Axis("r", extent))
     weights = rng.integers(-100, 100, (128, extent)).astype(kind)
     x, w = Array("x", kind, (extent,)), Array("w", kind, weights.shape, weights)
