@@ -182,12 +182,13 @@ def are_many(dots: Sequence[RowProduct], elements: int) -> bool:
 
     elements   of a core's row
     """
-    if len(dots) != 1 or len(dots[0].rows) == 1 or elements % MANY:
+    if [len(dot.rows) for dot in dots] != [2] or elements % MANY:
         return False
     (dot,), (shared, own) = dots, dots[0].rows
     words, left = divmod(dot.extent, WORD_SIZES[dot.kind])
     is_beside = not shared.moves and own.step(own.inner) == str(dot.extent)
-    return is_beside and not left and words in MANY_WORDS and elements * words <= MOST_WORDS
+    is_small = words in MANY_WORDS and elements * words <= MOST_WORDS
+    return is_beside and is_small and left == 0
 
 
 def headers(dots: Sequence[RowProduct]) -> set[str]:

@@ -143,22 +143,23 @@ class JointFormula:
         array, axes = part.array, [axis for i in part.index for axis, _ in i.terms]
         read = view_of(array.known, part.index, axes)
         is_number = read.min() == read.max()
-        if array.varies or (array.name in self._learnt and not (is_number and self._is_own(axes))):
-            index = tuple(i if i.terms else Affine() for i in part.index)
-            spans = tuple(
-                slice(i.const, i.const + 1) if not i.terms else slice(None) for i in part.index
-            )
-            values = np.ascontiguousarray(part.array.known[spans])
-            return Element(
-                self._varying_part(array, replace(part.array, values=values, shape=values.shape)),
-                index,
-            )
+        # In sums, rows are multiplied by rows.
+        is_own = is_number and self._has_own_c and {*axes} <= {*self._axes}
+        if array.varies or (array.name in self._learnt and not is_own):
+            return self._varying_element(part)
         return Number(int(read.flat[0])) if is_number else part
 
-    def _is_own(self, axes: Sequence[Axis]) -> bool:
-        """Return whether a learnt constant along these axes may be a number of the C: in sums, rows
-        are multiplied by rows."""
-        return self._has_own_c and all(axis in self._axes for axis in axes)
+    def _varying_element(self, part: Element) -> Element:
+        """Return an element of a constant that varies between trainings, without the dimensions of
+        which one index is read."""
+        array = part.array
+        index = tuple(i if i.terms else Affine() for i in part.index)
+        spans = tuple(
+            slice(i.const, i.const + 1) if not i.terms else slice(None) for i in part.index
+        )
+        values = np.ascontiguousarray(array.known[spans])
+        varying = replace(array, values=values, shape=values.shape)
+        return Element(self._varying_part(array, varying), index)
 
     def _varying_part(self, array: Array, part: Array) -> Array:
         """Return a part of a constant as one that varies between trainings, the same one each
