@@ -109,7 +109,7 @@ def _functions(index: int, case: Layer, tiling: Tiling) -> Iterator[str]:
     for name, values in arrays(index, step, tiling.kernel.arrays).items():
         yield array_text(name, values)
 
-    def base(operand: Operand) -> Outside:
+    def base(operand: Operand, stays: bool = False) -> Outside:
         if isinstance(operand.source, Written):
             return Outside(f"(int8_t *)me_out[{operand.source.number}]")
         if isinstance(operand.source, int):
