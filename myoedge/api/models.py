@@ -255,7 +255,7 @@ def ops() -> Operators:
     from myoedge.building.plugins import load_named
 
     load_named()  # before the table of calls is imported, which is complete then
-    from myoedge.frontend.refusals import calls_of, onnx_of
+    from myoedge.frontend.operator_table import calls_of, onnx_of
     from myoedge.operators.base import OPS
 
     return Operators(

@@ -31,7 +31,7 @@ from myoedge.targets import boards
 
 KINDS = ("operators", "boards", "calibration")
 GROUP = "myoedge."  # prefix of entry point groups, before the kind
-FRONT_ENDS = "myoedge.frontend.refusals"  # loaded once, with all operators
+FRONT_ENDS = "myoedge.frontend.operator_table"  # loaded once, with all operators
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,8 @@ from myoedge.frontend.onnx.integer_operators import WRITTEN_OUT as WRITTEN_OUT_I
 from myoedge.frontend.onnx.quantized import QUANTIZERS
 from myoedge.frontend.onnx.refusals import MISSING, SPECIAL
 from myoedge.frontend.onnx.sequences import SEQUENCES
-from myoedge.frontend.refusals import INSTEAD, calls_of, complex_calls, onnx_of
+from myoedge.frontend.operator_table import calls_of, complex_calls, onnx_of
+from myoedge.frontend.refusals import INSTEAD
 from myoedge.frontend.torch.traced import WRITTEN_OUT
 from myoedge.numerics.pointwise import FUNCTIONS
 from myoedge.operators.kernel_formats import format_rows

@@ -126,20 +126,23 @@ class Heads(nn.Module):
         return tuple(head(x) for head in self.heads)
 
 
-def test_a_chain_leaves_room_on_the_stacks(tmp_path: Path) -> None:
+@pytest.mark.parametrize("as_data", [False, True])
+def test_a_chain_leaves_room_on_the_stacks(as_data: bool, tmp_path: Path) -> None:
     """120 numbers as variables, with 49 pointers, took more than the 1,280 bytes of a core. Numbers
-    are read in place, and a function has at most 32 arrays."""
+    are literals, or read in place where they are data, and a function has at most 32 arrays."""
     torch.manual_seed(0)
     model = save_exported(Heads().eval(), (torch.zeros(1, 16, 13),), tmp_path / "m.pt2")
     calib = np.random.default_rng(3).standard_normal((8, 1, 16, 13)).astype(np.float32)
-    build = myoedge.build(model, calib=calib, output=tmp_path / "out", simulate=False)
+    build = myoedge.build(
+        model, calib=calib, output=tmp_path / "out", simulate=False, weights_blob=as_data
+    )
     assert max(len(layer["members"]) for layer in build.report["layers"]) > 8
     headers = (build.folder / "src/library").glob("me_chain_*.h")
     arrays = [len(re.findall(r"\*[xy]\d*[;,]", path.read_text())) for path in headers]
     assert 24 <= max(arrays) <= 32
     sources = [path.read_text() for path in (build.folder / "src/library").glob("me_chain_*.c")]
     assert not any(re.search(r"const int32_t x\d+_\d{2} =", text) for text in sources)
-    assert any(re.search(r"x\d+\[\d{2}\]", text) for text in sources)
+    assert any(re.search(r"x\d+\[\d{2}\]", text) for text in sources) == as_data
     assert myoedge.validate(build, on=("host", "simulator")).difference is None
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import torch
 
-from myoedge.building import request
+from myoedge.building import early_checks
 from myoedge.building.config import find
 from myoedge.building.config_tables import Config
 from myoedge.building.early_checks import check_graph
@@ -301,7 +301,7 @@ def test_more_layers_than_code_has_room_for() -> None:
 def test_too_much_code_is_told_before_anything_takes_time(
     run: Run, small: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(request, "PRODUCT_CODE_BYTES", 1 << 20)
+    monkeypatch.setattr(early_checks, "PRODUCT_CODE_BYTES", 1 << 20)
     ran = run("build", small / "model.pt2", "--calib", small / "calib.npz")
     refused(ran, 3, "E303")
     assert "quantise" not in ran.err

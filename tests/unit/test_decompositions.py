@@ -12,7 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from myoedge.errors import MyoedgeError
-from myoedge.frontend.refusals import IMPORT
+from myoedge.frontend.operator_table import IMPORT
 from myoedge.frontend.torch.export import from_exported
 from myoedge.frontend.torch.traced import WRITTEN_OUT
 from tests.support.oracles.torch import Net, close, evaluated, seeded

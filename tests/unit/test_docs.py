@@ -26,7 +26,8 @@ import myoedge
 from myoedge.catalogue import schemas
 from myoedge.cli import commands, group
 from myoedge.errors import MyoedgeError
-from myoedge.frontend.refusals import CALLS, IMPORT, calls_of, suggest_replacement
+from myoedge.frontend.operator_table import CALLS, IMPORT, calls_of
+from myoedge.frontend.refusals import suggest_replacement
 from myoedge.frontend.torch.export import from_exported
 from myoedge.operators.base import OPS
 from tests.records import network_fits

@@ -23,7 +23,7 @@ from myoedge.frontend.onnx.integer_operators import WRITTEN_OUT
 from myoedge.frontend.onnx.quantized import QUANTIZERS
 from myoedge.frontend.onnx.refusals import ADVICE, SPECIAL
 from myoedge.frontend.onnx.sequences import SEQUENCES
-from myoedge.frontend.refusals import ONNX_IMPORT, ONNX_OF_INTEGERS
+from myoedge.frontend.operator_table import ONNX_IMPORT, ONNX_OF_INTEGERS
 from myoedge.numerics.arrays import Array
 from myoedge.operators.checks import check
 from myoedge.operators.import_rows import import_rows

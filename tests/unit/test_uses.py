@@ -13,7 +13,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from myoedge.frontend.refusals import CALLS
+from myoedge.frontend.operator_table import CALLS
 from myoedge.frontend.torch.export import from_exported
 from myoedge.operators.cases import Draw, DrawnUse, drawn_uses
 from myoedge.operators.interpreter import run_float

@@ -40,14 +40,9 @@ from myoedge.frontend.onnx.state import (
     read_constants,
     read_inputs,
 )
+from myoedge.frontend.operator_table import ONNX_IMPORT, ONNX_OF_INTEGERS
 from myoedge.frontend.port_names import port_names
-from myoedge.frontend.refusals import (
-    ONNX_IMPORT,
-    ONNX_OF_INTEGERS,
-    Refusal,
-    refusal_of,
-    unsupported,
-)
+from myoedge.frontend.refusals import Refusal, refusal_of, unsupported
 from myoedge.graph.ir import Graph
 from myoedge.graph.rewrite import format_of
 from myoedge.numerics.pointwise import listed

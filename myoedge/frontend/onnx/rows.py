@@ -23,7 +23,7 @@ from myoedge.frontend.onnx.state import (
     MOST_GROWTH,
     Importing,
 )
-from myoedge.frontend.refusals import ONNX_READS_INTEGERS
+from myoedge.frontend.operator_table import ONNX_READS_INTEGERS
 from myoedge.graph.ir import Shape
 from myoedge.numerics.arrays import Array
 from myoedge.operators.graph_builder import Unsupported

@@ -25,8 +25,9 @@ from myoedge.frontend.onnx.fold import (
 )
 from myoedge.frontend.onnx.names import origin_of, shown
 from myoedge.frontend.onnx.scikit_learn import ML, UNLEARNT
+from myoedge.frontend.operator_table import ONNX_OF_INTEGERS
 from myoedge.frontend.port_names import port_names
-from myoedge.frontend.refusals import ONNX_OF_INTEGERS, not_numbers, wrong_size
+from myoedge.frontend.refusals import not_numbers, wrong_size
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.constant_format import ConstantFormat
 from myoedge.operators.graph_builder import GraphBuilder, Unsupported

@@ -12,17 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from myoedge.frontend.refusals import (
-    COMPLEX,
-    IMPORT,
-    KEEPS,
-    OF_INTEGERS,
-    PAIRS,
-    READS_INTEGERS,
-    Refusal,
-    refusal_of,
-    short,
-)
+from myoedge.frontend.operator_table import IMPORT, KEEPS, OF_INTEGERS, PAIRS, READS_INTEGERS
+from myoedge.frontend.refusals import COMPLEX, Refusal, refusal_of, short
 from myoedge.frontend.torch.consistent import is_known, is_quantizer, quantizer
 from myoedge.frontend.torch.constant_calls import folded, is_scan, scanned
 from myoedge.frontend.torch.traced import (

@@ -19,7 +19,8 @@ import numpy as np
 
 from myoedge.errors import MyoedgeError
 from myoedge.frontend.folding import ATEN_FOLDED
-from myoedge.frontend.refusals import IMPORT, OF_INTEGERS, depends_on_values, short
+from myoedge.frontend.operator_table import IMPORT, OF_INTEGERS
+from myoedge.frontend.refusals import depends_on_values, short
 from myoedge.frontend.torch.known_calls import KnownCall
 from myoedge.frontend.torch.traced import (
     arguments_of,

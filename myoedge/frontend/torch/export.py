@@ -21,14 +21,8 @@ from myoedge.frontend.infinities import (
     replace_clamped_infinities,
 )
 from myoedge.frontend.integers import COMPARED, INTEGERS, NUMBERS, ROWS, SMALL, integer_input
-from myoedge.frontend.refusals import (
-    OF_INTEGERS,
-    READS_INTEGERS,
-    not_numbers,
-    short,
-    unsupported,
-    wrong_size,
-)
+from myoedge.frontend.operator_table import OF_INTEGERS, READS_INTEGERS
+from myoedge.frontend.refusals import not_numbers, short, unsupported, wrong_size
 from myoedge.frontend.torch.calls import imported, needed_nodes
 from myoedge.frontend.torch.consistent import (
     EXPORT_AGAIN,

@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from myoedge.frontend.refusals import CALLS
+from myoedge.frontend.operator_table import CALLS
 from myoedge.frontend.torch.traced import HARMLESS, origin_of
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.base import OPS

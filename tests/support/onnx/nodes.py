@@ -17,7 +17,7 @@ from onnx import ModelProto, TensorProto, numpy_helper
 from myoedge.errors import MyoedgeError
 from myoedge.frontend.folding import ONNX_FOLDED, SHAPES
 from myoedge.frontend.onnx.model import load_onnx
-from myoedge.frontend.refusals import ONNX_IMPORT
+from myoedge.frontend.operator_table import ONNX_IMPORT
 from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import Array
 from myoedge.operators.interpreter import run_float
