@@ -90,6 +90,15 @@ def slice_crcs(data: bytes) -> list[int]:
     return [zlib.crc32(data[at : at + SLICE_BYTES]) for at in range(0, len(data), SLICE_BYTES)]
 
 
+def partial_arrays(plan: Plan) -> dict[str, int]:
+    """Return C name -> bytes of all parts, of the constants of which only some parts stay in L2."""
+    return {
+        f"{function_name(index, plan.steps[index])}_{name}": plan.stored(index)[name].nbytes
+        for index, name in plan.streamed
+        if plan.stays((index, name))
+    }
+
+
 def array_aliases(plan: Plan) -> list[tuple[str, str]]:
     """Return (C name, C name of the stored array with equal bytes) for every duplicate array."""
 

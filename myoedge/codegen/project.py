@@ -20,6 +20,7 @@ from myoedge.codegen.constants import (
     check_slices,
     comment,
     constants,
+    partial_arrays,
     slice_crcs,
 )
 from myoedge.codegen.known_answer import KnownAnswer
@@ -254,6 +255,7 @@ def _weights_files(plan: Plan, common: Mapping[str, Any]) -> dict[str, str]:
         **common,
         "arrays": arrays if blob is None else blob["arrays"],
         "array_aliases": array_aliases(plan),
+        "partial_arrays": partial_arrays(plan),
     }
     return {x: render(f"project/{x}.j2", stored) for x in ("weights.h", "weights.c")}
 

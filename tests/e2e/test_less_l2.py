@@ -408,6 +408,7 @@ def test_the_part_of_a_layer_that_exceeds_l2_arrives_at_the_rate_of_l3(tmp_path:
     assert simulated.exact
     room_bytes = find_chip("gap9").l2_room_bytes
     assert 0 < moved - (2 * 1024 * 1024 - room_bytes) < 0.1 * room_bytes, "L2 is full"
+    assert "The parts of 2,097,152 bytes that stay in L2" in build.written("src/weights.h").decode()
     resident_bytes = 2 * 1024 * 1024 - moved  # its tiles reach L1 at 8 bytes per cycle
     assert inference.cycles <= 2 * moved + resident_bytes // 8
 
