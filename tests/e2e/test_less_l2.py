@@ -427,7 +427,7 @@ def test_resnet_18_from_l3(
     (inference,) = simulated.measurement.inferences
     moved = sum(row.l3_bytes for row in inference.layers)
     assert simulated.exact
-    assert moved > 10_500_000  # of 11.2 M weights of 8 bits, what L2 keeps left out
+    assert moved > 10_000_000  # of 11.2 M weights of 8 bits, what L2 keeps left out
     assert inference.cycles <= of_bound * 2 * moved
     macs = sum(row["macs"] for row in simulated.report["layers"])
     assert macs >= macs_per_cycle * inference.cycles
