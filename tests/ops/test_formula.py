@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from myoedge.frontend import refusals
+from myoedge.frontend import operator_table
 from myoedge.frontend.refusals import Refusal, refusal_of, unsupported
 from myoedge.graph.origin import Origin
 from myoedge.nest.intervals import UNKNOWN, intervals
@@ -149,7 +149,7 @@ def test_a_refused_use_of_a_plugin_s_operator_says_what_to_pass(
     """Not which plug-in to name, as the operator is known."""
     target = "lab.gain.default"
     (row,) = sys.modules["myoedge_gains"].ROWS
-    monkeypatch.setitem(refusals.IMPORT, target, row.row)  # type: ignore[attr-defined]
+    monkeypatch.setitem(operator_table.IMPORT, target, row.row)  # type: ignore[attr-defined]
     b = GraphBuilder()
     x, computed = (b.input(name, (2, 3)) for name in "xf")
     fixed = {"wide": b.constant(np.ones((2, 3), np.float32)), "own": b.constant(np.ones(3))}
