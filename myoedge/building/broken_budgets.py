@@ -98,6 +98,6 @@ def _required_and_reached(
     "scores 30 dB" and "scores 22.3 dB"."""
     if budget.sqnr_db is not None:
         return f"{budget.sqnr_db:g} dB", f"{min(has for _, has in missed.values()):z.1f} dB"
-    names = dict(zip(graph.outputs, graph.output_names or graph.outputs, strict=True))
+    names = dict(zip(graph.outputs, graph.output_labels, strict=True))
     needs = ", ".join(f"{names[tensor]} {db:g} dB" for tensor, (db, _) in missed.items())
     return needs, ", ".join(f"{names[tensor]} {db:z.1f} dB" for tensor, (_, db) in missed.items())

@@ -81,7 +81,7 @@ def make_report(plan: Plan, outcome: Outcome) -> Report:
     layers = [_layer_json(plan, outcome, i, cycles) for i, cycles in enumerate(layer_cycles(plan))]
     q, graph = plan.quant, plan.quant.graph
     counted = sum(int(values.size) for values in graph.arrays.values())
-    outputs = zip(plan.graph_outputs, graph.output_names or plan.graph_outputs, strict=True)
+    outputs = zip(plan.graph_outputs, graph.output_labels, strict=True)
     return {
         "schema": SCHEMA,
         "model": {

@@ -121,7 +121,7 @@ def test_a_stream_whose_weights_come_from_l3(tmp_path: Path) -> None:
     """Once a pass of some frames, h and c between passes."""
     network, toml = Steps(nn.LSTM, 8, 180), tmp_path / "myoedge.toml"
     toml.write_text("[stream]\nframes = 5\n")
-    build = built(tmp_path, network, (15, 1, 8), stream=True, config=str(toml), l2="150KiB")
+    build = built(tmp_path, network, (15, 1, 8), stream=True, config=str(toml), l2="110KiB")
     assert {usual(tiling["kernel"]) for tiling in tilings(build)} == {"me_lstm_streamed_s8"}
-    assert build.report["memory"]["l3_bytes"] > 0
+    assert build.report["memory"]["l3_bytes"] > 180 * 180
     assert myoedge.validate(build, on=("host",)).difference is None

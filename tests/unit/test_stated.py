@@ -90,7 +90,7 @@ def state_of(model: Recurrent) -> Tensor:
 
 def names(graph: Graph) -> dict[str, str]:
     """The state's input and output."""
-    return {graph.inputs[1]: (graph.output_names or graph.outputs)[1]}
+    return {graph.inputs[1]: graph.output_labels[1]}
 
 
 @pytest.mark.parametrize(("kind", "layers"), [(nn.LSTM, 1), (nn.LSTM, 2), (nn.GRU, 1)])
