@@ -91,7 +91,7 @@ def slice_crcs(data: bytes) -> list[int]:
 
 
 def partial_arrays(plan: Plan) -> dict[str, int]:
-    """Return C name -> bytes of all parts, of the constants of which only some parts stay in L2."""
+    """Return the bytes of each constant of which only parts stay in L2, by C name."""
     return {
         f"{function_name(index, plan.steps[index])}_{name}": plan.stored(index)[name].nbytes
         for index, name in plan.streamed
