@@ -19,7 +19,9 @@ LEAST_GAIN = 0.02  # fraction of energy or cycles
 LEAST_GAIN_DB = 1.0
 LEAST_MEMORY_GAIN = 0.02  # fraction of L2
 LATER, OF_A_DECIBEL = 0.1, 0.05  # weights relative to the logarithm of energy
+OF_A_PART = 0.2  # the same, of a part beside the chip
 MOST_POINTS_LOST = 0.01  # of accuracy
+BITS = ("weights", "residency")  # kinds of variations with fewer bits
 PATHS = {
     "cycles": "cycles.total",
     "latency_s": "latency_s",
@@ -30,6 +32,8 @@ PATHS = {
     "l3_bytes": "memory.l3_bytes",
     "chip_l2_bytes": "target.l2_bytes",
 }
+
+PARTS = ("flash", "RAM")  # beside the chip: a network that needs a RAM needs a flash too
 
 Figures = Mapping[str, float | None]
 
@@ -53,14 +57,15 @@ class Suggestion:
 
 def figures(report: Report) -> dict[str, float | None]:
     """Return the figures by which suggestions are ranked: those in PATHS, the average power if
-    the period is known, and a stream's delay in seconds from the first sample of a pass to its
-    outputs."""
+    the period is known, a stream's delay in seconds from the first sample of a pass to its outputs,
+    and the number of parts beside the chip."""
     values: dict[str, float | None] = {name: value_at(report, path) for name, path in PATHS.items()}
     duty = report.get("duty") or {}
     values["average_mw"] = duty["average_mw"][0] if duty.get("keeps_up") else None
     stream = report.get("stream")
     hops_s = stream["pass_frames"] / stream["frame_hz"] if stream and stream["frame_hz"] else 0.0
     values["delay_s"] = None if values["latency_s"] is None else values["latency_s"] + hops_s
+    values["external_parts"] = len(report["memory"]["external"])
     return values
 
 
@@ -84,13 +89,13 @@ def suggestions(
 
 
 def _suggestion_title(variation: Variation, base: Figures, new: Figures) -> str:
-    is_free = variation.kind == "weights" and base["l3_bytes"] and new["l3_bytes"] == 0
+    is_free = variation.kind in BITS and base["l3_bytes"] and new["l3_bytes"] == 0
     return f"{variation.title} fit L2" if is_free else variation.title
 
 
 def gains(base: Figures, new: Figures) -> bool:
     """Return whether a variation improves one of the figures by more than a negligible amount."""
-    if keeps_up_now(base, new):
+    if keeps_up_now(base, new) or _saved_parts(base, new) > 0:
         return True
     costs = ("energy_uj", "cycles") if base["average_mw"] is None else ("average_mw",)
     cheaper = max(less(name, base, new) for name in costs)
@@ -102,6 +107,11 @@ def _saved_l2_fraction(base: Figures, new: Figures) -> float:
     """Return the saved fraction of L2, including data streamed from L3."""
     taken = [(f["l2_bytes"] or 0) + (f["l3_bytes"] or 0) for f in (base, new)]
     return (taken[0] - taken[1]) / (base["chip_l2_bytes"] or math.inf)
+
+
+def _saved_parts(base: Figures, new: Figures) -> float:
+    """Return the number of parts beside the chip that only the existing build needs."""
+    return (base["external_parts"] or 0) - (new["external_parts"] or 0)
 
 
 def keeps_up_now(base: Figures, new: Figures) -> bool:
@@ -120,11 +130,13 @@ def _loses_too_much(base: Figures, new: Figures) -> bool:
 
 def worth(base: Figures, new: Figures) -> float:
     """Return a suggestion's score, larger is better: logarithm of the energy or power ratio plus
-    saved fraction of L2, minus added delay, plus gained dB up to GOOD_DB."""
+    saved fraction of L2 and parts beside the chip, minus added delay, plus gained dB up to
+    GOOD_DB."""
     if keeps_up_now(base, new):
         return math.inf
     power = "energy_uj" if base["average_mw"] is None else "average_mw"
     saved = _format_saving(power, base, new) + _saved_l2_fraction(base, new)
+    saved += OF_A_PART * _saved_parts(base, new)
     later = -min(_format_saving("delay_s", base, new), 0.0)
     old_db, db = (min(x["sqnr_db"] or 0.0, GOOD_DB) for x in (base, new))
     return saved - LATER * later + OF_A_DECIBEL * (db - old_db)
@@ -181,10 +193,15 @@ def _format_percent_change(noun: str, name: str, base: Figures, new: Figures) ->
 
 
 def _describe_memory(base: Figures, new: Figures) -> Iterator[str]:
+    """Yield the changes of the memories as text, "90 KiB less of L3", and the parts beside the chip
+    that are no longer needed, "no external RAM and flash"."""
     for name, memory in (("l2_bytes", "L2"), ("l3_bytes", "L3")):
         change = round((new[name] or 0) - (base[name] or 0))
         if abs(change) >= LEAST_MEMORY_GAIN * (base["chip_l2_bytes"] or math.inf):
             yield f"{wording.size(abs(change))} {'less' if change < 0 else 'more'} of {memory}"
+    needed, left = (int(f["external_parts"] or 0) for f in (base, new))
+    if left < needed:
+        yield f"no external {' and '.join(PARTS[left:needed][::-1])}"
 
 
 def _describe_delay(base: Figures, new: Figures) -> Iterator[str]:

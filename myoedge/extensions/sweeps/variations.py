@@ -5,15 +5,18 @@ from __future__ import annotations
 
 import glob
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from myoedge.building.config_tables import Config, LayerTable
 from myoedge.building.stream_rate import MOST_FRAMES, in_windows
+from myoedge.numerics.element_type import INT8, INT16
 from myoedge.operators.engine_choice import AUTO, CORES
+from myoedge.quantization.search.moves.weight_bits import PLANE_BITS, STORED_BITS
 from myoedge.reports import wording
 from myoedge.reports.report_json import GOOD_DB, Report
+from myoedge.targets import find_chip
 
 FRAME_FACTORS = (2, 4, 8, 16)
 WEAKEST = 2  # layers that get int16, one at a time
@@ -64,6 +67,8 @@ def variations(report: Report, settings: Config, arguments: Arguments) -> tuple[
         *_precision(report, settings, arguments),
         *_ranges(report, settings, arguments),
         *_weights(report, settings, arguments),
+        *_resident_bits(report, settings, arguments),
+        *_memories(report, arguments),
         *_engine(report, settings, arguments),
         *_tiles(report, arguments),
     )
@@ -133,13 +138,7 @@ def _weights(report: Report, settings: Config, arguments: Arguments) -> Iterator
     """Yield fewer bits for the weights of all layers, and for those of the largest layer only."""
     rows = [row for row in report["layers"] if row["weight_bits"] == 8 and row["macs"]]
     total_bytes = sum(row["weights_bytes"] for row in rows)
-    is_chosen = (
-        arguments.get("weights"),
-        settings.calib.weights,
-        any(isinstance(rule.weights, int) for rule in settings.quant.values()),
-        _is_of_file(report),
-    )
-    if any(is_chosen) or total_bytes < FEWEST_WEIGHTS_BYTES:
+    if _has_chosen_bits(report, settings, arguments) or total_bytes < FEWEST_WEIGHTS_BYTES:
         return
     yield _with_few_bits("*", "all weights")
     largest = max(rows, key=lambda row: int(row["weights_bytes"]))
@@ -147,11 +146,93 @@ def _weights(report: Report, settings: Config, arguments: Arguments) -> Iterator
         yield _with_few_bits(_pattern(largest), wording.layer_names(report)[largest["name"]])
 
 
+def _has_chosen_bits(report: Report, settings: Config, arguments: Arguments) -> bool:
+    """Return whether options, settings or the model file determine the bits of weights."""
+    is_chosen = (
+        arguments.get("weights"),
+        settings.calib.weights,
+        any(isinstance(rule.weights, int) for rule in settings.quant.values()),
+        _is_of_file(report),
+    )
+    return any(is_chosen)
+
+
 def _with_few_bits(pattern: str, name: str) -> Variation:
     how = f"[quant]\n{json.dumps(pattern)} = {{ weights = {FEW_BITS} }}"
     of = "weights" if pattern == "*" else f"weights of {name}"
     title = f"{of} of {FEW_BITS} bits" if pattern == "*" else f"{FEW_BITS} bits for {of}"
     return Variation("weights", title, how, quant={pattern: LayerTable(weights=FEW_BITS)})
+
+
+def _resident_bits(report: Report, settings: Config, arguments: Arguments) -> Iterator[Variation]:
+    """Yield fewer bits for the weights that are read from memories behind L2: FEW_BITS, and the
+    most bits with which these weights fit L2 by their sizes."""
+    levels = report["memory"]["levels"]
+    rows = [row for row in report["layers"] if _streamed_bytes(row, levels)]
+    if not rows or _has_chosen_bits(report, settings, arguments):
+        return
+    patterns = [*dict.fromkeys(map(_pattern, rows))]
+    first = wording.layer_names(report)[rows[0]["name"]]
+    for bits in sorted({FEW_BITS, *_fitting_bits(rows, levels)}, reverse=True):
+        if bits != FEW_BITS or not _gets_few_bits(patterns, report, settings, arguments):
+            yield _with_resident_bits(patterns, bits, first)
+
+
+def _gets_few_bits(
+    patterns: Sequence[str], report: Report, settings: Config, arguments: Arguments
+) -> bool:
+    """Return whether another variation gives FEW_BITS to the weights of just these layers."""
+    every = dict.fromkeys(map(_pattern, filter(_has_choice_of_bits, report["layers"])))
+    others = [[*one.quant] for one in _weights(report, settings, arguments)]
+    return [*patterns] in others or (["*"] in others and [*patterns] == [*every])
+
+
+def _fitting_bits(rows: Sequence[Mapping[str, Any]], levels: Iterable[str]) -> Sequence[int]:
+    """Return the most bits with which the weights of these layers take no more bytes than stay in
+    L2 today, [] if none are few enough."""
+    total_bytes = sum(row["weights_bytes"] for row in rows)
+    kept_bytes = total_bytes - sum(_streamed_bytes(row, levels) for row in rows)
+    most = max(row["weight_bits"] for row in rows)
+    on_engine = all(row["engine"] == "ne16" for row in rows)
+    widths = (INT8.bits, *(PLANE_BITS if on_engine else STORED_BITS))
+    return [n for n in widths if n < most and n * total_bytes <= most * kept_bytes][:1]
+
+
+def _streamed_bytes(row: Mapping[str, Any], levels: Iterable[str]) -> int:
+    """Return the bytes of a layer's weights that are read from memories behind L2; 0 if the bits of
+    its weights cannot be chosen.
+
+    levels   names of these memories
+    """
+    if not _has_choice_of_bits(row):
+        return 0
+    return sum(row[f"weights_{name}_bytes"] for name in levels)
+
+
+def _has_choice_of_bits(row: Mapping[str, Any]) -> bool:
+    return bool(_path(row) and row["macs"] and row["weight_bits"] in (INT8.bits, INT16.bits))
+
+
+def _with_resident_bits(patterns: Sequence[str], bits: int, first: str) -> Variation:
+    """Return a variation in which these layers' weights have `bits` bits.
+
+    first   name of the first layer
+    """
+    rules = (f"{json.dumps(pattern)} = {{ weights = {bits} }}" for pattern in patterns)
+    others = f" and {len(patterns) - 1} more" if len(patterns) > 1 else ""
+    title = f"{bits} bits for weights outside L2 ({first}{others})"
+    quant = dict.fromkeys(patterns, LayerTable(weights=bits))
+    return Variation("residency", title, "\n".join(["[quant]", *rules]), quant=quant)
+
+
+def _memories(report: Report, arguments: Arguments) -> Iterator[Variation]:
+    """Yield the chip's optional memories, if weights are read from other memories behind L2."""
+    chip, held = find_chip(report["target"]["chip"]), report["memory"]
+    if arguments.get("memory") or not held["l3_weights_bytes"]:
+        return
+    for level in chip.optional_levels:
+        title = f"weights in {level.name.upper()} too"
+        yield Variation("memory", title, options={"memory": f"{level.name}=auto"})
 
 
 def _engine(report: Report, settings: Config, arguments: Arguments) -> Iterator[Variation]:

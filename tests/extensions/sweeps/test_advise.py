@@ -119,6 +119,36 @@ def test_arguments_are_known_on_the_computer_that_built(folder: Path, tmp_path: 
     assert dict(caught.value.notice.facts)["missing"] == str(folder / "model.pt2")
 
 
+def test_streamed_weights_are_told_what_makes_them_resident(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    torch.manual_seed(0)
+    layers = (nn.Flatten(), nn.Linear(512, 256), nn.ReLU(), nn.Linear(256, 5))
+    save_exported(nn.Sequential(*layers), (torch.zeros(1, 8, 64),), tmp_path / "model.pt2")
+    samples = np.random.default_rng(0).standard_normal((24, 1, 8, 64), np.float32)
+    np.savez(tmp_path / "calib.npz", input=samples)
+    monkeypatch.setattr(variations, "TUNED_CYCLES", 0)
+    build = (
+        "build", "model.pt2", "--calib", "calib.npz", "--l2", "112KiB", "--simulate", "-o", "out"
+    )  # fmt: skip
+    assert command(*build, cwd=tmp_path).code == 0
+    before = myoedge.load_build(tmp_path / "out").report
+    assert before["memory"]["external"] == ["flash", "ram"]
+    rows = {x.title: x for x in myoedge.advise(tmp_path / "out", jobs=1).suggestions}
+    memory, bits = rows["weights in MRAM too"], rows["4 bits for weights of 1 + 2"]
+    for row in (memory, bits):
+        assert "no external RAM and flash" in row.text
+        assert row.new["energy_uj"] < before["energy_uj"]["value"]
+        assert row.new["cycles"] < before["cycles"]["total"]
+        again = build if row is bits else (*shlex.split(row.how)[1:], "--simulate")
+        (tmp_path / "myoedge.toml").write_text(row.how if row is bits else "")
+        assert command(*again, cwd=tmp_path).code == 0
+        after = myoedge.load_build(tmp_path / "out").report
+        assert after["memory"]["external"] == []
+        assert row.new["cycles"] == after["cycles"]["total"]
+        assert row.new["energy_uj"] == after["energy_uj"]["value"]
+
+
 def test_a_build_for_the_host_has_nothing_to_simulate(folder: Path) -> None:
     assert command("build", "--target", "host", "-o", "out", cwd=folder).code == 0
     ran = command("advise", "out", cwd=folder)

@@ -15,12 +15,13 @@ from myoedge.extensions.sweeps.variations import Variation, variations
 PLAIN: Figures = {
     "cycles": 1000, "latency_s": 0.003, "energy_uj": 50.0, "sqnr_db": 24.0, "accuracy": None,
     "l2_bytes": 400 << 10, "l3_bytes": 0, "chip_l2_bytes": 1536 << 10, "average_mw": None,
-    "delay_s": 0.003,
+    "delay_s": 0.003, "external_parts": 0,
 }  # fmt: skip
 STREAM: Figures = {**PLAIN, "average_mw": 18.5, "delay_s": 0.004}
 CONV2 = Variation("16 bits", "16 bits at conv2")
 FRAMES = Variation("frames", "frames = 16", "[stream] frames = 16")
 FEW = Variation("weights", "weights of 4 bits")
+FEW_STREAMED, MEMORY = Variation("residency", "4 bits for a"), Variation("memory", "MRAM")
 
 
 def texts(base: Figures, *tried: tuple[Variation, dict[str, float | None]]) -> list[str]:
@@ -36,6 +37,11 @@ def texts(base: Figures, *tried: tuple[Variation, dict[str, float | None]]) -> l
          "16 bits at conv2: +6.0 dB, +2 % cycles"),
         ({**PLAIN, "l3_bytes": 90 << 10}, FEW, {"l3_bytes": 0, "energy_uj": 44.0},
          "weights of 4 bits fit L2: -12 % energy, 90 KiB less of L3"),
+        ({**PLAIN, "l3_bytes": 90 << 10, "external_parts": 2}, FEW_STREAMED,
+         {"l3_bytes": 0, "energy_uj": 44.0, "cycles": 800, "external_parts": 0},
+         "4 bits for a fit L2: -12 % energy, -20 % cycles, 90 KiB less of L3, "
+         "no external RAM and flash"),
+        ({**PLAIN, "external_parts": 2}, MEMORY, {"external_parts": 1}, "MRAM: no external RAM"),
         ({**PLAIN, "accuracy": 0.9}, FEW, {"accuracy": 0.905, "energy_uj": 40.0},
          "weights of 4 bits: +0.5 points, -20 % energy"),
         ({**STREAM, "average_mw": None}, FRAMES, {"average_mw": 3.2},
@@ -78,12 +84,15 @@ def row(name: str, db: float, **more: object) -> dict[str, object]:
     origin = [{"path": name, "source": ""}]
     given = {"name": name, "label": name, "op": "conv", "origin": origin, "sqnr_local_db": db}
     return {**given, "dtype": "int8", "weight_dtype": "int8", "weight_bits": 8, "macs": 9,
-            "weights_bytes": 8192, "engine": "cores", **more}  # fmt: skip
+            "weights_bytes": 8192, "weights_l3_bytes": 0, "engine": "cores", **more}  # fmt: skip
 
 
 def report(db: float, *layers: dict[str, object], **more: object) -> dict[str, object]:
     quantization = {"sqnr_db": db, "calibration": {"observer": "minmax"}}
-    return {"layers": layers, "quantization": quantization, "cycles": {"total": 10**9}, **more}
+    streamed_bytes = sum(layer["weights_l3_bytes"] for layer in layers)  # type: ignore[misc]
+    memory = {"levels": {"l3": streamed_bytes}, "l3_weights_bytes": streamed_bytes}
+    return {"layers": layers, "quantization": quantization, "cycles": {"total": 10**9},
+            "memory": memory, "target": {"chip": "gap9"}, **more}  # fmt: skip
 
 
 def test_16_bits_are_tried_where_most_is_lost_and_4_where_weights_are_large() -> None:
@@ -102,6 +111,41 @@ def test_16_bits_are_tried_where_most_is_lost_and_4_where_weights_are_large() ->
     of_file["quantization"] = {"sqnr_db": 24.0, "calibration": {"observer": "file"}}
     titles = [variation.title for variation in variations(of_file, Config(), {"method": "mse"})]
     assert titles == ["16 bits until 30 dB"]
+
+
+def test_streamed_weights_get_fewer_bits_or_another_memory() -> None:
+    def tried(*layers: dict[str, object], **arguments: str) -> dict[str, dict[str, int]]:
+        found = variations(report(40.0, *layers), Config(), {"engine": "cores", **arguments})
+        kinds = ("residency", "memory")
+        rules = {x.title: {n: rule.weights for n, rule in x.quant.items()} for x in found
+                 if x.kind in kinds}  # fmt: skip
+        for one in found:
+            if one.quant:
+                assert {n: rule["weights"] for n, rule in tomllib.loads(one.how)["quant"].items()} \
+                    == {n: rule.weights for n, rule in one.quant.items()}  # fmt: skip
+            assert one.kind != "memory" or one.options == {"memory": "mram=auto"}
+        return rules  # type: ignore[return-value]
+
+    resident, large = row("a", 30.0), row("b", 30.0, weights_l3_bytes=6000)
+    wide = row("c", 30.0, weights_l3_bytes=2048, weight_bits=16, weights_bytes=16384)
+    mram = {"weights in MRAM too": dict[str, int]()}
+    assert tried(resident) == {}
+    of_two = "bits for weights outside L2 (b and 1 more)"
+    both = {"b", "c"}  # 16,528 of 24,576 bytes stay: 10.8 of 16 bits
+    assert (
+        tried(resident, large, wide)
+        == {f"{bits} {of_two}": dict.fromkeys(both, bits) for bits in (8, 4)} | mram
+    )
+    assert tried(resident, large, wide, memory="mram=auto").keys() == {f"8 {of_two}", f"4 {of_two}"}
+    assert tried(resident, large, wide, weights="auto") == mram
+    few = row("d", 30.0, weights_l3_bytes=4096, engine="ne16")  # half of the bytes stay
+    assert (
+        tried(row("e", 30.0, weights_bytes=9000), few)
+        == {"4 bits for weights outside L2 (d)": {"d": 4}} | mram
+    )
+    many = row("f", 30.0, weights_l3_bytes=2048, engine="ne16")  # 6 of 8 bits stay
+    assert [*tried(many)] == ["6 bits for weights outside L2 (f)", *mram]
+    assert [*tried(row("g", 30.0, weights_l3_bytes=8192, weight_bits=4))] == [*mram]
 
 
 def test_names_are_patterns_and_toml_as_they_stand() -> None:
