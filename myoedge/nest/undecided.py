@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, NoReturn
 
 FACTOR = "x * self.factor >> 15, with factor=round(2**15 * number) in quantize"
@@ -20,6 +22,12 @@ INSTEAD = {
     "**": "x * x",
     ">=": "a > b - 1",
     "<=": "a < b + 1",
+    "==": "1 - (a < b) - (a > b)",
+    "!=": "(a < b) + (a > b)",
+    "&": "a * b of two conditions, which are 1 or 0",
+    "|": "maximum(a, b) of two conditions, which are 1 or 0",
+    "^": "(a < b) + (a > b) of two conditions, which are 1 or 0",
+    "~": "1 - a of a condition, which is 1 or 0",
     "float(), round()": "rounded_shift(x, bits) of myoedge.operators.api",
 }
 # Functions of NumPy that Python's operators call if one operand is a number of NumPy.
@@ -32,6 +40,7 @@ _OPERATORS: dict[str, Callable[..., Any]] = {
     "less": operator.lt,
     "greater": operator.gt,
 }
+_STATED = ContextVar("whether an author's function states a formula", default=False)
 _PLAIN = {"shape": (), "ndim": 0}  # of a formula, as of a number
 
 
@@ -53,6 +62,17 @@ def _refuse_operation(name: str) -> Callable[..., NoReturn]:
     return refuse
 
 
+@contextmanager
+def stated_by_author() -> Iterator[None]:
+    """Context manager for a function of an operator's author: `==` and `!=` of formulas are refused
+    in it."""
+    before = _STATED.set(True)
+    try:
+        yield
+    finally:
+        _STATED.reset(before)
+
+
 class NoValue:
     """Base class of formulas: refuses what would need their values."""
 
@@ -64,6 +84,19 @@ class NoValue:
     __pow__ = __rpow__ = _refuse_operation("**")
     __ge__ = _refuse_operation(">=")
     __le__ = _refuse_operation("<=")
+    __hash__ = object.__hash__
+    __and__ = __rand__ = _refuse_operation("&")
+    __or__ = __ror__ = _refuse_operation("|")
+    __xor__ = __rxor__ = _refuse_operation("^")
+    __invert__ = _refuse_operation("~")
+
+    def __eq__(self, other: object) -> bool:
+        """Return whether the other is this formula; refused in a function of an author, who means
+        their values."""
+        return self is other if not _STATED.get() else _refuse_operation("==")(self)
+
+    def __ne__(self, other: object) -> bool:
+        return self is not other if not _STATED.get() else _refuse_operation("!=")(self)
 
     def __array_ufunc__(self, function: Any, method: str, *operands: Any, **others: Any) -> Any:
         name = str(function.__name__)

@@ -254,8 +254,9 @@ def _limit_operands(part: Expr, ranges: Ranges) -> list[tuple[Expr, Interval]]:
 
 def _limits_of_shift(part: Binary, ranges: Ranges) -> tuple[Expr, Interval]:
     left, right = part.left, part.right
-    if _is_constant(right):
-        return left, _symmetric_limits(INT32_MAX >> ranges[id(right)][1])
+    low, high = ranges[id(right)]
+    if _is_constant(right) and SHIFTS[0] <= low and high <= SHIFTS[1]:
+        return left, _symmetric_limits(INT32_MAX >> high)
     bits = (INT32_MAX // max(_largest_magnitude(ranges[id(left)]), 1)).bit_length() - 1
     return right, (SHIFTS[0], SHIFTS[1] if part.operation == ">>" else bits)
 

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import math
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import MISSING, dataclass, fields
 from functools import cached_property
@@ -82,9 +84,19 @@ class Scaled:
         self.unit, self.constants = unit, constants
 
 
+def is_unit(unit: Any) -> bool:
+    """Return whether a value is a number above 0 that a float holds."""
+    is_number = isinstance(unit, int | float | np.integer | np.floating)
+    if not is_number or isinstance(unit, bool):
+        return False
+    is_short = not isinstance(unit, int) or unit.bit_length() < sys.float_info.max_exp
+    return is_short and math.isfinite(unit) and bool(unit > 0)
+
+
 def as_integers(value: Any) -> int | Array:
     """Return a checked constant as an int, or as an array of int8, int16 or int32."""
     values = np.asarray(value)
     if values.ndim == 0:
         return int(values)
-    return values if values.dtype.name in C_TYPES else values.astype(np.int32)
+    kept = values.dtype.name in C_TYPES
+    return values.astype(values.dtype.newbyteorder("=") if kept else np.int32, copy=False)

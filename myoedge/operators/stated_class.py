@@ -5,7 +5,6 @@ return when they are called. Every fault of its author is E257, with class and s
 from __future__ import annotations
 
 import inspect
-import math
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,10 +17,10 @@ import numpy as np
 from myoedge.errors import MyoedgeError
 from myoedge.graph.ir import Shape
 from myoedge.nest.ir import Expr
-from myoedge.nest.undecided import Undecided
+from myoedge.nest.undecided import Undecided, stated_by_author
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.requant import INT32_MAX
-from myoedge.operators.integer_params import Scaled
+from myoedge.operators.integer_params import Scaled, is_unit
 from myoedge.system.user_code import cause_of, converted
 
 NAME = re.compile(r"[a-z][a-z0-9_]*", re.ASCII)
@@ -107,7 +106,7 @@ class StatedClass:
         right   result -> faults
         Errors: E257; Undecided for a layer whose constants are formulas.
         """
-        with converted(lambda error: self._hook_error(hook, error, layer)):
+        with converted(lambda error: self._hook_error(hook, error, layer)), stated_by_author():
             made = getattr(layer, hook)(*given)
         for fault in right(made):
             raise self.error(f"{hook} returned {shown(made)}", fault, self._line_of_hook(hook))
@@ -187,7 +186,11 @@ def _check_constants(own: StatedClass, stated: Mapping[str, Any]) -> Iterator[Mi
 
 
 def _check_limits(own: StatedClass, stated: Mapping[str, Any]) -> Iterator[Mistake]:
-    for name, span in (stated["limits"] or {}).items():
+    limits = stated["limits"] or {}
+    if not isinstance(limits, Mapping):
+        yield Mistake("limits of attributes by name", repr(limits), 'limits={"weight": (0, 1)}')
+        return
+    for name, span in limits.items():
         pair = isinstance(span, tuple | list) and len(span) == 2
         if not (pair and all(isinstance(x, int | float) for x in span) and span[0] <= span[1]):
             low = 'limits={"' + str(name) + '": (0, 1)}'
@@ -236,11 +239,13 @@ def _check_other_names(own: StatedClass, stated: Mapping[str, Any]) -> Iterator[
     if stated["others"]:
         needs, has = ", ".join(x for x in stated if x != "others"), ", ".join(stated["others"])
         yield Mistake(needs, has, f"the class statement without {has}")
+    special = {x for x in vars(own.stated) if x in SPECIAL}
     taken = {name for name in dir(own.base) if not name.startswith("__")} | {"attrs"}
-    for name in sorted(taken & vars(own.stated).keys() - {*HOOKS}):
+    for name in sorted(special | (taken & vars(own.stated).keys() - {*HOOKS})):
         yield Mistake("names that the base class has not", name, f"own_{name} in place of {name}")
 
 
+SPECIAL = ("__new__", "__init__", "__getattr__", "__getattribute__", "__setattr__")
 HOOKS = ("real", "quantize", "nest")
 EXAMPLE = {"real": ", x", "quantize": "", "nest": ", x"}
 STATEMENT: Mapping[str, Callable[[StatedClass, Mapping[str, Any]], Iterator[Mistake]]] = {
@@ -290,8 +295,7 @@ def faults_of_quantize(own: StatedClass) -> Callable[[Any], Iterator[Mistake]]:
             return
         yield from _faults_of_names(own, made.constants)
         unit = made.unit
-        is_number = isinstance(unit, int | float | np.number) and not isinstance(unit, bool)
-        if not (is_number and math.isfinite(unit) and unit > 0):
+        if not is_unit(unit):
             needs = "a unit above 0, the real value of one unit of nest's result"
             yield Mistake(needs, f"the unit {shown(unit)}", "Scaled(self.params(0).scale, ...)")
         for name, value in made.constants.items():

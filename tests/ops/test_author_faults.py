@@ -24,7 +24,7 @@ from myoedge.operators.base import OPS
 from myoedge.operators.cases import Draw
 from myoedge.operators.formula import FORMULAS, FormulaParams
 from myoedge.operators.interpreter import integer_step
-from myoedge.operators.stated_class import HOOKS, STATEMENT
+from myoedge.operators.stated_class import HOOKS, SPECIAL, STATEMENT
 from myoedge.quantization.drawn_case import DrawnCase
 from tests.support.each import each
 
@@ -72,6 +72,8 @@ FAULTS: dict[str, list[tuple[str, str, str, str, str]]] = {
         ("constants=1", "constants=True", "constants=1", "has    True", "constants="),
     ],
     "statement: its limits": [
+        ("constants=1", "constants=1, limits=[1]", "constants=1", "limits of attributes by name",
+         'limits={"weight": (0, 1)}'),
         ("constants=1", 'constants=1, limits={"weight": 1}',
          'constants=1, limits={"weight": (0, 1)}', "has    1", 'limits={"weight": (0, 1)}'),
     ],
@@ -93,6 +95,10 @@ FAULTS: dict[str, list[tuple[str, str, str, str, str]]] = {
         ("constants=1", "constants=1, width=2", "constants=1", "has    width", "without width"),
         (GAIN, f"{GAIN}\n    lookup = 3", f"{GAIN}\n    own_lookup = 3", "has    lookup",
          "own_lookup"),
+        *(
+            (GAIN, f"{GAIN}\n    def {name}(self, *given): ...", GAIN, f"has    {name}", "own_")
+            for name in SPECIAL
+        ),
     ],
     "real: result": [
         (REAL, "return list(x)", REAL, "real returned a list", "return an array"),
@@ -138,6 +144,13 @@ FAULTS: dict[str, list[tuple[str, str, str, str, str]]] = {
                 ("(x / 2)", "(x * 16384 >> 15)", "/ of a formula", ">> 15"),
                 ("(x // 2)", "(x * 16384 >> 15)", "// of a formula", ">> 15"),
                 ("(x ** 2)", "(x * x >> 15)", "** of a formula", "x * x"),
+                ("(x == 0)", "(1 - (x < 0) - (x > 0))", "== of a formula", "1 - (a < b) - (a > b)"),
+                ("(x != x)", "((x < 0) + (x > 0))", "!= of a formula", "(a < b) + (a > b)"),
+                ("(0 == x)", "(1 - (x < 0) - (x > 0))", "== of a formula", "1 - (a < b) - (a > b)"),
+                ("((x > 0) & (x < 9))", "((x > 0) * (x < 9))", "& of a formula", "a * b"),
+                ("((x < 0) | (x > 9))", "maximum(x < 0, x > 9)", "| of a formula", "maximum("),
+                ("((x < 0) ^ (x > 9))", "((x < 0) + (x > 9))", "^ of a formula", "(a > b)"),
+                ("(~(x > 0))", "(1 - (x > 0))", "~ of a formula", "1 - a"),
                 ("(x >= 0)", "(x > 0 - 1)", ">= of a formula", "> b - 1"),
                 ("round(x)", "rounded_shift(x, 0)", "round() of a formula", "rounded_shift("),
                 ("np.tanh(x)", 'self.lookup("gain", x * 0)', "tanh of a formula", "self.lookup("),
@@ -147,6 +160,10 @@ FAULTS: dict[str, list[tuple[str, str, str, str, str]]] = {
     "Scaled: unit": [
         ("self.params(0).scale * step", "-step", "self.params(0).scale * step", "the unit -",
          "self.params(0).scale"),
+        ("self.params(0).scale * step", "10**400", "self.params(0).scale * step", "the unit 1000",
+         "self.params(0).scale"),
+        ("self.params(0).scale * step", "np.complex64(1)", "self.params(0).scale * step",
+         "the unit (1+0j)", "self.params(0).scale"),
         ("self.params(0).scale * step", "None", "self.params(0).scale * step", "the unit nothing",
          "self.params(0).scale"),
     ],
@@ -403,6 +420,27 @@ def test_a_formula_that_may_overflow_is_told_with_what_it_fits(
             assert draw().step.bound < 2**31
         if "clip(" not in tried:
             assert decibels(of_integers(source), of_integers(mended) * 2**bits) > 30
+
+
+@pytest.mark.parametrize("shift", [">> -3", ">> 40", "<< -1", "<< 40"])
+def test_a_shift_by_a_number_of_bits_that_no_value_has_is_told(shift: str) -> None:
+    """The remedies of both directions make the formula fit."""
+    source = SOURCE.replace(PRODUCT, f"return (x * self.gain) {shift}")
+    has, tries = remedies(source)
+    names = Names()
+    assert names.stated(has).startswith(f"(x * self.gain) {shift} of any value")
+    for tried in tries:
+        with defined(followed(source, tried, names)[0]) as draw:
+            assert draw().step.bound < 2**31
+
+
+def test_constants_of_any_byte_order() -> None:
+    """As numbers that were read from a file, for example."""
+    with defined(SOURCE.replace(".astype(np.int16)", '.astype(">i2")')) as draw:
+        case = draw()
+        (made,) = c_results(joined([case]), case.data)
+    with defined(SOURCE) as draw:
+        np.testing.assert_array_equal(made, integer_step(draw().step, case.data))
 
 
 def test_a_square_of_a_difference_keeps_its_precision() -> None:
