@@ -117,10 +117,10 @@ class ElementwiseOperator:
             raise NotThere("only quantize has parameters and values of constants", IN_QUANTIZE)
         return self._site
 
-    def multipliers(self, *factors: float) -> tuple[float, list[int]]:
+    def multipliers(self, *factors: float | Array) -> tuple[float, list[Array]]:
         """Return what the operands of a weighted sum are multiplied by: (unit, integers).
 
-        factors   real factor of each operand
+        factors   real factor of each operand: a number, or one per channel
         """
         operands = [*map(self.params, range(len(factors)))]
         return common_unit(
@@ -166,14 +166,16 @@ def _describe_input(values: Sequence[Any], operand: int, function: str) -> Any:
     return values[operand]
 
 
-def common_unit(*terms: tuple[float, int]) -> tuple[float, list[int]]:
+def common_unit(*terms: tuple[float | Array, int]) -> tuple[float, list[Array]]:
     """Return what the terms of a sum are multiplied by, so that it stays in 32 bits: (unit of the
     sum, integers).
 
-    terms   real value of one unit of a term, and its largest magnitude
+    terms   real value of one unit of a term (a number, or one per channel), and the largest
+            magnitude of the term
     """
-    unit = max(sum(abs(value) * reach for value, reach in terms), 1e-30) / ACCUMULATOR_MAX
-    return unit, [round(value / unit) for value, _ in terms]
+    largest = np.max(sum(np.abs(value) * reach for value, reach in terms))
+    unit = max(float(largest), 1e-30) / ACCUMULATOR_MAX
+    return unit, [np.rint(value / unit).astype(np.int32) for value, _ in terms]
 
 
 __all__ = [

@@ -176,12 +176,15 @@ def adding(op: str, *operands: str, only: Arguments | None = None, **attrs: str)
     read = {*operands, *attrs.values()}
 
     def row(b: GraphBuilder, a: Arguments, out: Any) -> str:
+        tensors = [a[name] for name in operands]
+        given = {name: a[argument] for name, argument in attrs.items()}
         _refuse_unread_arguments({x: a[x] for x in a if x not in read}, only or {})
         for at in OPS[op].weights.at:
             own = operands[at]
-            weights(b, a[own], f"{own} of {op}", f"{own} as a buffer or parameter of the module")
-        given = {name: a[argument] for name, argument in attrs.items()}
-        return b.add(op, *(a[name] for name in operands), **given)
+            weights(
+                b, tensors[at], f"{own} of {op}", f"{own} as a buffer or parameter of the module"
+            )
+        return b.add(op, *tensors, **given)
 
     return row
 

@@ -101,7 +101,8 @@ def test_a_formula_is_an_operator_like_others(op: str, tmp_path: Path) -> None:
 
 def test_constants_that_stay_inside_int32_alone_are_accepted() -> None:
     """Whoever edits a build cannot make C do what C leaves undefined."""
-    case = next(case for case in harness.drawn("gains", 30) if case.step.has_int16)
+    wide = (case for case in harness.drawn("gains", 30) if case.step.has_int16)
+    case = next(case for case in wide if case.step.integers.mult < 2**14)
     assert test_stored_numbers.accepted(case.quant)
     largest = test_stored_numbers.with_number(case, "mult", 2**15 - 1)
     assert not test_stored_numbers.accepted(largest.quant)

@@ -336,8 +336,8 @@ found = myoedge.validate("out", on=("host", "simulator"))
 assert found.exact["host"] and found.exact["simulator"]
 """
 WRONG = {  # what is replaced in the package, by what, exit code, what is said
-    "its formula": ("x * self.gain", "x * self.gain + 5000", 4, "integer gives"),
-    "its unit": ("self.params(0).scale * step", "self.params(0).scale", 4, "integer gives"),
+    "its formula": ("x * self.gain", "x * self.gain + (1 << 28)", 4, "integer gives"),
+    "its unit": ("Scaled(unit, ", "Scaled(2 * unit, ", 4, "integer gives"),
     "no formula": ("def nest(", "def nests(", 2, "a function is missing"),
     "arguments of its formula": ("nest(self, x)", "nest(self, x, y)", 2, "; needs "),
     "no array": ("return x * factors", "return list(x)", 2, "real returned a list"),
