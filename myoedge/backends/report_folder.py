@@ -13,8 +13,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from myoedge.catalogue import warning
 from myoedge.codegen.render import sources
-from myoedge.errors import MyoedgeError, Notice, command, notice
+from myoedge.errors import MyoedgeError, Notice, command
 from myoedge.system import cache
 from myoedge.system.cache import sha256
 from myoedge.system.folder import (
@@ -97,8 +98,8 @@ class ReportFolder:
         except MyoedgeError as error:
             if error.code not in UNWRITABLE:
                 raise
-            title = f"reports in {self.folder} are not updated"
-            return notice("W210", title, dict(error.notice.facts), [self._copy_command])
+            values = {"folder": self.folder, "copy": self._copy_command}
+            return warning("W210", values, dict(error.notice.facts))
         return None
 
     @property

@@ -31,8 +31,9 @@ from myoedge.building.request import BuildRequest
 from myoedge.building.stages import key, reused
 from myoedge.building.stream_rate import TOO_LARGE, keeps_up
 from myoedge.building.tune import tuned_plan
+from myoedge.catalogue import warning
 from myoedge.codegen.firmware import ProgramTooLarge
-from myoedge.errors import MyoedgeError, Notice, notice, raised
+from myoedge.errors import MyoedgeError, Notice, raised
 from myoedge.operators.interpreter import one_blas_thread
 from myoedge.plan.cost.network import modelled_cycles
 from myoedge.plan.engine_rules import check_forced
@@ -229,17 +230,13 @@ def _explain_no_simulation(plan: Plan, is_forced: bool) -> Notice | None:
     """
     cycles = modelled_cycles(plan)
     if not is_forced and cycles > LONGEST_CYCLES:
-        most = f"up to {LONGEST_CYCLES / 1e6:,.0f} M cycles, unless --simulate is given"
-        facts = {"estimated": f"{cycles / 1e6:,.0f} M cycles", "simulated": most}
-        title = "cycles are estimated: simulating an inference takes long"
-        return notice("W303", title, facts, ["--simulate"])
+        return warning("W303", {"estimated": cycles / 1e6, "most": LONGEST_CYCLES / 1e6})
     try:
         core("zig", ())
     except MyoedgeError as error:
         if is_forced or error.exit_code not in NO_COMPILER:
             raise
-        title = "cycles are estimated: the simulator cannot be compiled"
-        return notice("W304", title, {"cause": error.notice.title}, error.notice.tries)
+        return warning("W304", {"cause": error.notice.title}, tries=error.notice.tries)
     return None
 
 

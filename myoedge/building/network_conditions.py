@@ -3,13 +3,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 from myoedge.building.quantized import Finding, Known
 from myoedge.building.sample_statistics import loud
 from myoedge.errors import named_input
 from myoedge.graph.ir import Graph, Node
-from myoedge.operators.base import OPS, QuantizedNode
+from myoedge.operators.base import OPS
 from myoedge.operators.interpreter import PRE
 from myoedge.operators.layer_names import located
 from myoedge.operators.queries import own_params
@@ -39,8 +39,7 @@ def cut_states(known: Known) -> Iterator[Finding]:
     network = known.network
     for node, (low, high), reach in states_beyond_int8(network.graph, network.calibration.ranges):
         if network.params.get(node.name) == own_params(node):
-            facts = {"needs": f"-{reach:g} to {reach:g}", "has": f"{low:g} to {high:g}"}
-            yield f"{node.where} begins with a state outside its int8 range", facts, {}
+            yield {"layer": node.where, "reach": reach, "low": low, "high": high}
 
 
 def dead_layers(known: Known) -> Iterator[Finding]:
@@ -48,8 +47,7 @@ def dead_layers(known: Known) -> Iterator[Finding]:
     for node in known.network.graph.nodes:
         low, high = known.network.calibration.ranges.get(node.name, (0.0, 1.0))
         if OPS[node.op].macs is not None and low == high:
-            title = f"{node.where} is dead: its output is {low:g} for every calibration sample"
-            yield title, {"found": "the rest of the network learns nothing from it"}, {}
+            yield {"layer": node.where, "value": low}
 
 
 def dominant_fills(known: Known) -> Iterator[Finding]:
@@ -57,27 +55,20 @@ def dominant_fills(known: Known) -> Iterator[Finding]:
     graph = known.network.graph
     for node, name, fill in fills_of(graph, known.network.calibration.ranges):
         if graph.is_const(name):
-            left = f"{node.where} fills with {fill:g}, which leaves int8 nothing for all"
-            yield f"{left} other values", {"found": f"steps of {abs(fill) / STEPS:.3g}"}, {}
+            yield {"layer": node.where, "fill": fill, "step": abs(fill) / STEPS}
 
 
 def left_narrow(known: Known) -> Iterator[Finding]:
     """Yield patterns that set int16 but also match layers or inputs that stay int8."""
-    network = known.network
-    for rule, left in left_in_8_bits(network.graph, network.params, known.rules):
-        has = f"{len(left)} of these {'has' if len(left) == 1 else 'have'} 8"
-        title = f'[quant] "{rule.pattern}" sets layers and inputs to 16 bits, but {has}'
-        needs = "16-bit kernels of these layers and of their readers"
-        yield title, {"needs": needs, "has": _some(left)}, {}
+    for rule, left in left_in_8_bits(known.network.graph, known.network.params, known.rules):
+        have = "has" if len(left) == 1 else "have"
+        yield {"pattern": rule.pattern, "count": len(left), "have": have, "layers": _some(left)}
 
 
 def stays_of_file(known: Known) -> Iterator[Finding]:
     """Yield rules for numbers that are integers of the model file."""
     for kept in kept_of_file(known.model.graph, known.network.steps, known.rules):
-        asks = f'[quant] "{kept.rule.pattern}" asks for {kept.asked}'
-        has = f"integers: {_some(kept.layers)}"
-        facts = {"needs": "layers and inputs that are floats", "has": has}
-        yield f"{asks}, and the file has integers for them, which stay", facts, {}
+        yield {"pattern": kept.rule.pattern, "asked": kept.asked, "layers": _some(kept.layers)}
 
 
 def _some(names: Sequence[str]) -> str:
@@ -87,20 +78,25 @@ def _some(names: Sequence[str]) -> str:
 
 def weak_outputs(known: Known) -> Iterator[Finding]:
     """Yield outputs with a low SQNR, before or after their final softmax or sigmoid."""
-    shown = _displayed_tensors(known.network.graph)
-    for name, db in known.fidelity.computed_db.items():
+    labels = _output_labels(known.network.graph)
+    for name, before_db in known.fidelity.computed_db.items():
         output = known.fidelity.outputs[name]
-        judged_db = db if output.end_db is None else min(db, output.end_db)
-        if judged_db < WEAK_DB:
-            at, worst_db = output.worst_sample or (0, db)
-            behind = f", after its final function; {db:z.1f} before it" * (judged_db != db)
-            title = f"output {shown[name]} keeps only {judged_db:z.1f} dB in int8{behind}"
-            found = f"{worst_db:z.1f} dB for sample {at}, the worst one"
-            ways = {"loud": known.data and loud(known.data), "wider": not known.accurate}
-            yield title, {"found": found}, ways
+        db = before_db if output.end_db is None else min(before_db, output.end_db)
+        if db < WEAK_DB:
+            sample, worst_db = output.worst_sample or (0, before_db)
+            yield {
+                "output": labels[name],
+                "db": db,
+                "before_db": before_db,
+                "final": db != before_db,
+                "sample": sample,
+                "worst_db": worst_db,
+                "loud": known.data and loud(known.data),
+                "wider": not known.accurate,
+            }
 
 
-def _displayed_tensors(graph: Graph) -> dict[str, str]:
+def _output_labels(graph: Graph) -> dict[str, str]:
     return dict(zip(graph.outputs, graph.output_labels, strict=True))
 
 
@@ -113,34 +109,23 @@ def unlike_decisions(known: Known) -> Iterator[Finding]:
         symbols = name in graph.producer and OPS[graph.producer[name].op].result.are_symbols
         enough = ENOUGH_AGREEMENT if is_index else SCORES_AGREEMENT
         if share is not None and share < enough and not symbols:
-            db = "no signal" if output.db is None else f"SQNR {output.db:z.1f} dB"
-            of = " of the differences between scores, before the argmax" * is_index
-            agree = f"int8 and float network agree in only {percent(share)}"
-            facts = {"needs": f"{percent(enough)} of the decisions", "found": f"{db}{of}"}
-            yield (
-                f"output {_displayed_tensors(graph)[name]}: {agree}",
-                facts,
-                {"wider": not known.accurate},
-            )
+            yield {
+                "output": _output_labels(graph)[name],
+                "share": percent(share),
+                "enough": percent(enough),
+                "sqnr": "no signal" if output.db is None else f"SQNR {output.db:z.1f} dB",
+                "index": is_index,
+                "wider": not known.accurate,
+            }
 
 
 def less_accurate(known: Known) -> Iterator[Finding]:
     """Yield a worst output below what --accurate aims at."""
-    db, wanted_db, of = known.fidelity.worst_judged_db, ACCURATE_DB, ""
-    if known.network.graph.has_fake_quantized:
-        wanted_db, of = ROUNDED_DB, " of the file's own roundings"
-    if not known.accurate or db is None or db >= wanted_db:
-        return
-    found, way = "int16 was tried for every tensor that supports it", "tried"
-    if not known.tried:
-        way = "few"
-        found = (
-            f"the calibration samples reach {wanted_db:g} dB already, the held-out samples do not"
-        )
-    if known.older is not None:
-        found, way = "--reuse keeps the older build's choices", "reused"
-    title = f"--accurate targets {wanted_db:g} dB{of}, but the worst output reaches {db:z.1f}"
-    yield title, {"found": found}, {way: True}
+    db, rounded = known.fidelity.worst_judged_db, known.network.graph.has_fake_quantized
+    wanted_db = ROUNDED_DB if rounded else ACCURATE_DB
+    if known.accurate and db is not None and db < wanted_db:
+        cause = "reused" if known.older is not None else "tried" if known.tried else "few"
+        yield {"db": db, "wanted_db": wanted_db, "rounded": rounded, cause: True}
 
 
 def small_probabilities(known: Known) -> Iterator[Finding]:
@@ -149,29 +134,30 @@ def small_probabilities(known: Known) -> Iterator[Finding]:
 
     If sigmoid(x) is below 0.5 for all samples, 1 - sigmoid(x) is above.
     """
-    network, names = known.network, _format_names(known.network)
+    network, names = known.network, _located_names(known.network)
     given = (network.graph, network.calibration.seen, network.params)
     for node, (least, most), (lowest, highest) in probability_ranges(*given):
-        if min(most, highest) < LIKELY:
-            side, end, seen = "above", min(most, highest), f"at most {most:.3g}"
-        elif max(least, lowest) > 1.0 - LIKELY:
-            side, end, seen = "below", max(least, lowest), f"at least {least:.3g}"
-        else:
-            continue
-        needs = f"calibration samples with a probability {side} 0.5"
-        has = f"probabilities of {seen}; the integers give {lowest:.3g} to {highest:.3g}"
-        title = f"{names[node.name]}: probabilities {side} {end:.3g} may be cut off"
-        yield title, {"needs": needs, "has": has}, {}
+        of = {"output": names[node.name], "lowest": lowest, "highest": highest}
+        if (end := min(most, highest)) < LIKELY:
+            yield {**of, "side": "above", "end": end, "seen": f"at most {most:.3g}"}
+        elif (end := max(least, lowest)) > 1.0 - LIKELY:
+            yield {**of, "side": "below", "end": end, "seen": f"at least {least:.3g}"}
 
 
 def left_range(known: Known) -> Iterator[Finding]:
     """Yield judged samples with values far outside the calibrated range."""
     found = None if known.judged is None else unseen_values(known.network, known.judged)
     if found is not None and known.judged is not None:
-        of = _format_names(known.network).get(found.name.removesuffix(PRE), named_input(found.name))
-        given, leave = len(next(iter(known.judged.values()))), "leave" + "s" * (found.samples == 1)
-        title = f"{found.samples} of {given} {known.role} samples {leave} the calibrated range"
-        yield title, _format_ranges(f"{of}: ", found.reached, found.calibrated), {}
+        names = _located_names(known.network)
+        yield {
+            "samples": found.samples,
+            "given": len(next(iter(known.judged.values()))),
+            "role": known.role,
+            "leave": "leaves" if found.samples == 1 else "leave",
+            "tensor": names.get(found.name.removesuffix(PRE), named_input(found.name)),
+            "reached": _format_range(found.reached),
+            "calibrated": _format_range(found.calibrated),
+        }
 
 
 def cut_branch(known: Known) -> Iterator[Finding]:
@@ -179,18 +165,12 @@ def cut_branch(known: Known) -> Iterator[Finding]:
     cut = saturated_branch(known.network, known.data.inputs)
     if cut is not None:
         tensor, seen, reached = cut
-        most = 0.9 * FARTHEST * max(map(abs, seen))  # less than it also if rounded to two digits
-        spans = _format_ranges(
-            f"{_format_names(known.network).get(tensor, tensor)}: ", reached, seen
-        )
-        title = "a guard or choice that no calibration sample needs inserts values that saturate"
-        yield title, spans, {"most": most}
-
-
-def _format_ranges(
-    name: str, reached: Sequence[float], calibrated: Sequence[float]
-) -> dict[str, object]:
-    return {"found": f"{name}{_format_range(reached)}", "calibrated": _format_range(calibrated)}
+        yield {
+            "tensor": _located_names(known.network).get(tensor, tensor),
+            "reached": _format_range(reached),
+            "calibrated": _format_range(seen),
+            "most": 0.9 * FARTHEST * max(map(abs, seen)),  # 0.9: also if rounded to two digits
+        }
 
 
 def _format_range(ends: Sequence[float]) -> str:
@@ -201,32 +181,20 @@ def set_by_one(known: Known) -> Iterator[Finding]:
     """Yield states of loops whose range one calibration sample sets, if samples beyond it cost
     SQNR."""
     db, ends = known.fidelity.worst_db, known.fidelity.interval_db
-    if db is None or ends is None or ends[0] > db - COSTLY_DB:
-        return
-    for node, seen, inner in states_of_one_sample(known.network):
-        interval = f"{ends[0]:.0f} to {ends[1]:.0f} dB: a state that adds up saturates"
-        facts = {
-            "found": _format_range(seen),
-            "without it": _format_range(inner),
-            "interval": interval,
-        }
-        yield f"one calibration sample sets the range of the state in {node.where}", facts, {}
+    if db is not None and ends is not None and ends[0] <= db - COSTLY_DB:
+        for node, seen, inner in states_of_one_sample(known.network):
+            ranges = {"seen": _format_range(seen), "inner": _format_range(inner)}
+            yield {"layer": node.where, "low_db": ends[0], "high_db": ends[1], **ranges}
 
 
 def other_network(known: Known) -> Iterator[Finding]:
     if known.older is not None and not shares_weights(known.network, known.older):
-        new, old = known.network.digest[:12], known.older.digest[:12]
-        title = "no layer of this network has the weights that it has in the older build"
-        yield title, {"found": f"the older network is {old}, this one {new}"}, {}
+        yield {"network": known.network.digest[:12], "older": known.older.digest[:12]}
 
 
-def _steps_by_name(network: QuantGraph) -> list[tuple[QuantizedNode, str]]:
+def _located_names(network: QuantGraph) -> dict[str, str]:
     steps = [step for step in network.steps if not OPS[step.node.op].view]
-    return [*zip(steps, located(steps), strict=True)]
-
-
-def _format_names(network: QuantGraph) -> dict[str, str]:
-    return {step.node.name: name for step, name in _steps_by_name(network)}
+    return dict(zip((step.node.name for step in steps), located(steps), strict=True))
 
 
 def weak_layers(known: Known) -> Iterator[Finding]:
@@ -234,22 +202,26 @@ def weak_layers(known: Known) -> Iterator[Finding]:
     network, fidelity = known.network, known.fidelity
     if (fidelity.worst_judged_db or 0.0) >= GOOD_DB:
         return
-    names, by_line = _format_names(network), dict[str, list[tuple[float, QuantizedNode, str]]]()
-    for step, _ in _steps_by_name(network):
-        loss = fidelity.local.get(step.node.name)
+    names, by_line = _located_names(network), dict[str, list[tuple[float, Node, str]]]()
+    for node in (step.node for step in network.steps if step.node.name in names):
+        loss = fidelity.local.get(node.name)
         if loss is not None and loss < WEAK_DB:
-            source = fidelity.sources.get(step.node.name, step.node.name)
-            by_line.setdefault(_source_line_of(network.graph, source), []).append(
-                (loss, step, source)
-            )
+            source = fidelity.sources.get(node.name, node.name)
+            line = _source_line_of(network.graph, source)
+            by_line.setdefault(line, []).append((loss, node, source))
     for weak in by_line.values():
-        loss, step, source = min(weak, key=lambda row: row[0])
-        name, dtype = names.get(source, named_input(source)), network.dtype(source)
-        reader = f", as {names[step.node.name]} reads it" * (step.node.name != source)
+        db, node, source = min(weak, key=lambda row: row[0])
+        reader = f", as {names[node.name]} reads it" * (node.name != source)
         others = f", and in {several(len(weak) - 1, 'more layer')} near it" * (len(weak) > 1)
-        found = f"noise above {10 ** (-WEAK_DB / 10):.0%} of the signal's power{reader}{others}"
-        title = f"{name} keeps only {loss:z.1f} dB in {dtype}, on its own"
-        yield title, {"found": found}, _likely_causes(network, step.node)
+        yield {
+            "layer": names.get(source, named_input(source)),
+            "db": db,
+            "dtype": network.dtype(source),
+            "noise": 10 ** (-WEAK_DB / 10),
+            "reader": reader,
+            "others": others,
+            **_likely_causes(network, node),
+        }
 
 
 def _source_line_of(graph: Graph, source: str) -> str:
@@ -259,7 +231,7 @@ def _source_line_of(graph: Graph, source: str) -> str:
     return origin[0].source if origin and origin[0].source else source
 
 
-def _likely_causes(network: QuantGraph, weak: Node) -> Mapping[str, object]:
+def _likely_causes(network: QuantGraph, weak: Node) -> Finding:
     """Return likely causes of a low SQNR in a layer and those before it: a fill, a softmax."""
     ranges, producer = network.calibration.ranges, network.graph.producer
     near = [weak, *(producer[name] for name in weak.inputs if name in producer)]

@@ -29,8 +29,8 @@ from myoedge.reports.report_json import Outcome, Report, quantization_rows
 from myoedge.system.notebook import Card, Tabular
 
 UNKNOWN: Any = None  # no condition of the stage reads it
-# Title and facts of a warning, and values of its remedies: what they name, when they apply.
-Finding = tuple[str, Mapping[str, object], Mapping[str, object]]
+# Values of a warning's message in the catalogue: what its rows name, which of them apply.
+Finding = Mapping[str, object]
 
 
 @dataclass(frozen=True)

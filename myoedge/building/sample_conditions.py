@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 import math
 import shlex
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +23,7 @@ from myoedge.quantization.evaluation import Evaluation, chance, find_label_permu
 from myoedge.quantization.formats import all_stated
 from myoedge.quantization.holdout import LEAST_SAMPLES
 from myoedge.quantization.recordings.reading import factor_of
-from myoedge.quantization.samples import Data
+from myoedge.quantization.samples import Data, one_window
 from myoedge.reports.wording import percent
 from myoedge.streaming.time_axis import is_batched
 
@@ -31,23 +31,17 @@ LEAST_FRAMES = 10  # with fewer, an accuracy means little
 MARGIN = 0.05  # maximum margin above chance level
 NEARLY_ALL = 0.95
 FEWER_ERRORS = 0.25  # share of the errors that labels in the right order leave
-SCALED = "windows of another scale than in training"
-LOST = "int8 loses what the float network has learnt"
-RENUMBERED = "labels are numbered otherwise than in training"
 
 
 def renamed(known: Known) -> Iterator[Finding]:
     if array := known.data.renamed:
         (name,) = known.model.graph.inputs
-        found = f"{known.data.source}: its only array, as {name} is the only input"
-        title = f"array {array} is taken for the network's input, {name}"
-        yield title, {"found": found}, {"name": name}
+        yield {"array": array, "input": name, "source": known.data.source}
 
 
 def constant(known: Known) -> Iterator[Finding]:
     for name in constant_inputs(known.model.graph, known.data.inputs):
-        found = f"{known.data.source}: the ranges inside the network remain unknown"
-        yield f"every calibration value of {named_input(name)} is the same", {"found": found}, {}
+        yield {"input": named_input(name), "source": known.data.source}
 
 
 def unread(known: Known) -> Iterator[Finding]:
@@ -55,11 +49,14 @@ def unread(known: Known) -> Iterator[Finding]:
     tensor."""
     graph = known.model.graph
     names = [x for x in graph.inputs if not graph.users.get(x) and x not in graph.outputs]
+    others = [name for name in graph.inputs if name not in names]
     if names:
-        others = [name for name in graph.inputs if name not in names]
-        has = f"outputs that follow from {', '.join(others) or 'constants'} alone"
-        read = {"inputs": json.dumps(others), "outputs": json.dumps(graph.output_names)}
-        yield f"nothing in the network reads {', '.join(names)}", {"has": has}, read
+        yield {
+            "unread": ", ".join(names),
+            "others": ", ".join(others) or "constants",
+            "inputs": json.dumps(others),
+            "outputs": json.dumps(graph.output_names),
+        }
 
 
 def batch(known: Known) -> Iterator[Finding]:
@@ -72,9 +69,9 @@ def batch(known: Known) -> Iterator[Finding]:
     # Frames of features, as likely, or time before a batch of one, have no third axis.
     if all(len(x) > 2 and x[1] > 1 for x in shapes.values()) and is_batched(graph):
         (count,) = firsts.pop()
-        title = f"an inference computes {count} windows: the first axis looks like a batch"
-        has = ", ".join(map("{} {}".format, shapes, map(list, shapes.values())))
-        yield title, {"has": has}, {}
+        inputs = ", ".join(map("{} {}".format, shapes, map(list, shapes.values())))
+        lines = zip(("torch_export", "onnx_export"), one_window(), strict=True)
+        yield {"count": count, "inputs": inputs, **dict(lines)}
 
 
 def few(known: Known) -> Iterator[Finding]:
@@ -82,33 +79,34 @@ def few(known: Known) -> Iterator[Finding]:
     given = known.data
     if given.is_random or all_stated(known.model.graph) or given.count >= LEAST_SAMPLES:
         return
-    needs = f"{LEAST_SAMPLES} windows at least, better some hundred of every class"
     there = existing_samples(Path())
     in_use = there is not None and there in given.source
-    more = {"none": there is None, "there": in_use and there}
-    more["other"] = not in_use and there and shlex.quote(there)
-    yield f"ranges follow from {given.source} alone", {"needs": needs}, more
+    yield {
+        "source": given.source,
+        "least": LEAST_SAMPLES,
+        "none": there is None,
+        "there": in_use and there,
+        "other": not in_use and there and shlex.quote(there),
+    }
 
 
 def unlike_training(known: Known) -> Iterator[Finding]:
     if not known.data.is_random:
         factor, evidence = times_training(known.model, known.data)
-        yield from _wrong_scale_conditions(factor, evidence, "samples", known.data, "")
+        yield from _wrong_scale(factor, evidence, "samples", known.data, "")
 
 
 def unlike_calibration(known: Known) -> Iterator[Finding]:
     """Yield samples that are scaled otherwise than the calibration samples of a build."""
     factor = times_known(known.described, known.data)
-    file = known.data.source.rpartition(" of ")[2].partition(",")[0]
-    has_name = known.is_test and Path(file).suffix
     evidence = f"the deviation is {factor:.2g} times that of training"
-    samples = f"{'test ' * known.is_test}samples"
-    yield from _wrong_scale_conditions(
-        factor, evidence, samples, known.data, file if has_name else None
-    )
+    file = known.data.source.rpartition(" of ")[2].partition(",")[0]
+    one = file if known.is_test and Path(file).suffix else None
+    samples = "test samples" if known.is_test else "samples"
+    yield from _wrong_scale(factor, evidence, samples, known.data, one)
 
 
-def _wrong_scale_conditions(
+def _wrong_scale(
     factor: float, evidence: str, samples: str, given: Data, file: str | None
 ) -> Iterator[Finding]:
     """Yield samples with a wrong scale; nothing if the factor is 1.
@@ -120,11 +118,13 @@ def _wrong_scale_conditions(
         power = 10.0 ** round(math.log10(factor))
         times = max(power, 1 / power)
         shown = f"{times:,.0f}" if times <= 1e6 else f"{times:g}"
-        of = f"{shown} times" if power > 1 else f"1/{shown} of"
-        change = f"/ {power:g}" if power > 1 else f"* {1 / power:g}"
-        line = "" if file is None else _scale_setting(given, power, file)
-        title = f"{samples} seem to be {of} the size of the training set's"
-        yield title, {"found": evidence}, {"change": change, "line": line}
+        yield {
+            "samples": samples,
+            "times": f"{shown} times" if power > 1 else f"1/{shown} of",
+            "evidence": evidence,
+            "change": f"/ {power:g}" if power > 1 else f"* {1 / power:g}",
+            "line": "" if file is None else _scale_setting(given, power, file),
+        }
 
 
 def _scale_setting(given: Data, power: float, file: str) -> str:
@@ -146,18 +146,13 @@ def turned(known: Known) -> Iterator[Finding]:
     orders = None if known.data.is_random else reshaped(known.model.graph, known.data)
     if orders is not None:
         given, other = (", ".join(map(str, sizes)) for sizes in orders)
-        found = f"channels are alike as [{given}], and differ as [{other}]"
-        title = "axes of the samples seem to be reshaped, not transposed"
-        yield title, {"found": found}, {"other": other}
+        yield {"given": given, "other": other}
 
 
 def shared(known: Known) -> Iterator[Finding]:
     """Yield samples of a test set that are in the calibration recording."""
-    count = seen_before(known.described, known.data) if known.is_test else 0
-    if count:
-        found = f"{count:,} of {known.data.count:,} samples"
-        title = "samples of the test set are in the calibration recording too"
-        yield title, {"found": found}, {}
+    if known.is_test and (count := seen_before(known.described, known.data)):
+        yield {"count": count, "samples": known.data.count}
 
 
 # --- labels ---------------------------------------------------------------------------------------
@@ -166,10 +161,8 @@ def shared(known: Known) -> Iterator[Finding]:
 def unjudged(known: Known) -> Iterator[Finding]:
     labels = known.data.labels
     if labels is not None and known.evaluation is None:
-        title = "accuracy not measured: cannot tell which axis of the output holds the classes"
         scores = can_measure_accuracy(known.network.graph)
-        found = {"found": f"label {list(labels.shape)}"}
-        yield title, found, {"scores": scores, "symbols": not scores}
+        yield {"label": [*labels.shape], "scores": scores, "symbols": not scores}
 
 
 def unlike_labels(known: Known) -> Iterator[Finding]:
@@ -178,42 +171,29 @@ def unlike_labels(known: Known) -> Iterator[Finding]:
     judged = known.evaluation
     if judged is None or len(judged.labels) < LEAST_FRAMES or not np.ptp(judged.labels):
         return
-    for title, found, likely, remedies in (
-        _chance_accuracy_conditions if judged.has_classes else _unpredicted_targets
-    )(judged):
-        also = {"scaled": known.is_scaled, "wider": not known.accurate}
-        facts = {"found": found, "likely": SCALED if known.is_scaled else likely}
-        yield title, facts, {**remedies, **also}
+    also = {"scaled": known.is_scaled, "wider": not known.accurate}
+    of = {"count": len(judged.labels), "data": judged.data}
+    for values in (_wrong_classes if judged.has_classes else _unpredicted_targets)(judged):
+        yield {**of, **also, **values}
 
 
-Labels = tuple[str, str, str, Mapping[str, object]]  # title, figures, likely cause, its remedies
-
-
-def _chance_accuracy_conditions(judged: Evaluation) -> Iterator[Labels]:
+def _wrong_classes(judged: Evaluation) -> Iterator[Finding]:
     """Yield predictions no better than random classes with the same frequencies; or if another
     order of the labels leaves a quarter of the errors at most: a network that is right by more than
     chance may have swapped classes, too."""
-    guesses, shares = _networks_at_chance(judged)
-    of = f", of {len(judged.labels):,} {judged.data} labels"
+    guesses, accuracies = _networks_at_chance(judged)
     chosen = judged.integer if judged.real is None else judged.real
     numbers = find_label_permutation(judged.labels, chosen)
     line = {} if numbers is None else {"line": _renumbering_code(numbers, judged)}
     if guesses:
         is_lost = guesses == ["int8"] and judged.real is not None
-        cause = (
-            (LOST, {"lost": True})
-            if is_lost
-            else (RENUMBERED, line)
-            if line
-            else _likely_cause(chosen)
-        )
-        yield "the accuracy is no better than chance", shares + of, *cause
+        cause = {"lost": True} if is_lost else line or _likely_cause(chosen)
+        yield {"guessed": True, "found": accuracies, **cause}
     elif numbers is not None:
         own = float(np.mean(judged.labels == chosen))
         other = float(np.mean(np.array(numbers)[judged.labels] == chosen))
         if 1 - other <= FEWER_ERRORS * (1 - own) and own < other:
-            found = f"{percent(own)}, {percent(other)} in another order{of}"
-            yield "most errors vanish if the classes have another order", found, RENUMBERED, line
+            yield {"found": f"{percent(own)}, {percent(other)} in another order", **line}
 
 
 def _networks_at_chance(judged: Evaluation) -> tuple[list[str], str]:
@@ -226,11 +206,9 @@ def _networks_at_chance(judged: Evaluation) -> tuple[list[str], str]:
     return [n for n in chances if shares[n] <= chances[n] + margins[n]], " and ".join(texts)
 
 
-def _likely_cause(chosen: Array) -> tuple[str, Mapping[str, object]]:
+def _likely_cause(chosen: Array) -> Finding:
     most = int(np.bincount(chosen).argmax())
-    if np.mean(chosen == most) >= NEARLY_ALL:
-        return f"{SCALED}: class {most} is chosen nearly always", {"one": True, "weak": True}
-    return "weights are not trained, or the windows differ from training", {"weak": True}
+    return {"weak": True, "one": np.mean(chosen == most) >= NEARLY_ALL, "most": most}
 
 
 def _renumbering_code(numbers: Sequence[int], judged: Evaluation) -> str:
@@ -246,16 +224,12 @@ def _renumbering_code(numbers: Sequence[int], judged: Evaluation) -> str:
     return f"label=np.array({[*numbers]})[label]"
 
 
-def _unpredicted_targets(judged: Evaluation) -> Iterator[Labels]:
-    """Yield (title, R2, likely cause, values of remedies) for targets that are predicted worse than
-    by their mean (R2 below 0)."""
+def _unpredicted_targets(judged: Evaluation) -> Iterator[Finding]:
+    """Yield targets that are predicted worse than by their mean: their R2 is below 0."""
     spread = float(np.sum((judged.labels - judged.labels.mean(axis=0)) ** 2))
     squares = {name: np.sum((x - judged.labels) ** 2) for name, x in judged.results.items()}
     r2 = {name: 1.0 - float(x) / spread for name, x in squares.items()}
     if min(r2.values()) < 0.0:
         found = " and ".join(f"{name} R2 {value:.3g}" for name, value in r2.items())
-        targets = "targets of another unit or order than in training, or untrained weights"
         is_lost = r2.get("float", -1.0) >= 0.0
-        cause = (LOST, {"lost": True}) if is_lost else (targets, {"weak": True})
-        title = "the mean of the targets has smaller errors"
-        yield title, f"{found}, of {len(judged.labels):,} samples", *cause
+        yield {"targets": True, "found": found, "lost": is_lost, "weak": not is_lost}

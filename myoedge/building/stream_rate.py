@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from myoedge.building.budget import Budget, plan_within
 from myoedge.building.config_tables import StreamTable
 from myoedge.building.quantities import seconds
-from myoedge.errors import MyoedgeError, Notice, named_input, notice
+from myoedge.catalogue import warning
+from myoedge.errors import MyoedgeError, Notice, named_input
 from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import round_up
 from myoedge.plan.cost.network import energy_bytes, modelled_cycles
@@ -101,13 +102,11 @@ def slow_stream(report: Report) -> Notice | None:
     if point is None or point["keeps_up"]:
         return None
     frames = report["stream"]["pass_frames"]
-    facts = {
-        "frames": f"{frames} in a pass, which come in {point['period_s'] * 1e3:.3g} ms",
-        "pass": f"{point['pass_s'] * 1e3:.3g} ms, {report['cycles']['source']}",
-    }
     least = point["least_frames"] or 0
-    tries = [f"[stream] frames = {least}"] if least > frames else []
-    return notice("W302", "the stream does not keep up", facts, tries)
+    times_ms = {"period_ms": point["period_s"] * 1e3, "pass_ms": point["pass_s"] * 1e3}
+    longer = {"longer": least} if least > frames else {}
+    of = {"frames": frames, "source": report["cycles"]["source"]}
+    return warning("W302", {**of, **times_ms, **longer})
 
 
 def _chosen_point(report: Report) -> Mapping[str, Any] | None:

@@ -1,16 +1,31 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Explanations of all error and warning codes: the text of `myoedge explain`."""
+"""Explanations of all error and warning codes, the text of `myoedge explain`; messages and remedies
+of all warnings."""
 
 from __future__ import annotations
 
 import difflib
 import functools
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from myoedge.errors import EXIT_CODES, MyoedgeError, Notice
+from myoedge.errors import EXIT_CODES, MyoedgeError, Notice, notice
+
+
+@dataclass(frozen=True, slots=True)
+class MessageRow:
+    """A row of a warning's message.
+
+    key    "title", "try" for a remedy, or the name of a fact
+    when   names of values that must be true: the row is left out otherwise
+    text   {name} in it is a value
+    """
+
+    key: str
+    when: tuple[str, ...]
+    text: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,16 +35,21 @@ class Entry:
     code    the code, such as "E213"
     title   its meaning in one line
     text    its explanation
+    rows    of a warning: its message, remedies best first. Of several titles, and of several facts
+            with the same name, the first that applies is used
     """
 
     code: str
     title: str
     text: str
+    rows: tuple[MessageRow, ...] = ()
 
 
-# Codes of exit code 1 (model files), of 2 (arguments, samples, files, folders), and all others. One
-# paragraph per code: code and meaning, then why it matters and what to do.
-_TEXTS = ("model.txt", "usage.txt", "running.txt")
+# Codes of exit code 1 (model files), of 2 (arguments, samples, files, folders), other errors, and
+# warnings. One paragraph per code: code and meaning, then why it matters and what to do. Rows of a
+# warning's message follow, indented by two spaces; the rest of a long row is indented by four.
+_TEXTS = ("model.txt", "usage.txt", "running.txt", "warnings.txt")
+_ROW = re.compile(r"  ([\w ]+?)(?: if ([\w ]+))?: (.+)")
 
 # W303 and W304 explain why cycles are estimated. `flash` warns of W601 and W602 before it writes,
 # `monitor` of W603, W604 and W606 while it listens, `simulate --play` of W605.
@@ -51,8 +71,41 @@ def entries() -> Mapping[str, Entry]:
     for paragraph in "\n".join(texts).strip().split("\n\n"):
         head, _, text = paragraph.partition("\n")
         code, _, title = head.partition(" ")
-        entry_of[code] = Entry(code, title, text)
+        explained, *rows = re.split(r"\n(?=  \w)", text)
+        entry_of[code] = Entry(code, title, explained, tuple(map(_row, rows)))
     return entry_of
+
+
+def _row(line: str) -> MessageRow:
+    match = _ROW.fullmatch(re.sub(r"\n +", " ", line))
+    if match is None:
+        raise ValueError(f"not a row of a warning: {line}")
+    return MessageRow(match[1], tuple((match[2] or "").split()), match[3])
+
+
+def warning(
+    code: str,
+    values: Mapping[str, object],
+    facts: Mapping[str, object] | None = None,
+    tries: Iterable[str] = (),
+) -> Notice:
+    """Return a warning with the title, the facts and the remedies of the catalogue.
+
+    values   numbers and names of the texts; those that are true decide which rows apply
+    facts    more facts, after those of the catalogue
+    tries    more remedies, after those of the catalogue
+    """
+    rows = [
+        (row.key, row.text.format_map(values))
+        for row in entries()[code].rows
+        if all(map(values.get, row.when))
+    ]
+    first: dict[str, object] = {}
+    for key, text in rows:
+        first.setdefault(key, text)
+    told = {key: text for key, text in first.items() if key not in ("title", "try")}
+    remedies = dict.fromkeys([*(text for key, text in rows if key == "try"), *tries])
+    return notice(code, str(first["title"]), {**told, **(facts or {})}, remedies)
 
 
 def meanings() -> str:

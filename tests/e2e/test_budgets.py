@@ -33,6 +33,7 @@ from tests.e2e.test_memory import Mixed
 from tests.support.limits import l2_with_code
 from tests.support.pages import summary
 from tests.support.schemas import check
+from tests.support.warning_rules import applies
 
 BUDGETS = ("128KiB", "40KiB", "20KiB", "16KiB", "14KiB")
 
@@ -82,6 +83,7 @@ def test_a_layer_without_a_tile_for_the_budget(model: Path, tmp_path: Path) -> N
     assert not [told for told in build.warnings if told.code == "W301"]
 
 
+@applies("W301", "{smaller}")
 def test_a_layer_without_a_tile_for_the_chip(tmp_path: Path) -> None:
     """All of L1 is no limit: the layer is computed in L2, which is told."""
     torch.manual_seed(0)

@@ -21,6 +21,7 @@ from myoedge.building.pipeline_options import Options
 from myoedge.building.quantized import Known
 from myoedge.quantization.scales import equal
 from tests.conftest import save_exported
+from tests.support.warning_rules import warnings_of
 
 KEYS, CHANNELS, HEADS, WIDTH, SCALE = 200, 64, 2, 8, 3.0
 X = np.random.default_rng(0).standard_normal((12, 1, KEYS, CHANNELS)).astype(np.float32)
@@ -164,7 +165,7 @@ def test_accurate_tells_what_a_file_misses(file: Path, tmp_path: Path) -> None:
     quantized = run_quantize(Options(file, X, config=config, say=lambda stage: None))
     assert 30.0 < (quantized.fidelity.worst_db or 0.0) < AGREES_DB
     known = Known(network=quantized.network, fidelity=quantized.fidelity, accurate=True)
-    ((title, _, _),) = less_accurate(replace(known, tried=True))
-    assert "40 dB of the file's own roundings" in title
-    ((_, facts, _),) = less_accurate(replace(known, older=quantized.network))
-    assert "--reuse keeps" in str(facts)
+    (tried,) = warnings_of(less_accurate, replace(known, tried=True))
+    assert "40 dB of the file's own roundings" in tried.title
+    (reused,) = warnings_of(less_accurate, replace(known, older=quantized.network))
+    assert "--reuse keeps" in str(reused.facts)

@@ -19,6 +19,7 @@ from myoedge.backends import report_folder
 from myoedge.errors import MyoedgeError
 from myoedge.system.folder import explained
 from tests.conftest import myoedge as command
+from tests.support.warning_rules import applies
 
 
 @pytest.fixture(autouse=True)
@@ -52,6 +53,7 @@ def test_figures_are_shown_and_the_reports_stay(small_build: Path, verb: str, sh
     assert before == {path: path.read_bytes() for path in small_build.glob("report.*")}
 
 
+@applies("W210", "{copy}")
 def test_a_copy_has_new_figures(
     small_build: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

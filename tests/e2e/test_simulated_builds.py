@@ -23,6 +23,7 @@ from myoedge.reports import report_json
 from myoedge.targets.gap9.chip import GAP9
 from tests.conftest import Ran, of_networks, save_exported
 from tests.e2e.test_streams import CHANNELS, FRAMES, network, samples
+from tests.support.warning_rules import applies
 
 IS_WANTED = SimulationOptions.is_wanted  # taken before the fixture of conftest.py replaces it
 REPORTS = {"report.json", "report.html", "layers.csv"}
@@ -148,6 +149,7 @@ def test_the_command_line(run: Callable[..., Ran], small: Path) -> None:
     assert "modelled" in left_out.out
 
 
+@applies("W303", "--simulate")
 def test_long_runs_are_simulated_where_asked_for(
     small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

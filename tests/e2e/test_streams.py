@@ -34,6 +34,7 @@ from tests.support.networks.causal import (
 from tests.support.networks.loops import Decayed, MinimalGated, Selective
 from tests.support.pages import summary
 from tests.support.schemas import check_folder
+from tests.support.warning_rules import applies
 
 FRAMES, CHANNELS = 48, 4
 
@@ -397,6 +398,7 @@ def test_the_last_frames_vote(tmp_path: Path) -> None:
 # ---- how it keeps up
 
 
+@applies("W302", "longer [stream] frames")
 @pytest.mark.slow
 def test_passes_are_as_long_as_they_have_to_be(tmp_path: Path) -> None:
     """The report's figures follow from cycles, clock and rate; the fewest frames are the fewest."""

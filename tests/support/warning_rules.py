@@ -3,18 +3,20 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 from myoedge.building.quantized import Finding, Known
 from myoedge.building.warning_rules import RULES
+from myoedge.catalogue import entries
 from myoedge.errors import Notice
 from myoedge.quantization.layer_rules import LayerRule
 from myoedge.quantization.scales import QuantGraph
 
 Condition = Callable[[Known], Iterator[Finding]]
-Case = Callable[..., None]
-CASES: dict[tuple[str, str], Case] = {}
+TESTS = Path(__file__).resolve().parents[1]
 
 
 def warnings_of(when: Condition, known: Known) -> list[Notice]:
@@ -29,20 +31,22 @@ def network_warnings(network: QuantGraph, rules: Sequence[LayerRule] = ()) -> li
 
 
 def written() -> set[tuple[str, str]]:
-    """(condition, remedy) of all rules."""
-    rules = [rule for rules in RULES.values() for rule in rules]
-    texts = {(r.when, x if isinstance(x, str) else " ".join(x)) for r in rules for x in r.remedies}
-    return {(when.__name__, text) for when, text in texts}
+    """(code, remedy) of all warnings; the remedy's conditions are words in front of it."""
+    rows = [(code, row) for code, entry in entries().items() for row in entry.rows]
+    return {(code, " ".join((*row.when, row.text))) for code, row in rows if row.key == "try"}
 
 
-def applies(when: Condition, *starts: str) -> Callable[[Any], Any]:
-    """The test of the remedies that begin with these words, conditions included."""
+def applies(code: str, *starts: str) -> Callable[[Any], Any]:
+    """Marks the test that applies a warning's remedies; they begin with these words."""
+    return lambda case: case
 
-    def kept(case: Case) -> Case:
-        for start in starts:
-            of = [x for x in written() if x[0] == when.__name__ and x[1].startswith(start)]
-            assert of, start
-            CASES.update(dict.fromkeys(of, case))
-        return case
 
-    return kept
+def applied() -> Iterator[tuple[str, str]]:
+    """(code, first words of a remedy) of all marks."""
+    for file in sorted(TESTS.rglob("test_*.py")):
+        text = file.read_text(encoding="utf-8")
+        for node in ast.walk(ast.parse(text)) if "@applies(" in text else ():
+            for mark in node.decorator_list if isinstance(node, ast.FunctionDef) else ():
+                if isinstance(mark, ast.Call) and getattr(mark.func, "id", "") == "applies":
+                    code, *starts = map(ast.literal_eval, mark.args)
+                    yield from ((code, start) for start in starts)

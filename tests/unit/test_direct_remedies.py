@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Remedies of warnings about a network alone, and of those outside the table of rules: each is
-applied to the input that the warning is about, and the warning is gone."""
+"""Remedies of warnings about a network alone: each is applied to the input that the warning is
+about, and the warning is gone."""
 
 from __future__ import annotations
 
-import ast
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -15,25 +14,11 @@ import torch
 from torch import Tensor, nn
 
 import myoedge
-from myoedge.building import network_conditions as networks
 from myoedge.numerics.arrays import Array
 from tests.conftest import myoedge as command
 from tests.conftest import save_exported
 from tests.support.warning_rules import applies
 from tests.unit.test_stated_widths import Small, settings
-
-ROOT = Path(__file__).resolve().parents[2]
-# Code -> the test that applies its remedies.
-APPLIED = {
-    "W210": "tests/e2e/test_read_only_builds.py: test_a_copy_has_new_figures",
-    "W212": "tests/extensions/adaptation/test_adapting.py: test_sessions_that_lack_a_class",
-    "W301": "tests/e2e/test_budgets.py: test_a_layer_without_a_tile_for_the_chip",
-    "W302": "tests/e2e/test_streams.py: test_passes_are_as_long_as_they_have_to_be",
-    "W303": "tests/e2e/test_simulated_builds.py: test_long_runs_are_simulated_where_asked_for",
-    "W304": "tests/e2e/test_simulated_builds.py: test_a_simulator_that_does_not_compile",
-}
-# Of a board, a line or a front end, which peers of tests/extensions stand for.
-OF_HARDWARE = {"W601", "W602", "W603", "W604", "W605", "W606"}
 
 
 class Rectified(nn.Module):
@@ -74,7 +59,7 @@ def drawn(*shape: int) -> Array:
     return np.random.default_rng(0).standard_normal(shape).astype(np.float32)
 
 
-@applies(networks.dead_layers, "calibrate with", "look for")
+@applies("W101", "calibrate with", "look for")
 def test_samples_of_every_class(tmp_path: Path) -> None:
     torch.manual_seed(0)
     positive = 2.0 + np.abs(drawn(40, 1, 4))
@@ -88,7 +73,7 @@ def test_samples_of_every_class(tmp_path: Path) -> None:
     assert warned(tmp_path, dying, both, "W101")
 
 
-@applies(networks.dominant_fills, "fill with", "such a fill")
+@applies("W103", "fill with", "such a fill")
 def test_a_fill_of_the_values_of_the_tensor(tmp_path: Path) -> None:
     """Also a softmax hides it."""
     torch.manual_seed(0)
@@ -100,7 +85,7 @@ def test_a_fill_of_the_values_of_the_tensor(tmp_path: Path) -> None:
     assert not warned(tmp_path, Filled(far, lambda y: y.softmax(-1)), x, "W103")
 
 
-@applies(networks.left_narrow, "patterns for")
+@applies("W107", "patterns for")
 def test_a_pattern_for_other_layers(tmp_path: Path) -> None:
     model = save_exported(Small().eval(), (torch.zeros(1, 4, 20),), tmp_path / "m.pt2")
 
@@ -114,20 +99,6 @@ def test_a_pattern_for_other_layers(tmp_path: Path) -> None:
     assert shown is not None
     assert "16" in command(*shown[1].split(), cwd=tmp_path).out
     assert not tries("head*")
-
-
-def test_every_warning_outside_the_rules_has_a_case() -> None:
-    found = set[str]()
-    for path in (ROOT / "myoedge").rglob("*.py"):
-        for call in ast.walk(ast.parse(path.read_text())):
-            if isinstance(call, ast.Call) and getattr(call.func, "id", "") == "notice":
-                code = call.args[0]
-                if isinstance(code, ast.Constant) and str(code.value).startswith("W"):
-                    found.add(str(code.value))
-    assert found == APPLIED.keys() | OF_HARDWARE
-    for case in APPLIED.values():
-        file, _, name = case.partition(": ")
-        assert f"def {name}(" in (ROOT / file).read_text(), case
 
 
 class Gated(nn.Module):

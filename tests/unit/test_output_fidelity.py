@@ -31,6 +31,7 @@ from myoedge.reports import fidelity
 from myoedge.reports.fidelity import reachable
 from myoedge.reports.fidelity_rows import EXACT_DB
 from tests.conftest import save_exported
+from tests.support.warning_rules import warnings_of
 
 LOUD = 5  # number of a sample whose values are far above the others'
 
@@ -155,8 +156,8 @@ def test_an_output_is_weak_behind_its_softmax_too(
     name = quantized.network.graph.outputs[0]
     outputs = {name: OutputFidelity(db, (db,), end_db=end_db)}
     fidelity = replace(quantized.fidelity, outputs=outputs)
-    found = weak_outputs(Known(network=quantized.network, fidelity=fidelity))
-    assert [title.partition("only ")[2] for title, _, _ in found] == [told] * bool(told)
+    found = warnings_of(weak_outputs, Known(network=quantized.network, fidelity=fidelity))
+    assert [warning.title.partition("only ")[2] for warning in found] == [told] * bool(told)
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from myoedge.building import network_conditions as networks
 from myoedge.building.pipeline import run_quantize
 from myoedge.building.pipeline_options import Options
 from myoedge.frontend.torch.export import from_exported
@@ -194,7 +193,7 @@ def test_a_first_state_beyond_1_makes_its_layer_int16(kind: type[nn.RNNBase], bi
 
 
 @pytest.mark.filterwarnings("ignore:The tensor attributes")
-@applies(networks.cut_states, "start from")
+@applies("W106", "start from")
 def test_a_first_state_beyond_the_int8_range_of_a_file_is_told() -> None:
     """The file's own parameters of h are kept."""
     torch.manual_seed(0)

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-import importlib
+import ast
 import runpy
 import shlex
 import shutil
@@ -17,6 +17,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+import myoedge
 from myoedge.building import network_conditions as networks
 from myoedge.building import sample_conditions as samples
 from myoedge.building.loading import Model, load_model
@@ -24,6 +25,7 @@ from myoedge.building.pipeline import run_quantize
 from myoedge.building.pipeline_options import Options
 from myoedge.building.quantized import Known, Quantized
 from myoedge.building.sample_statistics import described
+from myoedge.catalogue import entries
 from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import Array
 from myoedge.operators.interpreter import every_value
@@ -39,7 +41,7 @@ from tests.conftest import save_exported
 from tests.support.onnx.models import model as onnx_model
 from tests.support.onnx.models import node, saved
 from tests.support.searches import started, workshop_of
-from tests.support.warning_rules import CASES, Condition, applies, warnings_of, written
+from tests.support.warning_rules import Condition, applied, applies, warnings_of, written
 from tests.unit.test_accuracy_warnings import GOOD, GUESSED, LABELS
 from tests.unit.test_left_ranges import Adding
 from tests.unit.test_output_fidelity import (
@@ -57,7 +59,7 @@ from tests.unit.test_refine import graph_of
 from tests.unit.test_sample_warnings import WINDOWS, Net
 from tests.unit.test_unseen_branches import FORMS, network_of, told_of
 
-ELSEWHERE = ("test_direct_remedies", "test_recurrent", "test_stated_widths")
+MAKERS = ("notice", "Notice")
 
 
 @pytest.fixture
@@ -93,7 +95,7 @@ def codes(found: Quantized) -> set[str]:
 # --- samples --------------------------------------------------------------------------------------
 
 
-@applies(samples.renamed, "np.savez")
+@applies("W204", "np.savez")
 def test_saved_by_the_name_of_the_input(folder: Path) -> None:
     model = loaded(nn.Linear(4, 3), torch.zeros(1, 4))
     x = np.ones((2, 4), np.float32)
@@ -108,7 +110,7 @@ class Masked(nn.Module):
         return x * mask
 
 
-@applies(samples.constant, "calibrate with real", "if it is a mask")
+@applies("W201", "calibrate with real", "if it is a mask")
 def test_values_that_differ(folder: Path) -> None:
     x, ones = WINDOWS[:4, 0], np.ones((4, 30), np.float32)
     model = loaded(Masked(), torch.zeros(1, 30), torch.zeros(1, 30))
@@ -128,7 +130,7 @@ class Sum(nn.Module):
         return torch.relu(x) + y
 
 
-@applies(samples.unread, "torch export with a separate")
+@applies("W109", "torch export with a separate")
 def test_a_tensor_for_each_input(folder: Path) -> None:
     x = torch.ones(1, 4)
     (line,) = told(samples.unread, model=loaded(Sum(), x, x))
@@ -136,7 +138,7 @@ def test_a_tensor_for_each_input(folder: Path) -> None:
     assert told(samples.unread, model=loaded(Sum(), x, x.clone())) == []
 
 
-@applies(samples.unread, "onnx onnx.utils", "skl2onnx onnx.utils")
+@applies("W109", "onnx onnx.utils", "skl2onnx onnx.utils")
 def test_a_file_of_the_inputs_that_are_read(folder: Path) -> None:
     for producer in ("pytorch", "skl2onnx"):
         made = onnx_model(
@@ -148,7 +150,7 @@ def test_a_file_of_the_inputs_that_are_read(folder: Path) -> None:
         assert (read.graph.inputs, told(samples.unread, model=read)) == (("x",), [])
 
 
-@applies(samples.batch, "torch torch.export")
+@applies("W206", "torch {torch_export}")
 def test_an_export_of_one_window(folder: Path) -> None:
     net, example = Net(), torch.zeros(16, 4, 30)
     (line,) = told(samples.batch, model=loaded(net, example))
@@ -158,7 +160,7 @@ def test_an_export_of_one_window(folder: Path) -> None:
     assert told(samples.batch, model=load_model(Path("one.pt2"))) == []
 
 
-@applies(samples.batch, "onnx torch.onnx")
+@applies("W206", "onnx {onnx_export}")
 def test_an_onnx_file_of_one_window(folder: Path) -> None:
     net, example = nn.ReLU().eval(), torch.zeros(16, 4, 30)
     torch.onnx.export(net, (example,), "model.onnx", dynamo=False)
@@ -168,7 +170,7 @@ def test_an_onnx_file_of_one_window(folder: Path) -> None:
     assert told(samples.batch, model=load_model(Path("model.onnx"))) == []
 
 
-@applies(samples.few, "none", "there", "other", "myoedge build")
+@applies("W205", "none", "there", "other", "myoedge build")
 def test_more_samples(folder: Path) -> None:
     """Those of a script, of the file in use, of another file, cut from recordings."""
     loaded(Net(), torch.zeros(1, 4, 30))
@@ -196,7 +198,7 @@ def test_more_samples(folder: Path) -> None:
     assert few("--calib", "calib.npz") == []
 
 
-@applies(samples.unlike_training, "input=windows", "line")
+@applies("W207", "input=windows", "line")
 def test_samples_of_the_unit_of_training(folder: Path) -> None:
     model = loaded(Net(), torch.zeros(1, 4, 30))
     windows = WINDOWS / 1000
@@ -207,7 +209,7 @@ def test_samples_of_the_unit_of_training(folder: Path) -> None:
         assert told(samples.unlike_training, model=model, data=data(model, x=x)) == []
 
 
-@applies(samples.unlike_calibration, "input=windows", "line")
+@applies("W207", "input=windows", "line")
 def test_a_test_set_of_the_unit_of_calibration(folder: Path) -> None:
     model = loaded(Net(), torch.zeros(1, 4, 30))
     known = described(model, data(model, x=WINDOWS))
@@ -220,7 +222,7 @@ def test_a_test_set_of_the_unit_of_calibration(folder: Path) -> None:
         assert told(when, described=known, data=data(model, x=x), is_test=True) == []
 
 
-@applies(samples.turned, "windows.reshape")
+@applies("W208", "windows.reshape")
 def test_windows_that_are_transposed(folder: Path) -> None:
     model = loaded(Net(), torch.zeros(1, 4, 30))
     windows = WINDOWS.transpose(0, 2, 1).reshape(-1, 4, 30)
@@ -229,7 +231,7 @@ def test_windows_that_are_transposed(folder: Path) -> None:
     assert told(samples.turned, model=model, data=data(model, x=x)) == []
 
 
-@applies(samples.shared, "another recording")
+@applies("W211", "another recording")
 def test_a_test_set_of_another_recording(folder: Path) -> None:
     model = loaded(Net(), torch.zeros(1, 4, 30))
     known = described(model, data(model, x=WINDOWS[:30]))
@@ -246,7 +248,7 @@ def of_labels(labels: Array, real: Array, integer: Array | None = None, **more: 
     return told(samples.unlike_labels, evaluation=judged, **more)
 
 
-@applies(samples.unlike_labels, "line")
+@applies("W209", "line")
 def test_labels_in_the_order_of_the_outputs(folder: Path) -> None:
     real, given = np.array([3, 0, 1, 2])[GOOD], dict[str, Array]()
     (line,) = of_labels(LABELS, real)
@@ -254,7 +256,7 @@ def test_labels_in_the_order_of_the_outputs(folder: Path) -> None:
     assert of_labels(given["label"], real) == []
 
 
-@applies(samples.unlike_labels, "scaled", "one", "weak torch", "weak onnx", "weak the unit")
+@applies("W209", "scaled", "one", "weak torch", "weak onnx", "weak the unit")
 def test_trained_weights_and_windows_of_the_right_scale(folder: Path) -> None:
     """Of a network that tells the larger of two values from an offset that scale removes."""
     torch.manual_seed(0)
@@ -281,7 +283,7 @@ def test_trained_weights_and_windows_of_the_right_scale(folder: Path) -> None:
     assert of_labels(labels, classes(100 * x)) == []
 
 
-@applies(samples.unlike_labels, "lost")
+@applies("W209", "lost")
 def test_more_bits_for_decisions(folder: Path) -> None:
     """The command shows layers; scores that 8 bits cannot tell apart need more."""
     accurate, layers = of_labels(LABELS, GOOD, GUESSED)
@@ -318,7 +320,7 @@ class Frames(nn.Module):
         return self.end(self.layer(x))
 
 
-@applies(samples.unjudged, "scores label", "scores [calib]", "scores a softmax", "symbols")
+@applies("W202", "scores label", "scores [calib]", "scores a softmax", "symbols")
 def test_labels_of_known_axes(folder: Path) -> None:
     x = np.random.default_rng(0).standard_normal((24, 1, 5, 4)).astype(np.float32)
     plain = save_exported(Frames(nn.Identity()), (torch.zeros(1, 5, 4),), folder / "plain.pt2")
@@ -345,7 +347,7 @@ def ranges_of(graph: Graph, x: Array) -> QuantGraph:
     return quantize_graph(graph, calibrate(graph, {graph.inputs[0]: x}, Observer(), ""))
 
 
-@applies(networks.left_range, "more calibration", "limit outliers")
+@applies("W111", "samples more", "samples limit")
 def test_values_inside_the_calibrated_range(folder: Path) -> None:
     graph = graph_of(Product(), 1, 16)
     x = np.random.default_rng(0).uniform(-1, 1, (24, 1, 16)).astype(np.float32)
@@ -360,7 +362,7 @@ def test_values_inside_the_calibrated_range(folder: Path) -> None:
     assert told(when, network=more, judged=judged, role="test") == []
 
 
-@applies(networks.cut_branch, "insert at most", "calibration samples")
+@applies("W111", "most insert", "most calibration")
 def test_values_that_do_not_saturate(folder: Path) -> None:
     form = "clamped quotient"
     (warning,) = told_of(network_of(form, factor=40.0, shown=False))
@@ -369,7 +371,7 @@ def test_values_that_do_not_saturate(folder: Path) -> None:
     assert told_of(network_of(form, factor=40.0, shown=True)) == []
 
 
-@applies(networks.set_by_one, "more calibration", "limit outliers")
+@applies("W113", "more calibration", "limit outliers")
 def test_a_range_that_several_samples_set(folder: Path) -> None:
     graph = graph_of(Adding(), 1, 12, 4)
     x = np.random.default_rng(0).standard_normal((32, 1, 12, 4)).astype(np.float32)
@@ -389,7 +391,7 @@ def test_a_range_that_several_samples_set(folder: Path) -> None:
     assert found == [True, False, False]
 
 
-@applies(networks.weak_outputs, "loud")
+@applies("W104", "loud")
 def test_samples_without_the_loud_one(folder: Path) -> None:
     model = save_exported(nn.Linear(6, 3), (torch.randn(1, 6),), folder / "m.pt2")
     x = np.random.default_rng(2).standard_normal((40, 1, 6)).astype(np.float32)
@@ -401,8 +403,8 @@ def test_samples_without_the_loud_one(folder: Path) -> None:
     assert "W104" not in codes(quantized(model, np.delete(x, at, 0)))
 
 
-@applies(networks.weak_outputs, "wider", "myoedge quantize shows")
-@applies(networks.unlike_decisions, "wider")
+@applies("W104", "wider", "myoedge quantize shows")
+@applies("W110", "wider")
 def test_int16_at_any_cost(folder: Path) -> None:
     """No output is worse then, nor is the option proposed again."""
     model = save_exported(Fast(), (torch.zeros(1, 6),), folder / "fast.pt2")
@@ -428,14 +430,14 @@ class Scores(nn.Module):
         return 0.1 * self.head(x) + self.offset
 
 
-@applies(networks.unlike_decisions, "add no constant")
+@applies("W110", "add no constant")
 def test_scores_without_a_constant(folder: Path) -> None:
     for offset, told in ((100.0, True), (0.0, False)):
         model = save_exported(Scores(offset), (torch.zeros(1, 16),), folder / "m.pt2")
         assert ("W110" in codes(quantized(model, DRAWN[:64]))) is told
 
 
-@applies(networks.small_probabilities, "calibrate with samples")
+@applies("W112", "calibrate with samples")
 def test_samples_of_the_event(folder: Path) -> None:
     both = windows(SMALL, *QUIET, *np.linspace(0.3, 1.0, 64))
     for x, told in ((windows(SMALL, *QUIET), True), (both, False)):
@@ -454,7 +456,7 @@ class Largest(nn.Module):
         return self.layer(x).masked_fill(self.gone[:, None], self.fill).amax(1)
 
 
-@applies(networks.weak_layers, "fill")
+@applies("W102", "fill")
 def test_a_fill_below_the_maximum(folder: Path) -> None:
     x = np.random.default_rng(0).standard_normal((64, 1, 8, 4)).astype(np.float32)
     options: dict[str, Any] = {"method": "percentile"}
@@ -478,7 +480,7 @@ class Attends(nn.Module):
         return self.head(self.pool(x).softmax(-1))
 
 
-@applies(networks.weak_layers, "softmax", "inspect")
+@applies("W102", "softmax", "inspect")
 def test_a_softmax_over_fewer_positions(folder: Path) -> None:
     x = np.random.default_rng(0).standard_normal((20, 1, 2000)).astype(np.float32)
     for pooled, told in ((1, True), (200, False)):
@@ -490,7 +492,7 @@ def test_a_softmax_over_fewer_positions(folder: Path) -> None:
         assert bool(np.mean(shares < 1 / 256) > 0.9) is told, "few of the steps are used"
 
 
-@applies(networks.less_accurate, "tried", "few", "reused")
+@applies("W105", "tried", "few", "reused")
 def test_what_accurate_can_do(folder: Path) -> None:
     torch.manual_seed(0)
     model = save_exported(nn.Linear(4, 3), (torch.zeros(1, 4),), folder / "m.pt2")
@@ -513,7 +515,7 @@ def test_what_accurate_can_do(folder: Path) -> None:
     assert "dB so far" in ran.out + ran.err
 
 
-@applies(networks.other_network, "--reuse a build")
+@applies("W203", "--reuse a build")
 def test_an_older_build_of_this_network(folder: Path) -> None:
     x = np.random.default_rng(0).standard_normal((24, 1, 4)).astype(np.float32)
     models = []
@@ -526,6 +528,23 @@ def test_an_older_build_of_this_network(folder: Path) -> None:
 
 
 def test_every_remedy_has_a_case() -> None:
-    for name in ELSEWHERE:
-        importlib.import_module(f"tests.unit.{name}")
-    assert written() - CASES.keys() == set()
+    marks = [*applied()]
+    cases = {
+        remedy: [x for x in marks if x[0] == remedy[0] and remedy[1].startswith(x[1])]
+        for remedy in written()
+    }
+    assert [remedy for remedy, found in cases.items() if not found] == []
+    assert {x for found in cases.values() for x in found} == {*marks}, "remedies that are gone"
+
+
+def test_every_warning_is_in_the_catalogue() -> None:
+    """No other call makes one; each has a title, and its conditions are not all of its titles."""
+    for code, entry in entries().items():
+        titles = [row.when for row in entry.rows if row.key == "title"]
+        assert bool(titles) == (code[0] == "W"), code
+        assert not titles or titles[-1] == (), code
+    for path in Path(myoedge.__file__).parent.rglob("*.py"):
+        for call in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(call, ast.Call) and getattr(call.func, "id", "") in MAKERS:
+                code = call.args[0] if call.args else None
+                assert not str(getattr(code, "value", "")).startswith("W"), path

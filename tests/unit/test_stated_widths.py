@@ -12,7 +12,6 @@ import torch
 from torch import nn
 
 import myoedge
-from myoedge.building import network_conditions as networks
 from myoedge.errors import MyoedgeError, Notice
 from myoedge.frontend.torch.export import from_exported
 from myoedge.operators.interpreter import PRE, has_table
@@ -189,7 +188,7 @@ def test_weights_that_a_file_has_as_integers_keep_their_bits(model: Path, tmp_pa
     assert dict(only.facts)["has"] == "integers: linear head/MatMul"
 
 
-@applies(networks.stays_of_file, "build the float")
+@applies("W108", "build the float")
 def test_scales_that_a_file_gives_stay_and_are_told(model: Path, tmp_path: Path) -> None:
     given = {"calib": {"x": WINDOWS}, "output": tmp_path / "build"}
     file = myoedge.build(model, simulate=False, **given).folder / "model.int8.onnx"

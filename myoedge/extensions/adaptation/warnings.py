@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from myoedge.building.warning_rules import warnings_about
-from myoedge.errors import Notice, notice
+from myoedge.catalogue import warning
+from myoedge.errors import Notice
 from myoedge.extensions.adaptation.session import LEAST_CLASSES
 from myoedge.quantization.evaluation import Evaluation
 from myoedge.quantization.holdout import TEST
@@ -29,13 +30,13 @@ def missing_classes(data: Data, labels: Sequence[int], classes: int) -> Iterator
     if len(present) == classes:
         return
     names = data.class_names or tuple(map(str, range(classes)))
-    others = ", ".join(names[i] for i in range(classes) if i not in present)
-    effect = f"the session's classifier never decides {others}"
-    if len(present) < LEAST_CLASSES:
-        effect = "no classifier is fitted to one class: the network itself decides"
-    facts = {"has": f"windows of {', '.join(names[i] for i in present)} only", "found": effect}
-    tries = [f"windows of {others} too", "all classes in each session: a new one starts from zero"]
-    yield notice("W212", f"{data.source}: the session lacks classes", facts, tries)
+    values = {
+        "source": data.source,
+        "present": ", ".join(names[i] for i in present),
+        "missing": ", ".join(names[i] for i in range(classes) if i not in present),
+        "one": len(present) < LEAST_CLASSES,
+    }
+    yield warning("W212", values)
 
 
 def unlike_decisions(

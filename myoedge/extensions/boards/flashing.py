@@ -12,7 +12,8 @@ from pathlib import Path
 
 from myoedge.backends.build import Build
 from myoedge.backends.serial_port import SerialLine
-from myoedge.errors import MyoedgeError, Notice, notice
+from myoedge.catalogue import warning
+from myoedge.errors import MyoedgeError, Notice
 from myoedge.extensions.boards import openocd
 from myoedge.extensions.boards.board import MARKER, SDK_FOLDER, check_identity, marker_of
 from myoedge.extensions.boards.console import open_line
@@ -108,8 +109,8 @@ def flash_build(
         None if find_serial_line is None or _is_simulator_program(program) else find_serial_line()
     )
     installation = openocd.find()
-    for warning in warnings:
-        warn(warning)
+    for notice in warnings:
+        warn(notice)
     progress(f"OpenOCD {installation.version}")
     with _run_openocd(installation, board, board.probe) as link:
         for memory, data in images.items():
@@ -195,8 +196,7 @@ def _overwrite_warning(board: Board, images: Mapping[str, bytes]) -> tuple[Notic
         flash = board.flash[memory]
         last = min(round_up(len(image), flash.sector_bytes), flash.bytes) - 1
         facts[memory] = f"bytes 0 to {last:,} of {flash.bytes:,}, {flash.part}"
-    untried = "" if board.tried else "; no chip has booted or read such images of myoedge yet"
-    return (notice("W602", f"flash memory is overwritten{untried}", facts),)
+    return (warning("W602", {"untried": not board.tried}, facts),)
 
 
 def _flash_by_name(board: Board, memory: str) -> Flash:
@@ -247,8 +247,8 @@ def check_program(program: Program, path: Path, board: Board, build: Build) -> t
             path, board, build, {"entry": f"{program.entry:#x}", "needs": needs}
         )
     if _is_simulator_program(program):
-        title = f"{path.name} is the simulators' program: it is started, without files and console"
-        return (notice("W601", title, {"board": board.name}, [ON_JTAG]),)
+        values = {"program": path.name, "board": board.name, "on_jtag": ON_JTAG}
+        return (warning("W601", values),)
     _check_marker(program, path, board, build)
     return ()
 

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 import click
 
 from myoedge.backends.packets import Decision, Packet, Record, Start, Status
+from myoedge.catalogue import warning
 from myoedge.cli.shell import Terminal, common, warn
-from myoedge.errors import MyoedgeError, command, notice
+from myoedge.errors import MyoedgeError, command
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
@@ -117,9 +118,7 @@ def _make_network_check(build: Build) -> Sink:
         expected = build.report["model"]["integer_digest"][: len(record.digest)]
         if record.digest != expected:
             facts = {"application": record.digest, build.folder.name: expected}
-            tries = [command("flash", build.folder), "--build, with the build that is on the board"]
-            title = "the packets come from another network than the build"
-            warn(notice("W606", title, facts, tries))
+            warn(warning("W606", {"flash": command("flash", build.folder)}, facts))
 
     return compare
 
@@ -167,8 +166,7 @@ def _write_and_summarise(terminal: Terminal, log: PacketLog, save: str | None) -
         write_file(Path(save), WRITERS[Path(save).suffix](log))
         terminal.progress(f"{len(log.packets):,} packets: {save}")
     if log.lost or log.broken:
-        facts = {"missing": f"{log.lost:,} packets", "damaged": f"{log.broken:,} frames"}
-        warn(notice("W604", "packets were lost or damaged on the line", facts))
+        warn(warning("W604", {"lost": log.lost, "broken": log.broken}))
     terminal.json_printed("monitor/1", log.summary())
 
 

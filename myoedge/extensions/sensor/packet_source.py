@@ -12,7 +12,8 @@ from typing import Any
 
 from myoedge.backends.packets import BrokenFrame, Decision, Record, records
 from myoedge.backends.serial_port import SerialLine, SerialPort, open_port, unplug_errors
-from myoedge.errors import MyoedgeError, Notice, command, notice
+from myoedge.catalogue import warning
+from myoedge.errors import MyoedgeError, Notice, command
 from myoedge.system.regular_files import open_regular
 from myoedge.system.tools import install_command
 
@@ -78,22 +79,14 @@ def _records_of_port(
             received += len(chunk)
             if not has_packets and time.monotonic() > report_s:
                 report_s = float("inf")
-                warn(_silence(received, baud_rate))
+                values = {"waited": SILENCE_S, "received": received, "baud_rate": baud_rate}
+                warn(warning("W603", {**values, "silent": not received}))
             yield chunk
 
     for record in records(chunks()):
         has_packets = has_packets or not isinstance(record, BrokenFrame)
         if has_packets:
             yield record
-
-
-def _silence(received: int, baud_rate: int) -> Notice:
-    facts = {"waited": f"{SILENCE_S:g} s", "received": f"{received:,} bytes"}
-    if received:
-        tries = [f"--baud-rate: the one of [sensor], not {baud_rate:,}"]
-    else:
-        tries = ["is this the port that is wired to the UART of [sensor]?", "reset the board"]
-    return notice("W603", "no packet arrives at the port; still listening", facts, tries)
 
 
 # --- Lab Streaming Layer --------------------------------------------------------------------------

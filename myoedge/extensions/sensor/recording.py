@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from myoedge.backends.packets import sample_message
-from myoedge.errors import MyoedgeError, Notice, notice
+from myoedge.catalogue import warning
+from myoedge.errors import MyoedgeError, Notice
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.counts import CountConversion
 from myoedge.quantization.recordings.files import read_file
@@ -119,15 +120,8 @@ def unlike_calibration(conversion: CountConversion, counts: Array) -> Notice | N
     beyond, used = conversion.beyond(counts), len(np.unique(conversion.integers(counts)))
     if beyond <= MOST_BEYOND and used >= FEWEST_INTEGERS:
         return None
-    facts = {
-        "beyond": f"{beyond:.1%} of the counts exceed the range of the network's input",
-        "used": f"{used} of the input's {conversion.high - conversion.low + 1:,} integers",
-    }
-    title = "the recording seems to have another scale than the calibration data"
-    tries = [
-        "the unit, scale and rectification of the calibration data: [sensor] unit, [calib] scale"
-    ]
-    return notice("W605", title, facts, tries)
+    integers = conversion.high - conversion.low + 1
+    return warning("W605", {"beyond": beyond, "used": used, "integers": integers})
 
 
 def _recording_error(needs: str, has: object, remedy: str) -> MyoedgeError:

@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from myoedge.errors import MyoedgeError, Notice, notice
+from myoedge.catalogue import warning
+from myoedge.errors import MyoedgeError, Notice
 from myoedge.operators.kernel import TiledKernel
 from myoedge.plan.l1.layer_kernels import least_bytes
 from myoedge.plan.l1.tile_search import smallest
@@ -53,12 +54,6 @@ def too_small(name: str, kernel: TiledKernel, room: int) -> Notice:
     name   path of the layer
     room   bytes of L1
     """
-    reason = "does not fit L1 in any tile"
-    if least_bytes(kernel) <= room:
-        reason = f"needs more than {kernel.most_tiles:,} tiles to fit L1"
-    return notice(
-        "W301",
-        f"{name} {reason}: it is computed in L2, slowly",
-        tile_facts(kernel, room),
-        [smaller(kernel, room)],
-    )
+    tiles = kernel.most_tiles if least_bytes(kernel) <= room else None  # None: no number suffices
+    values = {"layer": name, "tiles": tiles, "smaller": smaller(kernel, room)}
+    return warning("W301", values, tile_facts(kernel, room))

@@ -42,6 +42,7 @@ from tests.extensions.adaptation.adapting import (
     reference_states,
 )
 from tests.storage.power_cuts import first_record, outcomes
+from tests.support.warning_rules import applies
 
 CLASSES, CHANNELS, LENGTH, SIZE = 3, 4, 10, 12
 CLASSIFIERS = METHODS[:3]
@@ -432,6 +433,7 @@ def test_names_that_sort_otherwise_than_the_classes(trained: Build, tmp_path: Pa
     assert ran.json["rows"][-1]["accuracy_before"] == 100
 
 
+@applies("W212", "windows of", "all classes")
 @pytest.mark.parametrize(("left", "told"), [((1,), "of 1 only"), ((0, 2), "of 0, 2 only")])
 def test_sessions_that_lack_a_class(
     trained: Build, tmp_path: Path, left: tuple[int, ...], told: str

@@ -24,6 +24,7 @@ from tests.extensions.boards.peers import at_the_line
 from tests.extensions.sensor import applications
 from tests.extensions.sensor.packets import crc16, encoded, stuffed
 from tests.support.schemas import check
+from tests.support.warning_rules import applies
 
 LDA, NO_LABEL = 2, 0xFFFF
 BEGIN, LABEL, END = 1, 2, 3  # numbers in labels.h
@@ -206,6 +207,7 @@ def test_a_build_without_sensor_application_opens_no_port(
     assert "--app sensor" in ran.err
 
 
+@applies("W606", "--build")
 def test_monitor_names_classes_and_compares_the_network(build: Build, tmp_path: Path) -> None:
     digest = build.report["model"]["integer_digest"][:16]
     sent: dict[str, list[Packet]] = {

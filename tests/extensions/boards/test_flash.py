@@ -23,6 +23,7 @@ import torch
 
 import myoedge
 from myoedge.backends.build import Build
+from myoedge.backends.packets import Flags, Start
 from myoedge.backends.samples import golden_sample
 from myoedge.errors import MyoedgeError
 from myoedge.extensions.boards import console, openocd, runners
@@ -35,7 +36,9 @@ from tests.conftest import myoedge as command
 from tests.extensions.boards.flash_images import mounted_by_4, mounted_by_5, read_boot
 from tests.extensions.boards.peers import Firmware, at_the_line
 from tests.extensions.gap_sdk import sdk
+from tests.extensions.sensor.packets import encoded
 from tests.support.networks.small import Two
+from tests.support.warning_rules import applies
 
 FAKE = Path(__file__).parent / "fake_openocd.py"
 SCRIPT = "source [find openocd_tools/tcl/chip.tcl]\n"  # from the folder around openocd_tools
@@ -299,11 +302,29 @@ def test_what_is_no_program(two: Build, state: Path, name: str, tmp_path: Path) 
     assert (ran.code, "E241" in ran.err, "no regular file" in ran.err) == (2, True, True), ran.err
 
 
+@applies("W601", "{on_jtag}")
 def test_the_program_for_simulators_is_marked(two: Build, state: Path) -> None:
     ran = command("flash", two.folder, "--elf", two.folder / "firmware.elf", cwd=state.parent)
     assert (ran.code, "warning[W601]" in ran.err) == (0, True), "it has no console to ask"
-    assert "run --on jtag" in ran.err
     assert ended(state)["running"] == two.program.entry
+    (line,) = re.findall("myoedge (run .*)  loads it", ran.err)
+    again = command(*line.split(), two.folder, cwd=state.parent)
+    assert (again.code, "GAP9 board over JTAG" in again.out) == (0, True), again.err
+
+
+@applies("W606", "{flash}")
+def test_the_build_whose_packets_are_expected(
+    two: Build, elf: Path, state: Path, tmp_path: Path
+) -> None:
+    folder, line = shutil.copytree(two.folder, tmp_path / "copy"), tmp_path / "line.bin"
+    (folder / "gap_sdk" / "build").mkdir()
+    shutil.copy(elf, folder / "gap_sdk" / "build" / "myoedge_app")
+    line.write_bytes(encoded(Start(0, 0, 0, Flags(0), "00" * 8, 8, 1000.0, 5, "reset")))
+    told = command("monitor", line, "--build", folder, cwd=tmp_path).err
+    (words,) = re.findall("try +myoedge (flash .*)", told)
+    with at_the_line(Firmware(elf.read_bytes(), tmp_path)) as port:
+        ran = command(*shlex.split(words), "--port", port, "--json", cwd=tmp_path)
+    assert (ran.code, ran.json["says"]) == (0, marker_of(two)), ran.err
 
 
 @pytest.mark.parametrize("to", ["mram", "octospi"])

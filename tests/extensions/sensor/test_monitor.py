@@ -27,6 +27,7 @@ from myoedge.extensions.sensor.packet_log import PacketLog
 from tests.conftest import myoedge as command
 from tests.extensions.boards.peers import Peer, at_the_line
 from tests.extensions.sensor.packets import encoded
+from tests.support.warning_rules import applies
 
 OK = Flags(0)
 STATUS = Status(3, 1_000_000, 999, OK, 0, 0, 0, 0, 0, 0, 0, 0)
@@ -208,6 +209,7 @@ def test_a_port_gives_what_comes_until_it_breaks(tmp_path: Path, opened: threadi
         assert saved["class"].tolist() == [2, 4, 2]
 
 
+@applies("W603", "received --baud-rate", "silent is this the port", "silent reset")
 @pytest.mark.parametrize(("sent", "remedy"), [(b"", "wired"), (b"\xf0\x00\x80", "--baud-rate")])
 def test_a_port_without_packets_is_reported_once(
     sent: bytes, remedy: str, monkeypatch: pytest.MonkeyPatch
@@ -227,6 +229,11 @@ def test_a_port_without_packets_is_reported_once(
         assert not [*myoedge.monitor(port, warn=warn)]
     assert [warning.code for warning in heard] == ["W603"]
     assert remedy in heard[0].tries[0]
+    monkeypatch.setattr(packet_source, "SILENCE_S", 5.0)
+    with at_the_line(lambda came: LINE) as port:  # of a board that was reset, at its baud rate
+        packets = myoedge.monitor(port, baud_rate=1_000_000, warn=warn)
+        assert isinstance(next(packets), Packet | BrokenFrame)
+    assert len(heard) == 1
 
 
 def test_ctrl_c_ends_a_port_without_an_error(tmp_path: Path) -> None:

@@ -25,6 +25,7 @@ from tests.conftest import Ran, save_exported
 from tests.conftest import myoedge as command
 from tests.extensions.sensor import applications
 from tests.extensions.sensor.applications import MYO
+from tests.support.warning_rules import applies
 
 
 @pytest.fixture(scope="module")
@@ -60,6 +61,7 @@ def test_the_armband(windows: Build) -> None:
     assert start.digest == windows.manifest["model"]["integer_digest"][:16]
 
 
+@applies("W605", "the unit, scale")
 @pytest.mark.parametrize(
     ("factor", "says"), [(1.0, None), (30.0, "exceed"), (1e-3, "1 of the input's 256")]
 )
