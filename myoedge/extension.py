@@ -95,11 +95,13 @@ class PartHook:
               myoedge.building.applications.PartRequest, or None: the build has no such part
     restore   place of a function of the arrays of the part that returns it: a
               myoedge.codegen.application.FirmwarePart
+    levels    whether the part's program opens optional memory levels of the chip: --memory
     """
 
     name: str
     request: str
     restore: str
+    levels: bool = False
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Sequence
 from dataclasses import dataclass, replace
 
 from myoedge.building import budget
@@ -25,6 +25,7 @@ from myoedge.codegen.names import check_prefix
 from myoedge.errors import MyoedgeError
 from myoedge.numerics.element_type import INT8
 from myoedge.operators.engine_choice import CORES, FASTEST
+from myoedge.system.hooks import hooks
 from myoedge.targets import Chip, find_chip
 from myoedge.targets.boards import Board, on_board
 from myoedge.targets.chip import AUTO_POINT
@@ -162,7 +163,7 @@ def _board(options: BuildOptions, settings: Config, chip: Chip) -> Board | None:
     return board
 
 
-def _readers_of_no_level(options: BuildOptions, parts: Iterable[str]) -> list[str]:
+def _readers_of_no_level(options: BuildOptions, parts: Container[str]) -> list[str]:
     """Return the options and tables whose programs read no optional memory levels.
 
     parts   names of the parts of the firmware
@@ -171,7 +172,7 @@ def _readers_of_no_level(options: BuildOptions, parts: Iterable[str]) -> list[st
     cannot = {
         "--weights-blob": options.weights_blob,
         f"--app {options.app}": application is not None and not application.levels,
-        **{f"[{name}]": True for name in parts},
+        **{f"[{x.name}]": x.name in parts and not x.levels for x in hooks("parts")},
     }
     return [name for name, is_given in cannot.items() if is_given]
 

@@ -84,7 +84,6 @@ def test_estimates_count_the_bytes_that_the_chip_reads(built: myoedge.Build) -> 
     [
         ({"weights_blob": True}, "", "--weights-blob"),
         ({"app": "mlperf"}, '[mlperf]\nmodel = "ad01"\ninput = "int8"\n', "--app mlperf"),
-        ({}, '[adapt]\nmethods = ["prototypes"]\n', "[adapt]"),
     ],
 )
 def test_programs_that_cannot_read_them_are_refused(

@@ -21,6 +21,7 @@ EXTENSION = Extension(
             "adapt",
             "myoedge.extensions.adaptation.part:requested",
             "myoedge.extensions.adaptation.part:restored",
+            levels=True,
         ),
     ),
     sections=(

@@ -23,12 +23,13 @@ from myoedge.extensions.adaptation.commands import saved_bytes
 from myoedge.extensions.adaptation.norm import InputNorm
 from myoedge.extensions.adaptation.record import Adaptation, Pseudo, from_arrays, to_arrays
 from myoedge.extensions.adaptation.rooms import PASSING, rooms
-from myoedge.extensions.adaptation.settings import adaptation_of, adaptation_report
+from myoedge.extensions.adaptation.settings import adaptation_of, adaptation_report, check_slots
 from myoedge.extensions.adaptation.table import METHODS, AdaptTable, check_table
 from myoedge.numerics.arrays import Array, outer_inner
 from myoedge.plan.plan import Plan
 from myoedge.quantization.files import model_digest
 from myoedge.streaming.stream import Stream
+from myoedge.targets.gap9.mram_map import mram_map
 
 if TYPE_CHECKING:
     from myoedge.building.config_tables import Config
@@ -66,7 +67,7 @@ class AdaptPart(FirmwarePart):
         }
         if values["on_chip"]:
             files[f"{PROGRAM}/main.c"] = render("main.c.j2", told, FIRMWARE)
-            files |= {f"{PROGRAM}/{name}": text for name, text in mram_driver().items()}
+            files |= {f"firmware/{name}": text for name, text in mram_driver().items()}
         return files
 
     def calls(self, plan: Plan, stream: Stream | None, prefix: str) -> PartCalls:
@@ -92,8 +93,11 @@ class AdaptRequest:
     table: AdaptTable
 
     def part(self, plan: Plan, data: Data, stream: Stream | None) -> FirmwarePart:
-        """Return the adaptation of a planned network. Errors: E267 as adaptation_of."""
-        return AdaptPart(adaptation_of(self.table, plan, data, stream))
+        """Return the adaptation of a planned network. Errors: E267 as adaptation_of, and no room
+        for saved classifiers behind weights in MRAM."""
+        found = adaptation_of(self.table, plan, data, stream)
+        check_slots(plan.image_bytes("mram"), mram_map(record_bytes=saved_bytes(found)))
+        return AdaptPart(found)
 
 
 def requested(options: BuildOptions, settings: Config) -> AdaptRequest | None:
@@ -184,6 +188,7 @@ def settings(plan: Plan, adaptation: Adaptation) -> dict[str, Any]:
         "digest": [*hashlib.sha256(what.encode()).digest()[:8]],
         "sizes": {**_norm_sizes(adaptation.norm), **_pseudo_sizes(adaptation.pseudo)},
         "passing": PASSING,
+        "slot": mram_map(record_bytes=saved_bytes(adaptation)).slots[0],
     }
 
 

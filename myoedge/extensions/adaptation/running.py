@@ -144,8 +144,8 @@ def on_simulator(build: Build) -> Run:
     def run(commands: Sequence[Command]) -> Answers:
         with tools.scratch() as folder:
             (folder / "adapt.bin").write_bytes(c.packed(commands))
-            if build.l3_image is not None:
-                (folder / "l3.bin").write_bytes(build.l3_image)
+            for name, image in build.images.items():
+                (folder / name).write_bytes(image)
             done = simulate(program, folder=folder, max_cycles=MOST_CYCLES)
             if done.exit_code != 0:
                 facts = {"exit code": done.exit_code, "printed": done.output.strip()[-400:]}

@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from myoedge.graph.ir import Graph, Node
     from myoedge.operators.base import QuantizedNode
     from myoedge.streaming.stream import Stream
+from myoedge.targets.gap9.mram_map import MramMap
 
 HELD_BACK_BYTES, KEPT_BYTES = 32 << 10, 64 << 10  # bytes for all classes together
 MOST_HELD_BACK, MOST_KEPT, MOST_REPLAYED = 64, 128, 1024
@@ -275,3 +276,13 @@ def _inputs_of_last_weights(plan: Plan) -> Iterator[str]:
             name = graph.producer[name].inputs[0]
         if name in written:
             yield name
+
+
+def check_slots(weights_bytes: int, areas: MramMap) -> None:
+    """Check that the weights in MRAM end before the slots of saved classifiers. Errors: E267."""
+    if weights_bytes > areas.image_bytes:
+        slots = f"{sum(slot.size_bytes for slot in areas.slots):,} B of MRAM"
+        facts = {"needs": f"{slots}, for two saved classifiers"}
+        facts |= {"has": f"weights of {weights_bytes:,} B, which leave less"}
+        tries = ["--memory mram=off", '[adapt] methods = ["prototypes"]']
+        raise MyoedgeError("E267", "saved classifiers and weights exceed MRAM", facts, tries)

@@ -23,6 +23,7 @@ EXTENSION = Extension(
             "myoedge.extensions.sensor.application:requested",
             play="myoedge.extensions.sensor.commands:play",
             project="gap_sdk",
+            levels=True,
         ),
     ),
     steps=(StepHook("play", "myoedge.extensions.sensor.playback:play_step", after="advise"),),

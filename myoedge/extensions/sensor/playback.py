@@ -216,13 +216,15 @@ def _simulate_playback(
     progress: Callable[[int, str], None] | None,
 ) -> Simulation:
     with tools.scratch() as folder:
-        if build.l3_image is not None:
-            (folder / "l3.bin").write_bytes(build.l3_image)
+        for name, image in build.images.items():
+            (folder / name).write_bytes(image)
         return simulate(
             build.written(ELF),
             folder=folder,
             options=RunOptions(mark_counts=False),
-            playback=playback_of(program.sensor, program.clock_hz, counts, faults),
+            playback=playback_of(
+                program.sensor, program.clock_hz, counts, faults, len(build.host_image or b"")
+            ),
             progress=progress,
         )
 

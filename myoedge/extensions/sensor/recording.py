@@ -21,6 +21,8 @@ from myoedge.simulator import Fault, Playback
 from myoedge.targets.sensor import NOT_WIRED, Sensor
 
 CODE = "E266"
+START_S = 0.01  # until a front end without a start pin sends its first sample
+LOAD_S_PER_BYTE = 2.5e-7  # programming and checking MRAM took half of that on the simulated chip
 TAIL_S = 0.05  # after the last sample, for its pass, its packets and a final status
 REAL = "fiu"  # kinds of NumPy types that are real numbers
 FINITE_ROWS = "emg = emg[np.isfinite(emg).all(axis=1)]  # leaves such rows out"
@@ -130,11 +132,16 @@ def _recording_error(needs: str, has: object, remedy: str) -> MyoedgeError:
 
 
 def playback_of(
-    sensor: Sensor, clock_hz: int, counts: Array, faults: Sequence[Fault] = ()
+    sensor: Sensor,
+    clock_hz: int,
+    counts: Array,
+    faults: Sequence[Fault] = (),
+    image_bytes: int = 0,
 ) -> Playback:
     """Return the simulated front end, wired as in [sensor], that delivers these counts.
 
-    clock_hz   clock of the program
+    clock_hz      clock of the program
+    image_bytes   images of L3 and MRAM, which the program loads before it receives samples
     """
     pins = {name: getattr(sensor.pins, name) for name in ("data_ready", "start", "reset")}
     is_chip = sensor.kind is not None
@@ -148,7 +155,7 @@ def playback_of(
         chip_select=sensor.chip_select,
         uart=sensor.uart,
         **{name: None if pin == NOT_WIRED else pin for name, pin in pins.items()},
-        start_s=0.0 if is_chip else 0.01,
+        start_s=0.0 if is_chip else START_S + LOAD_S_PER_BYTE * image_bytes,
         tail_s=TAIL_S,
         faults=faults,
     )

@@ -13,6 +13,7 @@ BOOT_BYTES = 37_632  # SDK 5's boot chain and tables in the vendor's images
 # Boot chain and application: those built here have 11,000 to 148,000 bytes.
 APPLICATION_BYTES = 22 * SECTOR_BYTES
 SLOT_BYTES = SECTOR_BYTES
+SLOT_HEAD_BYTES = 64  # of me_slots.c, and the padding of its pages
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +48,19 @@ class MramMap:
         return self.weights.size_bytes - HEAD_BYTES
 
 
-def mram_map(applications: int = 1) -> MramMap:
-    """Return the areas for 1 or 2 applications."""
+def mram_map(applications: int = 1, record_bytes: int = 0) -> MramMap:
+    """Return the areas for 1 or 2 applications.
+
+    record_bytes   size of a saved record; its slots have one sector at least
+    """
+    needed = max(record_bytes + SLOT_HEAD_BYTES, SLOT_BYTES)
+    slot_bytes = -(-needed // SECTOR_BYTES) * SECTOR_BYTES
     programs = tuple(
         FlashArea(n * APPLICATION_BYTES, APPLICATION_BYTES) for n in range(applications)
     )
-    first_slot = MRAM_BYTES - 2 * SLOT_BYTES
+    first_slot = MRAM_BYTES - 2 * slot_bytes
     weights = FlashArea(programs[-1].end, first_slot - programs[-1].end)
-    slots = FlashArea(first_slot, SLOT_BYTES), FlashArea(first_slot + SLOT_BYTES, SLOT_BYTES)
+    slots = FlashArea(first_slot, slot_bytes), FlashArea(first_slot + slot_bytes, slot_bytes)
     return MramMap(programs, weights, slots)
 
 

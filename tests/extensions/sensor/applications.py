@@ -51,6 +51,14 @@ class Windows(nn.Module):
         return self.classes(self.conv(x).abs().mean(-1))
 
 
+class Wide(Windows):
+    """Gestures of 200 ms, by weights that exceed a small L2."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels)
+        self.classes = nn.Sequential(nn.Linear(16, 512), nn.ReLU(), nn.Linear(512, 256))
+
+
 class Causal(nn.Module):
     """Gestures for every sample."""
 
@@ -75,6 +83,7 @@ def built(
     kind: type[Windows | Causal],
     samples: int,
     point: str | None = None,
+    memory: str | None = None,
     **tables: Any,
 ) -> Build:
     torch.manual_seed(0)
@@ -92,6 +101,7 @@ def built(
         output=folder / "out",
         simulate=False,
         operating_point=point,
+        memory=memory,
     )
 
 

@@ -24,7 +24,7 @@ from myoedge.simulator import Fault
 from tests.conftest import Ran, save_exported
 from tests.conftest import myoedge as command
 from tests.extensions.sensor import applications
-from tests.extensions.sensor.applications import MYO
+from tests.extensions.sensor.applications import ARMBAND, MYO
 from tests.support.warning_rules import applies
 
 
@@ -59,6 +59,18 @@ def test_the_armband(windows: Build) -> None:
     start, *_ = played.records
     assert isinstance(start, Start)
     assert start.digest == windows.manifest["model"]["integer_digest"][:16]
+
+
+def test_weights_in_mram(tmp_path: Path) -> None:
+    """Also after the cluster, with the queue of reads, was switched off."""
+    tables = {"sensor": {**ARMBAND, "hop": 40}, "budget": {"l2": "100KiB"}}
+    tables["quant"] = {"*": {"weights": 8}}
+    build = applications.built(tmp_path, applications.Wide, 40, memory="mram=auto", **tables)
+    assert len(build.images["mram.bin"]) > 50_000
+    played = myoedge.play(build, MYO, seconds=3)
+    assert (played.exact, played.frames, played.samples_lost) == (True, 600, 0)
+    assert len(played.decisions) == 15
+    assert not any(x.flags for x in played.decisions)
 
 
 @applies("W605", "the unit, scale")

@@ -192,5 +192,9 @@ int me_port_run(const void *const in[], void *const out[])
     network_in = in;
     network_out = out;
     me_cluster_run(infer, 0);
-    return 0;
+#ifdef ME_MRAM_READS
+    return me_mram_result();
+#else
+    return ME_OK;
+#endif
 }

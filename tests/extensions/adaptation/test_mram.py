@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Adaptation of a network with weights in MRAM, in whose last sectors classifiers are saved."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import myoedge
+from myoedge.backends.build import Build
+from myoedge.errors import MyoedgeError
+from myoedge.extensions.adaptation import commands as c
+from myoedge.extensions.adaptation.commands import Answer, Command
+from myoedge.extensions.adaptation.running import ADAPT_ELF, runner
+from myoedge.extensions.adaptation.settings import check_slots
+from myoedge.numerics.arrays import Array
+from myoedge.simulator import FlashState, read_elf, simulate
+from myoedge.targets.gap9.mram_map import HEAD_BYTES, MAP, MRAM_BYTES, mram_map
+from tests.conftest import save_exported
+
+CONFIG = """[budget]
+l2 = "120KiB"
+[quant]
+"*" = { weights = 8 }
+[adapt]
+methods = ["prototypes"]
+"""
+
+
+@pytest.fixture(scope="module")
+def samples() -> Array:
+    return np.random.default_rng(0).normal(size=(24, 128)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def build(tmp_path_factory: pytest.TempPathFactory, samples: Array) -> Build:
+    torch.manual_seed(0)
+    folder = tmp_path_factory.mktemp("adapt-mram")
+    inner = (nn.Sequential(nn.Linear(128, 128), nn.ReLU()) for _ in range(10))
+    network = nn.Sequential(*inner, nn.Linear(128, 4)).eval()
+    model = save_exported(network, (torch.zeros(1, 128),), folder / "model.pt2")
+    (folder / "myoedge.toml").write_text(CONFIG)
+    return myoedge.build(
+        model,
+        calib=samples,
+        config=folder / "myoedge.toml",
+        output=folder / "out",
+        memory="mram=auto",
+        simulate=False,
+    )
+
+
+def infers(build: Build, samples: Array) -> list[Command]:
+    name = build.network.graph.inputs[0]
+    return [c.infer(build.network.input_integers(name, x[None])) for x in samples]
+
+
+def test_a_session_is_that_of_the_host(build: Build, samples: Array) -> None:
+    assert len(build.images["mram.bin"]) > 50_000
+    given = infers(build, samples[:12])
+    labels = [Command(c.WINDOW, n % 4) for n in range(12)]
+    taught = [step for pair in zip(given, labels, strict=True) for step in pair]
+    learnt = [Command(c.BEGIN, 1), *taught, Command(c.END), *given, Command(c.SAVE)]
+    on_host = runner(build, "host")(learnt)
+    kept = [*learnt, Command(c.KEEP), *given, Command(c.RESTORE), *given]
+    on_chip = runner(build, "simulator")(kept)
+    assert len({x.content for x in on_host}) > 10
+    assert told(on_chip[: len(learnt)]) == told(on_host)
+    again = told(on_host[-1 - len(given) : -1])
+    after = on_chip[len(learnt) :]
+    assert [x.result for x in (after[0], after[1 + len(given)])] == [0, 0]
+    assert told(after[1 : 1 + len(given)]) == told(after[-len(given) :]) == again
+
+
+def told(answers: Sequence[Answer]) -> list[tuple[int, bytes]]:
+    return [(x.result, x.content) for x in answers]
+
+
+def test_a_saved_classifier_leaves_the_weights_whole(
+    build: Build, samples: Array, tmp_path: Path
+) -> None:
+    """What ECC cannot correct in them is written anew by the next start."""
+    program = read_elf(build.written(ADAPT_ELF), ADAPT_ELF)
+    for name, image in build.images.items():
+        (tmp_path / name).write_bytes(image)
+    (tmp_path / "adapt.bin").write_bytes(c.packed([*infers(build, samples[:1]), Command(c.KEEP)]))
+    run = partial(simulate, program, folder=tmp_path, max_cycles=10**9)
+    whole = run(flash=FlashState())
+    image, (first, second) = build.images["mram.bin"], MAP.slots
+    at = MAP.weights.offset + HEAD_BYTES
+    assert whole.flash[at : at + len(image)] == image
+    assert set(whole.flash[first.offset : second.end]) != {0xFF}
+    again = run(flash=FlashState(whole.flash, damaged=[at + 1024]))
+    assert (again.exit_code, again.flash_damaged) == (0, ())
+    assert again.flash[at : at + len(image)] == image
+
+
+@pytest.mark.parametrize("record_bytes", [0, 100, 8128, 8129, 40_000])
+def test_weights_and_slots_share_the_flash(record_bytes: int) -> None:
+    areas = mram_map(record_bytes=record_bytes)
+    first, second = areas.slots
+    assert (areas.weights.end, first.end, second.end) == (first.offset, second.offset, MRAM_BYTES)
+    assert first.size_bytes >= record_bytes + 64
+    assert first.size_bytes % 8192 == 0
+    check_slots(areas.image_bytes, areas)
+    with pytest.raises(MyoedgeError, match="E267"):
+        check_slots(areas.image_bytes + 1, areas)
