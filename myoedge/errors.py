@@ -5,7 +5,7 @@ command line."""
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -127,6 +127,12 @@ def command(*words: object) -> str:
 def named_input(name: str) -> str:
     """Return the name of an input for messages: "input x", "the input" if its name is "input"."""
     return "the input" if name == "input" else f"input {name}"
+
+
+def and_more(names: Sequence[str], most: int) -> str:
+    """Return the first names for messages: "a, b and 3 more"."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
 
 
 def printable(text: str) -> str:

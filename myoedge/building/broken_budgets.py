@@ -10,7 +10,6 @@ from myoedge.building.budget import Budget
 from myoedge.building.precision import missed_outputs, needs_db
 from myoedge.errors import raised
 from myoedge.numerics.element_type import INT16
-from myoedge.operators.base import OPS
 from myoedge.operators.layer_names import located
 from myoedge.quantization.fidelity import Fidelity
 from myoedge.quantization.scales import QuantGraph
@@ -63,8 +62,7 @@ def _sqnr_error(
     missed = missed_outputs(needs_db(asked, network.graph), fidelity)
     if not missed:
         return None
-    steps = [step for step in network.steps if not OPS[step.node.op].view]
-    rows = zip((fidelity.local.get(s.node.name) for s in steps), located(steps), strict=True)
+    rows = ((fidelity.local.get(result), name) for result, name in located(network.layers).items())
     noisiest = sorted((db, name) for db, name in rows if db is not None)[:MAX_NAMED]
     too_low = broken(
         "sqnr",
@@ -98,6 +96,6 @@ def _required_and_reached(
     "scores 30 dB" and "scores 22.3 dB"."""
     if budget.sqnr_db is not None:
         return f"{budget.sqnr_db:g} dB", f"{min(has for _, has in missed.values()):z.1f} dB"
-    names = dict(zip(graph.outputs, graph.output_labels, strict=True))
+    names = graph.label_of
     needs = ", ".join(f"{names[tensor]} {db:g} dB" for tensor, (db, _) in missed.items())
     return needs, ", ".join(f"{names[tensor]} {db:z.1f} dB" for tensor, (_, db) in missed.items())

@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from myoedge.building.quantized import Finding, Known
 from myoedge.building.sample_statistics import loud
-from myoedge.errors import named_input
+from myoedge.errors import and_more, named_input
 from myoedge.graph.ir import Graph, Node
 from myoedge.operators.base import OPS
 from myoedge.operators.interpreter import PRE
@@ -20,7 +20,7 @@ from myoedge.quantization.scales import QuantGraph
 from myoedge.quantization.search.goal import ACCURATE_DB
 from myoedge.quantization.sqnr import GOOD_DB, ROUNDED_DB, WEAK_DB
 from myoedge.quantization.stated_widths import kept_of_file, left_in_8_bits
-from myoedge.quantization.suspicious_ranges import STEPS, fills_of
+from myoedge.quantization.suspicious_ranges import STEPS, fills_below, fills_of
 from myoedge.quantization.unseen_branches import FARTHEST
 from myoedge.quantization.unseen_values import saturated_branch, states_of_one_sample, unseen_values
 from myoedge.reports.wording import percent, several
@@ -30,7 +30,6 @@ SCORES_AGREEMENT = 0.8  # share of equal largest scores, of which two may be nea
 LIKELY = 0.505  # probability 0.5 plus half an int8 step
 COSTLY_DB = 3.0  # by which the interval of an SQNR extends below it
 MOST_NAMED = 5  # layers per line
-UNUSED = 4.0  # a range this many times that of a maximum's result is due to a mask's fill
 
 
 def cut_states(known: Known) -> Iterator[Finding]:
@@ -61,24 +60,20 @@ def dominant_fills(known: Known) -> Iterator[Finding]:
 def left_narrow(known: Known) -> Iterator[Finding]:
     """Yield patterns that set int16 but also match layers or inputs that stay int8."""
     for rule, left in left_in_8_bits(known.network.graph, known.network.params, known.rules):
-        have = "has" if len(left) == 1 else "have"
-        yield {"pattern": rule.pattern, "count": len(left), "have": have, "layers": _some(left)}
+        of = {"pattern": rule.pattern, "count": len(left), "layers": and_more(left, MOST_NAMED)}
+        yield {**of, "have": "has" if len(left) == 1 else "have"}
 
 
 def stays_of_file(known: Known) -> Iterator[Finding]:
     """Yield rules for numbers that are integers of the model file."""
     for kept in kept_of_file(known.model.graph, known.network.steps, known.rules):
-        yield {"pattern": kept.rule.pattern, "asked": kept.asked, "layers": _some(kept.layers)}
-
-
-def _some(names: Sequence[str]) -> str:
-    more = len(names) - MOST_NAMED
-    return ", ".join(names[:MOST_NAMED]) + (f" and {more} more" if more > 0 else "")
+        layers = and_more(kept.layers, MOST_NAMED)
+        yield {"pattern": kept.rule.pattern, "asked": kept.asked, "layers": layers}
 
 
 def weak_outputs(known: Known) -> Iterator[Finding]:
     """Yield outputs with a low SQNR, before or after their final softmax or sigmoid."""
-    labels = _output_labels(known.network.graph)
+    labels = known.network.graph.label_of
     for name, before_db in known.fidelity.computed_db.items():
         output = known.fidelity.outputs[name]
         db = before_db if output.end_db is None else min(before_db, output.end_db)
@@ -96,10 +91,6 @@ def weak_outputs(known: Known) -> Iterator[Finding]:
             }
 
 
-def _output_labels(graph: Graph) -> dict[str, str]:
-    return dict(zip(graph.outputs, graph.output_labels, strict=True))
-
-
 def unlike_decisions(known: Known) -> Iterator[Finding]:
     """Yield outputs by which the integer and the float network choose different classes too
     often."""
@@ -110,7 +101,7 @@ def unlike_decisions(known: Known) -> Iterator[Finding]:
         enough = ENOUGH_AGREEMENT if is_index else SCORES_AGREEMENT
         if share is not None and share < enough and not symbols:
             yield {
-                "output": _output_labels(graph)[name],
+                "output": graph.label_of[name],
                 "share": percent(share),
                 "enough": percent(enough),
                 "sqnr": "no signal" if output.db is None else f"SQNR {output.db:z.1f} dB",
@@ -129,12 +120,9 @@ def less_accurate(known: Known) -> Iterator[Finding]:
 
 
 def small_probabilities(known: Known) -> Iterator[Finding]:
-    """Yield output probabilities that are below 0.5, or above 0.5, on all samples or for all
-    integers.
-
-    If sigmoid(x) is below 0.5 for all samples, 1 - sigmoid(x) is above.
-    """
-    network, names = known.network, _located_names(known.network)
+    """Yield output probabilities that are below 0.5 on all samples or for all integers, or above it
+    as 1 - sigmoid(x) is."""
+    network, names = known.network, located(known.network.layers)
     given = (network.graph, network.calibration.seen, network.params)
     for node, (least, most), (lowest, highest) in probability_ranges(*given):
         of = {"output": names[node.name], "lowest": lowest, "highest": highest}
@@ -148,15 +136,15 @@ def left_range(known: Known) -> Iterator[Finding]:
     """Yield judged samples with values far outside the calibrated range."""
     found = None if known.judged is None else unseen_values(known.network, known.judged)
     if found is not None and known.judged is not None:
-        names = _located_names(known.network)
+        names = located(known.network.layers)
         yield {
             "samples": found.samples,
             "given": len(next(iter(known.judged.values()))),
             "role": known.role,
             "leave": "leaves" if found.samples == 1 else "leave",
             "tensor": names.get(found.name.removesuffix(PRE), named_input(found.name)),
-            "reached": _format_range(found.reached),
-            "calibrated": _format_range(found.calibrated),
+            "reached": found.reached,
+            "calibrated": found.calibrated,
         }
 
 
@@ -164,17 +152,10 @@ def cut_branch(known: Known) -> Iterator[Finding]:
     """Yield values that saturate in a branch that no calibration sample takes."""
     cut = saturated_branch(known.network, known.data.inputs)
     if cut is not None:
-        tensor, seen, reached = cut
-        yield {
-            "tensor": _located_names(known.network).get(tensor, tensor),
-            "reached": _format_range(reached),
-            "calibrated": _format_range(seen),
-            "most": 0.9 * FARTHEST * max(map(abs, seen)),  # 0.9: also if rounded to two digits
-        }
-
-
-def _format_range(ends: Sequence[float]) -> str:
-    return "{:.3g} to {:.3g}".format(*ends)
+        name, seen, reached = cut
+        tensor = located(known.network.layers).get(name, name)
+        most = 0.9 * FARTHEST * max(map(abs, seen))  # less than it also if rounded to two digits
+        yield {"tensor": tensor, "reached": reached, "calibrated": seen, "most": most}
 
 
 def set_by_one(known: Known) -> Iterator[Finding]:
@@ -183,8 +164,7 @@ def set_by_one(known: Known) -> Iterator[Finding]:
     db, ends = known.fidelity.worst_db, known.fidelity.interval_db
     if db is not None and ends is not None and ends[0] <= db - COSTLY_DB:
         for node, seen, inner in states_of_one_sample(known.network):
-            ranges = {"seen": _format_range(seen), "inner": _format_range(inner)}
-            yield {"layer": node.where, "low_db": ends[0], "high_db": ends[1], **ranges}
+            yield {"layer": node.where, "seen": seen, "inner": inner, "ends_db": ends}
 
 
 def other_network(known: Known) -> Iterator[Finding]:
@@ -192,18 +172,13 @@ def other_network(known: Known) -> Iterator[Finding]:
         yield {"network": known.network.digest[:12], "older": known.older.digest[:12]}
 
 
-def _located_names(network: QuantGraph) -> dict[str, str]:
-    steps = [step for step in network.steps if not OPS[step.node.op].view]
-    return dict(zip((step.node.name for step in steps), located(steps), strict=True))
-
-
 def weak_layers(known: Known) -> Iterator[Finding]:
     """Yield tensors with a low SQNR, one per source line; none if every output reaches 30 dB."""
     network, fidelity = known.network, known.fidelity
     if (fidelity.worst_judged_db or 0.0) >= GOOD_DB:
         return
-    names, by_line = _located_names(network), dict[str, list[tuple[float, Node, str]]]()
-    for node in (step.node for step in network.steps if step.node.name in names):
+    names, by_line = located(network.layers), dict[str, list[tuple[float, Node, str]]]()
+    for node in (step.node for step in network.layers):
         loss = fidelity.local.get(node.name)
         if loss is not None and loss < WEAK_DB:
             source = fidelity.sources.get(node.name, node.name)
@@ -235,10 +210,6 @@ def _likely_causes(network: QuantGraph, weak: Node) -> Finding:
     """Return likely causes of a low SQNR in a layer and those before it: a fill, a softmax."""
     ranges, producer = network.calibration.ranges, network.graph.producer
     near = [weak, *(producer[name] for name in weak.inputs if name in producer)]
-    found: dict[str, object] = {"softmax": any(node.op == "softmax" for node in near)}
-    for node in near:
-        if node.op == "max_pool" and {node.name, node.inputs[0]} <= ranges.keys():
-            least, (low, high) = ranges[node.inputs[0]][0], ranges[node.name]
-            if high - least > UNUSED * (high - low):
-                found |= {"fill": True, "low": low, "least": least}
-    return found
+    fill = next((pool for pool in reversed(near) if fills_below(pool, ranges)), None)
+    ends = {} if fill is None else {"low": ranges[fill.name][0], "least": ranges[fill.inputs[0]][0]}
+    return {"softmax": any(node.op == "softmax" for node in near), "fill": fill, **ends}

@@ -10,7 +10,6 @@ from typing import Any
 from myoedge.building.loading import Model
 from myoedge.errors import Notice, raised
 from myoedge.numerics.arrays import Array
-from myoedge.operators.base import OPS
 from myoedge.operators.layer_names import activation, node_rows, unique_names
 from myoedge.quantization import holdout
 from myoedge.quantization.calibrate import InputArrays
@@ -86,7 +85,7 @@ class Quantized(Tabular):
 
     def rows(self) -> list[dict[str, Any]]:
         """Return one row per layer, with the keys of report.json."""
-        nodes = [step.node for step in self.network.steps if not OPS[step.node.op].view]
+        nodes = [step.node for step in self.network.layers]
         return [
             {
                 **row,

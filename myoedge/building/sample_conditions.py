@@ -16,10 +16,9 @@ from myoedge.building.found_settings import existing_samples
 from myoedge.building.quantized import Finding, Known
 from myoedge.building.sample_statistics import reshaped, seen_before, times_known, times_training
 from myoedge.errors import named_input
-from myoedge.numerics.arrays import Array
 from myoedge.quantization.accuracy import can_measure_accuracy
 from myoedge.quantization.calibrate import constant_inputs
-from myoedge.quantization.evaluation import Evaluation, chance, find_label_permutation
+from myoedge.quantization.evaluation import Evaluation, find_label_permutation
 from myoedge.quantization.formats import all_stated
 from myoedge.quantization.holdout import LEAST_SAMPLES
 from myoedge.quantization.recordings.reading import factor_of
@@ -28,7 +27,6 @@ from myoedge.reports.wording import percent
 from myoedge.streaming.time_axis import is_batched
 
 LEAST_FRAMES = 10  # with fewer, an accuracy means little
-MARGIN = 0.05  # maximum margin above chance level
 NEARLY_ALL = 0.95
 FEWER_ERRORS = 0.25  # share of the errors that labels in the right order leave
 
@@ -181,47 +179,32 @@ def _wrong_classes(judged: Evaluation) -> Iterator[Finding]:
     """Yield predictions no better than random classes with the same frequencies; or if another
     order of the labels leaves a quarter of the errors at most: a network that is right by more than
     chance may have swapped classes, too."""
-    guesses, accuracies = _networks_at_chance(judged)
-    chosen = judged.integer if judged.real is None else judged.real
+    chosen, *_ = judged.results.values()  # of the float network, if it was run
     numbers = find_label_permutation(judged.labels, chosen)
-    line = {} if numbers is None else {"line": _renumbering_code(numbers, judged)}
-    if guesses:
+    order = {} if numbers is None else _renumbering(numbers, judged)
+    shares, chances = judged.accuracies, judged.chances
+    if guesses := judged.at_chance:
+        found = (f"{n} {percent(shares[n])} (by chance {percent(x)})" for n, x in chances.items())
+        most = int(np.bincount(chosen).argmax())
+        one = np.mean(chosen == most) >= NEARLY_ALL
         is_lost = guesses == ["int8"] and judged.real is not None
-        cause = {"lost": True} if is_lost else line or _likely_cause(chosen)
-        yield {"guessed": True, "found": accuracies, **cause}
+        cause = {"lost": True} if is_lost else order or {"weak": True, "one": one}
+        yield {"guessed": True, "found": " and ".join(found), "most": most, **cause}
     elif numbers is not None:
         own = float(np.mean(judged.labels == chosen))
         other = float(np.mean(np.array(numbers)[judged.labels] == chosen))
         if 1 - other <= FEWER_ERRORS * (1 - own) and own < other:
-            yield {"found": f"{percent(own)}, {percent(other)} in another order", **line}
+            yield {"found": f"{percent(own)}, {percent(other)} in another order", **order}
 
 
-def _networks_at_chance(judged: Evaluation) -> tuple[list[str], str]:
-    """Return the networks whose accuracy is within two standard deviations, at most MARGIN, of that
-    by chance; and all accuracies as text."""
-    count, shares = len(judged.labels), judged.accuracies
-    chances = {name: chance(judged.labels, chosen) for name, chosen in judged.results.items()}
-    margins = {n: min(MARGIN, 2 * math.sqrt(x * (1 - x) / count)) for n, x in chances.items()}
-    texts = (f"{n} {percent(shares[n])} (by chance {percent(x)})" for n, x in chances.items())
-    return [n for n in chances if shares[n] <= chances[n] + margins[n]], " and ".join(texts)
-
-
-def _likely_cause(chosen: Array) -> Finding:
-    most = int(np.bincount(chosen).argmax())
-    return {"weak": True, "one": np.mean(chosen == most) >= NEARLY_ALL, "most": most}
-
-
-def _renumbering_code(numbers: Sequence[int], judged: Evaluation) -> str:
-    """Return Python or TOML that converts labels to the network's numbering, by class names if they
-    are known.
-
-    numbers   the network's class number for each label number
-    """
+def _renumbering(numbers: Sequence[int], judged: Evaluation) -> Finding:
+    """Return the network's class number for each label number; if the class names are known, also
+    the names in the order of the outputs."""
     names = {c: judged.names[label] for label, c in enumerate(numbers) if label < len(judged.names)}
-    if len(names) == len(numbers) and -1 not in names:
-        listed = json.dumps([names[c] for c in sorted(names)], ensure_ascii=False)
-        return f"[calib] classes = {listed}  # in myoedge.toml, in the order of the outputs"
-    return f"label=np.array({[*numbers]})[label]"
+    if len(names) < len(numbers) or -1 in names:
+        return {"order": numbers, "unnamed": True}
+    listed = json.dumps([names[c] for c in sorted(names)], ensure_ascii=False)
+    return {"order": numbers, "names": listed}
 
 
 def _unpredicted_targets(judged: Evaluation) -> Iterator[Finding]:

@@ -12,6 +12,7 @@ from dataclasses import replace
 import numpy as np
 
 from myoedge.building.loading import Model
+from myoedge.errors import and_more
 from myoedge.graph.ir import Graph, Node
 from myoedge.numerics.arrays import Array
 from myoedge.operators.interpreter import run_float
@@ -64,10 +65,9 @@ def loud(given: Data) -> str:
     places = np.flatnonzero(peak > LOUD * usual)
     if not usual or not 0 < len(places) <= max(FEW_LOUD * given.count, 1):
         return ""
-    named = f"sample{'s' * (len(places) > 1)} {', '.join(map(str, places[:MOST_NAMED]))}"
-    more = f" and {len(places) - MOST_NAMED} more" * (len(places) > MOST_NAMED)
+    named = f"sample{'s' * (len(places) > 1)} {and_more([*map(str, places)], MOST_NAMED)}"
     reached = f"values up to {peak.max():.2g}, most samples up to {usual:.2g}"
-    return f"leave out {named}{more}: {reached}"
+    return f"leave out {named}: {reached}"
 
 
 def _first_batch_norm(graph: Graph) -> Node | None:

@@ -5,7 +5,7 @@ The catalogue has their messages and remedies."""
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from myoedge.backends.build import Build
 from myoedge.building import network_conditions as networks
@@ -22,66 +22,57 @@ from myoedge.quantization.samples import Data
 SCALES = ("W111", "W207")  # warnings about values larger or smaller than in training
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """A kind of warning.
-
-    code   its code, by which the catalogue has its message
-    when   condition: yields values of the message, once per warning
-    """
-
-    code: str
-    when: Callable[[Known], Iterator[Finding]]
-
-    def warnings(self, known: Known) -> Iterator[Notice]:
-        """Yield the warnings of this kind; their remedies depend on the writer of the model
-        file."""
-        writer = TORCH if known.model is UNKNOWN else known.model.written_by
-        for values in self.when(known):
-            yield warning(self.code, {writer: True, **values})
-
-
+# Code, by which the catalogue has message and remedies; condition, which yields the values of a
+# message once per warning.
+Rule = tuple[str, Callable[[Known], Iterator[Finding]]]
 # Rules by stage of a build, in the order in which their warnings are printed.
 RULES: Mapping[str, tuple[Rule, ...]] = {
-    "arrays": (Rule("W204", samples.renamed), Rule("W201", samples.constant)),
+    "arrays": (("W204", samples.renamed), ("W201", samples.constant)),
     "samples": (
-        Rule("W109", samples.unread),
-        Rule("W206", samples.batch),
-        Rule("W205", samples.few),
-        Rule("W207", samples.unlike_training),
-        Rule("W208", samples.turned),
+        ("W109", samples.unread),
+        ("W206", samples.batch),
+        ("W205", samples.few),
+        ("W207", samples.unlike_training),
+        ("W208", samples.turned),
     ),
-    "model file": (Rule("W108", networks.stays_of_file),),
+    "model file": (("W108", networks.stays_of_file),),
     "network": (
-        Rule("W106", networks.cut_states),
-        Rule("W101", networks.dead_layers),
-        Rule("W103", networks.dominant_fills),
-        Rule("W107", networks.left_narrow),
+        ("W106", networks.cut_states),
+        ("W101", networks.dead_layers),
+        ("W103", networks.dominant_fills),
+        ("W107", networks.left_narrow),
     ),
     "ranges": (
-        Rule("W111", networks.left_range),
-        Rule("W111", networks.cut_branch),
-        Rule("W113", networks.set_by_one),
+        ("W111", networks.left_range),
+        ("W111", networks.cut_branch),
+        ("W113", networks.set_by_one),
     ),
     "results": (
-        Rule("W104", networks.weak_outputs),
-        Rule("W110", networks.unlike_decisions),
-        Rule("W112", networks.small_probabilities),
-        Rule("W102", networks.weak_layers),
-        Rule("W105", networks.less_accurate),
+        ("W104", networks.weak_outputs),
+        ("W110", networks.unlike_decisions),
+        ("W112", networks.small_probabilities),
+        ("W102", networks.weak_layers),
+        ("W105", networks.less_accurate),
     ),
-    "labels": (Rule("W202", samples.unjudged),),
-    "other samples": (Rule("W207", samples.unlike_calibration), Rule("W211", samples.shared)),
-    "test set": (Rule("W111", networks.left_range),),
-    "decisions": (Rule("W209", samples.unlike_labels),),
-    "older build": (Rule("W203", networks.other_network),),
+    "labels": (("W202", samples.unjudged),),
+    "other samples": (("W207", samples.unlike_calibration), ("W211", samples.shared)),
+    "test set": (("W111", networks.left_range),),
+    "decisions": (("W209", samples.unlike_labels),),
+    "older build": (("W203", networks.other_network),),
 }
 
 
 def warned(known: Known, *stages: str) -> tuple[Notice, ...]:
     """Return the warnings of some stages, in their order."""
-    rules = (rule for stage in stages for rule in RULES[stage])
-    return tuple(warning for rule in rules for warning in rule.warnings(known))
+    return warnings_by((rule for stage in stages for rule in RULES[stage]), known)
+
+
+def warnings_by(rules: Iterable[Rule], known: Known) -> tuple[Notice, ...]:
+    """Return the warnings of some rules; remedies depend on the writer of the model file."""
+    writer = TORCH if known.model is UNKNOWN else known.model.written_by
+    return tuple(
+        warning(code, {writer: True, **values}) for code, when in rules for values in when(known)
+    )
 
 
 def are_of_scale(warnings: Iterable[Notice]) -> bool:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
-from myoedge.errors import MyoedgeError, named_input
+from myoedge.errors import MyoedgeError, and_more, named_input
 from myoedge.graph.origin import Origin
 from myoedge.operators.graph_builder import ReadsRefused, Unsupported
 from myoedge.operators.library.masks import MIXED, NO_KEY
@@ -178,15 +178,10 @@ def _refusal_line(refusals: Sequence[Refusal]) -> str:
     """Return the line of an error for refusals with one cause: calls, their number and places."""
     targets = list(dict.fromkeys(short(r.target) for r in refusals))
     places = [p for p in dict.fromkeys(str(r.origin) for r in refusals) if p]
-    what, hidden = _format_several(targets), len(refusals) > SHOWN
+    what, hidden = and_more(targets, SHOWN), len(refusals) > SHOWN
     reason = f": {refusals[0].reason}" if refusals[0].reason else ""
     count = f", {len(refusals)} calls" if hidden else ""
-    return f"{what}{reason}{count}{f', at {_format_several(places)}' if places else ''}"
-
-
-def _format_several(names: Sequence[str]) -> str:
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + more
+    return f"{what}{reason}{count}{f', at {and_more(places, SHOWN)}' if places else ''}"
 
 
 def _refusal_remedy(refusal: Refusal, advice: Callable[[str], str]) -> str:

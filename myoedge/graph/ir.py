@@ -117,6 +117,11 @@ class Graph(ConstantValues):
         """Names of the outputs for the user: those of the model file, otherwise the tensors'."""
         return self.output_names or self.outputs
 
+    @property
+    def label_of(self) -> dict[str, str]:
+        """Tensor -> name for the user, of every output."""
+        return dict(zip(self.outputs, self.output_labels, strict=True))
+
     @cached_property
     def producer(self) -> Mapping[str, Node]:
         return {out: node for node in self.nodes for out in node.outputs}

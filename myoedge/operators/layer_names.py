@@ -89,10 +89,11 @@ def source(row: Mapping[str, Any]) -> str:
     return "" if found == place(row) else found
 
 
-def located(steps: Iterable[QuantizedNode]) -> list[str]:
-    """Return names of layers with operator and source line, "head (linear, net.py:9)"; layers of
-    equal name are numbered, "head (linear 2, net.py:9)"."""
-    return located_rows(node_rows(step.node for step in steps))
+def located(steps: Sequence[QuantizedNode]) -> dict[str, str]:
+    """Return names of layers with operator and source line, "head (linear, net.py:9)", by the names
+    of the layers' results; layers of equal name are numbered, "head (linear 2, net.py:9)"."""
+    names = located_rows(node_rows(step.node for step in steps))
+    return dict(zip((step.node.name for step in steps), names, strict=True))
 
 
 def located_rows(rows: Sequence[Mapping[str, Any]]) -> list[str]:

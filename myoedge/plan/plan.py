@@ -276,8 +276,7 @@ class Plan:
     @cached_property
     def names(self) -> Mapping[str, str]:
         """Layer names for messages, by the names of the layers' results."""
-        names = (step.node.name for step in self.steps)
-        return dict(zip(names, located(self.steps), strict=True))
+        return located(self.steps)
 
     @cached_property
     def results(self) -> tuple[tuple[int, QuantizedNode], ...]:

@@ -251,7 +251,7 @@ def _plan_tilings(n: LoweredNetwork, held: int | None = None, *, stay: bool = Tr
     if len(tilings) < len(made):
         at = made.index(None)
         kernel, _ = n.kernels.kernels[at][0]
-        raise without_room(located(n.steps)[at], kernel, room)
+        raise without_room(located(n.steps)[n.steps[at].node.name], kernel, room)
     states = loop_states(looped, tilings, n.steps)
     resident = resident_tensors(n.steps, tilings, {state.name for state in states})
     arena = (life for life in arena_lives(n) if life.name not in resident)

@@ -18,6 +18,7 @@ from myoedge.quantization.scales import QuantGraph
 from myoedge.quantization.sqnr import measure
 
 GIVEN = "given"  # role of samples whose origin is unknown
+MARGIN = 0.05  # maximum margin above chance level
 FITS = 0.7  # share of the frames that a renumbering must match, and at least twice the chance level
 MOST_CLASSES = 256  # for which a renumbering is searched
 FRAMES_A_CLASS = 5  # with fewer, some renumbering fits by chance
@@ -64,6 +65,22 @@ class Evaluation:
         if not self.has_classes:
             return {}
         return {name: float(np.mean(x == self.labels)) for name, x in self.results.items()}
+
+    @property
+    def chances(self) -> dict[str, float]:
+        """Accuracy of each network by chance: see `chance`."""
+        return {name: chance(self.labels, x) for name, x in self.results.items()}
+
+    @property
+    def at_chance(self) -> list[str]:
+        """Networks whose accuracy is within two standard deviations, at most MARGIN, of that by
+        chance."""
+        count, shares = len(self.labels), self.accuracies
+        return [
+            name
+            for name, x in self.chances.items()
+            if shares[name] <= x + min(MARGIN, 2 * math.sqrt(x * (1 - x) / count))
+        ]
 
 
 def evaluate(

@@ -61,6 +61,11 @@ class QuantGraph:
     digest: str
 
     @property
+    def layers(self) -> tuple[QuantizedNode, ...]:
+        """The steps that compute: all but views."""
+        return tuple(step for step in self.steps if not OPS[step.node.op].view)
+
+    @property
     def int16(self) -> frozenset[str]:
         """Names of the int16 tensors."""
         return frozenset(name for name, q in self.params.items() if q.element_type == INT16)

@@ -14,6 +14,7 @@ from myoedge.operators.interpreter import PRE
 from myoedge.quantization.masked_ranges import NO_SHARE, Range
 
 STEPS = 255  # int8 steps in a range
+UNUSED = 4.0  # a range this many times that of a maximum's result is due to a mask's fill
 BY_ELEMENT = ("add", "affine", "maximum", "mul", "sub", "table", "where")
 
 
@@ -30,6 +31,14 @@ def fills_of(graph: Graph, ranges: Mapping[str, Range]) -> Iterator[tuple[Node, 
             is_fill = abs(fill) > STEPS * max(abs(other), rest, NO_SHARE)
             if is_fill and (node.op == "attention" or reached > abs(fill) / 2):
                 yield node, name, fill
+
+
+def fills_below(node: Node, ranges: Mapping[str, Range]) -> bool:
+    """Return whether a node is a maximum whose operand has a fill far below the maxima."""
+    if node.op != "max_pool" or not {node.name, node.inputs[0]} <= ranges.keys():
+        return False
+    least, (low, high) = ranges[node.inputs[0]][0], ranges[node.name]
+    return high - least > UNUSED * (high - low)
 
 
 def _fill_candidates(

@@ -11,7 +11,7 @@ from pathlib import PurePath
 from typing import TYPE_CHECKING, Any
 
 from myoedge.codegen.blob import without_comments
-from myoedge.errors import printable
+from myoedge.errors import and_more, printable
 from myoedge.operators import layer_names as naming
 from myoedge.reports import speed, wording
 from myoedge.reports.facts import (
@@ -296,8 +296,7 @@ class LayoutDiff(Shown):
         if self.blob_suffices:
             return f"the blob suffices: both builds have layout {self.new[:16]}"
         layouts = f"layout {self.old[:16]} became {self.new[:16]}"
-        more = len(self.differing) - MOST_NAMES
-        names = ", ".join(self.differing[:MOST_NAMES]) + (f" and {more} more" if more > 0 else "")
+        names = and_more(self.differing, MOST_NAMES)
         other = f"\n  other code in {names}" if names else ""
         return f"the firmware has to be updated too: {layouts}{other}"
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from myoedge.building.quantized import Finding, Known
-from myoedge.building.warning_rules import RULES
+from myoedge.building.warning_rules import RULES, warned, warnings_by
 from myoedge.catalogue import entries
 from myoedge.errors import Notice
 from myoedge.quantization.layer_rules import LayerRule
@@ -20,14 +20,13 @@ TESTS = Path(__file__).resolve().parents[1]
 
 
 def warnings_of(when: Condition, known: Known) -> list[Notice]:
-    rules = (rule for rules in RULES.values() for rule in rules)
-    return [*next(rule for rule in rules if rule.when is when).warnings(known)]
+    rules = {condition: (code, condition) for each in RULES.values() for code, condition in each}
+    return [*warnings_by([rules[when]], known)]
 
 
 def network_warnings(network: QuantGraph, rules: Sequence[LayerRule] = ()) -> list[Notice]:
     """Warnings about a quantised network alone, without samples."""
-    known = Known(network=network, rules=rules)
-    return [warning for rule in RULES["network"] for warning in rule.warnings(known)]
+    return [*warned(Known(network=network, rules=rules), "network")]
 
 
 def written() -> set[tuple[str, str]]:

@@ -248,12 +248,16 @@ def of_labels(labels: Array, real: Array, integer: Array | None = None, **more: 
     return told(samples.unlike_labels, evaluation=judged, **more)
 
 
-@applies("W209", "line")
+@applies("W209", "names", "unnamed")
 def test_labels_in_the_order_of_the_outputs(folder: Path) -> None:
     real, given = np.array([3, 0, 1, 2])[GOOD], dict[str, Array]()
     (line,) = of_labels(LABELS, real)
     exec(line, {"np": np, "label": LABELS}, given)
     assert of_labels(given["label"], real) == []
+    names = ("fist", "open", "pinch", "rest")
+    (named,) = told(samples.unlike_labels, evaluation=Evaluation(LABELS, real, real, names=names))
+    classes = tomllib.loads(named.removeprefix("[calib] "))["classes"]
+    assert of_labels(np.array([classes.index(name) for name in names])[LABELS], real) == []
 
 
 @applies("W209", "scaled", "one", "weak torch", "weak onnx", "weak the unit")

@@ -9,7 +9,7 @@ from collections.abc import Container, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from myoedge.errors import MyoedgeError
+from myoedge.errors import MyoedgeError, and_more
 from myoedge.frontend.detect import ModelFormat, describe, sniff
 from myoedge.frontend.file_refusals import damaged, refuse, wrong_format
 from myoedge.frontend.torch.archive import MAX_BYTES
@@ -107,7 +107,7 @@ def _load_weights(path: Path, kind: ModelFormat) -> tuple[Any, tuple[str, ...]]:
             raise damaged(path, cause_of(error)) from error
         content, unread = (None, ()) if kind is ModelFormat.LEGACY else _load_without_objects(path)
         if isinstance(content, Mapping) and not is_unread(content):
-            return content, (f"objects that are not read: {_format_some([*unread])}",)
+            return content, (f"objects that are not read: {and_more([*unread], SHOWN)}",)
         what = f"{describe(kind, path)}; {classes or PICKLE}"
         save = 'torch.save(model.state_dict(), "weights.pt") stores only the weights; or:'
         raise wrong_format(path, what, save) from error
@@ -134,7 +134,7 @@ def _find_state_dict(loaded: Any) -> tuple[Any, tuple[str, ...]]:
         if nest is None:
             break
         others = [str(key) for key in loaded if key != nest]
-        aside = f", left aside {_format_some(others)}" if others else ""
+        aside = f", left aside {and_more(others, SHOWN)}" if others else ""
         notes.append(f'weights taken from "{nest}"{aside}')
         loaded = loaded[nest]
     return loaded, tuple(notes)
@@ -151,7 +151,7 @@ def _explain_no_state_dict(state: Any) -> str:
         return what if is_object else "it holds nothing"
     others = [str(key) for key, value in state.items() if not isinstance(value, torch.Tensor)]
     strange = [key for key in others if not key.endswith(EXTRA_STATE)]
-    return f"not tensors: {_format_some(strange)}" if strange else ""
+    return f"not tensors: {and_more(strange, SHOWN)}" if strange else ""
 
 
 def _strip_prefixes(
@@ -173,7 +173,7 @@ def _strip_prefixes(
         if _rank_state_dict(stripped, expected) < _rank_state_dict(state, expected):
             break
         outside = [key for key in state if not key.startswith(best)]
-        aside = f", left aside {_format_some(outside)}" if outside else ""
+        aside = f", left aside {and_more(outside, SHOWN)}" if outside else ""
         notes.append(f'prefix "{best}" taken off {len(stripped)} names{aside}')
         state = stripped
     return state, tuple(notes)
@@ -189,7 +189,7 @@ def _drop_extra_state(
     extras = [name for name in state if name.endswith(EXTRA_STATE)]
     if unread := [name for name in extras if name in expected and _has_placeholder(state[name])]:
         facts = {
-            "not read": _format_some(unread),
+            "not read": and_more(unread, SHOWN),
             "because": "they are no numbers, texts and tensors",
         }
         tries = ("a network without get_extra_state and set_extra_state, for the device",)
@@ -198,7 +198,7 @@ def _drop_extra_state(
         )
     aside = _names_not_in(extras, expected)
     kept = {name: value for name, value in state.items() if name not in aside}
-    return kept, (f"left aside {_format_some(aside)}",) if aside else ()
+    return kept, (f"left aside {and_more(aside, SHOWN)}",) if aside else ()
 
 
 def _has_placeholder(value: Any) -> bool:
@@ -255,7 +255,7 @@ def _describe_differences(
         # torch would drop their imaginary parts
         "complex": [x for x in both if _is_complex(state[x]) > _is_complex(expected[x])],
     }
-    return {key: _format_some(names) for key, names in facts.items() if names}
+    return {key: and_more(names, SHOWN) for key, names in facts.items() if names}
 
 
 def _names_not_in(names: Iterable[str], others: Container[str]) -> list[str]:
@@ -268,8 +268,3 @@ def _format_shape(value: Any) -> object:
 
 def _is_complex(value: Any) -> bool:
     return bool(getattr(getattr(value, "dtype", None), "is_complex", False))
-
-
-def _format_some(names: list[str]) -> str:
-    more = f" and {len(names) - SHOWN} more" if len(names) > SHOWN else ""
-    return ", ".join(names[:SHOWN]) + more

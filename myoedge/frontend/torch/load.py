@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from myoedge.errors import MyoedgeError
+from myoedge.errors import MyoedgeError, and_more
 from myoedge.frontend.torch.archive import (
     REEXPORT,
     packed_again,
@@ -162,8 +162,7 @@ def _repickle_tensors(data: bytes, member: str, path: Path) -> bytes:
 def unsafe_classes(data: bytes) -> str:
     """Return the classes other than tensors that a torch.save file would import; "" for none."""
     names = foreign_names(data)
-    more = f" and {len(names) - 6} more" if len(names) > 6 else ""
-    return f"it pickles {', '.join(names[:6])}{more}" if names else ""
+    return f"it pickles {and_more(names, 6)}" if names else ""
 
 
 def foreign_names(data: bytes) -> list[str]:
