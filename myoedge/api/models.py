@@ -119,12 +119,15 @@ def quantize(options: QuantizeOptions) -> Quantized:
     Arguments: as listed below.
     Errors: as load; E202 .. E219, E222, E230 .. E233, E245 .. E248, E255.
     """
+    from myoedge.building.config import find
     from myoedge.building.energy import coefficients
     from myoedge.building.pipeline import run_quantize
     from myoedge.building.plan_limits import keeper
     from myoedge.building.plans import planned_cycles
+    from myoedge.building.request import build_request
 
-    request = _core_request(options)
+    # Limits of a build for the cores alone
+    request = build_request(BuildOptions(engine=CORES), find(options.config).settings)
     limits = {
         "keeps": keeper(request, coefficients()),
         "planned_cycles": partial(planned_cycles, request=request),
@@ -136,14 +139,6 @@ def quantize(options: QuantizeOptions) -> Quantized:
 def _read_options(options: QuantizeOptions) -> dict[str, Any]:
     """Return the network of the older build, and the size as bytes."""
     return {"reuse": _network_of(options.reuse), "max_bytes": _parse_size(options.max_bytes)}
-
-
-def _core_request(options: QuantizeOptions) -> BuildRequest:
-    """Return the request of a build for the cores alone, with the limits of myoedge.toml."""
-    from myoedge.building.config import find
-    from myoedge.building.request import build_request
-
-    return build_request(BuildOptions(engine=CORES), find(options.config).settings)
 
 
 def _network_of(build: Build | QuantGraph | StrPath | None) -> QuantGraph | None:

@@ -130,10 +130,10 @@ def _whole_runs(
         yield from [whole] if passes else []
         return
     windows = np.linspace(0, len(passes) - 1, min(len(passes), MOST_WINDOWS)).astype(int)
+    port = stream.inputs[0]
+    frames = networks[0].shape(port.name)[port.axis]
+    known = frames - stream.future  # frames with outputs that follow
     for number in (passes[at] for at in windows):
-        known = (
-            _sample_frames(networks[0], stream) - stream.future
-        )  # frames with outputs that follow
         first = known - run.ready[number][0].shape[stream.outputs[0].axis]
         yield _run_of_pass(stream, replace(whole, passes=[number], first=first))
 
@@ -154,11 +154,6 @@ def _run_of_pass(stream: Stream, whole: _WholeRun) -> _WholeRun:
         for sample, before in ((whole.floats, zeros), (whole.integers, fills))
     )
     return replace(whole, floats=floats, integers=integers)
-
-
-def _sample_frames(graph: Graph, stream: Stream) -> int:
-    """Return the number of frames of a whole sample."""
-    return graph.shape(stream.inputs[0].name)[stream.inputs[0].axis]
 
 
 def _pass_window(

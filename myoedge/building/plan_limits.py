@@ -17,8 +17,7 @@ from myoedge.quantization.scales import QuantGraph
 from myoedge.quantization.search.moves.weight_bits import Keeps
 
 if TYPE_CHECKING:
-    from myoedge.plan.plan import Plan
-    from myoedge.targets import Chip
+    pass
 
 
 def reads_again(network: QuantGraph, request: BuildRequest) -> bool:
@@ -52,10 +51,7 @@ def _make_energy_check(
         return False
     if limits.latency_s is not None and (latency_s(plan) or 0.0) > limits.latency_s:
         return False
-    most_j = limits.energy_j
-    return most_j is None or _plan_energy_j(plan, request.chip_at_point, coefficients) <= most_j
-
-
-def _plan_energy_j(plan: Plan, chip: Chip, coefficients: Coefficients) -> float:
+    if limits.energy_j is None:
+        return True
     activity = typical(modelled_cycles(plan), *energy_bytes(plan), layers=len(plan.steps))
-    return energy(activity, chip.point, coefficients).joules
+    return energy(activity, request.chip_at_point.point, coefficients).joules <= limits.energy_j

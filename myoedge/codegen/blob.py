@@ -153,13 +153,10 @@ def _interface(common: Mapping[str, Any]) -> str:
     ports = [*common["inputs"], *common["outputs"]]
     axes = [None if port["border"] is None else port["border"].axis for port in ports]
     kinds = [(port["type"], port["shape"]) for port in ports]
-    names = [_port_names_in_order(common[key]) for key in ("inputs", "outputs")]
+    # A program tells ports apart by their names; a single one needs none.
+    sides = (common["inputs"], common["outputs"])
+    names = [[port["name"] for port in side] if len(side) > 1 else [] for side in sides]
     return f"{kinds} {axes} {common['class_names']} {names}"
-
-
-def _port_names_in_order(ports: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Return the names of ports by which a program tells them apart; [] for a single one."""
-    return [port["name"] for port in ports] if len(ports) > 1 else []
 
 
 def layout_in(blob: bytes) -> str:

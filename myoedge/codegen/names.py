@@ -43,15 +43,12 @@ def default_prefix(model_name: str) -> str:
 def check_prefix(prefix: str) -> None:
     """Check that a text can be the prefix of a build's C names. Errors: E204."""
     is_name = re.fullmatch(r"[A-Za-z][A-Za-z0-9]*(_[A-Za-z0-9]+)*", prefix)
-    if is_name and len(prefix) <= LONGEST and not _is_taken(prefix):
+    is_taken = prefix.lower() in TAKEN or prefix.lower().startswith("me_")
+    if is_name and len(prefix) <= LONGEST and not is_taken:
         return
     facts = {"needs": f"a C identifier, at most {LONGEST} characters, which names no header"}
     tries = [f"--prefix {default_prefix(prefix)}"]
     raise MyoedgeError("E204", f"C names cannot start with {prefix!r}", facts, tries)
-
-
-def _is_taken(prefix: str) -> bool:
-    return prefix.lower() in TAKEN or prefix.lower().startswith("me_")
 
 
 def public_names(prefix: str, header: str) -> list[tuple[str, str]]:

@@ -141,7 +141,9 @@ def _match_coefficient(graph: Graph, name: str) -> tuple[SampleWindow, Feature, 
     for energy in energies:
         wanted = np.stack([_predict_coefficients(r, energy) for r in draws], axis=1)
         for at, sign in itertools.product(range(order), (1.0, -1.0)):
-            if _is_close(values, sign * wanted[at]):
+            expected = sign * wanted[at]
+            tolerance = TOLERANCE * max(1.0, np.abs(expected).max())
+            if np.abs(values - expected).max() < tolerance:
                 return window, (Factor("ar", (order, -1), (at + 1, -1), "", energy),), sign
     raise NoMatch
 
@@ -150,10 +152,6 @@ def _predict_coefficients(r: Array, energy: float) -> Array:
     r = r.astype(np.float64)
     r[0] += energy
     return predictor(r)
-
-
-def _is_close(value: Array, wanted: Array) -> bool:
-    return bool(np.abs(value - wanted).max() < TOLERANCE * max(1.0, np.abs(wanted).max()))
 
 
 @rewrite_pattern("concat")

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from myoedge.numerics.element_type import INT8, INT16, INT32, ElementType
-from myoedge.numerics.quant_params import QuantParams
 from myoedge.numerics.requant import INT32_MAX, MULT_MAX, PRE_MAX, SHIFT_MAX
 from myoedge.operators.base import OPS
 from myoedge.operators.checks import Spec
@@ -37,10 +36,6 @@ def _check_nodes_match(q: QuantGraph) -> Iterator[str]:
 def _check_params_present(q: QuantGraph) -> Iterator[str]:
     tensors = (name for name in q.graph.tensors if q.graph.tensors[name].dtype == "float32")
     return (name for name in (*tensors, *q.constants) if name not in q.params)
-
-
-def _is_valid_params(p: QuantParams) -> bool:
-    return p.low <= p.zero_point <= p.high and 0 < p.scale < np.inf
 
 
 def _check_shared_scales(q: QuantGraph) -> Iterator[str]:
@@ -72,7 +67,11 @@ QUANTIZED: Spec[QuantGraph] = (
     (_check_nodes_match, "steps and nodes do not go together"),
     (_check_params_present, "a tensor has no scale"),
     (
-        lambda q: (name for name, params in q.params.items() if not _is_valid_params(params)),
+        lambda q: (
+            name
+            for name, p in q.params.items()
+            if not (p.low <= p.zero_point <= p.high and 0 < p.scale < np.inf)
+        ),
         "a zero point or scale is out of range",
     ),
     (_check_shared_scales, "an operator that moves bytes changes their scale"),

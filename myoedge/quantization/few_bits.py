@@ -130,15 +130,8 @@ def layers_to_round(graph: Graph, nodes: Sequence[Node]) -> list[Node]:
 def rounding_work(graph: Graph, nodes: Sequence[Node]) -> int:
     """Return the multiply-accumulates of rounding the weights of these layers, without those of
     running the network on samples."""
-    return sum(
-        graph.array(weight_of(node)).size * min(_tap_blocks(graph, node), BLOCK_TAPS)
-        for node in nodes
-    )
-
-
-def _tap_blocks(graph: Graph, node: Node) -> int:
-    weight = graph.array(weight_of(node))
-    return weight.size // len(weight)
+    weights = [graph.array(weight_of(node)) for node in nodes]
+    return sum(w.size * min(w.size // len(w), BLOCK_TAPS) for w in weights)
 
 
 def _has_float_weights(graph: Graph, node: Node) -> bool:

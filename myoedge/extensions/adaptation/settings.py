@@ -33,7 +33,7 @@ from myoedge.quantization.samples import Data
 from myoedge.quantization.sqnr import quantized_inputs
 
 if TYPE_CHECKING:
-    from myoedge.graph.ir import Graph, Node
+    from myoedge.graph.ir import Graph
     from myoedge.operators.base import QuantizedNode
     from myoedge.streaming.stream import Stream
 from myoedge.targets.gap9.mram_map import MramMap
@@ -253,16 +253,19 @@ def _has_usable_features(plan: Plan, result: QuantizedNode) -> bool:
     return plan.quant.dtype(name) == "int8" and not plan.where[name].in_level
 
 
-def _weight_count(node: Node) -> tuple[str, ...]:
-    return tuple(node.inputs[i] for i in OPS[node.op].weights.at if i < len(node.inputs))
-
-
 def _layers_with_weights(plan: Plan) -> list[QuantizedNode]:
     """Return the layers with weights that the first output depends on, in order."""
     graph = plan.quant.graph
     needed = {node.name for node in prune(replace(graph, outputs=graph.outputs[:1])).nodes}
     layers = (layer for step in plan.steps for layer in step.layers if layer.node.name in needed)
-    return [layer for layer in layers if any(map(graph.is_const, _weight_count(layer.node)))]
+    return [
+        layer
+        for layer in layers
+        if any(
+            i in OPS[layer.node.op].weights.at and graph.is_const(name)
+            for i, name in enumerate(layer.node.inputs)
+        )
+    ]
 
 
 def _inputs_of_last_weights(plan: Plan) -> Iterator[str]:

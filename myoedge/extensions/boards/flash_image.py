@@ -215,15 +215,18 @@ def with_table_of_5(image: bytes, partitions: Sequence[Partition]) -> bytes:
     return _pad_to_table(meta_at, image) + meta + behind + volumes
 
 
-def _device_fields(row: Partition) -> tuple[int, int, int, int]:
-    """Return (flags, device, offset, size) of a partition's flash in a volume table."""
-    return 0, DEVICES[row.memory], 0, 0
-
-
 def _partition_table(partitions: Sequence[Partition]) -> bytes:
     entries = b"".join(
         _ENTRY.pack(
-            uuid, *row.type, *_device_fields(row), row.offset, row.size_bytes, row.size_bytes
+            uuid,
+            *row.type,
+            0,
+            DEVICES[row.memory],
+            0,
+            0,
+            row.offset,
+            row.size_bytes,
+            row.size_bytes,
         )
         for uuid, row in enumerate(partitions)
     )

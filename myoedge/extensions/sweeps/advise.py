@@ -74,17 +74,16 @@ class Advice(Tabular):
 
     def rows(self) -> list[dict[str, Any]]:
         """Return one row per suggestion: title, text, commands, old and new figures."""
-        return [{**_format_suggestion(x), **_suggestion_pairs(x)} for x in self.suggestions]
+        return [
+            {"title": x.title, "text": x.text, "how": x.how, **_suggestion_pairs(x)}
+            for x in self.suggestions
+        ]
 
     def _card(self) -> Card:
         refused = ("cannot be built", ", ".join(self.refused))
         rows = [{"suggestion": x.text, "how": x.how} for x in self.suggestions]
         facts = [("small layers", self.cause), refused, ("warning", self.unwritten)]
         return Card(f"{self.tried} builds measured", facts, rows)
-
-
-def _format_suggestion(suggestion: Suggestion) -> dict[str, Any]:
-    return {key: getattr(suggestion, key) for key in ("title", "text", "how")}
 
 
 def _suggestion_pairs(suggestion: Suggestion) -> dict[str, Any]:

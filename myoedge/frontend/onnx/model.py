@@ -65,7 +65,11 @@ def is_lookup(state: Importing, node: NodeProto) -> bool:
     if node.op_type == "Cast" and is_held(state, x) and _is_cast_to_integers(node):
         _record_lookup(state, output, x, 0)
         return True
-    if node.op_type == "Add" and x in state.places and _is_scalar(state, node.input[1]):
+    if (
+        node.op_type == "Add"
+        and x in state.places
+        and np.size(state.arrays.get(node.input[1], ())) == 1
+    ):
         source, offset = state.places[x]
         _record_lookup(
             state, output, source, offset + int(state.arrays[node.input[1]].reshape(-1)[0])
@@ -98,10 +102,6 @@ def _record_lookup(state: Importing, name: str, source: str, offset: int) -> Non
 
 def _is_cast_to_integers(node: NodeProto) -> bool:
     return all(a.i not in FLOATS for a in node.attribute if a.name == "to")
-
-
-def _is_scalar(state: Importing, name: str) -> bool:
-    return name in state.arrays and np.size(state.arrays[name]) == 1
 
 
 Functions = Collection[tuple[str, str]]  # (domain, name)

@@ -59,11 +59,14 @@ def quantizer(state: Importing, node: NodeProto) -> bool:
         )
         state.scales.add(x)  # its integers count as parameters
     else:
+        from onnx import helper
+
         kind = _integer_type_of(attrs, zero)
         zeros = 0 if zero is None else zero.astype(np.int64)
         made = rounded(state.builder, state.names[x], scale, zeros, *_integer_limits(kind))
         state.names[output] = made
-        state.values[output] = TensorType(_onnx_kind(kind), state.values[x].shape)
+        onnx_kind = int(helper.np_dtype_to_tensor_dtype(kind))
+        state.values[output] = TensorType(onnx_kind, state.values[x].shape)
     return True
 
 
@@ -244,12 +247,6 @@ def _integer_type_of(attrs: Mapping[str, Any], zero: Array | None) -> np.dtype[A
             f"output_dtype={_numpy_kind(named)} with a zero point of type {zero.dtype}"
         )
     return zero.dtype
-
-
-def _onnx_kind(kind: np.dtype[Any]) -> int:
-    from onnx import helper
-
-    return int(helper.np_dtype_to_tensor_dtype(kind))
 
 
 def _numpy_kind(kind: int) -> np.dtype[Any]:

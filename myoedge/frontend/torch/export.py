@@ -143,8 +143,11 @@ def _functionalise_program(program: torch.export.ExportedProgram) -> torch.expor
     """Functionalise in-place calls, inline no_grad blocks and resolve vmap, without decomposing
     operators."""
     functionalize(program)
-    nodes = program.graph.nodes
-    if not any(writes(node) or node.op == "get_attr" or _is_vmap_boundary(node) for node in nodes):
+    vmap = "torch._functorch.predispatch"  # its calls begin and end a vmap, as associative_scan has
+    if not any(
+        writes(x) or x.op == "get_attr" or getattr(x.target, "__module__", "") == vmap
+        for x in program.graph.nodes
+    ):
         return program
     try:
         # warnings of torch about its own trees
@@ -166,11 +169,6 @@ def _restore_vmap_nesting() -> Iterator[None]:
         yield
     finally:
         _functorch.pop_dynamic_layer_stack_and_undo_to_depth(depth)
-
-
-def _is_vmap_boundary(node: Any) -> bool:
-    """Return whether a call begins or ends a vmap, as in torch's associative_scan."""
-    return str(getattr(node.target, "__module__", "")) == "torch._functorch.predispatch"
 
 
 def _refuse_training(program: Program) -> None:

@@ -21,14 +21,9 @@ from myoedge.operators.import_rows import aten_names
 FLOATS = {op: calls for op, calls in CALLS.items() if op and OPS[op].result.dtype == "float32"}
 
 
-def _calls_of_operators(has: Any) -> frozenset[str]:
-    """Return the names of torch calls that import only as operators for which has(operator) is
-    true."""
-    others = {name for op, calls in FLOATS.items() if not has(OPS[op]) for name in calls}
-    return frozenset(name for calls in FLOATS.values() for name in calls if name not in others)
-
-
-MOVES = _calls_of_operators(lambda op: op.same_scale) | {*CALLS[""]}
+# Calls that may import as an operator whose result has another scale than its operand
+_RESCALING = {name for op, calls in FLOATS.items() if not OPS[op].same_scale for name in calls}
+MOVES = frozenset[str]().union(*FLOATS.values()) - _RESCALING | {*CALLS[""]}
 DROPOUTS = frozenset(name for name in CALLS[""] if "dropout" in name)  # they scale in training mode
 REQUANTIZE = frozenset(name for op, calls in FLOATS.items() if OPS[op].epilogue for name in calls)
 CLAMPS = aten_names("relu relu6 hardtanh clamp clamp_min clamp_max clip")

@@ -183,9 +183,11 @@ def arguments_of_call(name: str) -> dict[str, tuple[bool, Any]] | None:
     namespace, operator, overload = name.split(".")
     for schema in schemas(f"{namespace}::{operator}"):
         if (schema.overload_name or "default") == overload:
-            return {x.name: ("Tensor" in str(x.type), _default_value(x)) for x in schema.arguments}
+            return {
+                x.name: (
+                    "Tensor" in str(x.type),
+                    x.default_value if x.has_default_value() else None,
+                )
+                for x in schema.arguments
+            }
     return None
-
-
-def _default_value(argument: Any) -> Any:
-    return argument.default_value if argument.has_default_value() else None
