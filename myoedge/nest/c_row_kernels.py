@@ -98,7 +98,7 @@ def softmax_row(flat: FlatNest, arrays: Sequence[CArray]) -> SoftmaxRow | None:
             found = _row_of_values(values) if call.primitive.name == "me_probability" else None
         case _:
             found = None
-    dense = [part for x in arrays if x.moves and not x.is_indexed for part, _ in x.read.parts]
+    dense = [part for x in arrays if x.is_dense for part, _ in x.read.parts]
     is_row = flat.nest.out.dtype == "int8" and found is not None and found.x in dense
     return found if is_row else None
 
@@ -124,9 +124,9 @@ def norm_row(flat: FlatNest, arrays: Sequence[CArray]) -> NormRow | None:
     (x, _), (gain, first), (offset, second) = (
         place[id(part)] for part in (found.x, found.gain, found.offset)
     )
-    moved = (x.moves, gain.moves, x.is_indexed, gain is offset, first, second)
+    moved = (x.is_dense, gain.moves, gain is offset, first, second)
     is_kept = place.get(id(found.places), (x, 0))[0] is not x
-    return found if moved == (True, True, False, True, 0, 1) and is_kept else None
+    return found if moved == (True, True, True, 0, 1) and is_kept else None
 
 
 def _norm_call(value: Expr, kind: np.dtype) -> NormRow | None:

@@ -118,7 +118,9 @@ class FlatNest:
             return None if read.is_reduced else index_map(read.parts[0][0], groups, dimension)
         extents = [*(loop.extent for loop in self.loops), *(axis.extent for axis in self.over)]
         blocks = read.blocks([*zip(extents, self.steps_of(number), strict=True)])
-        if blocks or self.scanned is not None:
+        # An index map is of one element: several of a row of the array need blocks.
+        is_record = read.width > read.array.width
+        if blocks or is_record or self.scanned is not None:
             return blocks
         return index_map(read.parts[0][0], [*self.axes, *([axis] for axis in self.over)])
 

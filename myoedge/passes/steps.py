@@ -218,7 +218,7 @@ def _stack_operands(patch: GraphBuilder, names: Sequence[str], rank: int) -> str
     """Return the stacked operands of all iterations, [steps, ...]; [1, ...] if all iterations share
     one operand."""
     shape = ranked(patch.shape(names[0]), rank)
-    if len({*names}) > 1:
+    if not all(is_equal(patch.graph, names[0], name) for name in names):
         return reshape(patch, stacked(patch, names), (len(names), *shape))
     value = patch.graph.find_array(names[0])
     if value is not None:

@@ -175,12 +175,18 @@ def _only_candidate(candidates: Iterable[T], graph: Graph, node: Node, otherwise
 def _check_constants(graph: Graph, node: Node, axis: int) -> None:
     """Raise E131 for a constant operand with different values per frame of the exported network."""
     for index, name in enumerate(node.inputs):
-        if name not in graph.constants or index in OPS[node.op].weights.at:
-            continue
-        for axis_of_constant, extent in enumerate(graph.shape(name)):
-            rule = rule_along(graph, node, index, axis_of_constant)
-            if extent > 1 and rule is not None and rule.axis == axis:
-                raise not_causal(graph, node, "has constants that change from frame to frame")
+        if name in graph.constants and has_elements_per_frame(graph, node, index, axis):
+            raise not_causal(graph, node, "has constants that change from frame to frame")
+
+
+def has_elements_per_frame(graph: Graph, node: Node, index: int, axis: int) -> bool:
+    """Return whether an operand that is no weight has several elements along an axis of the
+    result."""
+    if index in OPS[node.op].weights.at:
+        return False
+    extents = enumerate(graph.shape(node.inputs[index]))
+    rules = (rule_along(graph, node, index, at) for at, extent in extents if extent > 1)
+    return any(rule is not None and rule.axis == axis for rule in rules)
 
 
 def not_causal(graph: Graph, node: Node, reason: str, *tries: str) -> MyoedgeError:

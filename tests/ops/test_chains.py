@@ -181,13 +181,18 @@ def named(step: QuantizedNode, name: str, operands: Sequence[str]) -> QuantizedN
     return replace(step, node=replace(step.node, outputs=(name,)), operands=tuple(operands))
 
 
-def moved_to(rng: np.random.Generator, step: QuantizedNode, out: Shape) -> QuantizedNode:
-    """A slice, or copies along axes, of a drawn operand with the given shape of the result."""
+def moved_to(
+    rng: np.random.Generator, step: QuantizedNode, out: Shape, whole: bool = False
+) -> QuantizedNode:
+    """A slice, or copies along axes, of a drawn operand with the given shape of the result.
+
+    whole   whether steps of the last axis, too, may be more than one
+    """
     if step.node.op == "expand":
         x, attrs = one_of(rng, out), {"shape": out}
     else:
         cuts = [(int(rng.integers(4)), n, int(rng.integers(1, 3))) for n in out]
-        cuts[-1] = (*cuts[-1][:2], 1)
+        cuts[-1] = (*cuts[-1][:2], cuts[-1][2] if whole else 1)
         cuts = [(start, start + (n - 1) * step + 1, step) for start, n, step in cuts]
         x, attrs = tuple(stop + int(rng.integers(3)) for _, stop, _ in cuts), {"cuts": tuple(cuts)}
     return replace(step, node=replace(step.node, attrs=attrs), shapes=(x,), out=out)
@@ -280,14 +285,14 @@ def test_generated_c_equals_the_layers(first: int, count: int, tmp_path: Path) -
     assert not mismatches(of_result, wanted, found)
 
 
-def chain_behind_a_move(op: str, move: str, seed: int) -> Chain | None:
+def chain_behind_a_move(op: str, move: str, seed: int, whole: bool = False) -> Chain | None:
     """Values carried along an axis of a part of an operand, or of an operand that is repeated."""
     rng = np.random.default_rng(seed)
     step = drawn(op, 40)[rng.integers(40)].step
     kinds = [x.step for x in drawn(move, 60) if x.step.element_type == step.read_type(0)]
     if not kinds or len(step.shapes[0]) < 2:
         return None
-    first = named(moved_to(rng, kinds[0], step.shapes[0]), "moved", ["in"])
+    first = named(moved_to(rng, kinds[0], step.shapes[0], whole), "moved", ["in"])
     others = [f"in{at}" for at in range(1, len(step.shapes))]
     members = first, named(step, "carried", ["moved", *others])
     made = chain_step(members)
@@ -295,6 +300,21 @@ def chain_behind_a_move(op: str, move: str, seed: int) -> Chain | None:
         return None
     data = tuple(extremes(rng, s, made.read_type(i)) for i, s in enumerate(made.shapes))
     return Chain(members, made, data)
+
+
+def test_operators_read_a_part_of_an_operand(tmp_path: Path) -> None:
+    """Every other element of a row, for example, also of rows that a kernel written by hand
+    computes."""
+    ops = sorted({*OTHERS, *SUMS} - {"running_power"})  # carries values along an axis
+    drawn_chains = (
+        chain_behind_a_move(op, "slice", seed, whole=True) for op in ops for seed in range(48)
+    )
+    chains = [chain for chain in drawn_chains if chain is not None]
+    alone = {*ops} - {chain.members[-1].node.op for chain in chains}
+    assert alone == {"ctc_new", "gather", "resize", "take"}
+    wanted = [y for chain in chains for y in chain.one_by_one()]
+    results = run_results(chains, tmp_path, "-O1", tilings_of(chains))
+    assert not mismatches(chains, wanted, [y for each in results for y in each])
 
 
 @pytest.mark.parametrize("move", sorted(MOVED))

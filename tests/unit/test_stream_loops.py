@@ -82,7 +82,26 @@ class BehindConvolution(nn.Module):
         return self.last(nn.functional.pad(y.transpose(1, 2), (1, 0)))
 
 
-CELLS = [MinimalGated, Leaky, Spiking, ClosedForm, LiquidTime, BehindConvolution]
+class Spread(nn.Module):
+    """The mean of each row times a tensor that each step makes for itself."""
+
+    def factors(self, at: int) -> Tensor:
+        return torch.full((1, 6), 0.7)
+
+    def forward(self, x: Tensor) -> Tensor:
+        state, states = torch.zeros(1, 6), []
+        for at in range(STEPS):
+            state = torch.tanh(0.5 * state + x[:, at].mean() * self.factors(at))
+            states.append(state)
+        return torch.stack(states, 1)
+
+
+class Changing(Spread):
+    def factors(self, at: int) -> Tensor:
+        return torch.full((1, 6), 0.1 * at)
+
+
+CELLS = [MinimalGated, Leaky, Spiking, ClosedForm, LiquidTime, BehindConvolution, Spread]
 
 
 def quantized_over(
@@ -258,6 +277,12 @@ def test_the_last_state_is_on_a_stream_that_of_each_frame(cell: type[OverTime] |
         expected = torch.cat(each).numpy()
         assert real.shape == expected.shape
         assert 10 * np.log10(np.sum(expected**2) / np.sum((expected - real) ** 2)) > 25
+
+
+def test_constants_that_change_from_step_to_step_are_refused() -> None:
+    with pytest.raises(MyoedgeError) as caught:
+        quantized_over(Changing())
+    assert caught.value.code == "E131"
 
 
 def test_a_state_that_the_first_frame_gives_is_refused() -> None:
