@@ -25,7 +25,7 @@ from myoedge.operators.interpreter import run_float
 from myoedge.operators.turns import IN_LOOPS, LAST, READ, STATE, WRITE
 from myoedge.quantization.no_samples import at_random
 from myoedge.streaming.loops import SequenceLoop, loops_of, with_sequences_of_states
-from myoedge.streaming.time_axis import has_elements_per_frame, rule_along
+from myoedge.streaming.time_axis import operands_per_frame, rule_along
 
 LOOP_OPERATORS = (*IN_LOOPS, LAST)
 MOST_TRIED = 64  # combinations of constants as states
@@ -156,8 +156,7 @@ class _Longer:
         rule = rule_along(self.graph, node, node.inputs.index(name), self.axis[name])
         require(rule is not None and rule.is_by_frame and rule.before == 0)
         assert rule is not None
-        others = (at for at, x in enumerate(node.inputs) if x != name)
-        require(not any(has_elements_per_frame(self.graph, node, x, rule.axis) for x in others))
+        require({*operands_per_frame(self.graph, node, rule.axis)} <= {name})
         self._lengthen_tensor(node.name, rule.axis)
         frames = self.tensors[node.name].shape[rule.axis]
         attrs = rule.resized(frames) if rule.resized else node.attrs

@@ -99,7 +99,8 @@ def rules_in_order(
         )
         rates = {rate[name] * rule.rate for name, rule in rules.items()}
         rate[node.name] = _only_candidate(rates, graph, node, RATES)
-        _check_constants(graph, node, axis[node.name])
+        if any(x in graph.constants for x in operands_per_frame(graph, node, axis[node.name])):
+            raise not_causal(graph, node, "has constants that change from frame to frame")
         yield node.name, rules
 
 
@@ -172,21 +173,13 @@ def _only_candidate(candidates: Iterable[T], graph: Graph, node: Node, otherwise
     return values[0]
 
 
-def _check_constants(graph: Graph, node: Node, axis: int) -> None:
-    """Raise E131 for a constant operand with different values per frame of the exported network."""
+def operands_per_frame(graph: Graph, node: Node, axis: int) -> Iterator[str]:
+    """Yield the operands, weights apart, that have several elements along an axis of the result."""
     for index, name in enumerate(node.inputs):
-        if name in graph.constants and has_elements_per_frame(graph, node, index, axis):
-            raise not_causal(graph, node, "has constants that change from frame to frame")
-
-
-def has_elements_per_frame(graph: Graph, node: Node, index: int, axis: int) -> bool:
-    """Return whether an operand that is no weight has several elements along an axis of the
-    result."""
-    if index in OPS[node.op].weights.at:
-        return False
-    extents = enumerate(graph.shape(node.inputs[index]))
-    rules = (rule_along(graph, node, index, at) for at, extent in extents if extent > 1)
-    return any(rule is not None and rule.axis == axis for rule in rules)
+        extents = [*enumerate(graph.shape(name))] * (index not in OPS[node.op].weights.at)
+        rules = (rule_along(graph, node, index, at) for at, extent in extents if extent > 1)
+        if any(rule is not None and rule.axis == axis for rule in rules):
+            yield name
 
 
 def not_causal(graph: Graph, node: Node, reason: str, *tries: str) -> MyoedgeError:
