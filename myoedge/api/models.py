@@ -122,7 +122,7 @@ def quantize(options: QuantizeOptions) -> Quantized:
     from myoedge.building.config import find
     from myoedge.building.energy import coefficients
     from myoedge.building.pipeline import run_quantize
-    from myoedge.building.plan_limits import keeper
+    from myoedge.building.plan_limits import keeper, reading
     from myoedge.building.plans import planned_cycles
     from myoedge.building.request import build_request
 
@@ -131,6 +131,7 @@ def quantize(options: QuantizeOptions) -> Quantized:
     limits = {
         "keeps": keeper(request, coefficients()),
         "planned_cycles": partial(planned_cycles, request=request),
+        "reading": partial(reading, request=request),
         "decided_by": (request.of_integers, coefficients()),
     }
     return run_quantize(Options.of(options, **_read_options(options), **limits))
@@ -166,7 +167,7 @@ def build(options: BuildOptions) -> Build:
     from myoedge.building.early_checks import check_graph
     from myoedge.building.energy import coefficients
     from myoedge.building.finishing import SimulationOptions
-    from myoedge.building.plan_limits import keeper, reads_again
+    from myoedge.building.plan_limits import keeper, reading
     from myoedge.building.plans import planned_cycles
     from myoedge.building.request import build_request, check_simulation
 
@@ -176,7 +177,7 @@ def build(options: BuildOptions) -> Build:
         options,
         **_read_options(options),
         keeps=keeper(request, coefficients()),
-        reads_again=partial(reads_again, request=request),
+        reading=partial(reading, request=request),
         examine=partial(check_graph, request=request),
         planned_cycles=partial(planned_cycles, request=request),
         stream=options.stream,

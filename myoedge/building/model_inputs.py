@@ -42,7 +42,7 @@ _NO_VALUES = (
     "examine",
     "planned_cycles",
     "keeps",
-    "reads_again",
+    "reading",
     "say",
     "progress",
     "ctc",

@@ -17,7 +17,7 @@ from myoedge.quantization.scales import QuantGraph
 from myoedge.quantization.search.goal import Goal
 from myoedge.quantization.search.moves.observer import METHODS_TRIED
 from myoedge.quantization.search.moves.weight_bits import Keeps
-from myoedge.quantization.search.state import Network, TriedMove, Workshop
+from myoedge.quantization.search.state import ConstantReading, Network, TriedMove, Workshop
 from myoedge.system.regular_files import MAX_UNPACKED_BYTES
 from myoedge.targets.chip import Chip
 
@@ -39,10 +39,10 @@ class Options(QuantizeOptions):
     chip        chip whose accelerators may run layers; such layers get the accelerator's integers
     keeps       network -> whether it meets [budget] l2, latency and energy; None without such
                 limits
-    reads_again   network -> whether a loop reads weights from external memory in every step; None
-                  if that is not planned
-    decided_by  values that determine planned_cycles, keeps, reads_again and examine, for the cache
-                key; None: no caching
+    reading     network -> how its plan reads constants in every step of a loop from memories behind
+                L2; None if that is not planned
+    decided_by  values that determine planned_cycles, keeps, reading and examine, for the cache key;
+                None: no caching
     """
 
     reuse: QuantGraph | None = None
@@ -53,7 +53,7 @@ class Options(QuantizeOptions):
     engine: str = AUTO
     chip: Chip | None = None
     keeps: Keeps | None = None
-    reads_again: Keeps | None = None
+    reading: Callable[[QuantGraph], ConstantReading] | None = None
     decided_by: object = None
 
     @classmethod

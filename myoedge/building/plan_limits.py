@@ -11,20 +11,27 @@ from myoedge.building.plans import first_plan, planned
 from myoedge.building.request import BuildRequest
 from myoedge.building.stream_rate import if_it_fits
 from myoedge.operators.turns import has_loops
-from myoedge.plan.cost.network import energy_bytes, latency_s, modelled_cycles
+from myoedge.plan.cost.network import energy_bytes, latency_s, modelled_cycles, waits
 from myoedge.power.model import Coefficients, energy, typical
 from myoedge.quantization.scales import QuantGraph
 from myoedge.quantization.search.moves.weight_bits import Keeps
+from myoedge.quantization.search.state import NO_READING, ConstantReading
 
 if TYPE_CHECKING:
     pass
 
 
-def reads_again(network: QuantGraph, request: BuildRequest) -> bool:
-    """Return whether a loop reads weights from external memory in every step, by the first plan;
-    False if no plan fits."""
+def reading(network: QuantGraph, request: BuildRequest) -> ConstantReading:
+    """Return how the first plan reads constants in every step of a loop from memories behind L2;
+    NO_READING if none does, or if no plan fits."""
     plan = first_plan(network, request) if has_loops(network.graph) else None
-    return plan is not None and any(x.chunk.turns > 1 for x in plan.constant_transfers)
+    if plan is None:
+        return NO_READING
+    most = max(plan.constant_transfers, key=lambda x: x.chunk.turns, default=None)
+    if most is None or most.chunk.turns == 1:
+        return NO_READING
+    cycles_of_byte = 1.0 / plan.chip.level(most.level).bytes_per_cycle
+    return ConstantReading(most.chunk.turns, cycles_of_byte if waits(plan) else 0.0)
 
 
 def keeper(request: BuildRequest, coefficients: Coefficients) -> Keeps | None:

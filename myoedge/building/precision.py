@@ -233,10 +233,12 @@ def _search_result(
 ) -> tuple[Reached, Mapping[str, float]]:
     """Return the result of the precision search, and observer -> SQNR of the worst output in dB if
     there are several observers."""
-    workshop, judge = chosen.workshop, partial(_measure_sqnr, samples=samples)
+    judge = partial(_measure_sqnr, samples=samples)
     if options.reuse is not None:  # keep the older build's choices
         network = chosen.network.engined
         return Reached(network, judge(network)), {}
+    chosen = _with_reading(options, chosen)
+    workshop = chosen.workshop
     start = workshop.measured(chosen.network)
     goal = replace(
         chosen.goal,
@@ -254,6 +256,21 @@ def _search_result(
     return found, observers_db if len(workshop.observers) > 1 else {}
 
 
+def _with_reading(options: Options, chosen: Chosen) -> Chosen:
+    """Return the search's start with cycles of layers that include reading their constants in every
+    step of a loop from memories behind L2, as the plan of the network does."""
+    network, cycles = chosen.network, options.planned_cycles
+    if options.reading is None or cycles is None:
+        return chosen
+    reading = options.reading(network.engined)
+    if not reading.turns:
+        return chosen
+    workshop = chosen.workshop.reads(network, reading, cycles(network.engined))
+    saved_cycles = workshop.reading.saved_cycles
+    network = replace(network, layer_cycles=workshop.layer_cycles, saved_cycles=saved_cycles)
+    return replace(chosen, workshop=workshop, network=network)
+
+
 def _with_less_reading(
     options: Options,
     chosen: Chosen,
@@ -263,10 +280,10 @@ def _with_less_reading(
 ) -> Reached:
     """Return the network found, with fewer bits of weights if a loop would read these from external
     memory in every step; unless bits were chosen already, or an output would miss its goal."""
-    again, cycles, design = options.reads_again, goal.planned_cycles, found.design
-    if again is None or cycles is None or design is None or options.weights is not None:
+    reading, cycles, design = options.reading, goal.planned_cycles, found.design
+    if reading is None or cycles is None or design is None or options.weights is not None:
         return found
-    if not again(found.network):
+    if not reading(found.network).turns:
         return found
     workshop = chosen.workshop
     wanted = replace(goal, outputs_db={**goal.outputs_db, **chosen.needs})

@@ -78,14 +78,14 @@ def with_less_reading(
     goal: Goal,
     cycles: Callable[[QuantGraph], float],
 ) -> tuple[Network, tuple[TriedMove, ...]]:
-    """Reduce the bits of the weights that loops read, in a network that meets its SQNR goal, if its
-    plan then takes fewer cycles; return the network, and the reductions tried.
+    """Reduce the bits of the weights that loops read, in a network that meets its SQNR goal without
+    a margin, if its plan then takes fewer cycles; return the network, and the reductions tried.
 
     cycles   network -> estimated cycles of its plan, in which a loop reads weights from external
              memory in every step
     """
     noise = workshop.bench.measure(network.engined).noise()
-    if (noise > goal.limits(network.cores)).any():
+    if (noise > replace(goal, margin_db=0.0).limits(network.cores)).any():
         return network, ()
 
     def stops(most: QuantGraph) -> Keeps:

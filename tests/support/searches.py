@@ -11,7 +11,6 @@ from myoedge.quantization.calibrate import Calibration, InputArrays, Observer, c
 from myoedge.quantization.layer_rules import LayerRule
 from myoedge.quantization.scales import QuantGraph
 from myoedge.quantization.search.bench import Bench
-from myoedge.quantization.search.candidates import Cycles
 from myoedge.quantization.search.goal import Goal
 from myoedge.quantization.search.search import search
 from myoedge.quantization.search.state import Design, SearchState, TriedMove, Workshop
@@ -25,7 +24,7 @@ def workshop_of(
     graph: Graph,
     samples: InputArrays,
     observers: Sequence[Observer] = MINMAX,
-    cycles: Cycles = CYCLES,
+    cycles: Callable[..., float] = CYCLES,
     on_engines: Callable[[QuantGraph], QuantGraph] = lambda network: network,
     rules: Sequence[LayerRule] = (),
 ) -> Workshop:

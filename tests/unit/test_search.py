@@ -85,7 +85,7 @@ def in_8_bits_on_ne16(q: QuantGraph) -> QuantGraph:
     return replace(q, steps=tuple(steps))
 
 
-def fast_on_ne16(step: QuantizedNode) -> float:
+def fast_on_ne16(step: QuantizedNode, times: int = 1, byte_cost: float = 0.0) -> float:
     return 40.0 if step.engine.name == "ne16" else 100.0
 
 

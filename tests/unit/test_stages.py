@@ -309,7 +309,7 @@ def test_a_key_covers_every_option(named: Path) -> None:
         "examine",
         "planned_cycles",
         "keeps",
-        "reads_again",
+        "reading",
         "say",
         "progress",
         "reuse",

@@ -7,7 +7,7 @@ import math
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import cast
+from typing import TypeVar, cast
 
 from myoedge.errors import MyoedgeError
 from myoedge.operators.base import OPS, QuantizedNode
@@ -216,8 +216,12 @@ def _kernel_cycles(
         else cycles_with_code(kernel, choice)
         for kernel, choice in zip(kernels, found, strict=True)
     )
-    sizes = (sum(array.nbytes for array in kernel.arrays.values()) for kernel in kernels)
+    sizes = map(_constant_bytes, kernels)
     return [max(cycles, byte_cost * size) for cycles, size in zip(computed, sizes, strict=True)]
+
+
+def _constant_bytes(kernel: TiledKernel) -> int:
+    return sum(array.nbytes for array in kernel.arrays.values())
 
 
 def cycles_with_code(kernel: TiledKernel, choice: TileChoice | None) -> float:
@@ -257,26 +261,41 @@ def _smallest_kernels(kernels: Sequence[TiledKernel], chip: Chip) -> float:
     return min(map(cycles_with_code, kernels, found), default=math.inf)
 
 
-def layer_cycles(chip: Chip) -> Callable[[QuantizedNode], float]:
-    """Return a function layer -> estimated cycles on its fastest engine: 0 for a view, infinity if
-    no tiling fits."""
+def layer_cycles(chip: Chip) -> Callable[..., float]:
+    """Return a function (layer, times=1, byte_cost=0.0) -> estimated cycles of a run on its fastest
+    engine: 0 for a view, infinity if no tiling fits.
 
-    def fewest(kernels: Sequence[TiledKernel]) -> float:
-        room, cost = chip.l1_room_bytes, chip.transfers
-        return min(_kernel_cycles(kernels, room, cost, NO_LIMITS), default=math.inf)
+    times       times that a run computes the layer
+    byte_cost   cycles per byte of its constants for loading these into L2 while the layer computes
+    """
 
-    cycles = _cache_by_layer(chip, fewest)
-    return lambda step: 0.0 if OPS[step.node.op].view else cycles(step)
+    def each(kernels: Sequence[TiledKernel]) -> list[tuple[float, int]]:
+        """Return the cycles of each kernel, and the bytes of its constants."""
+        cycles = _kernel_cycles(kernels, chip.l1_room_bytes, chip.transfers, NO_LIMITS)
+        return [*zip(cycles, map(_constant_bytes, kernels), strict=True)]
+
+    known = _cache_by_layer(chip, each)
+
+    def cycles(step: QuantizedNode, times: int = 1, byte_cost: float = 0.0) -> float:
+        if OPS[step.node.op].view:
+            return 0.0
+        costs = (max(times * computed, byte_cost * size) for computed, size in known(step))
+        return min(costs, default=math.inf)
+
+    return cycles
+
+
+Figure = TypeVar("Figure")
 
 
 def _cache_by_layer(
-    chip: Chip, figure: Callable[[Sequence[TiledKernel]], float]
-) -> Callable[[QuantizedNode], float]:
+    chip: Chip, figure: Callable[[Sequence[TiledKernel]], Figure]
+) -> Callable[[QuantizedNode], Figure]:
     """Return a function layer -> `figure` of its kernels, cached for equal layers and kernels."""
-    by_content: dict[Hashable, float] = {}
-    by_kernels: dict[Hashable, float] = {}
+    by_content: dict[Hashable, Figure] = {}
+    by_kernels: dict[Hashable, Figure] = {}
 
-    def of_layer(step: QuantizedNode) -> float:
+    def of_layer(step: QuantizedNode) -> Figure:
         content = content_key(step)
         if content not in by_content:
             kernels = candidates(step, chip)

@@ -32,7 +32,8 @@ LEAST_NOISE_SHARE = 0.002  # fraction of an output's noise below which int16 is 
 LEAST_COST_CYCLES = 1.0
 
 Group = tuple[str, ...]
-Cycles = Callable[[QuantizedNode], float]  # estimated cycles of a layer; infinity if no tile fits
+# (layer, times that a run computes it) -> estimated cycles of a run; infinity if no tile fits
+RunCycles = Callable[[QuantizedNode, int], float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +54,7 @@ def int16_candidates(
     network: QuantGraph,
     samples: InputArrays,
     limits: Array,
-    cycles: Cycles,
+    cycles: RunCycles,
     rules: Sequence[LayerRule] = (),
     inner: frozenset[str] = frozenset(),
 ) -> list[Candidate]:
@@ -62,7 +63,7 @@ def int16_candidates(
 
     limits   noise limit of each measured tensor; groups that add less than LEAST_NOISE_SHARE of it
              are left out
-    cycles   layer -> estimated cycles
+    cycles   (layer, times that a run computes it) -> estimated cycles of a run
     rules    layer rules of [quant]
     inner    tensors inside groups of layers that have 16 bits already
     For tensors next to a fused table, the costs are those with the table as a separate node.
@@ -110,7 +111,7 @@ def _cost_estimator(
     network: QuantGraph,
     graph: Graph,
     params: Mapping[str, QuantParams],
-    cycles: Cycles,
+    cycles: RunCycles,
     rules: tuple[LayerRule, ...],
 ) -> Callable[[Group], float]:
     """Return a function: group -> estimated extra cycles of the layers that write and read it, if
@@ -119,10 +120,11 @@ def _cost_estimator(
     graph    the network's graph with separate tables
     params   parameters of its tensors
     """
+    times = times_run(network.graph.nodes) | times_run(graph.nodes)
     before: dict[str, float] = {}
     for step in network.steps:
         name = step.node.name.removesuffix(PRE)
-        before[name] = before.get(name, 0.0) + cycles(step)
+        before[name] = before.get(name, 0.0) + cycles(step, times[step.node.name])
     parts: dict[str, list[Node]] = {}
     for node in graph.nodes:
         parts.setdefault(node.name.removesuffix(PRE), []).append(node)
@@ -132,7 +134,7 @@ def _cost_estimator(
         touched = dict.fromkeys(node.name.removesuffix(PRE) for node in near)
         nodes = (node for name in touched for node in parts[name])
         wide = {**params, **{name: _int16_params(graph, name, params[name]) for name in group}}
-        new = sum(cycles(quantize_node(graph, node, wide, rules)) for node in nodes)
+        new = sum(cycles(quantize_node(graph, x, wide, rules), times[x.name]) for x in nodes)
         old = sum(before[name] for name in touched)
         return max(new - old, LEAST_COST_CYCLES) if math.isfinite(old) else old
 

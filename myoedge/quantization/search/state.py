@@ -13,12 +13,13 @@ from typing import Protocol
 from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import Array
 from myoedge.operators.base import QuantizedNode
+from myoedge.operators.turns import times_run
 from myoedge.quantization.calibrate import Calibration, InputArrays, Observer
 from myoedge.quantization.engines import with_cores_integers
 from myoedge.quantization.layer_rules import LayerRule
 from myoedge.quantization.scales import QuantGraph, quantize_graph
 from myoedge.quantization.search.bench import Bench, MeasuredNoise
-from myoedge.quantization.search.candidates import Candidate, Cycles, Group
+from myoedge.quantization.search.candidates import Candidate, Group, RunCycles
 from myoedge.quantization.search.goal import Goal
 
 # Reasons for rejecting a move.
@@ -39,6 +40,31 @@ class Calibrated(Protocol):
     def __call__(
         self, graph: Graph, observers: Sequence[Observer], given: InputArrays | None = None
     ) -> list[Calibration]: ...
+
+
+@dataclass(frozen=True, slots=True)
+class ConstantReading:
+    """Reading of constants from memories behind L2 in a plan.
+
+    turns            most times that a run reads the same constant; 0: all constants stay in L2
+    cycles_of_byte   cycles for which a run waits for a byte that is read once
+    saved_cycles     cycles of all constants together that the bytes in L2 do not take
+    """
+
+    turns: int = 0
+    cycles_of_byte: float = 0.0
+    saved_cycles: float = 0.0
+
+    def byte_cycles(self, times: int) -> float:
+        """Return the cycles that another byte of a layer's constants costs: it takes the place of a
+        byte that is read as often as any, or is read whenever the layer is computed.
+
+        times   times that a run computes the layer
+        """
+        return min(times, self.turns) * self.cycles_of_byte
+
+
+NO_READING = ConstantReading()
 
 
 @dataclass(frozen=True)
@@ -71,18 +97,29 @@ class Network:
     cores     the network with integers for the cores in all layers
     engined   the network with integers for accelerators in the layers that they run; this one is
               built
-    layer_cycles   layer -> its estimated cycles; infinity for a layer in L2
+    layer_cycles   (layer, times that a run computes it) -> its estimated cycles; infinity for a
+                   layer in L2
+    saved_cycles   cycles of these that constants in L2 do not take
     """
 
     design: Design
     cores: QuantGraph
     engined: QuantGraph
-    layer_cycles: Cycles
+    layer_cycles: RunCycles
+    saved_cycles: float = 0.0
 
     @cached_property
     def cycles(self) -> float:
         """Sum of the estimated cycles of the layers that have an estimate."""
-        return sum(x for x in map(self.layer_cycles, self.engined.steps) if math.isfinite(x))
+        every = sum(x for x in self.cycles_of_layers.values() if math.isfinite(x))
+        return every - self.saved_cycles
+
+    @cached_property
+    def cycles_of_layers(self) -> Mapping[str, float]:
+        """Layer -> its estimated cycles in all iterations of its loop."""
+        times = times_run(self.engined.graph.nodes)
+        names = ((step, step.node.name) for step in self.engined.steps)
+        return {name: self.layer_cycles(step, times[name]) for step, name in names}
 
 
 @dataclass(frozen=True)
@@ -150,25 +187,28 @@ class Workshop:
     samples      calibration samples, which include those of `bench`
     calibrated   (graph, observers) -> a calibration per observer, from all or given samples
     observers    observers to choose from, the default first
-    cycles       layer -> estimated cycles
+    cycles       (layer, times that a run computes it, cycles per byte of constants) -> estimated
+                 cycles
     on_engines   network -> the network with integers for accelerators
     planes       such a network -> layers whose weights an accelerator reads bit by bit
     rules        layer rules of [quant]
     time_axes    input -> time axis, along which equalization factors are constant
     digest       digest of the float network
+    reading      reading of constants from memories behind L2 in the plan of the int8 network
     """
 
     bench: Bench
     samples: InputArrays
     calibrated: Calibrated
     observers: Sequence[Observer]
-    cycles: Cycles
+    cycles: Callable[[QuantizedNode, int, float], float]
     on_engines: Callable[[QuantGraph], QuantGraph]
     planes: Callable[[QuantGraph], frozenset[str]]
     rules: Sequence[LayerRule]
     time_axes: Mapping[str, int] = field(default_factory=dict)
     digest: str = ""
-    _cycles: dict[int, tuple[QuantizedNode, float]] = field(default_factory=dict)
+    reading: ConstantReading = NO_READING
+    _cycles: dict[tuple[int, int, float], tuple[QuantizedNode, float]] = field(default_factory=dict)
 
     def make(self, design: Design, before: Network | None = None) -> Network:
         """Quantise the network of a design.
@@ -180,13 +220,29 @@ class Workshop:
         cores = quantize_graph(design.graph, design.calibration, self.rules, *widths, like)
         cores = replace(cores, digest=self.digest or cores.digest)
         engined = with_cores_integers(cores, self.on_engines(cores), design.on_cores)
-        return Network(design, cores, engined, self.layer_cycles)
+        return Network(design, cores, engined, self.layer_cycles, self.reading.saved_cycles)
 
-    def layer_cycles(self, step: QuantizedNode) -> float:
-        """Return the estimated cycles of a layer, computed once per layer."""
-        if id(step) not in self._cycles:
-            self._cycles[id(step)] = step, self.cycles(step)
-        return self._cycles[id(step)][1]
+    def reads(self, network: Network, reading: ConstantReading, planned_cycles: float) -> Workshop:
+        """Return the workshop with estimates of layers that include reading constants.
+
+        reading          reading of the network's constants in its plan
+        planned_cycles   cycles of this plan
+        """
+        workshop = replace(self, reading=reading)
+        every = replace(network, layer_cycles=workshop.layer_cycles).cycles
+        saved_cycles = max(every - planned_cycles, 0.0) if reading.cycles_of_byte else 0.0
+        return replace(workshop, reading=replace(reading, saved_cycles=saved_cycles))
+
+    def layer_cycles(self, step: QuantizedNode, times: int) -> float:
+        """Return the estimated cycles of a layer, computed once per layer.
+
+        times   times that a run computes it
+        """
+        byte_cost = self.reading.byte_cycles(times)
+        key = id(step), times, byte_cost
+        if key not in self._cycles:
+            self._cycles[key] = step, self.cycles(step, times, byte_cost)
+        return self._cycles[key][1]
 
     def state(self, design: Design, before: Network | None = None) -> SearchState:
         return self.measured(self.make(design, before))

@@ -21,16 +21,15 @@ def cores_integers(search: Search, state: SearchState) -> Proposals:
 
     The noise per layer hardly differs (0.01 dB); the noise at the outputs may differ by chance.
     """
-    network, cycles = state.network, search.workshop.layer_cycles
+    network = state.network
     free = [step.node.name for step in free_layers(network.cores, network.engined)]
     if not free:
         return
-    steps = {step.node.name: step for step in network.engined.steps}
     cores = search.workshop.make(
         replace(state.design, on_cores=state.design.on_cores | {*free}), network
     )
-    others = {step.node.name: step for step in cores.engined.steps}
-    free.sort(key=lambda name: cycles(others[name]) - cycles(steps[name]))
+    cycles, others = network.cycles_of_layers, cores.cycles_of_layers
+    free.sort(key=lambda name: others[name] - cycles[name])
     for count in dict.fromkeys((ceil_div(len(free), 2), len(free))):
         on_cores = state.design.on_cores | {*free[:count]}
         yield Proposal("the cores' integers", replace(state.design, on_cores=on_cores))
