@@ -315,12 +315,14 @@ class Kernel:
     broken_rule: Callable[[QuantizedNode], ConstraintViolation | None] = lambda node: None
 
     def runs(self, step: QuantizedNode) -> bool:
-        """Return whether the kernel can run a layer: one of its formats matches, and `accepts` is
-        true."""
+        """Return whether the kernel can run a layer: a format matches, and `accepts` is true."""
+        return self.takes(step) and self.accepts(step)
+
+    def takes(self, step: QuantizedNode) -> bool:
+        """Return whether one of its formats matches a layer."""
         weight = step.weight_type if any(form.weights for form in self.formats) else None
         written = (step.behind or step).element_type  # by both if one kernel computes them
-        types = (step.operand_types, written, weight)
-        return any(form.takes(*types) for form in self.formats) and self.accepts(step)
+        return any(form.takes(step.operand_types, written, weight) for form in self.formats)
 
 
 def on_cluster(tiling: Tiling, *formats: Format) -> tuple[Kernel, ...]:

@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from myoedge.errors import MyoedgeError
 from myoedge.operators.base import OPS, QuantizedNode
 from myoedge.operators.engine_choice import AUTO, CORES, ConstraintViolation, EngineChoice
 from myoedge.operators.kernel import Kernel
+from myoedge.operators.kernel_formats import weight_bits
 from myoedge.plan.fused_layers import unfused_cycles
 from myoedge.plan.l1.layer_kernels import cycles_with_code, fewest_cycles, least_bytes
 from myoedge.plan.plan import Plan
@@ -61,18 +62,33 @@ def broken_rule(plan: Plan, index: int, engine: str) -> ConstraintViolation | No
     if not kernels:
         change = "linear layers, convolutions, gates and attention run there"
         return ConstraintViolation(f"an operator with a kernel on {engine}", step.node.op, change)
-    rules = [kernel.broken_rule(step) for kernel in kernels]
-    if None not in rules:
-        return step.engine.broken_rule or rules[0]
+    able = [kernel for kernel in kernels if kernel.runs(step)]
+    if not able:
+        return step.engine.broken_rule or _violation_of_all(step, kernels, engine)
     estimates = plan.tilings[index].kernel.estimates
     if engine not in estimates:  # make_plan did not consider this engine
         needs, change = "room in L2 for its tiles", "a larger --l2, or smaller feature maps"
         return ConstraintViolation(needs, f"{chip.l2_bytes:,} B", change)
     if math.isfinite(estimates.get(engine, math.inf)):
         return None
-    bytes_ = least_bytes(kernels[rules.index(None)].tiling(step, known[engine]))
+    bytes_ = least_bytes(able[0].tiling(step, known[engine]))
     needs, has = f"a tile in L1, of {bytes_:,} B at least", f"{plan.l1_room_bytes:,} B"
     return ConstraintViolation(needs, has, "smaller kernels, fewer channels, or a larger --l1")
+
+
+def _violation_of_all(
+    step: QuantizedNode, kernels: Sequence[Kernel], engine: str
+) -> ConstraintViolation:
+    """Return the constraint because of which none of an engine's kernels runs a layer: of one with
+    the layer's element types, otherwise these types."""
+    rules = (x.broken_rule(step) for x in sorted(kernels, key=lambda x: not x.takes(step)))
+    rule = next((rule for rule in rules if rule is not None), None)
+    if rule is not None:
+        return rule
+    has = f"{', '.join(map(str, step.operand_types))} to {(step.behind or step).element_type}"
+    if weight_bits(step.node.op):
+        has += f", weights of {step.weight_type}"
+    return ConstraintViolation(f"element types of a kernel on {engine}", has, "[quant] 8 bits")
 
 
 def check_forced(plan: Plan) -> None:

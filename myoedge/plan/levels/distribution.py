@@ -13,6 +13,7 @@ import math
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from myoedge.numerics.arrays import round_up
 from myoedge.plan.levels.transfers import ComputeCycles, Timeline, schedule_in_window, timeline
 from myoedge.plan.timeline import Chunk, whole_words
 from myoedge.targets.chip import MemoryLevel
@@ -92,19 +93,17 @@ class _Run:
             self.turns[content] = self.turns.get(content, 0) + chunk.turns
             self.sizes[content] = chunk.room_bytes
         for content, size in self.sizes.items():
-            known = (
-                at for at in range(last, -1, -1) if self._stored_bytes(size, at) <= self.left(at)
+            cheaper = range(last, -1, -1)
+            fits = (
+                at for at in cheaper if round_up(size, self.levels[at].word_bytes) <= self.left(at)
             )
-            self.level[content] = next(known, last)
-
-    def _stored_bytes(self, size: int, at: int) -> int:
-        unit = self.levels[at].word_bytes
-        return -(-size // unit) * unit
+            self.level[content] = next(fits, last)
 
     def left(self, at: int) -> int:
         """Return the free bytes of a level."""
-        here = (self._stored_bytes(self.sizes[x], at) for x, n in self.level.items() if n == at)
-        return self.levels[at].room_bytes - sum(here)
+        level = self.levels[at]
+        here = (self.sizes[content] for content, n in self.level.items() if n == at)
+        return level.room_bytes - sum(round_up(size, level.word_bytes) for size in here)
 
     def timeline(self, level: Mapping[Hashable, int]) -> Timeline:
         """Estimate the run.
@@ -160,7 +159,8 @@ class _Run:
 
     def _spread(self, contents: Sequence[Hashable], room: int, cheap: int) -> Iterator[Hashable]:
         """Yield contents of at most `room` bytes together, spread evenly over the run."""
-        sizes = [self._stored_bytes(self.sizes[content], cheap) for content in contents]
+        unit = self.levels[cheap].word_bytes
+        sizes = [round_up(self.sizes[content], unit) for content in contents]
         share, due = min(room / max(sum(sizes), 1), 1.0), 0.0
         for content, size in zip(contents, sizes, strict=True):
             due += share * size
