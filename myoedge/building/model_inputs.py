@@ -21,7 +21,7 @@ from myoedge.building.loading import (
     on_chip,
 )
 from myoedge.building.options import with_settings
-from myoedge.building.pipeline_options import Options, holdout_share, observers_of
+from myoedge.building.pipeline_options import CALLBACKS, Options, holdout_share, observers_of
 from myoedge.building.simulate import test_set_in
 from myoedge.building.stages import key
 from myoedge.errors import MyoedgeError, set_in
@@ -36,17 +36,8 @@ from myoedge.quantization.recordings.sources import is_function, read
 from myoedge.quantization.samples import Data, Given
 
 NAMED = "myoedge build model.pt2 --calib calib.npz"
-_FROM_FILES = ("model", "calib", "test", "factory", "config")  # files, whose content counts
-_NO_VALUES = (
-    *_FROM_FILES,
-    "examine",
-    "planned_cycles",
-    "keeps",
-    "reading",
-    "say",
-    "progress",
-    "ctc",
-)
+# Options whose effect is in ModelInputs.key or in the settings: files by their content.
+_OF_INPUTS = {"model", "calib", "test", "factory", "config", "ctc"}
 
 
 @dataclass(frozen=True)
@@ -180,7 +171,8 @@ def stage_key(stage: str, options: Options, inputs: ModelInputs, *more: object) 
     calib = replace(settings.calib, data=None)  # replaced by the samples themselves
     budget = replace(settings.budget, latency=None)  # affects no integer
     settings = replace(settings, calib=calib, test=TestTable(), budget=budget, model=ModelTable())
-    values = {f.name: getattr(options, f.name) for f in fields(options) if f.name not in _NO_VALUES}
+    names = (option.name for option in fields(options))
+    values = {n: getattr(options, n) for n in names if n not in _OF_INPUTS | CALLBACKS}
     return key(stage, inputs.key, settings, values, *more)
 
 

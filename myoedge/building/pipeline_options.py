@@ -16,7 +16,6 @@ from myoedge.quantization.fidelity import Fidelity
 from myoedge.quantization.scales import QuantGraph
 from myoedge.quantization.search.goal import Goal
 from myoedge.quantization.search.moves.observer import METHODS_TRIED
-from myoedge.quantization.search.moves.weight_bits import Keeps
 from myoedge.quantization.search.state import ConstantReading, Network, TriedMove, Workshop
 from myoedge.system.regular_files import MAX_UNPACKED_BYTES
 from myoedge.targets.chip import Chip
@@ -52,7 +51,7 @@ class Options(QuantizeOptions):
     stream: bool = False
     engine: str = AUTO
     chip: Chip | None = None
-    keeps: Keeps | None = None
+    keeps: Callable[[QuantGraph], bool] | None = None
     reading: Callable[[QuantGraph], ConstantReading] | None = None
     decided_by: object = None
 
@@ -61,6 +60,10 @@ class Options(QuantizeOptions):
         """Return the options that a user asked for, with the limits of a build."""
         values = {f.name: getattr(asked, f.name) for f in fields(QuantizeOptions)}
         return cls(**(values | limits))
+
+
+# Options that are functions, which no cache key can hold: `decided_by` stands for their results.
+CALLBACKS = {option.name for option in fields(Options) if "Callable[" in str(option.type)}
 
 
 @dataclass(frozen=True)

@@ -302,22 +302,13 @@ def test_a_key_covers_every_option(named: Path) -> None:
         "decided_by": 2, "max_bytes": 1 << 29,
         "chip": myoedge.targets.find_chip("gap9"), "calib": "random",
     }  # fmt: skip
-    alike = {
-        "model",
-        "factory",
-        "config",
-        "examine",
-        "planned_cycles",
-        "keeps",
-        "reading",
-        "say",
-        "progress",
-        "reuse",
-        "test",
-    }
+    functions = {"examine", "planned_cycles", "keeps", "reading", "say", "progress"}
+    alike = {"model", "factory", "config", "reuse", "test", *functions}
     assert {*other} | alike == {*Options.__dataclass_fields__}
-    assert "reuse" not in model_inputs._NO_VALUES
+    assert "reuse" not in model_inputs._OF_INPUTS
     keys = [key_of(named)]
+    for option in functions:
+        assert key_of(named, **{option: lambda *_: None}) == keys[0], option
     for option, value in other.items():
         more = {"method": "percentile"} if option == "percentile" else {}
         keys.append(key_of(named, **{option: value, **more}))

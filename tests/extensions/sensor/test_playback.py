@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from myoedge.building.config_tables import Config
 from myoedge.errors import MyoedgeError
 from myoedge.extensions.sensor.playback import play_step, playable_file
 from myoedge.simulator import Fault
-from tests.conftest import Ran, save_exported
+from tests.conftest import Ran, save_exported, steps
 from tests.conftest import myoedge as command
 from tests.extensions.sensor import applications
 from tests.extensions.sensor.applications import ARMBAND, MYO
@@ -86,6 +87,18 @@ def test_recordings_of_another_scale(
     assert ran.code == 0
     assert ("W605" in ran.err) == (says is not None)
     assert (says or "") in ran.err
+
+
+def test_every_command_that_is_printed_next_runs(windows: Build, tmp_path: Path) -> None:
+    np.savez(tmp_path / "recording.npz", emg=applications.emg()[:200])
+    ran, verbs = simulated(windows, "--play", str(tmp_path / "recording.npz")), list[str]()
+    while next_lines := steps(ran.err):
+        verb, *words = shlex.split(next_lines[0])[1:]
+        ran = command(verb, *words, cwd=tmp_path)
+        assert ran.code == 0, ran.err
+        verbs.append(verb)
+    assert verbs == ["simulate", "monitor", "monitor"]
+    assert (tmp_path / "packets.npz").exists()
 
 
 def test_what_is_played_next_is_the_calibration_recording(windows: Build, tmp_path: Path) -> None:
