@@ -74,7 +74,9 @@ def given(table: BudgetTable, **sizes: str | int | None) -> Budget:
     """
     chosen = {name: getattr(table, name) if x is None else x for name, x in sizes.items()}
     l1, l2, l3 = (
-        None if chosen[key] is None else size_bytes(chosen[key], _place(key, sizes.get(key)))
+        None
+        if chosen[key] is None
+        else size_bytes(chosen[key], f"budget.{key}" if sizes.get(key) is None else f"--{key}")
         for key in MEMORIES
     )
     latency = None if table.latency is None else seconds(table.latency, "budget.latency")
@@ -83,11 +85,6 @@ def given(table: BudgetTable, **sizes: str | int | None) -> Budget:
     if isinstance(table.sqnr, dict):
         return replace(limits, outputs_sqnr_db=table.sqnr)
     return limits if table.sqnr is None else replace(limits, sqnr_db=decibels(table.sqnr))
-
-
-def _place(key: str, typed: str | int | None) -> str:
-    """Return the place of a limit for messages: its option if typed, or else its key."""
-    return f"budget.{key}" if typed is None else f"--{key}"
 
 
 def for_app(app: str | None, chip: Chip, budget: Budget) -> Budget:

@@ -138,7 +138,10 @@ def with_checked_result(row: ImportRow, blame: Blame) -> ImportRow:
         shapes = out if row.all_results else (out,)
         named = isinstance(results, list | tuple) and len(results) == len(shapes)
         if not (named and all(_is_tensor(b, *pair) for pair in zip(results, shapes, strict=True))):
-            wanted = ", ".join(f"the name of a tensor {_format_shape(shape)}" for shape in shapes)
+            wanted = ", ".join(
+                f"the name of a tensor {list(shape) if isinstance(shape, tuple) else ''}"
+                for shape in shapes
+            )
             raise blame(
                 _type_error_text(
                     f"the row of {row.aten or row.onnx}", _describe_returned(b, made), wanted
@@ -182,10 +185,6 @@ def _describe_returned(b: GraphBuilder, made: Any) -> Any:
     unchanged."""
     known = isinstance(made, str) and (made in b.tensors or made in b.constants)
     return f"{made} {list(b.shape(made))}" if known else made
-
-
-def _format_shape(shape: Any) -> str:
-    return f"{list(shape)}" if isinstance(shape, tuple) else ""
 
 
 def _is_shape(made: Any) -> bool:

@@ -150,7 +150,11 @@ def _random_cases(graph: Graph, part: ScanPart) -> Iterator[_Case]:
     """Yield a part's result for two sets of random sources."""
     rng = np.random.default_rng(0)
     for _ in range(2):
-        given = {name: _draw_scan_inputs(rng, graph.shape(name)) for name in part.sources}
+        # Of either sign and far from 0, so that products of many stay in range
+        shapes = {name: graph.shape(name) for name in part.sources}
+        given = {
+            n: rng.choice((-1.0, 1.0), x) * rng.uniform(0.5, 1.5, x) for n, x in shapes.items()
+        }
         yield _Case(given, part.value(graph, given))
 
 
@@ -197,11 +201,6 @@ def _scan_of_one(axis: int, x: str, first: _Case, second: _Case) -> FoundScan | 
     if np.allclose(factors[1:], 1.0, rtol=0.0, atol=1e-9):
         return FoundScan("cumsum", axis, (x,))
     return FoundScan("scan", axis, (a, x))
-
-
-def _draw_scan_inputs(rng: np.random.Generator, shape: Sequence[int]) -> Array:
-    """Return random numbers of either sign, far from 0, so that products of many stay in range."""
-    return rng.choice((-1.0, 1.0), shape) * rng.uniform(0.5, 1.5, shape)
 
 
 def _replace_by_scan(graph: Graph, node: Node, found: FoundScan | None) -> Rewrite | None:

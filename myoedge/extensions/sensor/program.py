@@ -272,7 +272,8 @@ def _frames_and_results(plan: Plan, stream: Stream | None) -> dict[str, Any]:
 
 
 def _class_count(q: QuantGraph, output: str, shape: Sequence[int], sensor: Sensor) -> str:
-    if sensor.packets == "outputs" and _result_bytes(q, output, shape) > MOST_VALUE_BYTES:
+    size_bytes = math.prod(shape) * q.element_type(output).size_bytes
+    if sensor.packets == "outputs" and size_bytes > MOST_VALUE_BYTES:
         raise _sensor_error(
             f"at most {MOST_VALUE_BYTES:,} bytes of results per packet", has=str([*shape])
         )
@@ -285,7 +286,3 @@ def _class_count(q: QuantGraph, output: str, shape: Sequence[int], sensor: Senso
             "an output of classes", '[sensor] packets = "outputs"', has=str([*shape])
         )
     return "none"
-
-
-def _result_bytes(q: QuantGraph, output: str, shape: Sequence[int]) -> int:
-    return math.prod(shape) * q.element_type(output).size_bytes
