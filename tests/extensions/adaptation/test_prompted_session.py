@@ -4,6 +4,8 @@ labels.c."""
 
 from __future__ import annotations
 
+import shlex
+import signal
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +21,7 @@ from myoedge.backends.packets import BrokenFrame, Decision, Flags, Packet, Start
 from myoedge.errors import MyoedgeError
 from myoedge.extensions.adaptation import prompted_session
 from tests.conftest import myoedge as command
+from tests.conftest import started, steps
 from tests.extensions.adaptation.test_adapting import Network, built
 from tests.extensions.boards.peers import at_the_line
 from tests.extensions.sensor import applications
@@ -167,8 +170,16 @@ def test_the_command(build: Build) -> None:
         assert check(ran.json) == "myoedge.prompted-session/1"
         assert [row["class"] for row in ran.json["classes"]] == [*"01234"]
         ran = command(*arguments, cwd=build.folder.parent)
+        (line,) = steps(ran.err)
+        monitor = started(*shlex.split(line)[1:], cwd=build.folder.parent)
+        assert monitor.stdout is not None
+        while "class 1" not in monitor.stdout.readline():
+            assert monitor.poll() is None
+        monitor.send_signal(signal.SIGINT)
+        _, error = monitor.communicate(timeout=60)
     assert "the classifier of this session (lda) decides now" in ran.out
-    assert f"myoedge monitor {port} --build" in ran.err
+    assert line == f"myoedge monitor {port} --build {build.folder}"
+    assert monitor.returncode == 0, error
 
 
 @pytest.mark.parametrize(
