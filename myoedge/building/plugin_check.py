@@ -28,7 +28,7 @@ from myoedge.graph.ir import Graph, Node
 from myoedge.graph.origin import Origin
 from myoedge.numerics.arrays import Array
 from myoedge.operators.base import OPS
-from myoedge.operators.cases import Draw, drawn_uses
+from myoedge.operators.cases import Draw, drawn_use, drawn_uses
 from myoedge.operators.interpreter import integer_step
 from myoedge.plan.schedule import make_plan
 from myoedge.quantization.calibrate import Calibration
@@ -184,8 +184,8 @@ def _error_cause(error: MyoedgeError) -> str:
 
 def drawn(op: str) -> tuple[DrawnCase, ...]:
     """Return random test cases of an operator, with fixed seeds."""
-    draw, uses = Draw(np.random.default_rng(zlib.crc32(op.encode()))), drawn_uses()
-    return tuple(DrawnCase(**vars(uses[op](draw))) for _ in range(COUNT))
+    draw = Draw(np.random.default_rng(zlib.crc32(op.encode())))
+    return tuple(DrawnCase(**vars(drawn_use(op, draw))) for _ in range(COUNT))
 
 
 def checked_operator(name: str, cases: Sequence[DrawnCase]) -> CheckedOperator:

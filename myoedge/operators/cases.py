@@ -8,7 +8,7 @@ wheel; `myoedge plugin check` uses those of plug-ins.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
@@ -248,4 +248,24 @@ def _compute_accumulators(formula: Formula, step: QuantizedNode, data: Sequence[
 
 
 def drawn_uses() -> dict[str, Callable[[Draw], DrawnUse]]:
-    return {op: draw for module in modules("cases") for op, draw in module.CASES.items()}
+    """Return the functions of all CASES, by operator. Errors: E257 CASES of a plug-in."""
+    found: dict[str, Callable[[Draw], DrawnUse]] = {}
+    for module in modules("cases"):
+        own = getattr(module, "CASES", None)
+        if not (isinstance(own, Mapping) and all(map(callable, own.values()))):
+            title = f"CASES of {module.__name__} cannot be used"
+            facts = {"needs": "a function of a Draw per operator", "has": f"{own!r}"[:60]}
+            tries = ['CASES = {"gains": elementwise_use("gains")}']
+            raise MyoedgeError("E257", title, facts, tries)
+        found |= own
+    return found
+
+
+def drawn_use(op: str, draw: Draw) -> DrawnUse:
+    """Return a drawn use of an operator. Errors: E257 a function of CASES that returns no use."""
+    made = drawn_uses()[op](draw)
+    if not isinstance(made, DrawnUse):
+        facts = {"needs": "a DrawnUse", "has": f"a {type(made).__name__}"}
+        tries = [f'CASES = {{"{op}": elementwise_use("{op}")}}']
+        raise MyoedgeError("E257", f"the function of {op} in CASES returned no use", facts, tries)
+    return made

@@ -355,6 +355,11 @@ WRONG = {  # what is replaced in the package, by what, exit code, what is said
                      "factor of gains is 3, not several values"),
     "another operator": ('elementwise_use("gains")', 'elementwise_use("gain")', 2,
                          "uses of an operator that no class defines"),
+    "cases that are no table": ('{"gains": elementwise_use("gains")}', "None", 2,
+                                "has    None"),
+    "a case that is no function": ('elementwise_use("gains")', "3", 2, "has    {'gains': 3}"),
+    "a case without a use": ('elementwise_use("gains")', "lambda draw: draw.shape", 2,
+                             "has    a method"),
     "no cases": ('"gains": elem', '"gain": elem', 2, "no gains in CASES of the operator's"),
     "no rows": ("ROWS = (", "ROWS = (1, ", 2, "ROWS of its import_rows is"),
 }  # fmt: skip
