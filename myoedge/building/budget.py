@@ -21,7 +21,7 @@ from myoedge.reports.budget import (
     Broken,
     over_budget,
 )
-from myoedge.reports.memory import external_parts
+from myoedge.reports.memory import external_parts, planned_image_bytes
 from myoedge.targets import Chip
 from myoedge.targets.boards import Board
 
@@ -129,6 +129,16 @@ def check_linked(budget: Budget, plan: Plan, linked_bytes: int) -> None:
         raise CodeOverBudget(limit, plan.l2_bytes, linked_bytes)
 
 
+def check_parts(budget: Budget, plan: Plan, boot_bytes: int) -> None:
+    """Raise E302 if the boot image exceeds the flash on the chip and [budget] external excludes one
+    beside it.
+
+    boot_bytes   as for external_parts
+    """
+    if budget.external == "none" and "flash" in external_parts(plan, boot_bytes):
+        raise _program_too_large(plan)
+
+
 class CodeOverBudget(MyoedgeError):
     """E302: data and code of a linked program together exceed [budget] l2."""
 
@@ -195,8 +205,7 @@ def plan_within(
     """
     limited = within(chip, budget, len(network.steps))
     plan = planned_once(PlanInputs(network, limited, tile_ranks))
-    if budget.external == "none" and "flash" in external_parts(plan):
-        raise _program_too_large(plan)
+    check_parts(budget, plan, planned_image_bytes(plan))
     room = plan.l1_room_bytes
     large = {n: least for n, k in plan.without_tiles.items() if (least := least_bytes(k)) > room}
     if _reduce_limit(budget, "l1", chip) and large:

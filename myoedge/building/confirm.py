@@ -15,7 +15,14 @@ from myoedge.backends.measurement import FirmwareFiles
 from myoedge.backends.runner import Case
 from myoedge.backends.simulator import run_firmware
 from myoedge.building.broken_budgets import check
-from myoedge.building.budget import EXTERNAL, CodeOverBudget, check_linked, memories, without
+from myoedge.building.budget import (
+    EXTERNAL,
+    CodeOverBudget,
+    check_linked,
+    check_parts,
+    memories,
+    without,
+)
 from myoedge.building.build_files import (
     BuildArtifacts,
     estimated_report,
@@ -203,8 +210,9 @@ def _finish_candidate(inputs: BuildInputs, build_plan: BuildPlan) -> Finished:
             build_plan.at(report["target"]["operating_point"]), quantized, request
         )
     if contents.firmware is not None:
-        report = with_firmware(report, contents.firmware.program)
+        report = with_firmware(report, plan, contents.firmware.program)
         check_linked(request.limits, plan, report["memory"]["code_bytes"])
+        check_parts(request.limits, plan, contents.firmware.program.loaded_bytes)
     estimated = Finished(build_plan, contents, report)
     if contents.firmware is None or not confirmation.is_wanted:
         return estimated

@@ -31,17 +31,25 @@ CLUSTER_CORES = WORKERS + 1  # with the control core; link.ld has a stack for ea
 Row = dict[str, Any]
 
 
-def external_parts(plan: Plan) -> list[str]:
+def planned_image_bytes(plan: Plan) -> int:
+    """Return the bytes of the boot image before the program is linked: constants in L2, and the
+    room that the plan leaves for code."""
+    return plan.weight_bytes + max(plan.chip.l2_bytes - plan.l2_room_bytes, 0)
+
+
+def external_parts(plan: Plan, boot_bytes: int) -> list[str]:
     """Return the parts beside the chip that a build needs: "ram" for a memory level, "flash" to
-    start from if the program and the constants in L2 exceed the flash on the chip."""
+    start from if the boot image exceeds the flash on the chip.
+
+    boot_bytes   bytes of the boot image: the program and the constants in L2
+    """
     chip, levels = plan.chip, plan.chip.levels
     parts = {x.external for x in levels if x.external and plan.level_bytes(x.name)}
-    program_bytes = plan.weight_bytes + max(chip.l2_bytes - plan.l2_room_bytes, 0)
     for flash in (x for x in chip.optional_levels if x.program_bytes):
         room = flash.program_bytes
         if not plan.image_bytes(flash.name):
             room += flash.bytes - flash.reserved_bytes
-        if program_bytes > room:
+        if boot_bytes > room:
             parts.add("flash")
     return sorted({*parts, *(["flash"] if parts else [])})
 
@@ -63,7 +71,8 @@ def memory(plan: Plan) -> Row:
         "l3_weights_bytes": plan.image_bytes("l3"),
         "l3_maps": [_l3_map_row(plan, name) for name in plan.maps],
         "levels": levels_bytes(plan),
-        "external": external_parts(plan),
+        "external": external_parts(plan, planned_image_bytes(plan)),
+        "boot_image_bytes": planned_image_bytes(plan) if chip.point.clock_hz else None,
         "code_bytes": None,
         "l1_stacks_bytes": None,
         "fc_stack_bytes": None,
@@ -88,9 +97,9 @@ def memory(plan: Plan) -> Row:
     }
 
 
-def with_firmware(report: Mapping[str, Any], program: Program) -> Row:
+def with_firmware(report: Mapping[str, Any], plan: Plan, program: Program) -> Row:
     """Return the report with the memory that the linked program takes in addition to the plan's
-    data.
+    data, and with its boot image.
 
     Code includes everything else in L2: instructions, their tables, the runtime's variables.
     """
@@ -100,6 +109,8 @@ def with_firmware(report: Mapping[str, Any], program: Program) -> Row:
         "code_bytes": l2_bytes - planned["l2_peak_bytes"],
         "l1_stacks_bytes": CLUSTER_CORES * symbols["me_stack_bytes"],
         "fc_stack_bytes": symbols["me_fc_stack_bytes"],
+        "boot_image_bytes": program.loaded_bytes,
+        "external": external_parts(plan, program.loaded_bytes),
     }
     return {**report, "memory": {**planned, **sizes}}
 

@@ -149,10 +149,12 @@ def _l2_row(report: Report) -> Text:
     parts = wording.l2_parts(report)
     if report["memory"]["l3_bytes"]:
         parts += f"; from L3 in every run: {wording.from_l3(report)}"
-    levels = report["memory"].get("levels", {})
+    levels, stored = report["memory"].get("levels", {}), report["memory"].get("boot_image_bytes")
     for name in levels.keys() - {"l3"}:
         parts += f"; from {name.upper()} in every run: weights {wording.size(levels[name])}"
         used += f", external RAM: {'needed' if 'ram' in report['memory']['external'] else 'none'}"
+    if stored and any(levels.values()):
+        parts += f"; boot image {wording.size(stored)}"
     return styled(used, "bold").append(f"\n{parts}")
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import myoedge
 from myoedge.errors import MyoedgeError
 from tests.conftest import save_exported
 from tests.support.feedback import Feedback
+from tests.support.pages import summary
 
 CONFIG = """[budget]
 l2 = "{l2}"
@@ -101,3 +103,16 @@ def test_programs_that_cannot_read_them_are_refused(
     config.write_text("")
     common = {name: x for name, x in common.items() if name not in options}
     myoedge.build(model, output=tmp_path / "without", memory="mram=auto", **common)
+
+
+def test_the_boot_image_holds_the_weights_in_l2(built: myoedge.Build) -> None:
+    """All bytes that firmware.elf loads, by its program headers; buffers are not among these."""
+    elf = (built.folder / "firmware.elf").read_bytes()
+    offset, size, count = (*struct.unpack_from("<I", elf, 28), *struct.unpack_from("<HH", elf, 42))
+    heads = [struct.unpack_from("<8I", elf, offset + size * n) for n in range(count)]
+    stored = sum(head[4] for head in heads if head[0] == 1)  # p_filesz of PT_LOAD
+    memory = built.report["memory"]
+    assert memory["boot_image_bytes"] == stored > memory["weights_bytes"] > 0
+    assert stored <= memory["weights_bytes"] + memory["code_bytes"]
+    assert memory["external"] == []
+    assert f"boot image {stored / 1024:.3g} KiB" in " ".join(summary(built.report).split())

@@ -22,7 +22,7 @@ from myoedge.plan.l1.tiling import Tiling
 from myoedge.plan.plan import Plan
 from myoedge.plan.schedule import make_plan
 from myoedge.quantization.scales import QuantGraph
-from myoedge.reports.memory import external_parts
+from myoedge.reports.memory import external_parts, planned_image_bytes
 from myoedge.reports.report_json import Outcome, make_report
 from myoedge.targets import find_chip
 from myoedge.targets.chip import Chip, MemoryLevel
@@ -171,7 +171,7 @@ def test_a_build_says_what_it_needs_beside_the_chip(
     chip = replace(find_chip("gap9"), l2_bytes=24_000, l2_reserved_bytes=0)
     chip = chip.with_optional("mram") if memory else chip
     plan = plan_within(network(), chip, Budget(external=external))
-    assert external_parts(plan) == parts
+    assert external_parts(plan, planned_image_bytes(plan)) == parts
 
 
 def test_a_network_that_needs_external_ram_is_refused_without_it() -> None:
@@ -185,7 +185,9 @@ def test_weights_in_l2_need_a_flash_that_the_chip_has() -> None:
     (mram,) = find_chip("gap9").optional_levels
     large = replace(mram, program_bytes=1000, bytes=mram.reserved_bytes + 1000)
     chip = replace(find_chip("gap9"), optional_levels=(large,))
-    assert external_parts(make_plan(network(), chip)) == ["flash"]
+    plan = make_plan(network(), chip)
+    assert external_parts(plan, planned_image_bytes(plan)) == ["flash"]
+    assert external_parts(plan, 2000) == []
     with pytest.raises(MyoedgeError, match="external"):
         plan_within(network(), chip, Budget(external="none"))
 
