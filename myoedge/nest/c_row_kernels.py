@@ -151,8 +151,12 @@ def _line_call(normal: Expr, gain: Expr, offset: Expr, places: Expr) -> NormRow 
                 CallResult(one, "start"),
             ),
             CallResult(other, "shift"),
-        ) if line is one and line is other and isinstance(gain, Element):
-            assert isinstance(offset, Element)
+        ) if (
+            line is one
+            and line is other
+            and isinstance(gain, Element)
+            and isinstance(offset, Element)
+        ):
             match own:
                 case Element():
                     return NormRow(own, None, line, gain, offset, places)

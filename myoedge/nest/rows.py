@@ -47,7 +47,8 @@ def _reads_same_rows(flat: FlatNest, number: int, other: int) -> bool:
     known = zip((axis.extent for axis in flat.over), rows.over, strict=False)
     moved = [x for x in known if x[1]] == [(inner.extent, inner.steps[number])]
     outer = all(x.steps[number] == x.steps[other] for x in flat.loops[:-1])
-    return outer and moved and (read.array, read.start) == (rows.array, rows.start)
+    a, b = ((x.array, x.start, x.width, x.apart) for x in (read, rows))
+    return outer and moved and a == b
 
 
 def row_start(flat: FlatNest) -> float:

@@ -317,6 +317,45 @@ def test_operators_read_a_part_of_an_operand(tmp_path: Path) -> None:
     assert not mismatches(chains, wanted, [y for each in results for y in each])
 
 
+def chain_of_interleaved_parts(op: str, seed: int) -> Chain | None:
+    """An operator behind the sum of the even and the odd elements of each row of an operand."""
+    rng = np.random.default_rng(seed)
+    step = drawn(op, 40)[rng.integers(40)].step
+    out, kind = step.shapes[0], step.read_type(0)
+    adds = (x.step for x in drawn("add", 60) if len(x.step.operands) == 2)
+    add = next(
+        (x for x in adds if {x.read_type(0), x.read_type(1), x.element_type} == {kind}), None
+    )
+    cut = next((x.step for x in drawn("slice", 60) if x.step.element_type == kind), None)
+    if add is None or cut is None or not out:
+        return None
+    x, whole = (*out[:-1], 2 * out[-1]), tuple((0, n, 1) for n in out[:-1])
+    members = []
+    for first in (0, 1):
+        attrs = {"cuts": (*whole, (first, first + 2 * out[-1] - 1, 2))}
+        moved = replace(cut, node=replace(cut.node, attrs=attrs), shapes=(x,), out=out)
+        members.append(named(moved, f"part{first}", ["in"]))
+    members.append(named(replace(add, shapes=(out, out), out=out), "sum", ["part1", "part0"]))
+    others = [f"in{at}" for at in range(1, len(step.shapes))]
+    members.append(named(step, "last", ["sum", *others]))
+    made = chain_step(members)
+    if made is None or not candidates(made, GAP9):
+        return None
+    data = tuple(extremes(rng, s, made.read_type(i)) for i, s in enumerate(made.shapes))
+    return Chain(tuple(members), made, data)
+
+
+def test_rows_and_records_of_an_operand_are_apart(tmp_path: Path) -> None:
+    """A sum over a row reads even elements, while the row's elements read even and odd ones."""
+    ops = ("layer_norm", "rms_norm", "softmax", "log_softmax", "mean")
+    drawn_chains = (chain_of_interleaved_parts(op, seed) for op in ops for seed in range(16))
+    chains = [chain for chain in drawn_chains if chain is not None]
+    assert {chain.members[-1].node.op for chain in chains} == {*ops}
+    wanted = [y for chain in chains for y in chain.one_by_one()]
+    results = run_results(chains, tmp_path, "-O1", tilings_of(chains))
+    assert not mismatches(chains, wanted, [y for each in results for y in each])
+
+
 @pytest.mark.parametrize("move", sorted(MOVED))
 def test_values_are_carried_along_what_a_move_reads(move: str, tmp_path: Path) -> None:
     """Of every operator that carries values, in int8 and int16."""
