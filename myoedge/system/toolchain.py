@@ -96,7 +96,7 @@ def _missing_tool_error(subject: str, *tries: str) -> MyoedgeError:
 @functools.cache
 def _first_line(command: tuple[str, ...]) -> str:
     """Return the first line of a program's output, run once per process."""
-    finished = run(command, cwd=Path.cwd(), env={"LC_ALL": "C"}, timeout_s=60)
+    finished = run(command, cwd=Path(__file__).parent, env={"LC_ALL": "C"}, timeout_s=60)
     if finished.returncode != 0 or not finished.stdout.strip():
         facts = {"exit code": finished.returncode, "output": finished.stderr.strip()[:400]}
         raise MyoedgeError("E501", f"{command[0]} does not print its version", facts)
