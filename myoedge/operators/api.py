@@ -106,9 +106,8 @@ class ElementwiseOperator:
         return found
 
     def constant(self, operand: int) -> Array:
-        """Return the float values of a constant, in `quantize`."""
-        found: Array = _describe_input(self.site.constants, operand, "constant")
-        return found
+        """Return the values of a constant as float64, in `quantize`."""
+        return np.asarray(_describe_input(self.site.constants, operand, "constant"), np.float64)
 
     @property
     def site(self) -> QuantizeInputs:

@@ -16,6 +16,7 @@ import numpy as np
 
 from myoedge.errors import MyoedgeError
 from myoedge.graph.ir import Attrs, Shape
+from myoedge.nest.ir import Binary, Number, walk
 from myoedge.nest.reference import NestReference
 from myoedge.numerics.arrays import Array
 from myoedge.operators import modules
@@ -228,18 +229,30 @@ def elementwise_use(
 
 def constants_slack(case: Any) -> Array:
     """Return the deviation of each result if all constants of a formula are off by the half that
-    rounding may add, in output steps."""
+    rounding may add, in output steps; numbers of bits in shifts are exact."""
     step, numbers = case.step, case.step.integers
     formula = FORMULAS[step.node.op]
     exact = _compute_accumulators(formula, step, case.data)
     moved = np.zeros(step.out)
-    for name in formula.constants:
+    for name in (x for x in formula.constants if not _is_shift(formula, step, x)):
         other = replace(numbers, **{name: getattr(numbers, name) + 1})
         moved += np.abs(
             _compute_accumulators(formula, replace(step, integers=other), case.data) - exact
         )
     factor = numbers.mult / 2.0 ** (numbers.shift + numbers.pre)
     return np.asarray(moved / 2 * factor)
+
+
+def _is_shift(formula: Formula, step: QuantizedNode, name: str) -> bool:
+    """Return whether a formula shifts by a constant."""
+    bits = Number(max(int(np.max(getattr(step.integers, name))), 1))
+    with_bits = replace(step, integers=replace(step.integers, **{name: bits}))
+    shifts = (
+        part.operands[1]
+        for part in formula.accumulator(with_bits).parts
+        if isinstance(part, Binary) and part.operation in (">>", "<<", "long >>")
+    )
+    return any(part is bits for amount in shifts for part in walk(amount))
 
 
 def _compute_accumulators(formula: Formula, step: QuantizedNode, data: Sequence[Array]) -> Array:

@@ -201,7 +201,8 @@ def _refuse_unread_arguments(others: Arguments, only: Arguments) -> None:
     if wrong:
         has = ", ".join(f"{x} = {others[x]!r}" for x in wrong)
         row = ", ".join(f'"{x}": {others[x]!r}' for x in wrong)
-        raise Unsupported(f"{has}, which its row does not read; to accept this: only={{{row}}}")
+        unless = f"to accept this, if its operator computes it: only={{{row}}}"
+        raise Unsupported(f"{has}, which its row does not read; {unless}")
 
 
 def one_by_one(row: Row) -> Row:

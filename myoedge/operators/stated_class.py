@@ -314,9 +314,13 @@ def _faults_of_names(own: StatedClass, given: Iterable[str]) -> Iterator[Mistake
 
 def _faults_of_constant(name: str, value: Any) -> Iterator[Mistake]:
     values = np.asarray(value)
-    if values.dtype.kind not in "iub" or not _in_int32(values):
-        rounded = f"{name}=np.rint(...).astype(np.int32), of values below 2**31"
+    if values.dtype.kind not in "iub":
+        rounded = f"{name}=np.rint({name}).astype(np.int64)"
         yield Mistake(f"{name} of 32-bit integers", f"{shown(value)}", rounded)
+    elif not _in_int32(values):
+        largest = int(np.abs(values.astype(object)).max())
+        clipped = f"{name}=np.clip({name}, -{INT32_MAX}, {INT32_MAX})"
+        yield Mistake(f"{name} of 32-bit integers", f"magnitudes up to {largest:,}", clipped)
     elif values.ndim > 1 or not values.size:
         needs = f"{name} as a number, or of one dimension"
         yield Mistake(needs, f"shape {list(values.shape)}", f"{name}=np.ravel({name})")

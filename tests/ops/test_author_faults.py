@@ -170,6 +170,8 @@ FAULTS: dict[str, list[tuple[str, str, str, str, str]]] = {
     "Scaled: constants": [
         ("gain=gain)", "gains=gain)", "gain=gain)", "has    Scaled(unit, gains)",
          "gains: Constant"),
+        ("gain=gain)", "gain=gain.astype(np.int64) << 40)", "gain=gain)", "magnitudes up to ",
+         "gain=np.clip(gain, -2147483647, 2147483647)"),
         ("gain=gain)", "gain=self.constant(1))", "gain=gain)", "gain of 32-bit integers",
          "np.rint("),
         ("gain=gain)", "gain=gain[:, None])", "gain=np.ravel(gain))", "1]", "gain=np.ravel(gain)"),

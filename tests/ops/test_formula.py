@@ -15,16 +15,26 @@ from typing import Any
 import numpy as np
 import pytest
 
+from myoedge.building.plugin_check import checked_operator
 from myoedge.frontend import operator_table
 from myoedge.frontend.refusals import Refusal, refusal_of, unsupported
 from myoedge.graph.origin import Origin
 from myoedge.nest.intervals import UNKNOWN, intervals
 from myoedge.nest.ir import Array, Axis, Lookup, Nest
-from myoedge.operators.api import Constant, ElementwiseOperator, Scaled, elementwise_use, where
+from myoedge.operators.api import (
+    Constant,
+    ElementwiseOperator,
+    Scaled,
+    elementwise_use,
+    rounded_shift,
+    where,
+)
 from myoedge.operators.base import OPS
+from myoedge.operators.cases import Draw
 from myoedge.operators.formula import FORMULAS
 from myoedge.operators.graph_builder import GraphBuilder, Unsupported
 from myoedge.operators.streaming_rule import OperandAxis
+from myoedge.quantization.drawn_case import DrawnCase
 from tests.conftest import ROOT
 from tests.ops import harness, test_ops, test_stored_numbers, test_tiles
 from tests.support.onnx.quantized import check_file
@@ -108,6 +118,29 @@ def test_constants_that_stay_inside_int32_alone_are_accepted() -> None:
     assert not test_stored_numbers.accepted(largest.quant)
     bare = test_stored_numbers.with_number(largest, "own_gain", 0 * case.step.integers.own_gain)
     assert test_stored_numbers.accepted(bare.quant)
+
+
+@pytest.mark.parametrize(("name", "factor"), [("halved", 1), ("less", 0.85), ("more", 1.2)])
+def test_a_wrong_unit_is_found_beside_numbers_of_bits(name: str, factor: float) -> None:
+    """Rounding moves a factor by a half, but not the bits of a shift."""
+
+    class Halved(ElementwiseOperator, name=name, doc="half of it"):
+        one: Constant
+        bits: Constant
+
+        def real(self, x: Any) -> Any:
+            return x / 2
+
+        def quantize(self) -> Scaled:
+            unit, (one,) = self.multipliers(0.5)
+            return Scaled(unit * factor * 2.0**12, one=one, bits=12)
+
+        def nest(self, x: Any) -> Any:
+            return rounded_shift(x * self.one, self.bits)
+
+    draw, of_use = Draw(np.random.default_rng(1)), elementwise_use(name)
+    cases = [DrawnCase(**vars(of_use(draw))) for _ in range(24)]
+    assert checked_operator(name, cases).state == ("ok" if factor == 1 else "differs")
 
 
 def test_frames_are_independent_except_along_constants() -> None:

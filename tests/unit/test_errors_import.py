@@ -17,7 +17,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from myoedge.errors import MyoedgeError
+from myoedge.frontend.torch import calls
 from myoedge.frontend.torch.export import example_inputs, from_exported
+from myoedge.operators.import_rows import Row
 from myoedge.operators.interpreter import run_float
 from tests.support.oracles.torch import X1, X2, Net, agrees, seeded
 
@@ -252,6 +254,15 @@ def test_uses_that_have_no_integer_meaning_say_why(name: str) -> None:
     error = make()
     assert error.code == "E111"
     assert re.search(reason, dict(error.notice.facts)["found"])
+
+
+def test_a_result_of_another_shape_than_the_calls(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An import row that leaves out a reduction would build another network."""
+    whole: Row = lambda b, a, out: b.add("add", a["self"], a["target"])  # noqa: E731
+    monkeypatch.setitem(calls.IMPORT, "aten.mse_loss.default", whole)
+    error = of(F.mse_loss, seeded(4, 6), seeded(4, 6))
+    assert error.code == "E111"
+    assert "the result of its row is [4, 6], not [] as the call" in str(error)
 
 
 def test_dynamic_shapes() -> None:

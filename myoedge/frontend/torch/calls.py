@@ -215,7 +215,11 @@ def _import_by_row(call: _ImportedCall, row: Row) -> Any:
     mask = arguments_of(call.node).get("attn_mask") if call.target == ATTENTION else None
     if mask is not None and kind_of(mask) == "bool":
         arguments = {**arguments, "attn_mask": added_mask(builder, arguments["attn_mask"])}
-    return row(builder, arguments, out)
+    made = row(builder, arguments, out)
+    if isinstance(made, str) and isinstance(out, tuple) and builder.shape(made) != out:
+        has = f"{list(builder.shape(made))}, not {list(out)} as the call"
+        raise Unsupported(f"the result of its row is {has}")
+    return made
 
 
 def _add_zeros(call: _ImportedCall) -> str:
