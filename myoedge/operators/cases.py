@@ -240,7 +240,8 @@ def constants_slack(case: Any) -> Array:
             _compute_accumulators(formula, replace(step, integers=other), case.data) - exact
         )
     factor = numbers.mult / 2.0 ** (numbers.shift + numbers.pre)
-    return np.asarray(moved / 2 * factor)
+    rounded = np.where(numbers.pre, 2.0**numbers.pre, 0.0)  # by the pre-shift
+    return np.asarray((moved + rounded) / 2 * factor)
 
 
 def _is_shift(formula: Formula, step: QuantizedNode, name: str) -> bool:

@@ -216,10 +216,17 @@ def _import_by_row(call: _ImportedCall, row: Row) -> Any:
     if mask is not None and kind_of(mask) == "bool":
         arguments = {**arguments, "attn_mask": added_mask(builder, arguments["attn_mask"])}
     made = row(builder, arguments, out)
-    if isinstance(made, str) and isinstance(out, tuple) and builder.shape(made) != out:
-        has = f"{list(builder.shape(made))}, not {list(out)} as the call"
-        raise Unsupported(f"the result of its row is {has}")
+    _check_shape(call, made)
     return made
+
+
+def _check_shape(call: _ImportedCall, made: Any) -> None:
+    """Check that a row's result has the shape of the call's. Errors: Unsupported."""
+    if isinstance(made, str) and isinstance(call.out, tuple):
+        shape = call.builder.shape(made)
+        if shape != call.out:
+            has = f"{list(shape)}, not {list(call.out)} as the call"
+            raise Unsupported(f"the result of its row is {has}")
 
 
 def _add_zeros(call: _ImportedCall) -> str:
