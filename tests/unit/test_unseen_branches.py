@@ -162,3 +162,24 @@ def test_norms_and_shares_need_no_tests(
     bare = agrees(Net(lambda net, x: function(x)), x)
     limited = agrees(Net(lambda net, x: function(x).clamp(-0.5, 0.5)), x)
     assert len(limited.nodes) <= len(bare.nodes) + 1
+
+
+@pytest.mark.parametrize("unit", [1.0, 1e-3, 1e-5, 1e-7])
+@pytest.mark.parametrize("bits", [8, 16])
+def test_a_branch_that_no_sample_takes_leaves_the_other_one_as_it_is(
+    unit: float, bits: int, tmp_path: Path
+) -> None:
+    """The range of the first branch, all 0, is stated by no sample: 1, whatever the unit is."""
+
+    def chosen(net: object, x: Tensor) -> Tensor:
+        loud = torch.where(x.mean() > 0.2 * unit, x, torch.zeros(())) * 0.8
+        return torch.where(x > 0, loud, x)
+
+    model = save_exported(Net(chosen), (torch.ones(1, 64),), tmp_path / "model.pt2")
+    drawn = unit * np.random.default_rng(0).normal(-0.5, 1.0, (24, 1, 64)).astype(np.float32)
+    config = tmp_path / "myoedge.toml"
+    config.write_text(f'[quant]\n"*" = {{ activations = {bits} }}\n')
+    network = run_quantize(Options(model, drawn, config=config)).network
+    wanted = [np.where(drawn > 0, np.float32(0), drawn)]
+    found = decibels(network, {network.graph.inputs[0]: drawn}, wanted)
+    assert min(found) > {8: 35.0, 16: 60.0}[bits]

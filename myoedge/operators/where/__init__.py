@@ -13,28 +13,41 @@ from myoedge.operators.api import Array, Constant, Expr, Scaled, elementwise_use
 
 HALF = 0.5  # conditions are 0.0 or 1.0
 MULT_BITS = 14  # of factors
+LARGE = 4  # bits of a factor that leaves the other one MULT_BITS - LARGE
 
 
 class Choice(api.ElementwiseOperator, name="where", doc="one of two tensors, by a condition"):
-    """Constants: what a condition that holds exceeds, and factors to steps of the result / 2**n."""
+    """Constants: what a condition that holds exceeds, factors to steps of the result / 2**n, and
+    the magnitudes from which operands saturate it."""
 
     most: Constant
     a_mult: Constant
     b_mult: Constant
+    a_most: Constant
+    b_most: Constant
 
     def real(self, condition: Array, a: Array, b: Array) -> Any:
         return np.where(condition > HALF, a, b)
 
     def quantize(self) -> Scaled:
-        y, operands = self.site.target, [self.params(1), self.params(2)]
-        factors = [x.scale / y.scale for x in operands]
-        bits = MULT_BITS - math.ceil(math.log2(max(factors)))
+        y, span = self.site.target, 2.0**self.site.target.element_type.bits
+        factors = [min(self.params(at).scale / y.scale, span) for at in (1, 2)]
+        bits = MULT_BITS - min(math.ceil(math.log2(max(factors))), LARGE)
         a_mult, b_mult = (round(math.ldexp(factor, bits)) for factor in factors)
-        most = math.floor(HALF / self.params(0).scale)
-        return Scaled(math.ldexp(y.scale, -bits), most=most, a_mult=a_mult, b_mult=b_mult)
+        a_most, b_most = (math.ceil(span / factor) for factor in factors)
+        return Scaled(
+            math.ldexp(y.scale, -bits),
+            most=math.floor(HALF / self.params(0).scale),
+            a_mult=a_mult,
+            b_mult=b_mult,
+            a_most=min(a_most, self.params(1).reach),
+            b_most=min(b_most, self.params(2).reach),
+        )
 
     def nest(self, condition: Expr, a: Expr, b: Expr) -> Expr:
-        return api.where(condition > self.most, a * self.a_mult, b * self.b_mult)
+        a = api.clip(a, -self.a_most, self.a_most) * self.a_mult
+        b = api.clip(b, -self.b_most, self.b_most) * self.b_mult
+        return api.where(condition > self.most, a, b)
 
 
 CASES = {"where": elementwise_use("where", "torch.where(x0 > 0.5, x1, x2)")}
