@@ -21,14 +21,10 @@ from myoedge.plan.schedule import make_plan
 WEIGHTS = re.compile(r"weights|planes|rest_weights|x\d+")
 AGAIN = "rest_weights"  # for the cores' share of a layer that NE16 computes too
 PADDED_TO = 16  # input channels of an NE16 job
-# Kernels whose layout has more than rows of 16 channels -> what it has.
-LARGER = {
-    "me_ne16_phases_s8": "taps of a strided convolution, in whole jobs",
-    "me_ne16_conv_s8": "channels of other groups, as zeros",
-    "me_depthwise_lines_s8": "lines of taps, in whole words",
-    "me_depthwise_conv_s8": "rows of taps, in whole words",
-    "me_ne16_depthwise_s8": "rows of taps, in whole words",
-}
+PHASES = (
+    "me_ne16_phases_s8"  # of a strided convolution: jobs of 9 taps, of which 8 are used at least
+)
+PHASES_SHARE = 1 / 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +33,7 @@ class StoredWeights:
 
     needed    the integers of all different weights, at their bits
     stored    as stored for one engine, each array once, without padding
-    padding   channels that NE16's layout adds, and what LARGER names
+    padding   channels and taps that NE16's layout adds
     again     layer -> weights that are stored a second time, in the cores' layout
     """
 
@@ -118,7 +114,9 @@ def stored_weights(build: Any) -> StoredWeights:
         own = [x for part in parts for x in of_layers.get(part.node.name, [])]
         own = own or [x for rows in of_layers.values() for x in rows]  # of a layer fused into it
         more = _padding(array, own)
-        if not more and own and plan.tilings[index].kernel.function in LARGER:
-            more = max(array.nbytes - sum(w.size * bits // 8 for bits, w in own), 0)
+        if plan.tilings[index].kernel.function == PHASES:
+            needed_here = sum(weight.size * bits // 8 for bits, weight in own)
+            added = array.nbytes - needed_here
+            more = added if 0 < added <= PHASES_SHARE * needed_here else more
         stored, padding = stored + array.nbytes - more, padding + more
     return StoredWeights(sum(needed.values()), stored, padding, again)
