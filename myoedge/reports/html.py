@@ -115,8 +115,10 @@ def verdict(report: Report) -> str:
     """Return two or three sentences that sum up a report, made of measured values only."""
     l2_bytes = report["target"]["l2_bytes"]
     limit = f" of {wording.size(l2_bytes)}" if l2_bytes else ""
-    space = f"It takes {wording.size(wording.l2_bytes(report))}{limit} of L2 memory."
-    parts = [_fidelity_section(report), space, _speed_section(report)]
+    space = f"It takes {wording.size(wording.l2_bytes(report))}{limit} of L2 memory"
+    if external := wording.external_parts(report):
+        space += f", and {external.replace('none', 'no part')} beside the chip"
+    parts = [_fidelity_section(report), f"{space}.", _speed_section(report)]
     exact, same, wrong = report["exact"], "", ""
     if names := [backend_text(name) for name, is_exact in exact.items() if is_exact]:
         same = f"Bit for bit the same as the reference: {', '.join(names)}."

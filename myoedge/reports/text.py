@@ -146,15 +146,9 @@ def _time_rows(report: Report) -> Iterable[tuple[str, Text]]:
 
 def _l2_row(report: Report) -> Text:
     used = wording.of_limit(wording.l2_bytes(report), report["target"]["l2_bytes"])
-    parts = wording.l2_parts(report)
-    if report["memory"]["l3_bytes"]:
-        parts += f"; from L3 in every run: {wording.from_l3(report)}"
-    levels, stored = report["memory"].get("levels", {}), report["memory"].get("boot_image_bytes")
-    for name in levels.keys() - {"l3"}:
-        parts += f"; from {name.upper()} in every run: weights {wording.size(levels[name])}"
-        used += f", external RAM: {'needed' if 'ram' in report['memory']['external'] else 'none'}"
-    if stored and any(levels.values()):
-        parts += f"; boot image {wording.size(stored)}"
+    if external := wording.external_parts(report):
+        used += f", external: {external}"
+    parts = "; ".join([wording.l2_parts(report), *wording.behind_l2(report)])
     return styled(used, "bold").append(f"\n{parts}")
 
 

@@ -140,8 +140,7 @@ def l2_parts(report: Report) -> str:
 
 
 def l1_parts(report: Report) -> str:
-    """Format the parts of L1, "tiles 6.54 KiB, stacks 11.2 KiB, runtime 768 B"; "" if the chip has
-    no L1."""
+    """Format the parts of L1, "tiles 6.54 KiB, stacks 11.2 KiB, runtime 768 B"; "" without L1."""
     memory = report["memory"]
     planned, reserved = memory["l1_planned_bytes"], memory["l1_reserved_bytes"]
     if planned is None:
@@ -180,8 +179,7 @@ def reused(reused_layers: Mapping[str, Any]) -> str:
 
 
 def engines(report: Report) -> str:
-    """Describe the number of MAC layers per engine, "NE16: 6 of 8 MAC layers; cores: 2"; "" for a
-    chip without an accelerator."""
+    """Format MAC layers by engine, "NE16: 6 of 8 MAC layers; cores: 2"; "" without accelerator."""
     rows = [row for row in report["layers"] if row["macs"]]
     if not any(row.get("other_engine") for row in rows):
         return ""
@@ -195,8 +193,7 @@ def engines(report: Report) -> str:
 
 
 def engine(row: Mapping[str, Any]) -> str:
-    """Return the engine of a layer, with eight and nine cores both as "cores"; "" if it has
-    none."""
+    """Return the engine of a layer, "cores" for eight and nine cores; "" if it has none."""
     return CORES if row["engine"] in (CLUSTER, NINE_CORES) else row["engine"] or ""
 
 
@@ -304,6 +301,25 @@ def from_l3(report: Report) -> str:
     maps = sum(row["size_bytes"] for row in memory.get("l3_maps", ()))
     parts = {"weights": memory.get("l3_weights_bytes", memory["l3_bytes"]), "feature maps": maps}
     return ", ".join(f"{name} {size(count)}" for name, count in parts.items() if count)
+
+
+def behind_l2(report: Report) -> list[str]:
+    """Format what a run moves from each level behind L2, and the size of the boot image."""
+    memory = report["memory"]
+    moved = {"l3": from_l3(report)} if memory["l3_bytes"] else {}
+    others = {name: count for name, count in memory.get("levels", {}).items() if name != "l3"}
+    moved |= {name: f"weights {size(count)}" for name, count in others.items() if count}
+    texts = [f"from {name.upper()} in every run: {text}" for name, text in moved.items()]
+    stored = memory.get("boot_image_bytes")
+    return [*texts, f"boot image {size(stored)}"] if texts and stored else texts
+
+
+def external_parts(report: Report) -> str:
+    """Name the parts beside the chip, "RAM and flash", "none"; "": all data is in L2."""
+    memory, names = report["memory"], {"ram": "RAM", "flash": "flash"}
+    if not any(memory.get("levels", {}).values()) or "external" not in memory:
+        return ""
+    return " and ".join(names[x] for x in sorted(memory["external"], reverse=True)) or "none"
 
 
 METER_DB = 60.0  # a full bar; int8 can hardly reach more

@@ -64,6 +64,11 @@ def test_weights_in_mram_are_exact_on_host_and_chip(built: myoedge.Build) -> Non
     assert len(built.images["mram.bin"]) > 20_000
     checked = myoedge.validate(built, on="host,simulator")
     assert (checked.exact["host"], checked.exact["simulator"]) == (True, True)
+    page, needs = (built.folder / "report.html").read_text(), built.report["memory"]["external"]
+    parts = {(): "no part", ("flash", "ram"): "RAM and flash"}[tuple(needs)]
+    assert f"of L2 memory, and {parts} beside the chip" in page
+    assert "from MRAM in every run: weights" in page
+    assert "; boot image " in page
 
 
 def test_estimates_count_the_bytes_that_the_chip_reads(built: myoedge.Build) -> None:
