@@ -21,7 +21,7 @@ from myoedge.reports.budget import (
     Broken,
     over_budget,
 )
-from myoedge.reports.memory import external_parts, planned_image_bytes
+from myoedge.reports.memory import external_parts
 from myoedge.targets import Chip
 from myoedge.targets.boards import Board
 
@@ -37,6 +37,8 @@ KIB = 1024
 # code is larger, the network is planned again. If no plan leaves room for it, one that leaves room
 # for LEAST_CODE_BYTES is linked: a program of softmax and tanh alone has 6 KiB.
 BASE_CODE_BYTES, LAYER_CODE_BYTES, LEAST_CODE_BYTES = 18 * KIB, 256, 4 * KIB
+# Code beside streamed weights, before linking: with tables of transfers, 50 KiB with six layers.
+STREAMED_CODE_BYTES, STREAMED_LAYER_BYTES = 48 * KIB, KIB
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +180,7 @@ def within(chip: Chip, budget: Budget, layers: int = 0) -> Chip:
     limited = replace(limited, **limits, l2_reserved_bytes=chip.l2_reserved_bytes - spared)
     if code > max(limited.l2_reserved_bytes, 0):  # code of all layers
         limited = replace(limited, l2_reserved_bytes=code, layer_code_bytes=0)
+    limited = _with_program_in(limited, budget, layers)
     if chip.l1_bytes and limited.l1_bytes <= chip.l1_reserved_bytes:
         facts = {
             "needs": f"more than {chip.l1_reserved_bytes:,} B, which stacks and runtime take",
@@ -187,6 +190,32 @@ def within(chip: Chip, budget: Budget, layers: int = 0) -> Chip:
             over_budget([Broken("l1", facts, ["a larger --l1; without one all of L1 is used"])])
         )
     return limited
+
+
+def _with_program_in(chip: Chip, budget: Budget, layers: int) -> Chip:
+    """Return the chip with only so many resident weights beside streamed ones that the program
+    starts from the flash on the chip, if [budget] external excludes another flash."""
+    rooms = [x.program_bytes for x in chip.levels if x.program_bytes]
+    if budget.external != "none" or not rooms:
+        return chip
+    code = STREAMED_CODE_BYTES + STREAMED_LAYER_BYTES * layers
+    return replace(chip, resident_bytes=max(max(rooms) - code, 0))
+
+
+def _planned_in_parts(inputs: PlanInputs, budget: Budget) -> Plan:
+    """Plan a network; weights that fit L2 without room in reserve are not streamed if another
+    flash than the chip's is excluded: the program then takes all of this flash."""
+    plan, chip = planned_once(inputs), inputs.chip
+    flashes = [x.name for x in chip.levels if x.program_bytes and plan.image_bytes(x.name)]
+    if budget.external != "none" or not flashes:
+        return plan
+    alone = replace(chip, levels=tuple(x for x in chip.levels if x.name not in flashes))
+    try:
+        whole = planned_once(replace(inputs, chip=alone))
+    except MyoedgeError:
+        return plan
+    code = BASE_CODE_BYTES + LAYER_CODE_BYTES * len(plan.steps)
+    return whole if whole.l2_bytes + code <= chip.l2_bytes else plan
 
 
 def allowed_levels(chip: Chip, budget: Budget) -> Chip:
@@ -204,8 +233,8 @@ def plan_within(
     computed in L2: W301).
     """
     limited = within(chip, budget, len(network.steps))
-    plan = planned_once(PlanInputs(network, limited, tile_ranks))
-    check_parts(budget, plan, planned_image_bytes(plan))
+    plan = _planned_in_parts(PlanInputs(network, limited, tile_ranks), budget)
+    check_parts(budget, plan, plan.weight_bytes + LEAST_CODE_BYTES)
     room = plan.l1_room_bytes
     large = {n: least for n, k in plan.without_tiles.items() if (least := least_bytes(k)) > room}
     if _reduce_limit(budget, "l1", chip) and large:

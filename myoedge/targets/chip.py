@@ -170,6 +170,7 @@ class Chip:
     l2_reserved_bytes  bytes of L2 reserved for code if constants can move to a level; negative if a
                        limit on
     data leaves more for code
+    resident_bytes   most bytes of constants in L2 if others are streamed; None: no limit
     layer_code_bytes   bytes of L2 for the code of each further layer that l2_reserved_bytes does
     not cover
     transfers        cost model of everything around kernels
@@ -188,6 +189,7 @@ class Chip:
     l1_reserved_bytes: int = 0
     l2_reserved_bytes: int = 0
     layer_code_bytes: int = 0
+    resident_bytes: int | None = None
     sources: tuple[str, ...] = ()
     transfers: TransferCost = field(default_factory=TransferCost)
     voltages: tuple[tuple[float, int], ...] = ()

@@ -14,7 +14,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from myoedge.building.budget import Budget, plan_within
+from myoedge.building.budget import (
+    STREAMED_CODE_BYTES,
+    STREAMED_LAYER_BYTES,
+    Budget,
+    plan_within,
+)
 from myoedge.errors import MyoedgeError
 from myoedge.plan.cost.network import modelled_cycles, moved_bytes, moved_pj
 from myoedge.plan.l1.tile_iteration import Transfer
@@ -190,6 +195,29 @@ def test_weights_in_l2_need_a_flash_that_the_chip_has() -> None:
     assert external_parts(plan, 2000) == []
     with pytest.raises(MyoedgeError, match="external"):
         plan_within(network(), chip, Budget(external="none"))
+
+
+@pytest.mark.parametrize(
+    ("l2_bytes", "reserved_bytes", "streams"), [(60_000, 0, True), (120_000, 60_000, False)]
+)
+def test_a_program_starts_from_the_chips_flash_if_another_is_excluded(
+    l2_bytes: int, reserved_bytes: int, streams: bool
+) -> None:
+    """Weights beside streamed ones leave L2, as the program with them must fit its part of the
+    flash; weights that L2 holds without its reserve are not streamed: they have the whole flash."""
+    (mram,) = find_chip("gap9").optional_levels
+    layers, weights_bytes = len(network().steps), 5000
+    code_bytes = STREAMED_CODE_BYTES + layers * STREAMED_LAYER_BYTES
+    small = replace(mram, program_bytes=code_bytes + weights_bytes)
+    chip = replace(find_chip("gap9"), l2_bytes=l2_bytes, l2_reserved_bytes=reserved_bytes)
+    chip = replace(chip, optional_levels=(small,)).with_optional("mram")
+    plan, free = (plan_within(network(), chip, Budget(external=x)) for x in ("none", "flash"))
+    assert free.image_bytes("mram")
+    assert free.weight_bytes > weights_bytes
+    if streams:
+        assert plan.weight_bytes <= weights_bytes
+    assert bool(plan.image_bytes("mram")) == streams
+    assert external_parts(plan, plan.weight_bytes + code_bytes) == []
 
 
 def test_the_report_counts_each_level_alone() -> None:

@@ -47,7 +47,7 @@ def test_of_many_arrays_several_stay_at_once(monkeypatch: pytest.MonkeyPatch) ->
         return schedule_in_window(*given)
 
     monkeypatch.setattr(residency, "schedule_in_window", counted)
-    best = residences(KNOWN, COMPUTED, ROOM, LEVELS)[0]
+    best = residences(KNOWN, COMPUTED, ROOM, LEVELS, ROOM)[0]
     assert calls[0] < COUNT // 4
     assert ROOM - (COUNT // 8) * SIZE < best.resident_bytes <= ROOM
     more = fill(KNOWN, best.streamed, COMPUTED, ROOM, LEVELS)

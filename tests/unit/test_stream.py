@@ -149,7 +149,7 @@ def test_the_array_that_is_waited_for_stays() -> None:
         (1, "hidden", 0): [Chunk(1, "hidden", 0, 8000, 5, 5)],
     }
     durations = [10.0, 10.0, 1e6, 10.0, 10.0, 10.0]
-    best = residences(known, ComputeCycles(durations), 16000, [LEVEL])[0]
+    best = residences(known, ComputeCycles(durations), 16000, [LEVEL], 16000)[0]
     assert best.streamed == {(1, "hidden", 0)}
     assert best.cycles == sum(durations)
 
@@ -165,7 +165,7 @@ def test_what_is_left_of_l2_is_filled_as_far_as_nobody_waits() -> None:
     """Four arrays, each hidden behind the one before: two may stay, as hauls need room for two."""
     known = {(n, "w", 0): [Chunk(n, "w", 0, 8000, n + 1, n + 1)] for n in range(4)}
     every, computed = frozenset(known), ComputeCycles([2e4] * 6)
-    assert residences(known, computed, 32000, [LEVEL])[0].streamed == every
+    assert residences(known, computed, 32000, [LEVEL], 32000)[0].streamed == every
     assert fill(known, every, computed, 32000, [LEVEL]) == [*known]
     assert fill(known, every, computed, 31999, [LEVEL]) == [(0, "w", 0), (1, "w", 0)]
     assert fill(known, every, computed, 23999, [LEVEL]) == [(0, "w", 0)]

@@ -72,6 +72,7 @@ def residences(
     computed: ComputeCycles,
     room: int,
     levels: Sequence[MemoryLevel],
+    most: int,
 ) -> list[WeightResidency]:
     """Return choices of resident parts that fit in L2, fastest first.
 
@@ -80,10 +81,10 @@ def residences(
     computed   compute cycles by timeline step
     room       bytes of L2 for constants
     levels     memory levels from which the others are streamed
+    most       bytes of these at most for the resident parts
     """
-    return sorted(
-        _resident_choices(known, computed, room, levels), key=lambda c: (c.cycles, c.resident_bytes)
-    )
+    choices = _resident_choices(known, computed, room, levels, most)
+    return sorted(choices, key=lambda c: (c.cycles, c.resident_bytes))
 
 
 def _resident_choices(
@@ -91,10 +92,11 @@ def _resident_choices(
     computed: ComputeCycles,
     room: int,
     levels: Sequence[MemoryLevel],
+    most: int,
 ) -> Iterator[WeightResidency]:
     sizes, rows = sizes_bytes(known), _chunk_rows(known, computed, room, levels)
     least_resident = sum(sizes.values()) - sum(level.room_bytes for level in levels)
-    spare = room - most_read([*itertools.chain.from_iterable(known.values())])
+    spare = min(room - most_read([*itertools.chain.from_iterable(known.values())]), most)
     streamed = {*known} - {*_small_constants(sizes, spare)}
     while True:
         stays = _resident_bytes(sizes, streamed)
@@ -104,11 +106,11 @@ def _resident_choices(
             late = [True] * len(chosen)
         elif cycles is not None:
             yield WeightResidency(frozenset(streamed), stays, cycles)
-        best = _best_candidates(rows, sizes, itertools.compress(chosen, late), room - stays)
+        best = _best_candidates(rows, sizes, itertools.compress(chosen, late), most - stays)
         if not best:
             return
         totals = [*itertools.accumulate(map(sizes.__getitem__, best), initial=stays)]
-        streamed.difference_update(best[: bisect_right(totals, room) - 1])
+        streamed.difference_update(best[: bisect_right(totals, most) - 1])
 
 
 def _late_transfers(

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from bisect import bisect_right
 from collections.abc import Callable, Container, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
@@ -90,9 +91,9 @@ def _stream(
     known   part of a constant -> its chunks
     """
     window, work = window_bytes(plan), computed(plan)
-    fastest = residences(known, work, window, levels_for_constants(plan))
+    most, less = _resident_room(plan, known), PIECE_BYTES
+    fastest = residences(known, work, window, levels_for_constants(plan), most)
     best, fewest = None, math.inf
-    most, less = window, PIECE_BYTES
     for _ in range(CHOICES):
         choice = next((c for c in fastest if c.resident_bytes <= most and c.cycles < fewest), None)
         if choice is None:  # addresses only delay transfers
@@ -104,6 +105,19 @@ def _stream(
         elif (cycles := waiting_cycles(made, work)) < fewest:
             best, fewest = made, cycles
     return best
+
+
+def _resident_room(plan: Plan, known: Mapping[Part, Sequence[Chunk]]) -> int:
+    """Return the bytes of L2 for resident ones of these parts.
+
+    plan    a plan without transfers
+    known   as for `_stream`
+    """
+    room, most = window_bytes(plan), plan.chip.resident_bytes
+    if most is None:
+        return room
+    others = plan.weight_bytes - sum(sizes_bytes(known).values())
+    return min(room, max(most - others, 0))
 
 
 def _fits_levels(plan: Plan) -> bool:
@@ -124,6 +138,10 @@ def _fill_l2(plan: Plan, pieces: int) -> Plan:
     known, digest = _chunks_of_constants(bare, pieces), _make_digest_cache(bare)
     streamed = frozenset(part for part in known if _is_moved(plan, known[part]))
     keys = fill(known, streamed, work, window_bytes(bare), levels_for_constants(bare))
+    sizes = sizes_bytes(known)
+    stays = sum(sizes[part] for part in known if part not in streamed)
+    totals = itertools.accumulate(map(sizes.__getitem__, keys), initial=stays)
+    keys = keys[: max(bisect_right([*totals], _resident_room(bare, known)) - 1, 0)]
     cycles = waiting_cycles(plan, work) * tolerance(plan.chip.levels)
     fewest, most = 0, len(keys)
     count = most
