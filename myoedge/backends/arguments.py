@@ -133,7 +133,8 @@ def rebuild_command(folder: Path, changes: Mapping[str, Any]) -> str:
     the current folder; "myoedge build ... --option" if its arguments are unknown."""
     known = _read_stored_arguments(folder)
     if known is None:
-        words = [word for name, value in changes.items() for word in _format_option(name, value)]
+        given = {name: value for name, value in changes.items() if value not in (None, False)}
+        words = [word for name, value in given.items() for word in _format_option(name, value)]
         return printable(f"myoedge build ... {shlex.join(words)}")
     place = _format_argument(known.folder, _current_folder() or known.folder)
     moved = "" if place == os.curdir else printable(f"cd {shlex.quote(place)} && ")

@@ -220,7 +220,8 @@ class BuildFolder(ReportFolder, Tabular):
     @property
     def model_blob(self) -> bytes:
         """Content of model.blob. Errors: E240 a build without one."""
-        return self.having(MODEL_BLOB, MODEL_BLOB, {}, weights_blob=True)
+        # its programs read no weights from MRAM
+        return self.having(MODEL_BLOB, MODEL_BLOB, {}, weights_blob=True, memory=None)
 
     @cached_property
     def prefix(self) -> str:

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
 
 from myoedge.building.budget import EXTERNAL, memories
 from myoedge.building.plans import first_plan, planned
@@ -16,9 +15,6 @@ from myoedge.power.model import Coefficients, energy, typical
 from myoedge.quantization.scales import QuantGraph
 from myoedge.quantization.search.moves.weight_bits import Keeps
 from myoedge.quantization.search.state import NO_READING, ConstantReading
-
-if TYPE_CHECKING:
-    pass
 
 
 def reading(network: QuantGraph, request: BuildRequest) -> ConstantReading:

@@ -11,7 +11,7 @@ docs/developers/energy.md a comparison with published figures.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from myoedge.backends.measurement import Activity
@@ -50,6 +50,12 @@ class Coefficients:
     board: float
     source: str
 
+    def may_be_zero(self, index: int) -> bool:
+        """Return whether the interval of a value that depends on no other reaches zero."""
+        line = self.covariance[index]
+        alone = not any(x for n, x in enumerate(line) if n != index)
+        return alone and self.values[index] <= SIGMAS * math.sqrt(line[index])
+
 
 PUBLISHED = Coefficients(
     gap9_energy.VALUES,
@@ -66,10 +72,12 @@ class Energy:
 
     parts     joules by part of the chip (keys PARTS)
     sigma_j   standard deviation of the sum in joules
+    least_j   lower bound of the sum without parts that may cost nothing
     """
 
     parts: Mapping[str, float]
     sigma_j: float
+    least_j: float = 0.0
 
     @property
     def joules(self) -> float:
@@ -77,7 +85,7 @@ class Energy:
 
     @property
     def low_j(self) -> float:
-        return max(self.joules - SIGMAS * self.sigma_j, 0.0)
+        return max(self.joules - SIGMAS * self.sigma_j, self.least_j, 0.0)
 
     @property
     def high_j(self) -> float:
@@ -96,11 +104,22 @@ def energy(activity: Activity, point: OperatingPoint, by: Coefficients) -> Energ
     weights = _weights_pj(activity)
     unit = work / sum(weights) if any(weights) else 0.0
     parts = (leakage, clocks, *(unit * weight for weight in weights), *rest)
+    surely = [0.0 if by.may_be_zero(n) else x for n, x in enumerate(row)]
+    least_j = sum(a * c for a, c in zip(surely, by.values, strict=True)) - SIGMAS * _sigma_j(
+        surely, by
+    )
+    return Energy(dict(zip(PARTS, parts, strict=True)), _sigma_j(row, by), least_j)
+
+
+def _sigma_j(row: Sequence[float], by: Coefficients) -> float:
+    """Return the standard deviation of an energy in joules.
+
+    row   as joules_per_unit
+    """
     lines = zip(row, by.covariance, strict=True)
     fitted = sum(a * b * c for a, line in lines for b, c in zip(row, line, strict=True))
-    left_out = (by.workload**2 + by.board**2) * math.fsum(parts) ** 2
-    sigma_j = math.sqrt(max(fitted, 0.0) + left_out)
-    return Energy(dict(zip(PARTS, parts, strict=True)), sigma_j)
+    joules = sum(a * c for a, c in zip(row, by.values, strict=True))
+    return math.sqrt(max(fitted, 0.0) + (by.workload**2 + by.board**2) * joules**2)
 
 
 def joules_per_unit(activity: Activity, point: OperatingPoint) -> Vector:

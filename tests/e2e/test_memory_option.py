@@ -121,3 +121,11 @@ def test_the_boot_image_holds_the_weights_in_l2(built: myoedge.Build) -> None:
     assert stored <= memory["weights_bytes"] + memory["code_bytes"]
     assert memory["external"] == []
     assert f"boot image {stored / 1024:.3g} KiB" in " ".join(summary(built.report).split())
+
+
+def test_a_build_that_the_missing_blob_names_is_not_refused(built: myoedge.Build) -> None:
+    with pytest.raises(MyoedgeError, match=r"model\.blob") as caught:
+        myoedge.diff(built, built)
+    (command,) = caught.value.notice.tries
+    assert "--weights-blob" in command
+    assert "--memory" not in command

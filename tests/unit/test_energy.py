@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import replace
 
@@ -26,7 +27,7 @@ from myoedge.power.model import (
 )
 from myoedge.power.states import duty
 from myoedge.reports.energy import amount, interval, period_s
-from myoedge.targets import find_chip
+from myoedge.targets import OperatingPoint, find_chip
 from myoedge.targets.gap9 import energy as gap9_energy
 from tests import energy_page
 from tests.support.oracles.least_squares import non_negative
@@ -82,6 +83,18 @@ def test_uncertainty_is_that_of_the_coefficients_and_of_the_rest() -> None:
     both = replace(one, board=0.1)
     joules = energy(BUSY, HIGH, both).joules
     assert energy(BUSY, HIGH, both).sigma_j == pytest.approx(math.hypot(1e-3, 0.1 * joules))
+
+
+@pytest.mark.parametrize("by", [PUBLISHED, PLAIN])
+@pytest.mark.parametrize("name", ["l3_bytes", "mram_bytes"])
+@pytest.mark.parametrize("point", [HIGH, LOW])
+def test_more_bytes_never_cost_less(point: OperatingPoint, name: str, by: Coefficients) -> None:
+    """A byte costs no negative energy, however unsure its cost is."""
+    counts = (0, 10**4, 10**6, 10**7, 10**9)
+    found = [energy(replace(BUSY, **{name: count}), point, by) for count in counts]
+    assert min(one.low_j for one in found) == found[0].low_j > 0
+    for one, more in itertools.pairwise(found):
+        assert one.low_j < one.joules < one.high_j < more.high_j
 
 
 def test_parts_of_an_inference_add_up() -> None:
