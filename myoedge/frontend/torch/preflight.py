@@ -20,7 +20,7 @@ import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import Any, BinaryIO
 
 from myoedge.errors import MyoedgeError
 from myoedge.frontend.detect import pickle_globals, pickle_of
@@ -37,9 +37,6 @@ from myoedge.frontend.torch.archive import (
 )
 from myoedge.frontend.torch.output_names import with_dicts
 from myoedge.frontend.torch.static_shapes import Objects, check_static, dicts, drop_unread_scalars
-
-if TYPE_CHECKING:
-    pass
 
 MAX_ELEMENTS = 1 << 31
 CONFIGS = (

@@ -75,7 +75,9 @@ def with_sdk(folder: Path) -> tuple[list[Path], list[str]]:
 
 def compiled(made: SensorProgram, folder: Path, *, sdk: bool = False) -> Path:
     """Compile the application, apart from what is for the chip only."""
-    files = sensor_files(made, {"banner": "test", "calls": {}, "l3_bytes": 0, "copies": 0}, DIGEST)
+    files = sensor_files(
+        made, {"banner": "test", "calls": {}, "l3_bytes": 0, "mram_bytes": 0, "copies": 0}, DIGEST
+    )
     left_out = {name.removesuffix(".j2") for name in BARE_METAL}
     for path, text in files.items():
         if (name := Path(path).name) not in left_out:
