@@ -302,16 +302,23 @@ def chain_behind_a_move(op: str, move: str, seed: int, whole: bool = False) -> C
     return Chain(members, made, data)
 
 
-def test_operators_read_a_part_of_an_operand(tmp_path: Path) -> None:
+ROW_KERNELS = ("layer_norm", "log_softmax", "rms_norm", "softmax")  # written by hand
+
+
+@pytest.mark.parametrize("seeds", [4, pytest.param(48, marks=pytest.mark.slow)])
+def test_operators_read_a_part_of_an_operand(tmp_path: Path, seeds: int) -> None:
     """Every other element of a row, for example, also of rows that a kernel written by hand
     computes."""
     ops = sorted({*OTHERS, *SUMS} - {"running_power"})  # carries values along an axis
     drawn_chains = (
-        chain_behind_a_move(op, "slice", seed, whole=True) for op in ops for seed in range(48)
+        chain_behind_a_move(op, "slice", seed, whole=True)
+        for op in ops
+        for seed in range(48 if op in ROW_KERNELS else seeds)
     )
     chains = [chain for chain in drawn_chains if chain is not None]
     alone = {*ops} - {chain.members[-1].node.op for chain in chains}
-    assert alone == {"ctc_new", "gather", "resize", "take"}
+    assert alone >= {"ctc_new", "gather", "resize", "take"}
+    assert len(alone) == 4 or seeds < 48, alone
     wanted = [y for chain in chains for y in chain.one_by_one()]
     results = run_results(chains, tmp_path, "-O1", tilings_of(chains))
     assert not mismatches(chains, wanted, [y for each in results for y in each])
