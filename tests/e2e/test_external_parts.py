@@ -133,13 +133,13 @@ SMALL_RAM = OCTOSPI + RAM.replace("33_554_432", "262_144")
 # Name -> (width, depth, limits), code, parts of the remedies' texts.
 CASES: dict[str, tuple[tuple[int, int, dict[str, str]], str, tuple[str, ...]]] = {
     # More float weights than L2 holds: refused before anything is quantised.
-    "early, none": ((640, 4, {"external": "none"}), "E302", (BITS, PARTS_MORE)),
+    "early, none": ((640, 4, {"external": "none"}), "E302", (MEMORY, BITS, PARTS_MORE)),
     "early, flash": ((620, 4, {"external": "flash"}), "E302", (MEMORY, BITS, PARTS_MORE)),
     "early, both": ((800, 4, {"external": "flash", "l2": "200KiB"}), "E302", (BOTH, PARTS_MORE)),
-    "early, board": ((640, 4, {"board": NO_PARTS}), "E302", (BITS, TOML)),
+    "early, board": ((640, 4, {"board": NO_PARTS}), "E302", (MEMORY, BITS, TOML)),
     "early, small RAM": ((700, 4, {"board": NO_PARTS + SMALL_RAM}), "E301", (BITS, SMALLER, HOST)),
     # Weights that L2 holds without the code.
-    "code, none": ((619, 4, {"external": "none"}), "E302", (BITS, PARTS_MORE)),
+    "code, none": ((619, 4, {"external": "none"}), "E302", (MEMORY, BITS, PARTS_MORE)),
     # Weights and results that exceed a limit of L2.
     "late, none": (
         (128, 6, {"external": "none", "l2": "64KiB"}),
