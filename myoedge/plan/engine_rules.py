@@ -88,7 +88,8 @@ def _violation_of_all(
     has = f"{', '.join(map(str, step.operand_types))} to {(step.behind or step).element_type}"
     if weight_bits(step.node.op):
         has += f", weights of {step.weight_type}"
-    return ConstraintViolation(f"element types of a kernel on {engine}", has, "[quant] 8 bits")
+    change = '[quant] "*" = { activations = 8 }'
+    return ConstraintViolation(f"element types of a kernel on {engine}", has, change)
 
 
 def check_forced(plan: Plan) -> None:

@@ -306,6 +306,26 @@ def test_a_layer_that_cannot_run_where_it_is_forced_to(
     assert not (tmp_path / "out").exists()
 
 
+class OwnProducts(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.matmul(x, x.transpose(1, 2))
+
+
+def test_element_types_without_a_kernel_there_have_a_remedy_that_builds(tmp_path: Path) -> None:
+    model = save_exported(OwnProducts().eval(), (torch.zeros(1, 16, 32),), tmp_path / "model.pt2")
+    calib = np.random.default_rng(0).normal(size=(24, 16, 32)).astype(np.float32)
+    config, engine = tmp_path / "myoedge.toml", '[engine]\n"*" = "ne16"\n'
+    config.write_text(f'[quant]\n"*" = {{ activations = 16 }}\n{engine}')
+    common = {"calib": calib, "config": config, "simulate": False}
+    with pytest.raises(MyoedgeError) as error:
+        myoedge.build(model, output=tmp_path / "wide", **common)
+    assert dict(error.value.notice.facts)["has"] == "int16, int16 to int16"
+    table, _, row = error.value.notice.tries[0].partition(" ")
+    config.write_text(f"{table}\n{row}\n{engine}")
+    built = myoedge.build(model, output=tmp_path / "narrow", **common)
+    assert [x["engine"] for x in built.report["layers"] if x["op"] == "matmul"] == ["ne16"]
+
+
 class Block(nn.Module):
     """Layers with and without a kernel on NE16; modules of several layers."""
 

@@ -287,5 +287,5 @@ def check_slots(weights_bytes: int, areas: MramMap) -> None:
         slots = f"{sum(slot.size_bytes for slot in areas.slots):,} B of MRAM"
         facts = {"needs": f"{slots}, for two saved classifiers"}
         facts |= {"has": f"weights of {weights_bytes:,} B, which leave less"}
-        tries = ["--memory mram=off", '[adapt] methods = ["prototypes"]']
-        raise MyoedgeError("E267", "saved classifiers and weights exceed MRAM", facts, tries)
+        title = "saved classifiers and weights exceed MRAM"
+        raise MyoedgeError("E267", title, facts, ["--memory mram=off"])

@@ -12,7 +12,6 @@ HEAD_BYTES = 64  # ME_WEIGHTS_HEAD_BYTES: the header before the weights' image
 BOOT_BYTES = 37_632  # SDK 5's boot chain and tables in the vendor's images
 # Boot chain and application: those built here have 11,000 to 148,000 bytes.
 APPLICATION_BYTES = 22 * SECTOR_BYTES
-SLOT_BYTES = SECTOR_BYTES
 SLOT_HEAD_BYTES = 64  # of me_slots.c, and the padding of its pages
 
 
@@ -53,8 +52,7 @@ def mram_map(applications: int = 1, record_bytes: int = 0) -> MramMap:
 
     record_bytes   size of a saved record; its slots have one sector at least
     """
-    needed = max(record_bytes + SLOT_HEAD_BYTES, SLOT_BYTES)
-    slot_bytes = -(-needed // SECTOR_BYTES) * SECTOR_BYTES
+    slot_bytes = -(-(record_bytes + SLOT_HEAD_BYTES) // SECTOR_BYTES) * SECTOR_BYTES
     programs = tuple(
         FlashArea(n * APPLICATION_BYTES, APPLICATION_BYTES) for n in range(applications)
     )
