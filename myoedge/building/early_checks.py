@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from myoedge.building import budget
 from myoedge.building.budget import EXTERNAL, Budget
@@ -48,12 +48,23 @@ def check_code(graph: Graph, chip: Chip) -> None:
         raise ProgramTooLarge("L2", least_bytes - chip.l2_bytes)
 
 
-def _room_bytes(chip: Chip, limits: Budget) -> int:
-    """Return the bytes of L2 and the memory levels behind it for data; without a flash beside the
-    chip at most those of the flash on it."""
-    flashes = (x for x in chip.optional_levels if x.program_bytes and limits.external == "none")
-    stored = (x.room_bytes + x.program_bytes for x in flashes)
-    return min([_l2_bytes(chip) + chip.levels_room_bytes, *stored])
+def _rooms(chip: Chip, limits: Budget) -> dict[str, int]:
+    """Return the bytes for data by memory: L2 and the levels behind it; without a flash beside the
+    chip those of the flash on it, if these are fewer."""
+    held = {"L2": _l2_bytes(chip)} | {x.name.upper(): x.room_bytes for x in chip.levels}
+    stored = [
+        {
+            f"{x.name.upper()} for streamed weights": x.room_bytes,
+            f"{x.name.upper()} for the program and its weights in L2": x.program_bytes,
+        }
+        for x in chip.optional_levels
+        if x.program_bytes and limits.external == "none"
+    ]
+    return min([held, *stored], key=_sum)
+
+
+def _sum(rooms: Mapping[str, int]) -> int:
+    return sum(rooms.values())
 
 
 def _l2_bytes(chip: Chip) -> int:
@@ -66,21 +77,21 @@ def check_weights(graph: Graph, request: BuildRequest) -> None:
     these would suffice but [budget] external or the board excludes them."""
     chip, bits, limits = request.chip, request.weight_bits, request.limits
     allowed = budget.allowed_levels(chip, limits)
-    has, needs = _room_bytes(allowed, limits), _weight_bytes(graph, bits)
+    rooms, needs = _rooms(allowed, limits), _weight_bytes(graph, bits)
+    has = _sum(rooms)
     if needs <= has:
         return
-    l2 = f"{_l2_bytes(allowed):,} B of L2"
-    levels = (f"{x.room_bytes:,} B of {x.name.upper()}" for x in allowed.levels)
+    parts = ", ".join(f"{size:,} B of {memory}" for memory, size in rooms.items())
     rows = sorted(
         ((_layer_weight_bytes(graph, n, bits), n.where) for n in _weighted_layers(graph)),
         reverse=True,
     )
     facts = {
         "needs": f"{needs:,} B for weights of {bits} bits, and activations",
-        "has": f"{has:,} B for data: {', '.join((l2, *levels))}",
+        "has": f"{has:,} B for data: {parts}",
         "largest": "\n".join(f"{size:,} B  {where}" for size, where in rows[:SHOWN]),
     }
-    if needs <= _room_bytes(chip, budget.without(limits, [EXTERNAL])):
+    if needs <= _sum(_rooms(chip, budget.without(limits, [EXTERNAL]))):
         network = sampled_network(graph)
         raise raised(over_budget([over_external(facts, network, request, fits_with_code)]))
     fewer = next((n for n in FEW_BITS if n < bits and _weight_bytes(graph, n) <= has), None)

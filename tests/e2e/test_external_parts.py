@@ -162,12 +162,24 @@ LARGE = [pytest.param(name, marks=pytest.mark.slow) for name in CASES if name[:4
 CHOSEN = [*(name for name in CASES if name[:4] == "late"), *LARGE]
 
 
+def assert_has_its_parts(told: Notice, l2: str = "1536KiB") -> None:
+    """The total of `has` is the sum of its memories, or all of L2, or that less the code."""
+    has = dict(told.facts)["has"]
+    total, *parts = (int(x.replace(",", "")) for x in re.findall(r"([\d,]+) B", has))
+    whole = int(l2.removesuffix("KiB")) * 1024
+    if " without " in has:
+        assert (total, parts[0]) == (whole - parts[1], whole)
+    else:
+        assert total == sum(parts or [whole])
+
+
 @pytest.mark.parametrize("name", CHOSEN)
 def test_each_remedy_is_applied_to_what_does_not_fit(name: str, tmp_path: Path) -> None:
     (width, depth, limits), code, kinds = CASES[name]
     told = Trial(tmp_path, width, depth, **limits).refusal()
     assert told.code == code
     assert len(told.tries) == len(kinds), told.tries
+    assert_has_its_parts(told, limits.get("l2", "1536KiB"))
     for line, kind in zip(told.tries, kinds, strict=True):
         assert kind in line, told.tries
         trial = Trial(tmp_path, width, depth, **limits)
@@ -185,6 +197,16 @@ def test_early_refusals_quantise_nothing(tmp_path: Path) -> None:
     assert (told.code, "board bare" in told.title) == ("E302", True)
     assert dict(told.facts)["parts"] == "none at most, by board.toml of bare"
     assert stages == ["load"]
+    assert_has_its_parts(told)
+
+
+def test_a_program_in_the_chips_flash_shares_it_with_weights(tmp_path: Path) -> None:
+    """L2 and MRAM together have more room than the flash that must hold both."""
+    trial = Trial(tmp_path, 740, 4, external="none")
+    trial.options["memory"] = "mram=auto"
+    told = trial.refusal()
+    assert_has_its_parts(told)
+    assert "of MRAM for the program and its weights in L2" in dict(told.facts)["has"]
 
 
 def test_weight_bits_are_chosen_for_the_parts(tmp_path: Path) -> None:

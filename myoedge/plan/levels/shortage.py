@@ -36,7 +36,7 @@ def too_large(
         f"the network does not fit {chip.name}'s L2 memory",
         {
             "needs": _describe_l2_use(plan, least, l2_bytes),
-            "has": f"{l2_bytes:,} B{_describe_code_share(plan) if chip.levels else ''}",
+            "has": f"{l2_bytes:,} B{_describe_code_share(plan, l2_bytes)}",
             **_explain_shortage(plan, least),
             **({SHORT_OF_L1: "\n".join(layers)} if short_of_l1 else {}),
             "largest": "\n".join(_largest_entries(sizes)),
@@ -55,10 +55,11 @@ def _explain_shortage(plan: Plan, least: Plan | None) -> dict[str, str]:
     return facts or {"stays in L2": "everything: there is no L3"}
 
 
-def _describe_code_share(plan: Plan) -> str:
-    """Return text for an error: the share of L2 for the code of many layers, or ""."""
-    code = plan.chip.l2_room_bytes - plan.l2_room_bytes
-    return f" in addition to the code of {len(plan.steps):,} layers" if code else ""
+def _describe_code_share(plan: Plan, l2_bytes: int) -> str:
+    """Return text for an error: what the code takes of L2, or ""."""
+    limit, layers = plan.chip.l2_bytes, len(plan.steps)
+    code = limit - l2_bytes
+    return f": {limit:,} B without {code:,} B for the code of {layers:,} layers" if code else ""
 
 
 def _describe_l2_use(plan: Plan, least: Plan | None, l2_bytes: int) -> str:
