@@ -174,7 +174,11 @@ def startup(report: Report) -> str:
     startup_cycles = report["cycles"].get("startup")
     if startup_cycles is None:
         return ""
-    return f"{startup_cycles:,} cycles before the first layer, not counted above"
+    text = f"{startup_cycles:,} cycles before the first layer, not counted above"
+    if stored := report["memory"].get("levels", {}).get("mram"):
+        size = wording.size(stored)
+        text += f". They write {size} of weights into MRAM, once per device; later ones compare"
+    return text
 
 
 def ne16(report: Report) -> str:

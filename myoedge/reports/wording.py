@@ -315,9 +315,9 @@ def behind_l2(report: Report) -> list[str]:
 
 
 def external_parts(report: Report) -> str:
-    """Name the parts beside the chip, "RAM and flash", "none"; "": all data is in L2."""
+    """Name the parts beside the chip, "RAM and flash", "none"; "" for a build without a chip."""
     memory, names = report["memory"], {"ram": "RAM", "flash": "flash"}
-    if not any(memory.get("levels", {}).values()) or "external" not in memory:
+    if memory.get("boot_image_bytes") is None:
         return ""
     return " and ".join(names[x] for x in sorted(memory["external"], reverse=True)) or "none"
 

@@ -28,7 +28,7 @@ from myoedge.plan.schedule import make_plan
 from myoedge.quantization.calibrate import Observer, calibrate
 from myoedge.quantization.scales import quantize_graph
 from myoedge.quantization.sqnr import measure
-from myoedge.reports import memory_maps, wording
+from myoedge.reports import memory_maps, speed, wording
 from myoedge.reports.html import report_html
 from myoedge.reports.peaks import Peak, peaks, print_peaks
 from myoedge.reports.report_json import Outcome, Report, make_report
@@ -219,6 +219,38 @@ def test_the_table_names_layers_and_advice() -> None:
     assert "of 1.5 MiB at its peak, in step" in shown
     assert "without the" in shown
     assert max(map(len, shown.splitlines())) <= 80
+
+
+@pytest.mark.parametrize(
+    ("chip", "external", "parts"),
+    [
+        ("gap9", ["flash"], "flash"),
+        ("gap9", [], "none"),
+        ("gap9", ["flash", "ram"], "RAM and flash"),
+        ("host", [], ""),
+    ],
+)
+def test_every_build_for_a_chip_names_the_parts_beside_it(
+    chip: str, external: list[str], parts: str
+) -> None:
+    """Also one whose data is all in L2, in the terminal, report.html and report.json."""
+    made = make_report(planned(on=find_chip(chip)), Outcome("net"))
+    assert made["memory"]["external"] == []
+    report = {**made, "memory": {**made["memory"], "external": external}}
+    assert wording.external_parts(report) == parts
+    shown = " ".join(summary(report).split())
+    assert (f"external parts: {parts}" in shown) == bool(parts)
+    said = f"and {parts.replace('none', 'no part')} beside the chip"
+    assert (said in report_html(report)) == bool(parts)
+
+
+@pytest.mark.parametrize("mram_bytes", [0, 1_887_428])
+def test_the_start_up_that_writes_mram_says_so(report: Report, mram_bytes: int) -> None:
+    memory = {**report["memory"], "levels": {"l3": 5, "mram": mram_bytes}}
+    cycles = {**report["cycles"], "startup": 110_000_000}
+    text = speed.startup({**report, "memory": memory, "cycles": cycles})
+    assert text.startswith("110,000,000 cycles before the first layer, not counted above")
+    assert ("write 1.8 MiB of weights into MRAM, once per device" in text) == bool(mram_bytes)
 
 
 def test_a_peak_s_layer_has_the_same_name_in_its_rows() -> None:
