@@ -50,8 +50,12 @@ def check_code(graph: Graph, chip: Chip) -> None:
 
 def _rooms(chip: Chip, limits: Budget) -> dict[str, int]:
     """Return the bytes for data by memory: L2 and the levels behind it; without a flash beside the
-    chip those of the flash on it, if these are fewer."""
-    held = {"L2": _l2_bytes(chip)} | {x.name.upper(): x.room_bytes for x in chip.levels}
+    chip those of the flash on it, if these are fewer.
+
+    Of L2 only the least code takes some if there is no level behind it.
+    """
+    l2_bytes = chip.l2_room_bytes if chip.levels else chip.l2_bytes - budget.LEAST_CODE_BYTES
+    held = {"L2": l2_bytes} | {x.name.upper(): x.room_bytes for x in chip.levels}
     stored = [
         {
             f"{x.name.upper()} for streamed weights": x.room_bytes,
@@ -65,11 +69,6 @@ def _rooms(chip: Chip, limits: Budget) -> dict[str, int]:
 
 def _sum(rooms: Mapping[str, int]) -> int:
     return sum(rooms.values())
-
-
-def _l2_bytes(chip: Chip) -> int:
-    """Return the bytes of L2 for data; without levels only the least code takes others."""
-    return chip.l2_room_bytes if chip.levels else chip.l2_bytes - budget.LEAST_CODE_BYTES
 
 
 def check_weights(graph: Graph, request: BuildRequest) -> None:
