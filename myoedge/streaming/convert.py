@@ -136,7 +136,7 @@ def window_axes(graph: Graph, axis: int | None = None) -> dict[str, int]:
     if fit:
         raise ambiguous_axes([*fit])
     title = "the outputs have no frame for every frame of the inputs"
-    raise stream_error(graph, title, "one axis that is as long in all inputs and outputs")
+    raise stream_error(graph, {}, title, "one axis that is as long in all inputs and outputs")
 
 
 def windowed_stream(q: QuantGraph, axes: Axes, past: int, future: int) -> Stream:

@@ -302,7 +302,7 @@ def _fills(builder: PassBuilder, step: QuantizedNode, state: StreamState) -> tup
     constant = builder.q.constants.get(step.node.inputs[state.operand])
     if constant is None:
         reason = f"begins with a {state.name} that it computes from the input"
-        raise not_causal(builder.q.graph, step.node, reason)
+        raise not_causal(builder.q.graph, builder.axis, step.node, reason)
     return repeated(state.first(step, constant))
 
 

@@ -55,7 +55,8 @@ def follow_time(graph: Graph, axes: Axes) -> TimeAxisMap:
     axis, rate = dict(axes), dict.fromkeys(graph.inputs, Fraction(1))
     rules = dict(rules_in_order(graph, axis, rate))
     if len({rate[name] for name in graph.outputs}) > 1:
-        raise stream_error(graph, "the outputs come at different rates", "one rate for all outputs")
+        title = "the outputs come at different rates"
+        raise stream_error(graph, axis, title, "one rate for all outputs")
     paths = TimeAxisMap(axis, rate, rules)
     _check_joined_frames(graph, paths)
     return paths
@@ -70,7 +71,7 @@ def _check_joined_frames(graph: Graph, paths: TimeAxisMap) -> None:
         firsts = {first[name] - rule.before * paths.rate[name] for name, rule in rules}
         first[node.name] = max(firsts, default=Fraction(0))
         if node.op == "concat" and len(firsts) > 1 and _may_be_time(graph, node, paths.axis):
-            raise not_causal(graph, node, SINGLE, ALL_FRAMES)
+            raise not_causal(graph, paths.axis, node, SINGLE, ALL_FRAMES)
 
 
 def _may_be_time(graph: Graph, node: Node, axis: Axes) -> bool:
@@ -94,13 +95,13 @@ def rules_in_order(
         rules = {
             name: _causal_rule(graph, node, name, axis) for name in node.inputs if name in axis
         }
-        axis[node.name] = _only_candidate(
-            {rule.axis for rule in rules.values()}, graph, node, TIMES
-        )
+        along = {rule.axis for rule in rules.values()}
+        axis[node.name] = _only_candidate(along, graph, axis, node, TIMES)
         rates = {rate[name] * rule.rate for name, rule in rules.items()}
-        rate[node.name] = _only_candidate(rates, graph, node, RATES)
+        rate[node.name] = _only_candidate(rates, graph, axis, node, RATES)
         if any(x in graph.constants for x in operands_per_frame(graph, node, axis[node.name])):
-            raise not_causal(graph, node, "has constants that change from frame to frame")
+            reason = "has constants that change from frame to frame"
+            raise not_causal(graph, axis, node, reason)
         yield node.name, rules
 
 
@@ -111,7 +112,7 @@ def _check_frames(graph: Graph, axis: Axes) -> None:
         if not 0 <= along < len(shape) or shape[along] < 2:
             raise no_frames(name, along, shape)
         if has_factors_along(graph, name, along):
-            raise stream_error(graph, FACTORS.format(name), "the same ones")
+            raise stream_error(graph, axis, FACTORS.format(name), "the same ones")
 
 
 def _follow_loop(
@@ -120,18 +121,18 @@ def _follow_loop(
     """Return the rules of a node of a loop over time; its results have no time axis, only the
     sequences that it writes."""
     if any(axis.get(name) != 0 for name in loop.sequences):
-        raise not_causal(graph, node, "reads sequences of which not all are along time")
+        raise not_causal(graph, axis, node, "reads sequences of which not all are along time")
     if node.op == READ:
         return loop.rules()
     if node.op == WRITE:
         axis[node.name] = 0
-        rate[node.name] = _only_candidate(
-            {rate[name] for name in loop.sequences}, graph, node, RATES
-        )
+        rates = {rate[name] for name in loop.sequences}
+        rate[node.name] = _only_candidate(rates, graph, axis, node, RATES)
     elif node.op == STATE and not graph.is_const(node.inputs[0]):
-        raise not_causal(graph, node, "begins with a state that it computes from the first frames")
+        reason = "begins with a state that it computes from the first frames"
+        raise not_causal(graph, axis, node, reason)
     elif any(name in axis for name in node.inputs):
-        raise not_causal(graph, node, "reads all frames in every iteration of a loop")
+        raise not_causal(graph, axis, node, "reads all frames in every iteration of a loop")
     return {}
 
 
@@ -158,18 +159,52 @@ def rule_along(graph: Graph, node: Node, operand: int, axis: int) -> StreamingRu
 def _causal_rule(graph: Graph, node: Node, name: str, axes: Axes) -> StreamingRule:
     rule = rule_along(graph, node, node.inputs.index(name), axes[name])
     if rule is None and node.op == "attention" and axes[name] != 0:
-        raise _attention_error(graph, node, graph.shape(graph.inputs[0])[axes[graph.inputs[0]]])
+        raise _attention_error(graph, axes, node)
     if rule is None:
-        other = "runs in a loop over another axis than time" if node.op in IN_LOOPS else ""
-        raise not_causal(graph, node, other or "takes all frames at once")
+        raise not_causal(graph, axes, node, *_why_not(graph, node, name, axes))
     return rule
 
 
-def _only_candidate(candidates: Iterable[T], graph: Graph, node: Node, otherwise: str) -> T:
+def _why_not(graph: Graph, node: Node, name: str, axes: Axes) -> tuple[str, ...]:
+    """Return the reason why a node has no streaming rule along an operand's time axis, then
+    remedies."""
+    if node.op in IN_LOOPS:
+        return ("runs in a loop over another axis than time",)
+    first = graph.shape(graph.inputs[0])
+    if _joins_windows(graph, node, name, axes[name]):
+        reason = f"joins the frames of {first[0]} windows along one axis"
+        return reason, f"export it with an input of {[1, *first[1:]]}: one window"
+    if first[0] > 1 and _has_lost_time(graph, name, axes):
+        return SINGLE, ALL_FRAMES
+    is_behind = node.op == "concat" and node.attrs["axis"] == axes[name]
+    return (TIMES if is_behind else "takes all frames at once",)
+
+
+def _joins_windows(graph: Graph, node: Node, name: str, axis: int) -> bool:
+    """Return whether a reshape makes one axis of a batch axis above 1 and the time axis."""
+    shape, windows = graph.shape(name), graph.shape(graph.inputs[0])[0]
+    if node.op != "reshape" or windows == 1 or math.prod(shape[:axis]) != windows:
+        return False
+    joined = next((n for n in node.attrs["shape"] if n > 1), 1)
+    return bool(shape[0] == windows and joined == windows * shape[axis])
+
+
+def _has_lost_time(graph: Graph, name: str, axes: Axes) -> bool:
+    """Return whether a reshape before this tensor drops the axis of a single frame."""
+    while (node := graph.producer.get(name)) is not None:
+        name = next((x for x in node.inputs if x in axes), "")
+        if node.op == "reshape" and graph.shape(name)[axes[name]] == 1:
+            return graph.shape(node.name)[axes[node.name]] > 1
+    return False
+
+
+def _only_candidate(
+    candidates: Iterable[T], graph: Graph, axes: Axes, node: Node, otherwise: str
+) -> T:
     """Return the only candidate. Errors: E131 with the reason `otherwise` if there are several."""
     values = list(candidates)
     if len(values) != 1:
-        raise not_causal(graph, node, otherwise)
+        raise not_causal(graph, axes, node, otherwise)
     return values[0]
 
 
@@ -182,19 +217,21 @@ def operands_per_frame(graph: Graph, node: Node, axis: int) -> Iterator[str]:
             yield name
 
 
-def not_causal(graph: Graph, node: Node, reason: str, *tries: str) -> MyoedgeError:
+def not_causal(graph: Graph, axes: Axes, node: Node, reason: str, *tries: str) -> MyoedgeError:
     """Return error E131 for a node that cannot be streamed.
 
+    axes     input -> time axis
     reason   explanation
     tries    remedies
     """
     needs = "a bounded number of frames, which slide along time"
     title = f"{node.where} cannot run on a stream: it {reason}"
-    return stream_error(graph, title, needs, *tries)
+    return stream_error(graph, axes, title, needs, *tries)
 
 
-def _attention_error(graph: Graph, node: Node, window: int) -> MyoedgeError:
+def _attention_error(graph: Graph, axes: Axes, node: Node) -> MyoedgeError:
     """Return error E131 for attention that cannot be streamed, with the reason and remedies."""
+    window = graph.shape(graph.inputs[0])[axes[graph.inputs[0]]]
     past, future = node.attrs["window"] or (window, window)
     reason = "stores no keys and values of earlier frames"
     if future > 0:
@@ -211,7 +248,7 @@ def _attention_error(graph: Graph, node: Node, window: int) -> MyoedgeError:
         "export it over the frames that it looks back: cycles grow with the frames of a window",
     )
     tries = [
-        *(overlapping if _window_frames(graph) else _window_remedies(graph)),
+        *(overlapping if _window_frames(graph, axes) else _window_remedies(graph)),
         "an LSTM, a GRU or causal convolutions instead, whose state is small",
     ]
     return MyoedgeError("E131", f"{node.where} cannot run on a stream: it {reason}", facts, tries)
@@ -230,13 +267,14 @@ def no_frames(name: str, axis: int, shape: Shape) -> MyoedgeError:
     )
 
 
-def stream_error(graph: Graph, title: str, needs: str, *tries: str) -> MyoedgeError:
+def stream_error(graph: Graph, axes: Axes, title: str, needs: str, *tries: str) -> MyoedgeError:
     """Return error E131 for a network that cannot be streamed; its remedies are `tries`, then
     overlapping or whole windows, if the outputs allow these.
 
+    axes    input -> time axis; {}: there is none
     needs   the requirement
     """
-    window = _window_frames(graph)
+    window = _window_frames(graph, axes)
     frames = f"past = {window * 3 // 4}, future = {window // 8}"
     overlapping = f"[stream] {frames} runs the whole network on windows that overlap so"
     remedies = [overlapping] if window else _window_remedies(graph)
@@ -250,13 +288,13 @@ def _window_remedies(graph: Graph) -> list[str]:
     return [single, batched] if is_batched(graph) else [single]
 
 
-def _window_frames(graph: Graph) -> int:
+def _window_frames(graph: Graph, axes: Axes) -> int:
     """Return the number of input frames, the window length for running the whole network; 0 if
     outputs have another number of frames."""
-    shape = graph.shape(graph.inputs[0])
-    return max(
-        (n for axis, n in enumerate(shape) if common_axes(graph, axis) is not None), default=0
-    )
+    axis = axes.get(graph.inputs[0])
+    if axis is None or common_axes(graph, axis) is None:
+        return 0
+    return graph.shape(graph.inputs[0])[axis]
 
 
 def is_batched(graph: Graph) -> bool:

@@ -398,15 +398,81 @@ def test_what_needs_frames_to_come_is_refused(what: str) -> None:
     assert caught.value.code == "E131"
     assert reason in str(caught.value)
     advised = any("[stream] past = " in line for line in caught.value.notice.tries)
-    assert advised == fits_windows(prepared(network, *shape)), "the try leads on"
+    fits = fits_windows(prepared(network, *shape), shape.index(FRAMES))
+    assert advised == fits, "the try leads on"
 
 
-def fits_windows(graph: Graph) -> bool:
+def fits_windows(graph: Graph, axis: int) -> bool:
     try:
-        window_axes(graph)
+        window_axes(graph, axis)
     except MyoedgeError as error:
         return error.code != "E131"
     return True
+
+
+def unrolled(x: Tensor) -> Tensor:
+    """A loop of too few steps for one loop: each frame is picked, and its axis dropped."""
+    state, states = torch.zeros(len(x), 4), []
+    for frame in x.unbind(1):
+        state = torch.tanh(F.linear(frame, torch.eye(4) / 2) + state @ torch.ones(4, 4) / 9)
+        states.append(state)
+    return torch.stack(states, 1)
+
+
+# Network, input of two windows, axis of time, reason, whether one window streams.
+WINDOWS: Mapping[str, tuple[nn.Module, tuple[int, ...], int, str, bool]] = {
+    "frames of a linear layer": (
+        nn.Sequential(nn.Flatten(0, 1), nn.Linear(4, 3)),
+        (2, FRAMES, 4),
+        1,
+        "joins the frames of 2 windows along one axis",
+        True,
+    ),
+    "frames of a convolution": (
+        nn.Sequential(nn.Conv2d(1, 3, (3, 4)), Function(lambda x: x[..., 0].mT.flatten(0, 1))),
+        (2, 1, FRAMES, 4),
+        2,
+        "joins the frames of 2 windows along one axis",
+        True,
+    ),
+    "a layer of each frame": (
+        Function(lambda x: F.conv2d(x.reshape(-1, 1, 4, 4), torch.ones(2, 1, 3, 3)).flatten(1)),
+        (2, FRAMES, 4, 4),
+        1,
+        "joins the frames of 2 windows along one axis",
+        True,
+    ),
+    "windows one behind the other": (
+        nn.Sequential(nn.Conv1d(4, 4, 3), Function(lambda x: torch.cat([x[0], x[-1]], 1))),
+        (2, 4, FRAMES),
+        2,
+        "brings frames of different times together",
+        False,
+    ),
+    "steps of a loop": (Function(unrolled), (2, 8, 4), 1, "joins frames one by one", False),
+    "a cumulative sum": (
+        Function(lambda x: x.cumsum(1)),
+        (2, FRAMES, 4),
+        1,
+        "takes all frames at once",
+        False,
+    ),
+}
+
+
+@pytest.mark.parametrize("what", WINDOWS)
+def test_windows_beside_time_are_told_of_where_they_are_the_cause(what: str) -> None:
+    """The error that one window of input heals names it; windows are never told to overlap along
+    another axis than time."""
+    network, shape, axis, reason, streams = WINDOWS[what]
+    with pytest.raises(MyoedgeError, match=reason) as caught:
+        infer_time_axes(prepared(network, *shape), axis)
+    tries = " ".join(caught.value.notice.tries)
+    assert (f"an input of {[1, *shape[1:]]}: one window" in tries) == streams
+    if streams:
+        assert infer_time_axes(prepared(network, 1, *shape[1:]), axis)
+    if "[stream] past = " in tries:
+        assert window_axes(prepared(network, *shape), axis)
 
 
 def test_attention_is_told_how_it_can_run_on_windows() -> None:
