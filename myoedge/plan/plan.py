@@ -223,8 +223,7 @@ class Plan:
     def cycles(self) -> tuple[float, ...]:
         """Estimated cycles of each layer, summed over the iterations of its loop."""
         begins = [x.begins for x in self.transfers]
-        cycles = modelled(self.tilings, self.chip.transfers, begins)
-        return tuple(n * turns_of(self.loops, index) for index, n in enumerate(cycles))
+        return tuple(modelled(self.tilings, self.chip.transfers, begins, self.loops))
 
     def turns(self, index: int) -> int:
         """Return the iterations of a layer's loop; 1 outside loops."""

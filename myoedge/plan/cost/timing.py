@@ -13,6 +13,7 @@ import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from myoedge.plan.l1.tile_iteration import Transfer, spans
 from myoedge.plan.l1.tiling import Tiling
@@ -22,6 +23,7 @@ from myoedge.targets.chip import COLD_TILES, TransferCost
 
 MOST_TRANSFERS = 8  # in flight at once
 NOTHING_DUE = (-1, 0)
+AGAIN = 0.1  # cycles for loading code from the shared instruction cache, as a fraction of L2's
 
 Due = tuple[int, int]  # layer and tile that need a transfer
 
@@ -108,23 +110,29 @@ def _unfinished_loads(queue: Sequence[tuple[float, Load]], cycles: float) -> lis
 
 
 def modelled(
-    tilings: Sequence[Tiling], cost: TransferCost, level_steps: Sequence[int] = ()
+    tilings: Sequence[Tiling],
+    cost: TransferCost,
+    level_steps: Sequence[int] = (),
+    loops: Sequence[LoopLayers] = (),
 ) -> list[float]:
-    """Return the estimated cycles of each layer, without waits for memory levels.
+    """Return the estimated cycles of each layer in all iterations of its loop, without waits for
+    memory levels.
 
     level_steps   timeline steps in which transfers between a memory level and L2 are started
     """
     enters, started = TimelineSteps.of(tilings, False).enters, Counter(level_steps)
-    later = _prefetched_loads(tilings, cost)
+    later, cold = _prefetched_loads(tilings, cost), _cold_code_cycles(tilings, cost, loops)
     found: list[float] = []
     under_way: list[Load] = []
     for index in range(len(tilings)):
         total = cost.network_cycles if index == 0 else 0.0
-        for at, step in enumerate(_timeline_steps(index, tilings, later, cost), enters[index]):
+        for at, step in enumerate(
+            _timeline_steps(index, tilings, later, cold, cost), enters[index]
+        ):
             asked = min(started[at], MOST_TRANSFERS) if at < enters[index + 1] else 0
             cycles, under_way = step.lasts(under_way, cost, asked * cost.level_command_cycles)
             total += cycles
-        found.append(total)
+        found.append(total * turns_of(loops, index))
     return found
 
 
@@ -136,7 +144,7 @@ def all_iterations(
     tiled = [tiling for tiling in tilings if tiling is not None]
     if len(tiled) < len(tilings):
         return math.inf
-    return sum(turns_of(loops, at) * cycles for at, cycles in enumerate(modelled(tiled, cost)))
+    return sum(modelled(tiled, cost, loops=loops))
 
 
 def _prefetched_loads(
@@ -158,14 +166,15 @@ def _timeline_steps(
     index: int,
     tilings: Sequence[Tiling | None],
     later: Mapping[int, Sequence[Load]],
+    cold_cycles: Sequence[float],
     cost: TransferCost,
 ) -> Iterator[TimelineStep]:
     """Yield the timeline steps of a layer: loading the first tile, one step per tile, storing the
     last tile."""
-    before, here, behind = (None, *tilings, None)[index : index + 3]
+    here, behind = (*tilings, None)[index : index + 2]
     assert here is not None
     loads, last = _loads_by_tile(index, here, cost), len(here.tiles) - 1
-    cold = _cold_code_cycles(before, here)
+    cold = cold_cycles[index]
     starts_early = here.kernel.kernel_waits and not here.kernel.packing
     prepared = cold if starts_early else 0.0  # the kernel starts while its operands are transferred
     needed = NOTHING_DUE if here.back_to_back else (index, 0)
@@ -190,11 +199,27 @@ def _argument_cycles(behind: Tiling | None, cost: TransferCost) -> float:
     return 0.0 if behind is not None and behind.arguments_once else cost.layer_setup_cycles
 
 
-def _cold_code_cycles(before: Tiling | None, here: Tiling) -> float:
-    """Return the cycles for loading the kernel's code from L2, 0 if the preceding layer runs the
-    same kernel."""
-    is_warm = before is not None and before.kernel.function == here.kernel.function
-    return 0.0 if is_warm else here.kernel.cost.layer_cycles
+def _cold_code_cycles(
+    tilings: Sequence[Tiling], cost: TransferCost, loops: Sequence[LoopLayers]
+) -> list[float]:
+    """Return the cycles for loading each layer's code from L2, on average over the iterations of
+    its loop: 0 if the preceding layer runs the same kernel.
+
+    If the code of a loop stays in the cluster's shared instruction cache, only the cores' own
+    caches load it again after the first iteration.
+    """
+    kernels = [tiling.kernel for tiling in tilings]
+    cycles = [kernel.cost.layer_cycles for kernel in kernels]
+    for index, (before, here) in enumerate(pairwise(kernels), 1):
+        if before.function == here.function:
+            cycles[index] = 0.0
+    for loop in loops:
+        body = kernels[loop.first : loop.last + 1]
+        code = {kernel.function: kernel.cost.layer_cycles for kernel in body}
+        if sum(code.values()) <= cost.cache_code_cycles:
+            for index in loop.indices:
+                cycles[index] *= (1.0 + (loop.steps - 1) * AGAIN) / loop.steps
+    return cycles
 
 
 def _loads_by_tile(index: int, tiling: Tiling, cost: TransferCost) -> list[list[Load]]:

@@ -96,6 +96,7 @@ TRANSFERS = TransferCost(
     network_cycles=400,
     ninth_core_cycles=250,
     level_command_cycles=730,
+    cache_code_cycles=7000,  # three quarters of 256 lines of 16 B, 35 cycles each
 )
 
 
