@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "me_ne16_layer.h"
 
-#include "me_broadcast.h"
 #include "me_share.h"
-#include "me_table.h"
 #include "me_unsigned.h"
 
 static uint32_t tiles_of(int32_t n, int32_t size) { return (uint32_t)((n + size - 1) / size); }
@@ -59,16 +57,6 @@ void me_ne16_set_run(me_ne16_job *job, int32_t n, int32_t step, int32_t y_step)
     me_ne16_set_image(job, 3, run, 0);
 }
 
-void me_ne16_set_results(me_ne16_job *job, const me_ne16_layer *layer, int32_t first, int32_t end,
-                         int32_t step)
-{
-    job->y = layer->nine ? layer->nine : layer->y + first * layer->unit_bytes;
-    if (layer->nine)
-        me_ne16_set_run(job, 9, step, layer->outputs.k);
-    else
-        me_ne16_set_run(job, end - first, step, layer->unit_bytes);
-}
-
 void me_ne16_unsigned_rows(const int8_t *x, uint8_t *to, int32_t c, int32_t first, int32_t end)
 {
     const int32_t from = (first * c + 3) / 4, words = (end * c + 3) / 4 - from;
@@ -81,25 +69,6 @@ void me_ne16_prepare_rows(const me_ne16_layer *layer, int32_t first, int32_t end
     const int32_t c = layer->outputs.inputs, from = (first * c + 3) / 4, words = (end * c + 3) / 4 - from;
     const int32_t at = from + ME_FIRST_OF_7(words), n = from + ME_LAST_OF_7(words) - at;
     me_unsigned_words(layer->x + 4 * at, layer->scratch + 4 * at, n);
-}
-
-void me_ne16_look_up(const me_ne16_layer *layer, int32_t first, int32_t end)
-{
-    int8_t *y = layer->y + first * layer->unit_bytes;
-    const me_part part = me_part_of((end - first) * layer->unit_bytes);
-    me_table_row(layer->table, y + part.first, y + part.first, part.last - part.first);
-}
-
-void me_ne16_finish_nine(const me_ne16_layer *layer, int32_t first, int32_t end)
-{
-    const int32_t k = layer->outputs.k, from = first + ME_FIRST(end - first),
-                  n = first + ME_LAST(end - first) - from;
-    const int8_t *results = layer->nine + from * k;
-    int8_t *y = layer->y + from * layer->unit_bytes;
-    if (n > 0 && layer->table)
-        me_table_row(layer->table, results, y, n * k);
-    else if (n > 0)
-        me_xor_pieces(results, y, n, k, k, layer->unit_bytes, 0);
 }
 
 /* Start of the job's first pixel. A run of 9 n + 8 pixels would take two more 3x3 tiles than 9 n
@@ -143,7 +112,7 @@ static __attribute__((noinline)) void start_next(const me_ne16_layer *layer, int
         return;
     const me_ne16_layer *next = layer->next->tile;
     if (ME_CORE() == 0)
-        *number = me_ne16_program(&next->first);
+        *number = me_ne16_program(next->first);
     if (next->prepare) {
         next->prepare(next, 0, end_of_job(next, 0));
         ME_SYNC();
@@ -172,8 +141,8 @@ static void end_tile(const me_ne16_layer *layer, int32_t running, int32_t before
 
 static int32_t program(const me_ne16_layer *layer, int32_t first, int32_t end)
 {
-    if (first == 0 && layer->first.x)
-        return me_ne16_program(&layer->first);
+    if (first == 0 && layer->first)
+        return me_ne16_program(layer->first);
     me_ne16_job job;
     layer->job(layer, first, end, &job);
     return me_ne16_program(&job);
@@ -216,8 +185,11 @@ void me_ne16_run(const me_ne16_layer *layer)
 }
 
 me_ne16_layer me_ne16_layers[2] ME_L1;
+static me_ne16_job first_jobs[2] ME_L1;
 
 void me_ne16_keep_first_job(me_ne16_layer *layer)
 {
-    layer->job(layer, 0, end_of_job(layer, 0), &layer->first);
+    me_ne16_job *const first = first_jobs + (layer - me_ne16_layers);
+    layer->job(layer, 0, end_of_job(layer, 0), first);
+    layer->first = first;
 }

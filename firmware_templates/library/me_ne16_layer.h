@@ -42,13 +42,12 @@ typedef void me_ne16_on_cores(const me_ne16_layer *layer);
  * beside   called by all cores when all jobs are queued or running; 0: nothing to compute
  * nine     results of nine pixels, if units are eight pixels in a run; otherwise 0
  * x, scratch   of me_ne16_prepare_rows: rows of outputs.inputs bytes, int8 and converted to uint8
- * table    of me_ne16_look_up: 256 entries, the first for -128
+ * table    256 entries, the first for -128, or 0
  * behind   called by all cores after the last job has ended; 0: nothing to do
- * add, b, sums  of me_ne16_sum.h: parameters and addend of the sum with the results, and its destination
  * op, tile arguments of these functions
  * next     the layer of the next tile, whose first job may start before this one ends because its operands are
  *          prepared already; 0: none
- * first    the job of the first units; with x 0, core 0 makes it while the other cores prepare its operands */
+ * first    the job of the first units; 0: core 0 makes it while the other cores prepare its operands */
 struct me_ne16_layer {
     int32_t units, first_units, at_a_time, unit_bytes, in_run;
     const int8_t *x;
@@ -59,12 +58,10 @@ struct me_ne16_layer {
     me_ne16_job_of_units *job;
     me_ne16_start_units *start_others;
     me_ne16_on_cores *beside, *behind;
-    const void *op, *tile, *add;
-    const int8_t *b;
-    int8_t *sums;
+    const void *op, *tile;
     const me_next_tile *next;
     me_ne16_outputs outputs;
-    me_ne16_job first;
+    const me_ne16_job *first;
 };
 
 /* The layers of the current and of the next tile, used alternately. A kernel's <name>_layer fills one from
@@ -85,12 +82,6 @@ void me_ne16_unsigned_rows(const int8_t *x, uint8_t *to, int32_t c, int32_t firs
 /* As me_ne16_unsigned_rows, for layers whose units are rows of x. */
 void me_ne16_prepare_rows(const me_ne16_layer *layer, int32_t first, int32_t end);
 
-/* Replaces the results of units [first, end) by their entries in the layer's table. */
-void me_ne16_look_up(const me_ne16_layer *layer, int32_t first, int32_t end);
-
-/* Copies eight of the nine results in `nine` to y, through the table if there is one. */
-void me_ne16_finish_nine(const me_ne16_layer *layer, int32_t first, int32_t end);
-
 /* Sets up a job for these outputs; its pixels are set separately. Results are int8, or 32-bit sums.
  * config: ME_NE16_1X1, ME_NE16_DEPTHWISE, or 0 */
 void me_ne16_job_of(const me_ne16_outputs *outputs, uint32_t config, me_ne16_job *job);
@@ -99,12 +90,6 @@ void me_ne16_sums_job_of(const me_ne16_outputs *outputs, uint32_t config, me_ne1
 /* Sets a 1x1 job to n pixels in a row, `step` bytes apart, with y_step bytes between results. The job has
  * three runs of pixels, which overlap if n is not a multiple of 3. */
 void me_ne16_set_run(me_ne16_job *job, int32_t n, int32_t step, int32_t y_step);
-
-/* Sets a 1x1 job to the pixels [first, end) of a layer, `step` bytes apart, and the address of their
- * results. Three runs of 3 pixels hold nine. Eight pixels would need two 3x3 tiles, so the engine computes
- * a ninth pixel and stores all nine in layer->nine. */
-void me_ne16_set_results(me_ne16_job *job, const me_ne16_layer *layer, int32_t first, int32_t end,
-                         int32_t step);
 
 /* Sets a job to an image of rows x columns results. reach: 2 for 3x3 jobs, 0 for 1x1 jobs */
 void me_ne16_set_image(me_ne16_job *job, int32_t rows, int32_t columns, int32_t reach);

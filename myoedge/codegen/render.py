@@ -134,15 +134,16 @@ Nested = dict[str, "str | Nested"]
 Fields = Sequence[tuple[str, str]]  # (name, value) pairs of a C struct, in order
 
 
-def assignment(place: str, kind: str, fields: Fields) -> list[str]:
+def assignment(place: str, kind: str, fields: Fields, *, by_field: bool = False) -> list[str]:
     """Return the C statements that assign fields to a struct, as one compound literal.
 
     place   C expression of the struct
     kind    its C type
+    by_field   whether only these fields are stored, because the kernel reads no others
     A struct with arrays is assigned field by field, because a compound literal would also store
     zeros to all other elements.
     """
-    if any("[" in name for name, _ in fields):
+    if by_field or any("[" in name for name, _ in fields):
         return [f"{place}.{name} = {value};" for name, value in fields]
     lines = designated(fields)
     statement = f"{place} = ({kind}){{ {lines[0].removesuffix(',')} }};"

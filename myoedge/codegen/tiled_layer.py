@@ -149,10 +149,11 @@ def _argument_statements(
     place, tile = argument_structs(addresses.l1.function, index, tiling)
     op, fields = _op_fields(tiling, addresses, tables), _tile_fields(tiling, tables, addresses)
     op = [(name, tables.scalar(f"{place}.{name}", text)) for name, text in op]
-    params = assignment(place, f"{kernel}_params", op)
+    by_field = tiling.kernel.runs_jobs
+    params = assignment(place, f"{kernel}_params", op, by_field=by_field)
     if len(tiling.tiles) > 1:
         params = ["if (t == 0) {", *(f"    {line}" for line in params), "}"]
-    return [*params, *assignment(tile, f"{kernel}_tile", fields)]
+    return [*params, *assignment(tile, f"{kernel}_tile", fields, by_field=by_field)]
 
 
 def summary(step: QuantizedNode, tiling: Tiling) -> str:
@@ -279,6 +280,8 @@ def _next_tile(tiling: Tiling, rows: Sequence[Fields], tables: Tables) -> Iterat
         yield "next.tile", f"{follows_now} ? &me_ne16_layers[{slot}] : 0"
         yield "next.number", f"t + {tiling.first + 1}"
         yield "next.follows", tables.number("started_before", [0, *follows])
+    elif tiling.kernel.runs_jobs:
+        yield from (("next.tile", "0"), ("next.follows", "0"))
 
 
 def _operand_strides(tiling: Tiling) -> Iterator[tuple[str, int]]:

@@ -192,18 +192,16 @@ class TiledKernel:
     reversed_axes        axes whose last tile comes first
     multiples            axis of `split` -> multiples to try as tile sizes, in addition to others
     kernel_waits         whether the kernel itself waits for the operands of a layer's first tile
-    nine_cores           whether the control core runs it too, after starting transfers; None: never
+    nine_cores           whether the control core runs it too, after transfers; None: never
     operands             operands that are read and written, without scratch
-    l2_tables            constants that the kernel reads directly from L2, by rows that the data
-                         select
-    l3_tables            such constants in L3, whose rows the control core fetches; their offsets
-                         are "%name"
+    l2_tables            constants that the kernel reads from L2, by rows that the data select
+    l3_tables            such constants in L3, whose rows the control core fetches, at "%name"
     from_l3              the kernel with its tables in L3, if there is one
     in_l2                whether the kernel reads all operands untiled in L2
     op                   fields of the op struct
     tile                 regions by operand -> fields of the tile struct
-    launches_next_tile   (fields of a tile, fields of the next) -> whether the kernel starts an
-                         accelerator on the next tile as soon as its operands are in L1; None: never
+    launches_next_tile   (fields of a tile, of the next) -> whether the kernel starts an accelerator
+                         on the next tile as soon as its operands are in L1; None: never
     runs_jobs            whether a tile is jobs of NE16: "<function>_layer" makes a me_ne16_layer of
                          op and tile, while others compute the tile before
     scratch              tile sizes -> bytes of scratch, in L1 if they fit
@@ -212,9 +210,9 @@ class TiledKernel:
     most_tiles           maximum number of tiles of a layer
     packing              constant operand that is unpacked before the kernel reads it
     sources              name -> text of C files and headers outside the library
+    callbacks            further C functions that `op` names, each in a file of its own
     engine               engine that runs the kernel
-    cost                 cycles per work unit, tile and layer, from the engine's table or the
-                         kernel's own
+    cost                 cycles per work unit, tile and layer, of the engine's table or its own
     preferred            whether the layer uses this engine wherever possible, whatever the estimate
     estimates            engine -> estimated cycles, of all candidate kernels; inf: no tile fits
     derived              results that follow from the kernel, computed once; a copy has none
@@ -244,6 +242,7 @@ class TiledKernel:
     most_tiles: int = MOST_TILES
     packing: PackedConstant | None = None
     sources: Mapping[str, str] = field(default_factory=dict)
+    callbacks: tuple[str, ...] = ()
     engine: str = ""
     cost: KernelCost = FREE
     preferred: bool = False
@@ -266,7 +265,8 @@ class TiledKernel:
     @property
     def functions(self) -> frozenset[str]:
         """Names of the C functions that a tile calls."""
-        return frozenset({self.function, *([self.packing.function] if self.packing else [])})
+        unpacked = self.packing.function if self.packing else self.function
+        return frozenset({self.function, unpacked, *self.callbacks})
 
     @cached_property
     def arrays(self) -> dict[str, Array]:

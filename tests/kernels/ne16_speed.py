@@ -59,7 +59,7 @@ class Row:
 
     layer: Callable[[], Layer]
     jobs: tuple[Job, ...]
-    kernel: str = "me_ne16_conv_s8"
+    kernel: str = "me_ne16_jobs"
     least: float = 0.93
     in_l1: bool = True
     op: str = ""
@@ -107,14 +107,12 @@ def attention(tokens: int, width: int) -> Callable[[], Layer]:
 
 
 ROWS: Mapping[str, Row] = {
-    "linear 99 x 192 x 192": Row(
-        *(linear(99, 192, 192), (run_of(99, 192, 192),), "me_ne16_linear_s8"),
-    ),
+    "linear 99 x 192 x 192": Row(linear(99, 192, 192), (run_of(99, 192, 192),)),
     "linear 400 x 192 x 576": Row(
-        linear(400, 192, 576), (run_of(400, 192, 576),), "me_ne16_linear_s8", 0.93, False
+        linear(400, 192, 576), (run_of(400, 192, 576),), least=0.93, in_l1=False
     ),
     "conv 1x1, 18 x 18, 64 -> 96": Row(
-        conv((1, 18, 18, 64), 96, 1), (run_of(324, 64, 96),), "me_ne16_linear_s8", 0.88
+        conv((1, 18, 18, 64), 96, 1), (run_of(324, 64, 96),), least=0.88
     ),
     "conv 3x3, 15 x 15, 64 -> 64": Row(conv((1, 15, 15, 64), 64, 3), (Job("3x3", 15, 15, 64, 64),)),
     "depthwise 3x3, 18 x 18 x 96": Row(
@@ -122,10 +120,11 @@ ROWS: Mapping[str, Row] = {
     ),
     "depthwise 1d, 252 steps of 96, k = 9": Row(
         conv((1, 252, 96), 96, 9, groups=96),
-        *((Job("depthwise", 84, 3, 96, 96),), "me_ne16_phases_s8", 0.8),
+        (Job("depthwise", 84, 3, 96, 96),),
+        least=0.8,
     ),
     "conv 1d, 252 steps, 32 -> 96, k = 9": Row(
-        conv((1, 252, 32), 96, 9), (Job("3x3", 84, 3, 32, 96),), "me_ne16_phases_s8"
+        conv((1, 252, 32), 96, 9), (Job("3x3", 84, 3, 32, 96),)
     ),
     "conv 3x3 stride 2, 18 x 18, 32 -> 96": Row(
         conv((1, 18, 18, 32), 96, 3, stride=2), (run_of(81, 288, 96),), least=0.87
@@ -225,7 +224,8 @@ def arguments(number: int, kernel: TiledKernel, places: Mapping[str, str]) -> li
 
     def written(kind: str, fields: Fields) -> list[str]:
         values = [(name, _c(str(value), places)) for name, value in fields.items()]
-        return assignment(f"{kind}_{number}", f"{kernel.function}_{kind}", values)
+        place, struct = f"{kind}_{number}", f"{kernel.function}_{kind}"
+        return assignment(place, struct, values, by_field=kernel.runs_jobs)
 
     layer = f"{kernel.function}_layer(&params_{number}, &tile_{number}, me_ne16_layers);"
     jobs = [layer, "me_ne16_keep_first_job(me_ne16_layers);"] if kernel.runs_jobs else []

@@ -97,7 +97,7 @@ def c_text(cases: Sequence[Layer], tilings: Sequence[Tiling]) -> str:
     ]
     kernels = headers(called(tilings), generated(tilings))
     head = ("me_math.h", "me_share.h", *kernels, "me_tiles.h")
-    lines = [f'#include "{name}"' for name in head]
+    lines = ["#include <string.h>", *(f'#include "{name}"' for name in head)]
     lines += [f"_Alignas(16) static int8_t me_l1[{size}];", "void *unused(void) { return me_l1; }"]
     each = zip(cases, tilings, strict=True)
     texts = (text for index, pair in enumerate(each) for text in _functions(index, *pair))
@@ -127,7 +127,9 @@ def _functions(index: int, case: Layer, tiling: Tiling) -> Iterator[str]:
     fields = " ".join(layer_fields(fn, tiling, layer))
     yield f"static const me_layer layers_{index}[] = {{ {{ {fields} }}, {{ 0 }} }};"
     begin = f"me_tiles_begin(layers_{index}, in, out);"
-    call = f"{begin}\n    me_run_layer(layers_{index}, 0);"
+    # fields that a kernel reads are all written for it
+    poisoned = "memset(me_op, 0xA5, sizeof me_op); memset(me_tile, 0xA5, sizeof me_tile);"
+    call = f"{poisoned}\n    {begin}\n    me_run_layer(layers_{index}, 0);"
     name = f"int case_{index}{ARGUMENTS}"
     yield f"{name};\n{name}\n{{\n    {call}\n    return 0;\n}}\n"
 

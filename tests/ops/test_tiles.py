@@ -149,7 +149,7 @@ def test_attention_on_ne16_equals_numpy(tmp_path: Path) -> None:
 def test_convolutions_on_ne16_equal_numpy(tmp_path: Path) -> None:
     """With channels cut in the innermost loop, where scratch is kept, and in others."""
     found = ne16_functions("conv", SLOW_COUNT, tmp_path)
-    orders = {tuple(order) for function, *order in found if function == "me_ne16_conv_s8"}
+    orders = {tuple(order) for function, *order in found if function == "me_ne16_jobs"}
     assert any(order[-1:] == ("k",) for order in orders)
     assert any("k" in order[:-1] for order in orders)
 

@@ -21,9 +21,8 @@ from myoedge.plan.schedule import make_plan
 WEIGHTS = re.compile(r"weights|planes|rest_weights|x\d+")
 AGAIN = "rest_weights"  # for the cores' share of a layer that NE16 computes too
 PADDED_TO = 16  # input channels of an NE16 job
-PHASES = (
-    "me_ne16_phases_s8"  # of a strided convolution: jobs of 9 taps, of which 8 are used at least
-)
+
+# jobs of 9 taps with phases, of a strided convolution, of which 8 are used at least
 PHASES_SHARE = 1 / 8
 
 
@@ -114,7 +113,7 @@ def stored_weights(build: Any) -> StoredWeights:
         own = [x for part in parts for x in of_layers.get(part.node.name, [])]
         own = own or [x for rows in of_layers.values() for x in rows]  # of a layer fused into it
         more = _padding(array, own)
-        if plan.tilings[index].kernel.function == PHASES:
+        if "phases_w" in plan.tilings[index].kernel.op:
             needed_here = sum(weight.size * bits // 8 for bits, weight in own)
             added = array.nbytes - needed_here
             more = added if 0 < added <= PHASES_SHARE * needed_here else more

@@ -2,7 +2,7 @@
 #include "me_ne16_conv_sums_s8.h"
 
 #include "me_math.h"
-#include "me_ne16_operands.h"
+#include "me_ne16_arrange.h"
 #include "me_share.h"
 #include "me_sums_s8.h"
 

@@ -16,10 +16,17 @@ from myoedge.operators.conv.geometry import (
     merged_weight,
     spread_weight,
 )
-from myoedge.operators.conv.ne16_rules import one_group_or_depthwise
-from myoedge.operators.conv.ne16_schedule import DEPTHWISE, FILTER, GROUP, PIXELS, JobSchedule
+from myoedge.operators.conv.ne16_rules import ONE_PHASE, one_group_or_depthwise
+from myoedge.operators.conv.ne16_schedule import (
+    DEPTHWISE,
+    FILTER,
+    GROUP,
+    PIXELS,
+    WINDOWS,
+    JobSchedule,
+)
 from myoedge.operators.engine_choice import ConstraintViolation
-from myoedge.operators.kernel import AffineExpr, Fields, Operand, TiledKernel
+from myoedge.operators.kernel import FREE, AffineExpr, Fields, Operand, TiledKernel
 from myoedge.operators.library.ne16 import rows_on_ne16
 from myoedge.operators.library.ne16_add import SummedKernel, linear_with_add_on_ne16
 from myoedge.operators.library.ne16_jobs import (
@@ -34,10 +41,8 @@ from myoedge.operators.library.ne16_jobs import (
 from myoedge.operators.library.packing import table_operand
 from myoedge.targets.chip import Engine
 
-WITH_SUM = {  # kernels fused with a following addition
-    "me_ne16_conv_s8": "me_ne16_conv_add_s8",
-    "me_ne16_phases_s8": "me_ne16_phases_add_s8",
-}
+MODES = {FILTER: 0, DEPTHWISE: 1 << 5, PIXELS: 2 << 5, WINDOWS: 2 << 5}  # as in me_ne16.h
+OF_CORES = ("scale.pre", "scale.low", "scale.high")  # fields for the cores alone
 
 
 def conv_on_ne16(step: QuantizedNode, engine: Engine) -> TiledKernel:
@@ -66,9 +71,9 @@ def conv_with_sum_on_ne16(step: QuantizedNode, engine: Engine) -> TiledKernel:
         return linear_with_add_on_ne16(step, engine)
     way = replace(_fastest_schedule(step, keeps_scratch=True), jobs=JOBS_A_TILE)
     axes = ("n", "t0", "t1", "g", "k")
-    own = jobs_in_tiles(step, way)
-    kernel = SummedKernel(own, WITH_SUM[own.function], "conv", "conv.y", axes, way.prepared)
-    return kernel.with_sum(step, engine)
+    cost = engine.kernels.get(f"me_ne16_jobs, {way.row}, add", FREE)
+    own = replace(jobs_in_tiles(step, way, engine), cost=cost)
+    return SummedKernel(own, axes, way.prepared).with_sum(step, engine)
 
 
 def keeps_rows(step: QuantizedNode) -> ConstraintViolation | None:
@@ -84,7 +89,7 @@ def keeps_rows(step: QuantizedNode) -> ConstraintViolation | None:
 def _tile_on_ne16(step: QuantizedNode, engine: Engine, *, keeps_scratch: bool) -> TiledKernel:
     if is_pointwise(step):
         return rows_on_ne16(step, engine)
-    return jobs_in_tiles(step, _fastest_schedule(step, keeps_scratch=keeps_scratch))
+    return jobs_in_tiles(step, _fastest_schedule(step, keeps_scratch=keeps_scratch), engine)
 
 
 def is_pointwise(step: QuantizedNode) -> bool:
@@ -110,7 +115,7 @@ def _candidate_schedules(step: QuantizedNode, *, keeps_scratch: bool) -> Iterato
             yield JobSchedule.dense(conv, *numbers, keeps_scratch=keeps_scratch)
 
 
-def jobs_in_tiles(step: QuantizedNode, way: JobSchedule) -> TiledKernel:
+def jobs_in_tiles(step: QuantizedNode, way: JobSchedule, engine: Engine) -> TiledKernel:
     """Return the kernel that runs a layer by a schedule of NE16 jobs.
 
     way   the schedule
@@ -122,18 +127,17 @@ def jobs_in_tiles(step: QuantizedNode, way: JobSchedule) -> TiledKernel:
     of_group: AffineExpr = (("g", k),) if conv.groups > 1 else ()
     strided = "" if table or way.turned else "conv.y_stride"
     x, y = conv.read(()), replace(conv.write(cut), position_stride=strided)
-    in_row = way.phases is not None and way.phases.in_row
     op = {
-        **{f"conv.{name}": value for name, value in conv.fields(conv.x[-1], step).items()},
-        "way": PIXELS if in_row else way.number,
-        "copies_padding": int(way.copies_padding),
+        **_job_fields(step, way),
         "k": k * conv.groups,
         "scale_bytes": scale,
         "weight_bits": way.bits,
         "parameters": "@parameters",
+        "finish": 0,
+        "beside": 0,
     }
     return TiledKernel(
-        function=way.function,
+        function="me_ne16_jobs",
         **{"axes": conv.axes(), "split": ("t0", "t1"), **by_channels},
         unit_axes=("n", "g"),
         operands=(
@@ -143,28 +147,31 @@ def jobs_in_tiles(step: QuantizedNode, way: JobSchedule) -> TiledKernel:
             *table,
             way.in_memory(y),
         ),
-        op=_phase_fields(way, op),
+        op=op,
         tile=way.fields,
         launches_next_tile=way.launches_next_tile,
         runs_jobs=True,
         scratch=way.scratch,
         work=way.cycles,
+        cost=engine.kernels.get(f"me_ne16_jobs, {way.row}", FREE),
         l1_only=True,
     )
 
 
-def _phase_fields(way: JobSchedule, op: Fields) -> Fields:
-    """Return the fields of me_ne16_conv_s8_params as those of me_ne16_phases_s8_params, if the jobs
-    have phases."""
-    phases = way.phases
-    if phases is None:
-        return op
+def _job_fields(step: QuantizedNode, way: JobSchedule) -> Fields:
+    """Return the fields of me_ne16_jobs_params that describe the jobs."""
+    conv, phases, c = way.conv, way.phases or ONE_PHASE, way.conv.x[-1]
+    sizes, copies = conv.fields(c, step), way.number == WINDOWS
+    flags = (not way.in_rows, way.turned, phases.count > 1, way.copies_padding)
+    has_filter = MODES[way.number] != MODES[PIXELS]
     return {
-        **{f"conv.{name}": value for name, value in op.items()},
+        **{f"conv.{name}": sizes[name] for name in sizes if name not in OF_CORES},
+        "form": MODES[way.number] + sum(flag << bit for bit, flag in enumerate(flags)),
+        "step": conv.taps if copies else conv.stride[1] * c,
+        "inputs": phases.pixel * c if has_filter else conv.taps,
         "phases_h": phases.down,
         "phases_w": phases.across,
-        "inputs": phases.pixel * way.conv.x[-1],
-        "depthwise": int(way.is_depthwise),
+        "prepare": "me_ne16_copy_windows" if copies else "me_ne16_pad",
     }
 
 

@@ -85,7 +85,7 @@ def depthwise_on_both(step: QuantizedNode, engine: Engine) -> TiledKernel:
     conv = Conv2dGeometry.of(step)
     scale, bits, phases = scale_bytes(step), step.weight_bits, Phases.of(conv)
     jobs = JobSchedule(conv, DEPTHWISE, scale, bits=bits, phases=phases)
-    own, cores = jobs_in_tiles(step, jobs), depthwise_in_tiles(step, engine, conv)
+    own, cores = jobs_in_tiles(step, jobs, engine), depthwise_in_tiles(step, engine, conv)
     cores = replace(cores, cost=replace(engine.kernels.get(cores.function, FREE), tile_cycles=0))
     shared = SharedTiles(jobs, cores).fastest()
 
@@ -98,13 +98,14 @@ def depthwise_on_both(step: QuantizedNode, engine: Engine) -> TiledKernel:
         sizes = whole({"t0": rows, "t1": columns})
         of_engine = shared.of_engine(sizes)
         first, others = jobs.job_units(of_engine, 2)
-        engine_fields = {**own.tile(regions), "first_units": first, "units_at_a_time": others}
         return {
-            **of_member("jobs", engine_fields),
+            **own.tile(regions),
+            "first_units": first,
+            "units_at_a_time": others,
             "units": int(of_engine[shared.axis]),
-            "weights": f"@{REST}weights",
-            "channels": f"@{REST}channels",
-            "scratch": f"@scratch+{shared.scratch(sizes)}",
+            "rest.weights": f"@{REST}weights",
+            "rest.channels": f"@{REST}channels",
+            "rest.scratch": f"@scratch+{shared.scratch(sizes)}",
         }
 
     constants = (
@@ -114,9 +115,10 @@ def depthwise_on_both(step: QuantizedNode, engine: Engine) -> TiledKernel:
     )
     return replace(
         own,
-        function="me_ne16_depthwise_s8",
+        callbacks=("me_ne16_rest",),
+        cost=engine.kernels.get("me_ne16_jobs, rest", FREE),
         operands=(*own.operands[:-1], *constants, replace(own.out, position_stride="")),
-        op=of_member("jobs", own.op),
+        op={**own.op, **of_member("conv", conv.fields(conv.x[-1], step)), "beside": "me_ne16_rest"},
         tile=tile,
         launches_next_tile=lambda here, behind: False,
         scratch=lambda sizes: shared.scratch(whole(sizes)) + cores.scratch(whole(sizes)),
@@ -147,7 +149,7 @@ def conv_with_mean_on_ne16(step: QuantizedNode, engine: Engine) -> TiledKernel:
     way = JobSchedule.by_rows(
         Conv2dGeometry.of(step), scale_bytes(step), step.attrs["groups"], step.weight_bits
     )
-    conv, (_, _, columns, k) = jobs_in_tiles(step, way), way.conv.y
+    conv, (_, _, columns, k) = jobs_in_tiles(step, way, engine), way.conv.y
     image, row, _, *channels = conv.out.dims
     shape, dims = (*way.conv.y[:2], 1, 1, k), (image, row, (), *channels)
     y = replace(conv.out, shape=shape, dims=dims, position_stride="")
@@ -159,10 +161,11 @@ def conv_with_mean_on_ne16(step: QuantizedNode, engine: Engine) -> TiledKernel:
 
     return replace(
         conv,
-        function="me_ne16_conv_mean_s8",
+        callbacks=("me_ne16_mean",),
+        cost=engine.kernels.get("me_ne16_jobs, mean", FREE),
         split=tuple(axis for axis in conv.split if axis != "t1"),
         operands=(*(o for o in conv.operands if not o.written), *constants, y),
-        op=of_member("conv", conv.op) | of_member("mean", op),
+        op={**conv.op, "finish": "me_ne16_mean", **of_member("mean", op)},
         tile=lambda regions: _tile_fields(regions, way),
         launches_next_tile=_can_launch_next_tile,
         scratch=lambda sizes: way.scratch(sizes) + sizes["t0"] * columns * sizes.get("k", k),
@@ -193,15 +196,14 @@ def _tile_fields(regions: Mapping[str, Region], way: JobSchedule) -> Fields:
     _, rows, _, _, k = y.extent
     results = replace(y, extent=(1, rows, columns, 1, k))
     image = way.scratch({"t0": rows, "t1": columns, "k": k})
-    conv = {**way.fields({**regions, "y": results}), "conv.y": f"@scratch+{image}"}
-    return {**of_member("conv", conv), "y": "@y"}
+    return {**way.fields({**regions, "y": results}), "conv.y": f"@scratch+{image}", "y": "@y"}
 
 
 def _can_launch_next_tile(here: Fields, behind: Fields) -> bool:
     """Return whether a tile's first job may start before the cores have finished the previous tile:
     its results overwrite the previous tile's first ones."""
-    several = int(here["conv.units_at_a_time"]) < int(here["conv.conv.oh"])
-    return several and bool(behind["conv.has_scratch"])
+    several = int(here["units_at_a_time"]) < int(here["conv.oh"])
+    return several and bool(behind["has_scratch"])
 
 
 def is_over_rows(step: QuantizedNode) -> ConstraintViolation | None:

@@ -104,6 +104,9 @@ class Phases:
         return self.in_row & (pixels % self.least > 0) & (pixels > self.least)
 
 
+ONE_PHASE = Phases(1, 1, 1, in_row=False)
+
+
 def _row_form(taps: int, stride: int, dilation: int) -> Phases | None:
     if dilation == 1:
         pixel = int(round_up(ceil_div(taps, TAPS), stride))

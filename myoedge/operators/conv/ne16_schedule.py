@@ -12,6 +12,7 @@ import numpy as np
 from myoedge.numerics.arrays import ceil_div, round_up
 from myoedge.operators.conv.geometry import Conv2dGeometry, tile_fields
 from myoedge.operators.conv.ne16_rules import (
+    ONE_PHASE,
     Phases,
     is_filter,
     turned_operand,
@@ -34,7 +35,7 @@ from myoedge.operators.library.ne16_jobs import (
     units_of_jobs,
 )
 
-FILTER, DEPTHWISE, PIXELS, WINDOWS = range(4)  # job kinds, as in me_ne16_conv_s8.h
+FILTER, DEPTHWISE, PIXELS, WINDOWS = range(4)  # job kinds
 # Cycles of seven cores.
 PADDED_BYTE, PADDED_ROW = 0.14, 14.0  # per byte and per row of the padded input
 TURNED_PIECE = 1.5  # per pixel of it that is not contiguous with the next
@@ -132,10 +133,9 @@ class JobSchedule:
         return outputs * float(round_up(taps, INPUTS)) * self.bits / WEIGHT_BITS
 
     @property
-    def function(self) -> str:
-        if self.phases:
-            return "me_ne16_phases_s8"
-        return "me_ne16_columns_s8" if self.turned else "me_ne16_conv_s8"
+    def row(self) -> str:
+        """Name of the row of costs of the schedule's jobs."""
+        return "phases" if self.phases else "turned" if self.turned else "conv"
 
     def in_memory(self, operand: Operand) -> Operand:
         """Return an operand with its axes in memory order, undoing an exchange of rows and
@@ -200,7 +200,7 @@ class JobSchedule:
 
     def _filter_cycles(self, rows: Any, columns: Any, k: Any) -> Any:
         """Cycles of the engine for 3x3 jobs."""
-        phases, c = self.phases or Phases(1, 1, 1, in_row=False), self.conv.x[-1]
+        phases, c = self.phases or ONE_PHASE, self.conv.x[-1]
         sizes = phases.of_phase(rows, columns)
         if self.number == DEPTHWISE:
             alone = DEPTHWISE_CONFLICTS * depthwise_cycles(*sizes, c, self.scale, self.bits)
@@ -253,9 +253,11 @@ class JobSchedule:
             "conv.padded": "@scratch",
             **(turned_strides(regions) if self.turned else {}),
             "first_k": y.start[3] * self.conv.y[3] + y.start[4],
+            "units": rows * (1 if self.in_rows else columns),
             "first_units": first,
             "units_at_a_time": others,
             "ninth": int(self._pads_to_nine_windows(sizes)),
+            "restores": 0,
             "has_scratch": int(self.keeps_scratch and y.start[4] > 0),
         }
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from myoedge.numerics.arrays import ceil_div, round_up
 from myoedge.operators.base import QuantizedNode
-from myoedge.operators.kernel import OUT, Fields, Operand, Region, Sizes, TiledKernel
+from myoedge.operators.kernel import FREE, OUT, Fields, Operand, Region, Sizes, TiledKernel
 from myoedge.operators.library.ne16_jobs import (
     JOB,
     JOB_PIXELS,
@@ -34,6 +34,7 @@ from myoedge.operators.library.packing import packed_channels, row_sums, table_o
 from myoedge.operators.library.rows import row_sizes
 from myoedge.targets.chip import Engine
 
+ROWS_FORM = 65  # 1x1 jobs of pixels in a row, as in me_ne16_jobs.h
 RESTORED_BYTE = 0.12  # cycles of eight cores per byte of x converted back to int8
 CHANNEL, SUM = 4.3, 1.2  # cycles of eight cores to requantise: per channel of a job, per sum
 LOOK_UP = 0.34  # cycles of eight cores per entry of a table
@@ -51,43 +52,59 @@ def rows_on_ne16(step: QuantizedNode, engine: Engine, *, in_place: bool = False)
     rows, c, k = row_sizes(step)
     table, scale = table_operand(step), scale_bytes(step)
     op: Fields = {
-        "c": c,
+        "conv.scale.table": "@table" if table else "0",
+        "form": ROWS_FORM,
+        "step": c,
+        "inputs": c,
         "k": k,
         "scale_bytes": scale,
         "weight_bits": step.weight_bits,
         "parameters": "@parameters",
-        "table": "@table" if table else "0",
+        "prepare": "me_ne16_prepare_rows",
+        "finish": 0,
+        "beside": 0,
     }
-
-    def tile(regions: Mapping[str, Region]) -> Fields:
-        height, width = regions["y"].extent
-        ninth = not in_place and bool(pads_to_nine_pixels(height, rows))
-        return {
-            "scratch": "@scratch",
-            "first_k": regions["y"].start[1],
-            "y_stride": width,
-            "ninth": int(ninth),
-            **_in_place_fields(regions, k, in_place=in_place),
-        }
 
     def scratch(sizes: Sizes) -> Any:
         if in_place:
             return 0 * sizes["row"]
-        nine = round_up(JOB_PIXELS * c, 4) + JOB_PIXELS * k
-        return np.where(
-            pads_to_nine_pixels(sizes["row"], rows), nine, round_up(sizes["row"] * c, 4)
-        )
+        # the engine reads a ninth row there, and writes nine results over it
+        nine = np.where(pads_to_nine_pixels(sizes["row"], rows), max(JOB_PIXELS * k, c), 0)
+        return round_up(sizes["row"] * c, 4) + nine
 
-    return _tile_rows(
+    kernel = _tile_rows(
         step,
-        "me_ne16_linear_s8",
+        "me_ne16_jobs",
         op,
         constants=(Operand.whole("parameters", parameters(step)), *table),
-        position_stride="" if table else "y_stride",
-        tile=tile,
+        position_stride="" if table else "conv.y_stride",
+        tile=partial(_rows_fields, rows, k, in_place=in_place),
         scratch=scratch,
         work=lambda sizes: _linear_tile_cycles(step, sizes, in_place=in_place),
     )
+    return replace(kernel, cost=engine.kernels.get("me_ne16_jobs, rows", FREE))
+
+
+def _rows_fields(rows: int, k: int, regions: Mapping[str, Region], *, in_place: bool) -> Fields:
+    """Return the fields of me_ne16_jobs_tile for rows of bytes.
+
+    rows, k   of the layer
+    """
+    height, width = regions["y"].extent
+    at_a_time, first = job_pixels(height), regions["y"].start[1]
+    return {
+        **{f"conv.{name}": f"@{name}" for name in ("x", "weights", "y")},
+        "conv.k": width,
+        "conv.y_stride": width,
+        "conv.padded": "@x" if in_place else "@scratch",
+        "first_k": first,
+        "units": height,
+        "first_units": at_a_time,
+        "units_at_a_time": at_a_time,
+        "ninth": int(not in_place and bool(pads_to_nine_pixels(height, rows))),
+        "has_scratch": int(first > 0),
+        "restores": int(in_place and first + width == k),
+    }
 
 
 def _linear_tile_cycles(step: QuantizedNode, sizes: Sizes, *, in_place: bool) -> Any:
@@ -131,9 +148,11 @@ def wide_rows_on_ne16(
         {"c": c, "pre": step.integers.pre, "weight_bits": step.weight_bits},
         constants=(Operand("channels", "channels", (k, size), ((("k", 1),), ()), array=channels),),
         tile=lambda regions: {
+            **_tile_fields(regions),
             "channels": "@channels",
             "scratch": "@scratch",
-            **_in_place_fields(regions, k, in_place=in_place),
+            "in_place": int(in_place),
+            "restores": int(in_place and regions["y"].start[1] + regions["y"].extent[1] == k),
         },
         scratch=scratch,
         work=work,
@@ -146,18 +165,6 @@ def wide_rows_on_ne16(
             and ceil_div(int(here["rows"]), int(here["rows_at_a_time"])) % 2 == 0
         ),
     )
-
-
-def _in_place_fields(regions: Mapping[str, Region], k: int, *, in_place: bool) -> Fields:
-    """Return the fields `in_place` and `restores` of the tile struct.
-
-    k   output channels of the layer
-
-    `in_place` is 1 if the tile converts x to uint8 in its own L1 buffer; `restores` is 1 if the
-    tile is then the last one to read x, so that it converts x back to int8.
-    """
-    restores = in_place and sum(_output_channel_range(regions)) == k
-    return {"in_place": int(in_place), "restores": int(restores)}
 
 
 def _restored_cycles(sizes: Sizes, c: int, k: int) -> Any:
@@ -193,7 +200,7 @@ def _tile_rows(
             replace(y, position_stride=position_stride),
         ),
         op=op,
-        tile=lambda regions: {**_tile_fields(regions), **tile(regions)},
+        tile=tile,
         launches_next_tile=partial(launches_next_tile, c),
         runs_jobs=True,
         scratch=scratch,
@@ -210,7 +217,7 @@ def launches_next_tile(c: int, here: Fields, behind: Fields) -> bool:
     c              bytes of a row
     here, behind   tile fields of the previous tile and of this one
     """
-    own_place = behind["has_scratch"] or behind.get("in_place", 0)
+    own_place = behind["has_scratch"] or behind.get("conv.padded") == "@x"
     return bool(own_place) or replaces_unread_rows(c, here, behind)
 
 
@@ -224,7 +231,7 @@ def replaces_unread_rows(c: int, here: Fields, behind: Fields) -> bool:
 
 
 def first_job_rows(fields: Fields) -> int:
-    return min(int(fields["rows_at_a_time"]), int(fields["rows"]))
+    return min(int(fields["units_at_a_time"]), int(fields["units"]))
 
 
 def last_job_row(fields: Fields) -> int:
@@ -232,7 +239,7 @@ def last_job_row(fields: Fields) -> int:
 
     fields   fields of the tile struct
     """
-    rows, at_a_time = int(fields["rows"]), int(fields["rows_at_a_time"])
+    rows, at_a_time = int(fields["units"]), int(fields["units_at_a_time"])
     last = (rows - 1) // at_a_time * at_a_time
     return last - ((rows - last) % JOB_PIXELS == JOB_PIXELS - 1 and last > 0)
 
@@ -248,11 +255,6 @@ def _pipelined_job_cycles(rows: Any, engine: Any, finished: Callable[[Any], Any]
     jobs = ceil_div(rows, at_a_time)
     each, last = engine / jobs, finished(rows - (jobs - 1) * at_a_time)
     return each + (jobs - 1) * np.maximum(each, JOB + finished(at_a_time)) + last
-
-
-def _output_channel_range(regions: Mapping[str, Region]) -> tuple[int, int]:
-    """Return the first output channel of a tile, and the number of channels."""
-    return regions["y"].start[1], regions["y"].extent[1]
 
 
 def _tile_fields(regions: Mapping[str, Region]) -> Fields:

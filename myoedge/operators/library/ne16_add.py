@@ -16,7 +16,7 @@ from myoedge.numerics.element_type import INT8
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.engine_choice import ConstraintViolation
 from myoedge.operators.format import EIGHT, EITHER, STORED_BITS, Format
-from myoedge.operators.kernel import Fields, Region, Sizes, TiledKernel, of_member
+from myoedge.operators.kernel import FREE, Fields, Region, Sizes, TiledKernel, of_member
 from myoedge.operators.library.ne16 import (
     first_job_rows,
     last_job_row,
@@ -39,19 +39,13 @@ SIDES = ("mult", "wide", "once")  # fields per operand of a sum
 class SummedKernel:
     """A kernel of NE16 that may be fused with an addition.
 
-    own        the kernel alone
-    function   C function of the fused kernel
-    member     field of the fused kernel's C structs that holds those of the kernel alone
-    y_field    field of the kernel's tile struct for its results
+    own        the kernel alone, with the cost of the fused one
     axes       loops of a tile in the order of the dimensions of the results; "" for none
     prepared   sizes of a tile -> cycles of the cores to prepare its operands
     launches_next_tile   as in TiledKernel, if int8 results stay in scratch until they are added
     """
 
     own: TiledKernel
-    function: str
-    member: str
-    y_field: str
     axes: tuple[str, ...]
     prepared: Callable[[Sizes], Any] = lambda sizes: 0
     launches_next_tile: Callable[[Fields, Fields], bool] = lambda here, behind: False
@@ -69,11 +63,11 @@ class SummedKernel:
         y = replace(own.out, itemsize=added.element_type.size_bytes, position_stride="")
         b = replace(y, name="b", source=residual, itemsize=b_type.size_bytes)
         sum_cycles = ADDED if in_place and b_type == INT8 else WIDE_ADDED
+        rule = (in_place and own.launches_next_tile) or self.launches_next_tile
 
         def tile(regions: Mapping[str, Region]) -> Fields:
             at = "@y" if in_place else f"@scratch+{self.results_at_bytes(regions['y'])}"
-            fields = {**own.tile(regions), self.y_field: at}
-            return {**of_member(self.member, fields), "b": "@b", "y": "@y"}
+            return {**own.tile(regions), "conv.y": at, "b": "@b", "y": "@y"}
 
         def scratch(sizes: Sizes) -> Any:
             if in_place:
@@ -87,26 +81,14 @@ class SummedKernel:
 
         return replace(
             own,
-            function=self.function,
+            callbacks=("me_ne16_add",),
             operands=(*(o for o in own.operands if not o.written), b, y),
-            op=of_member(self.member, own.op) | of_member("add", _sum_fields(step, engine)),
+            op={**own.op, "finish": "me_ne16_add", **of_member("add", _sum_fields(step, engine))},
             tile=tile,
-            launches_next_tile=partial(self._apply_launch_rule, in_place=in_place),
+            launches_next_tile=rule,
             scratch=scratch,
             work=work,
         )
-
-    def _apply_launch_rule(self, here: Fields, behind: Fields, *, in_place: bool) -> bool:
-        """Apply the rule of the kernel that computes int8 results in place, or of others, to the
-        kernel's own fields in the fused kernel's tile structs."""
-        rule, member = self.launches_next_tile, f"{self.member}."
-        if in_place:
-            rule = self.own.launches_next_tile or rule
-        here, behind = (
-            {name.removeprefix(member): fields[name] for name in fields if name.startswith(member)}
-            for fields in (here, behind)
-        )
-        return rule(here, behind)
 
 
 def linear_with_add_on_ne16(
@@ -116,16 +98,10 @@ def linear_with_add_on_ne16(
 
     in_place   as in wide_rows_on_ne16
     """
-    own = rows_on_ne16(step, engine, in_place=in_place)
-    kernel = SummedKernel(
-        own,
-        "me_ne16_linear_add_s8",
-        "linear",
-        "y",
-        ("row", "k"),
-        launches_next_tile=partial(_launches_next_tile, row_sizes(step)[1]),
-    )
-    return kernel.with_sum(step, engine)
+    cost = engine.kernels.get("me_ne16_jobs, rows, add", FREE)
+    own = replace(rows_on_ne16(step, engine, in_place=in_place), cost=cost)
+    rule = partial(_launches_next_tile, row_sizes(step)[1])
+    return SummedKernel(own, ("row", "k"), launches_next_tile=rule).with_sum(step, engine)
 
 
 def _following_sum(step: QuantizedNode) -> QuantizedNode:
@@ -150,9 +126,9 @@ def _launches_next_tile(c: int, here: Fields, behind: Fields) -> bool:
     """Return whether a tile's first job may start before the cores have added the previous tile's
     last results: neither its rows, of c bytes, nor its results take their place in scratch."""
     first, last = first_job_rows(behind), last_job_row(here)
-    is_apart = behind["in_place"] or replaces_unread_rows(c, here, behind)
-    alike = here["y"] == behind["y"] and is_apart
-    return bool(alike) and first * int(behind["k"]) <= last * int(here["k"])
+    is_apart = behind["conv.padded"] == "@x" or replaces_unread_rows(c, here, behind)
+    alike = here["conv.y"] == behind["conv.y"] and is_apart
+    return bool(alike) and first * int(behind["conv.k"]) <= last * int(here["conv.k"])
 
 
 def adds_another(step: QuantizedNode) -> ConstraintViolation | None:

@@ -15,11 +15,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from myoedge.operators.kernel import TiledKernel
 from myoedge.plan.l1.tile_iteration import Transfer, spans
 from myoedge.plan.l1.tiling import Tiling
 from myoedge.plan.loops import LoopLayers, turns_of
 from myoedge.plan.timeline import TimelineSteps
-from myoedge.targets.chip import COLD_TILES, TransferCost
+from myoedge.targets.chip import COLD_TILES, KernelCost, TransferCost
 
 MOST_TRANSFERS = 8  # in flight at once
 NOTHING_DUE = (-1, 0)
@@ -199,6 +200,11 @@ def _argument_cycles(behind: Tiling | None, cost: TransferCost) -> float:
     return 0.0 if behind is not None and behind.arguments_once else cost.layer_setup_cycles
 
 
+def code_of(kernel: TiledKernel) -> tuple[str, KernelCost]:
+    """Return the C function of a kernel and its cost, equal for kernels that run the same code."""
+    return kernel.function, kernel.cost
+
+
 def _cold_code_cycles(
     tilings: Sequence[Tiling], cost: TransferCost, loops: Sequence[LoopLayers]
 ) -> list[float]:
@@ -211,11 +217,11 @@ def _cold_code_cycles(
     kernels = [tiling.kernel for tiling in tilings]
     cycles = [kernel.cost.layer_cycles for kernel in kernels]
     for index, (before, here) in enumerate(pairwise(kernels), 1):
-        if before.function == here.function:
+        if code_of(before) == code_of(here):
             cycles[index] = 0.0
     for loop in loops:
         body = kernels[loop.first : loop.last + 1]
-        code = {kernel.function: kernel.cost.layer_cycles for kernel in body}
+        code = {code_of(kernel): kernel.cost.layer_cycles for kernel in body}
         if sum(code.values()) <= cost.cache_code_cycles:
             for index in loop.indices:
                 cycles[index] *= (1.0 + (loop.steps - 1) * AGAIN) / loop.steps

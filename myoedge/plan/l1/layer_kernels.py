@@ -15,7 +15,7 @@ from myoedge.operators.engine_choice import CORES
 from myoedge.operators.kernel import FREE, SCRATCH, Kernel, TiledKernel
 from myoedge.operators.library.packed_weights import with_packed_weights
 from myoedge.operators.queries import kernels_of
-from myoedge.plan.cost.timing import modelled
+from myoedge.plan.cost.timing import code_of, modelled
 from myoedge.plan.l1.content_key import content_key
 from myoedge.plan.l1.l2_operands import slowed, with_operands_in_l2
 from myoedge.plan.l1.tile_choice import NO_RANKS, TileRanks, layer_signature
@@ -208,11 +208,11 @@ def _kernel_cycles(
     """Return the estimated cycles of each kernel for a single layer, including code loading, or
     those of its transfers into L2 if they take longer; infinity without a feasible tile."""
     found = _fastest_tilings(kernels, room, cost, limits)
-    functions = Counter(kernel.function for kernel in kernels)
+    functions = Counter(map(code_of, kernels))
     # Estimate a layer's cycles by transfer, which distinguishes kernels of one C function
     computed = (
         modelled([unplaced(kernel, choice, ())], cost)[0]
-        if choice and functions[kernel.function] > 1 and not choice.in_l2
+        if choice and functions[code_of(kernel)] > 1 and not choice.in_l2
         else cycles_with_code(kernel, choice)
         for kernel, choice in zip(kernels, found, strict=True)
     )

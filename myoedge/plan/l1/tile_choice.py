@@ -12,7 +12,7 @@ from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from myoedge.operators.kernel import TiledKernel
-from myoedge.plan.cost.timing import modelled
+from myoedge.plan.cost.timing import code_of, modelled
 from myoedge.plan.l1.prefetch import first_constants, moved_cycles
 from myoedge.plan.l1.tile_grid import Grid, aligned
 from myoedge.plan.l1.tile_search import (
@@ -50,8 +50,8 @@ def layer_signature(kernel: TiledKernel) -> str:
         ends = (kernel.axes, {**kernel.axes, **dict.fromkeys(kernel.split, 1)})
         work = [(kernel.scratch(sizes), kernel.work(sizes)) for sizes in ends]
         bits = kernel.packing and kernel.packing.bits
-        parts = (kernel.function, dict(kernel.axes), kernel.split, kernel.operands, work, bits)
-        kernel.derived["signature"] = repr(parts)
+        parts = (*code_of(kernel), dict(kernel.axes), kernel.split, kernel.operands)
+        kernel.derived["signature"] = repr((*parts, work, bits))
     signature: str = kernel.derived["signature"]
     return signature
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "me_ne16_sum.h"
+#include "me_ne16_add.h"
 
 #include "me_add_row.h"
 #include "me_broadcast.h"
@@ -22,26 +22,17 @@ static void add_row(const me_add_s16_params *op, const int8_t *a, const int8_t *
     me_add_row(&bytes, a, b, y, n, 1, 1);
 }
 
-static void finish(const me_ne16_layer *layer, int32_t first, int32_t end)
+void me_ne16_add(const me_ne16_layer *layer, int32_t first, int32_t end)
 {
-    const me_add_s16_params *op = layer->add;
-    if (layer->nine)
-        me_ne16_finish_nine(layer, first, end);
-    else if (layer->table)
-        me_ne16_look_up(layer, first, end);
-    if (layer->nine || layer->table)
+    const me_add_s16_params *add = &((const me_ne16_jobs_params *)layer->op)->add;
+    const me_ne16_jobs_tile *tile = layer->tile;
+    if (layer->nine || layer->table) {
+        me_ne16_finish_bytes(layer, first, end);
         ME_SYNC();
+    }
     const me_part part = me_part_of((end - first) * layer->unit_bytes);
     const int32_t i = first * layer->unit_bytes + part.first;
     if (part.last > part.first)
-        add_row(op, layer->y + i, layer->b + (i << op->b_wide), layer->sums + (i << op->y_wide),
+        add_row(add, layer->y + i, tile->b + (i << add->b_wide), tile->y + (i << add->y_wide),
                 part.last - part.first);
-}
-
-void me_ne16_add_another(me_ne16_layer *layer, const me_add_s16_params *add, const int8_t *b, int8_t *y)
-{
-    layer->add = add;
-    layer->b = b;
-    layer->sums = y;
-    layer->finish = finish;
 }

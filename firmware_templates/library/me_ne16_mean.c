@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "me_ne16_conv_mean_s8.h"
+#include "me_ne16_mean.h"
 
 #include "me_lanes.h"
 #include "me_math.h"
@@ -44,25 +44,14 @@ static void row_means(const me_row_mean *mean, const int8_t *x, int8_t *y, int32
     }
 }
 
-/* The params and tile of a convolution are the first members of these structs. */
-static void finish(const me_ne16_layer *layer, int32_t first, int32_t end)
+void me_ne16_mean(const me_ne16_layer *layer, int32_t first, int32_t end)
 {
-    const me_ne16_conv_mean_s8_params *op = layer->op;
-    const me_ne16_conv_mean_s8_tile *tile = layer->tile;
-    const int32_t k = tile->conv.conv.k;
+    const me_ne16_jobs_params *op = layer->op;
+    const me_ne16_jobs_tile *tile = layer->tile;
+    const int32_t k = tile->conv.k;
     if (layer->table) {
-        me_ne16_look_up(layer, first, end);
+        me_ne16_finish_bytes(layer, first, end);
         ME_SYNC();
     }
     row_means(&op->mean, layer->y + first * layer->unit_bytes, tile->y + first * k, end - first, k);
-}
-
-void me_ne16_conv_mean_s8_layer(const me_ne16_conv_mean_s8_params *op, const me_ne16_conv_mean_s8_tile *tile,
-                                me_ne16_layer *layer)
-{
-    me_ne16_conv_s8_layer(&op->conv, &tile->conv, layer);
-    layer->op = op;
-    layer->tile = tile;
-    layer->finish = finish;
-    layer->next = &tile->next;
 }

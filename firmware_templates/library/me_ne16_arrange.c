@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "me_ne16_operands.h"
+#include "me_ne16_arrange.h"
 
 #include <stddef.h>
 
 #include "me_layout_rows.h"
 #include "me_math.h"
+#include "me_ne16_jobs.h"
 #include "me_share.h"
 #include "me_unsigned.h"
 
@@ -89,9 +90,10 @@ static void write_taps(const me_conv_s8_params *op, const me_conv_s8_tile *tile,
                    to + (r * op->k_w + s) * op->c);
 }
 
-/* A core copies some rows of taps of some windows, because there may be fewer windows than cores. */
-void me_ne16_write_padded_windows(const me_conv_s8_params *op, const me_conv_s8_tile *tile, int32_t first,
-                                  int32_t end, uint8_t *windows)
+/* Copies the windows of results [first, end) from the input with its padding, without an intermediate image: a core
+ * copies some rows of taps of some windows, because there may be fewer windows than cores. */
+static void write_padded_windows(const me_conv_s8_params *op, const me_conv_s8_tile *tile, int32_t first,
+                                 int32_t end, uint8_t *windows)
 {
     const int32_t count = end - first, window = op->k_h * op->k_w * op->c,
                   last = ME_LAST_OF_7(op->k_h * count);
@@ -107,9 +109,16 @@ void me_ne16_write_padded_windows(const me_conv_s8_params *op, const me_conv_s8_
     }
 }
 
+/* The input with its padding. word: ME_TO_UNSIGNED, or 0 if bytes are unsigned already. */
+typedef struct {
+    const void *bytes;
+    int32_t row_bytes;
+    uint32_t word;
+} padded_image;
+
 /* Copies n windows of a row of results, the first starting at the given position: one row of taps of all
  * windows per call or, if kernels have several rows, one window per call. */
-static void write_row(const me_conv_s8_params *op, const me_ne16_image *image, const uint8_t *from, int32_t n,
+static void write_row(const me_conv_s8_params *op, const padded_image *image, const uint8_t *from, int32_t n,
                       uint8_t *to)
 {
     const int32_t in_one = op->dilation_w == 1, runs = in_one ? 1 : op->k_w, taps = op->k_h * op->k_w * op->c;
@@ -125,8 +134,9 @@ static void write_row(const me_conv_s8_params *op, const me_ne16_image *image, c
                           image->word);
 }
 
-void me_ne16_write_windows(const me_conv_s8_params *op, const me_ne16_image *image, int32_t ow, int32_t first,
-                           int32_t end, uint8_t *windows)
+/* Writes the windows of results [first, end), ow per row of results, to their places in `windows`. */
+static void write_windows(const me_conv_s8_params *op, const padded_image *image, int32_t ow, int32_t first,
+                          int32_t end, uint8_t *windows)
 {
     const uint8_t *bytes = image->bytes;
     const int32_t last = first + ME_LAST_OF_7(end - first), taps = op->k_h * op->k_w * op->c;
@@ -136,4 +146,67 @@ void me_ne16_write_windows(const me_conv_s8_params *op, const me_ne16_image *ima
         n = me_min(ow - column, last - i);
         write_row(op, image, bytes + at, n, windows + (ptrdiff_t)i * taps);
     }
+}
+
+/* Number of input rows or columns that the first n result rows or columns span. */
+static int32_t span(int32_t n, int32_t kernel, int32_t stride, int32_t dilation)
+{
+    return n > 0 ? me_conv_span(n, kernel, stride, dilation) : 0;
+}
+
+/* Rows [first, end) of results: the rows of the padded input that rows before `first` did not need. */
+static me_ne16_area rows_of(const me_conv_s8_params *op, const me_conv_s8_tile *tile, int32_t first,
+                            int32_t end)
+{
+    const int32_t k_h = op->k_h, stride = op->stride_h, dilation = op->dilation_h;
+    return (me_ne16_area){ span(first, k_h, stride, dilation),
+                           span(end, k_h, stride, dilation),
+                           0,
+                           me_ne16_padded_columns(op, tile),
+                           op->c,
+                           0 };
+}
+
+void me_ne16_pad(const me_ne16_layer *layer, int32_t first, int32_t end)
+{
+    const me_ne16_jobs_params *op = layer->op;
+    const me_ne16_jobs_tile *tile = layer->tile;
+    const me_conv_s8_params *conv = &op->conv;
+    if (op->form & ME_NE16_RUN) {
+        const int32_t k_w = conv->k_w, stride = conv->stride_w, dilation = conv->dilation_w;
+        const me_ne16_area area = {
+            0, 1, span(first, k_w, stride, dilation), span(end, k_w, stride, dilation), conv->c, 0
+        };
+        me_ne16_write_area(conv, &tile->conv, &area, 0, layer->scratch);
+        return;
+    }
+    me_ne16_area area = rows_of(conv, &tile->conv, first, end);
+    if (op->form & ME_NE16_TURNED)
+        area.column_bytes = tile->x_column;
+    me_ne16_write_area(conv, &tile->conv, &area, area.end_column * conv->c, layer->scratch);
+}
+
+void me_ne16_copy_windows(const me_ne16_layer *layer, int32_t first, int32_t end)
+{
+    const me_ne16_jobs_params *op = layer->op;
+    const me_conv_s8_tile *tile = &((const me_ne16_jobs_tile *)layer->tile)->conv;
+    const me_conv_s8_params *conv = &op->conv;
+    const int32_t ow = tile->ow;
+    const me_ne16_area whole = rows_of(conv, tile, 0, tile->oh);
+    const int padded =
+        tile->pad_top > 0 || tile->pad_left > 0 || whole.end_row > tile->h || whole.end_column > tile->w;
+    padded_image image = { tile->x, tile->row_stride, ME_TO_UNSIGNED };
+    if (padded && !(op->form & ME_NE16_COPIES)) {
+        write_padded_windows(conv, tile, first, end, layer->scratch);
+        return;
+    }
+    if (padded) {
+        const int32_t columns = whole.end_column;
+        uint8_t *copy = layer->scratch + me_gemm_row_bytes(layer->units * op->step);
+        const me_ne16_area area = rows_of(conv, tile, (first + ow - 1) / ow, (end + ow - 1) / ow);
+        me_ne16_write_area(conv, tile, &area, columns * conv->c, copy);
+        ME_SYNC();
+        image = (padded_image){ copy, columns * conv->c, 0 };
+    }
+    write_windows(conv, &image, ow, first, end, layer->scratch);
 }
