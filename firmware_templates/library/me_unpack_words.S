@@ -5,60 +5,55 @@
 
 #include "xpulp.inc"
 
-/* a0 packed, a1 to, a2 words */
-me_function me_unpack_words_s4
+/* stores the weights in a packed word: \shifts put all but the last part of a lane at its upper end, from
+ * where the weights shift right by \down */
+.macro unpack_word word, down, shifts:vararg
+    .irp up, \shifts
+    pv_sll\up t2, \word
+    pv_sra\down t2, t2
+    p_sw t2, 4, a1
+    .endr
+    pv_sra\down \word, \word
+.endm
+
+/* unpacks a2 words from a0 to a1 and returns, two words at a time */
+.macro unpack_all down, shifts:vararg
     srli a3, a2, 1
-    beqz a3, .Lunpack_s4_one
+    beqz a3, 1f
     me_cache_line
-    lp_setup 0, a3, .Lunpack_s4_last
+    lp_setup 0, a3, 2f
     p_lw t0, 4, a0
     p_lw t1, 4, a0
-    pv_sll4_b t2, t0
-    pv_sra4_b t2, t2
-    p_sw t2, 4, a1
-    pv_sra4_b t0, t0
+    unpack_word t0, \down, \shifts
     p_sw t0, 4, a1
-    pv_sll4_b t2, t1
-    pv_sra4_b t2, t2
-    p_sw t2, 4, a1
-    pv_sra4_b t1, t1
-.Lunpack_s4_last:
+    unpack_word t1, \down, \shifts
+2:
     p_sw t1, 4, a1
-.Lunpack_s4_one:
+1:
     andi a2, a2, 1
-    beqz a2, .Lunpack_s4_done
+    beqz a2, 3f
     p_lw t0, 4, a0
     nop
-    pv_sll4_b t2, t0
-    pv_sra4_b t2, t2
-    p_sw t2, 4, a1
-    pv_sra4_b t0, t0
+    unpack_word t0, \down, \shifts
     p_sw t0, 4, a1
-.Lunpack_s4_done:
+3:
     ret
-me_end me_unpack_words_s4
+.endm
 
-/* a0 packed, a1 to, a2 words */
-me_function me_unpack_words_s2
-    beqz a2, .Lunpack_s2_done
-    me_cache_line
-    lp_setup 0, a2, .Lunpack_s2_last
-    p_lw t0, 4, a0
-    nop
-    pv_sll6_b t1, t0
-    pv_sll4_b t2, t0
-    pv_sll2_b t3, t0
-    pv_sra6_b t1, t1
-    p_sw t1, 4, a1
-    pv_sra6_b t2, t2
-    p_sw t2, 4, a1
-    pv_sra6_b t3, t3
-    p_sw t3, 4, a1
-    pv_sra6_b t0, t0
-.Lunpack_s2_last:
-    p_sw t0, 4, a1
-.Lunpack_s2_done:
-    ret
-me_end me_unpack_words_s2
+/* a0 packed, a1 to, a2 words, a3 bits, a4 size */
+me_function me_unpack_words
+    addi t0, a3, -4
+    addi t1, a4, -1
+    bnez t1, .Lunpack_halfwords
+    bnez t0, .Lunpack_s2
+    unpack_all 4_b, 4_b
+.Lunpack_s2:
+    unpack_all 6_b, 6_b, 4_b, 2_b
+.Lunpack_halfwords:
+    bnez t0, .Lunpack_s8_s16
+    unpack_all 12_h, 12_h, 8_h, 4_h
+.Lunpack_s8_s16:
+    unpack_all 8_h, 8_h
+me_end me_unpack_words
 
 #endif

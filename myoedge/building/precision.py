@@ -12,7 +12,7 @@ from myoedge.building.pipeline_options import Chosen, Integers, Options
 from myoedge.building.quantities import decibels
 from myoedge.building.quantized import Known, raise_first
 from myoedge.building.warning_rules import warned
-from myoedge.building.weight_choice import with_less_reading
+from myoedge.building.weight_choice import fewest_bits, with_less_reading
 from myoedge.errors import MyoedgeError
 from myoedge.graph.ir import Graph
 from myoedge.operators.interpreter import one_blas_thread
@@ -279,16 +279,19 @@ def _with_less_reading(
     judge: Callable[[QuantGraph], Fidelity],
 ) -> Reached:
     """Return the network found, with fewer bits of weights if a loop would read these from external
-    memory in every step; unless bits were chosen already, or an output would miss its goal."""
+    memory in every step, or if they have 16 bits and 8 take fewer cycles; unless bits were chosen
+    already, or an output would miss its goal."""
     reading, cycles, design = options.reading, goal.planned_cycles, found.design
     if reading is None or cycles is None or design is None or options.weights is not None:
         return found
-    if not reading(found.network).turns:
-        return found
     workshop = chosen.workshop
+    is_read_again = reading(found.network).turns > 0
+    least = fewest_bits(workshop, workshop.make(design), cycles, is_read_again=is_read_again)
+    if not least:
+        return found
     wanted = replace(goal, outputs_db={**goal.outputs_db, **chosen.needs})
-    with purpose("bits of weights that a loop reads again"):
-        network, tried = with_less_reading(workshop, workshop.make(design), wanted, cycles)
+    with purpose("bits of weights"):
+        network, tried = with_less_reading(workshop, workshop.make(design), wanted, cycles, least)
     fidelity = judge(network.engined)
     if missing_db(wanted.needs_db(design.graph.outputs), fidelity):
         tried = tuple(replace(move, is_kept=False) for move in tried)

@@ -19,10 +19,16 @@ INT16_BIAS_MAX = 2**28  # largest |bias| next to int16 products, which take the 
 
 @dataclass(frozen=True, slots=True)
 class WeightFormat:
-    """Symmetric integer weights of 2 to 16 bits, with one scale per output channel or tensor."""
+    """Symmetric integer weights of 2 to 16 bits, with one scale per output channel or tensor.
+
+    is_stated   whether weights have these bits beside an int16 operand too
+    operand     type of the operand that they multiply
+    """
 
     bits: int = 8
     per_channel: bool = True
+    is_stated: bool = False
+    operand: ElementType = INT8
 
     @property
     def high(self) -> int:
@@ -31,13 +37,14 @@ class WeightFormat:
 
     @property
     def element_type(self) -> ElementType:
-        """Element type in which weights are stored."""
-        return INT8 if self.bits <= INT8.bits else INT16
+        """Element type in which kernels read weights."""
+        return INT8 if max(self.bits, self.operand.bits) <= INT8.bits else INT16
 
     def beside(self, operand: ElementType) -> WeightFormat:
         """Return the format of weights that multiply an operand of this type: the operand's bits,
-        if these are more."""
-        return replace(self, bits=max(self.bits, operand.bits))
+        if these are more and the bits are not stated."""
+        bits = self.bits if self.is_stated else max(self.bits, operand.bits)
+        return replace(self, bits=bits, operand=max(self.operand, operand, key=lambda x: x.bits))
 
     def quantize(self, w: Array, bias: Array, x: QuantParams) -> tuple[Array, Array]:
         """Quantise float64 weights and bias [K]; return (integer weights [K, ...], float64 scale
@@ -48,7 +55,7 @@ class WeightFormat:
         nearly dead channel overflows int32 before its products do.
         """
         rows = np.abs(w.reshape(w.shape[0], -1))
-        if self.bits <= INT8.bits:  # the largest weight is `high`, and the bias fits BIAS_MAX
+        if self.element_type == INT8:  # the largest weight is `high`, and the bias fits BIAS_MAX
             largest = rows.max(axis=1).astype(np.float64)
             largest = largest if self.per_channel else np.full_like(largest, largest.max())
             scale = np.maximum(largest / self.high, np.abs(bias) / (x.scale * BIAS_MAX))
@@ -58,7 +65,7 @@ class WeightFormat:
             scale = np.maximum(scale, np.abs(bias) / (x.scale * INT16_BIAS_MAX))
         # float32 represents a scale of 1e-44 as 0
         scale = scale.astype(np.float32).astype(np.float64)
-        if self.bits > INT8.bits and not self.per_channel:
+        if self.element_type == INT16 and not self.per_channel:
             scale = np.full(len(scale), float(scale.max()))
         scale = np.where(scale > 0, scale, 1.0)
         return self.at_scale(w, scale), scale

@@ -12,8 +12,10 @@ import numpy as np
 from myoedge.graph.ir import Graph, Node
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.constant_format import ConstantFormat
-from myoedge.numerics.element_type import INT8
+from myoedge.numerics.element_type import INT8, INT16
+from myoedge.numerics.quant_params import symmetric_params
 from myoedge.numerics.weight_format import BIAS_MAX, Moments, WeightFormat, rounded_rows
+from myoedge.operators import kernel_formats
 from myoedge.operators.base import OPS
 from myoedge.quantization.calibrate import InputArrays, each_sample, subsample_evenly
 from myoedge.quantization.float_runs import float_values
@@ -213,6 +215,34 @@ def chosen_format(graph: Graph, weight: Weight, groups: Sums, bits: int) -> Cons
         high=used.high,
         integers=np.concatenate([q for q, _ in parts]).reshape(values.shape),
     )
+
+
+def layers_with_int16_weights(network: QuantGraph) -> frozenset[str]:
+    """Return the layers whose weights need more than 8 bits."""
+    weighted = (step for step in network.steps if kernel_formats.weight_bits(step.node.op))
+    return frozenset(step.node.name for step in weighted if step.weight_bits > INT8.bits)
+
+
+def format_of(graph: Graph, weight: Weight, groups: Sums, bits: int) -> ConstantFormat:
+    """Return integers and scales of `bits` bits for a weight; 8 bits are those beside an int16
+    operand, rounded to nearest."""
+    return (chosen_format if bits < INT8.bits else _nearest_format)(graph, weight, groups, bits)
+
+
+def _nearest_format(graph: Graph, weight: Weight, groups: Sums, bits: int) -> ConstantFormat:
+    """Return integers and scales for a weight beside an int16 operand, rounded to nearest, with
+    sums that fit int32.
+
+    groups   moments of the weight by `weight_input_moments`
+    """
+    values = graph.array(weight.tensors[0])
+    bias = np.max([_bias_size(graph, node) for node in weight.nodes], axis=0)
+    largest = max(block.largest for group in groups for block in group)
+    operand = symmetric_params(-largest, largest, INT16)
+    used = WeightFormat(bits, is_stated=True).beside(INT16)
+    integers, scale = used.quantize(values.astype(np.float64), bias, operand)
+    zeros = (0,) * len(scale)
+    return ConstantFormat(tuple(scale.tolist()), zeros, -used.high, used.high, integers=integers)
 
 
 def _bias_size(graph: Graph, node: Node) -> Array:

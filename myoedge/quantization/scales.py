@@ -33,7 +33,7 @@ from myoedge.quantization.formats import (
     tables_beside_int16,
     with_tables_apart,
 )
-from myoedge.quantization.layer_rules import LayerRule
+from myoedge.quantization.layer_rules import LayerRule, weight_rule
 from myoedge.quantization.ports import QuantPort
 from myoedge.quantization.stated_widths import stated_int16, wide_weights
 from myoedge.quantization.tensor_params import choose_params, constants_of, inner_params
@@ -218,7 +218,9 @@ def quantize_node(
     free = () if has_file_weights else rules
     shapes, target = tuple(map(graph.shape, node.inputs)), _requantised_params(node, params)
     bits = wide_weights(node, shapes, graph.shape(node.name), free, target.element_type)
-    form = WeightFormat(bits, per_channel=not per_tensor)
+    rule = weight_rule(free, node)
+    is_stated = rule is not None and rule.weight_bits != INT16.bits
+    form = WeightFormat(bits, per_channel=not per_tensor, is_stated=is_stated)
     site = site_of(graph, node, params, form, unsigned_sums=unsigned_sums)
     return quantized_at(site, graph, node, params)
 

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from myoedge.numerics.element_type import INT8
 from myoedge.operators.base import OPS, QuantizedNode
 from myoedge.operators.conv import tiling as conv_tiling
 from myoedge.operators.interpreter import integer_step
 from myoedge.operators.kernel import TiledKernel
+from myoedge.operators.library.packed_weights import PACKED_BITS
 from myoedge.plan.l1.layer_kernels import NetworkKernels, candidates
 from myoedge.plan.l1.layers import plan_l1
 from myoedge.plan.l1.tile_choice import layer_signature
@@ -27,7 +27,7 @@ from tests.ops.case import Case
 from tests.ops.harness import batches, drawn, mismatches, run_c
 
 COUNT, SLOW_COUNT = 16, 120
-COUNT_PACKED = 8
+COUNT_PACKED = 12
 COUNT_IN_PLACE = 30  # some of each kernel of little scratch are among them
 TILED = sorted(name for name in OPS if OPS[name].kernels)
 GAP9 = find_chip("gap9")
@@ -76,11 +76,13 @@ def differences(groups: Sequence[Sequence[Case]], folder: Path) -> str:
 
 
 class FewBits(Case):
-    """A drawn use with weights of at most 2 or 4 bits."""
+    """A drawn use with weights of at most 2 or 4 bits, or 8 of 16."""
 
     @property
     def step(self) -> QuantizedNode:
-        step, shift = super().step, 6 if self.seed % 2 else 4
+        step = super().step
+        possible = PACKED_BITS[step.weight_type]
+        shift = step.weight_type.bits - possible[self.seed % len(possible)]
         few = replace(step.integers, weight=step.integers.weight >> shift)
         return replace(step, integers=few)
 
@@ -92,12 +94,12 @@ def test_packed_weights_equal_numpy(tmp_path: Path) -> None:
     every = [
         FewBits(**{field.name: getattr(case, field.name) for field in fields(case)})
         for case in drawn_cases
-        if case.step.weight_type == INT8
     ]
     tilings = [in_rooms(case, i) for i, case in enumerate(every)]
     packed = [tiling for tiling in tilings if tiling.kernel.packing is not None]
     assert len(packed) > len(every) // 2
-    assert {tiling.kernel.packing.bits for tiling in packed if tiling.kernel.packing} == {2, 4}
+    found = {(x.kind, x.bits) for tiling in packed if (x := tiling.kernel.packing)}
+    assert found == {(kind, bits) for kind in PACKED_BITS for bits in PACKED_BITS[kind]}
     wanted = [integer_step(case.step, case.data) for case in every]
     assert not mismatches(every, wanted, run_c(every, tmp_path, "-O0", tilings))
 

@@ -148,7 +148,7 @@ def test_the_last_rule_that_names_bits_counts_and_8_are_as_ever() -> None:
     assert with_few_bits(graph, samples, rules[1:]) is graph
 
 
-@pytest.mark.parametrize(("last", "bits"), [("head", [4, 16]), ("*", [4, 4])])
+@pytest.mark.parametrize(("last", "bits"), [("head", [4, 8]), ("*", [4, 4])])
 def test_the_last_rule_s_bits_are_told_beside_16_bits_too(last: str, bits: list[int]) -> None:
     """Weights lie in int16 beside an operand of 16 bits; few bits stay few in their values."""
     graph, samples = network()

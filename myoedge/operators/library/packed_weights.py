@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""2- to 4-bit weights on the cores: packed in all memories, and unpacked tile by tile."""
+"""Weights of few bits on the cores: packed in all memories, and unpacked tile by tile, to bytes
+or, beside an int16 operand, to halfwords."""
 
 from __future__ import annotations
 
@@ -11,72 +12,84 @@ from typing import Any
 import numpy as np
 
 from myoedge.numerics.arrays import Array, round_up
-from myoedge.numerics.element_type import INT8
+from myoedge.numerics.element_type import INT8, INT16, ElementType
 from myoedge.operators.base import OPS, QuantizedNode
 from myoedge.operators.kernel import Operand, Sizes, TiledKernel
 from myoedge.operators.library.packing import BLOCK, CHANNELS
 from myoedge.targets.chip import Engine, KernelCost
 
 WEIGHTS = "weights"  # name of the operand
-STORED_BITS = (2, 4)  # weights with more bits are stored as bytes
+PACKED_BITS = {INT8: (2, 4), INT16: (4, 8)}  # weights with more bits are stored as they are
 FREE = KernelCost(0.0, 0.0)
 WORD_BYTES, UNPACKING_CORES = 4, 8
 
 
 @dataclass(frozen=True, slots=True)
 class PackedConstant:
-    """A constant operand stored with 2 or 4 bits per element; the cores unpack each tile's part
-    into scratch.
+    """A constant operand stored with fewer bits per element than the kernel reads; the cores unpack
+    each tile's part into scratch.
 
     operand   name of the operand
-    bits      bits of an element
+    bits      stored bits of an element
+    kind      type of the unpacked elements
     scratch   tile sizes -> bytes of the kernel's own scratch; the unpacked bytes follow
-    stays     innermost axes along which consecutive tiles reuse the unpacked bytes
+    stays     axes along which consecutive tiles reuse the unpacked bytes: the innermost ones, the
+              others if a tile has all elements
+    inner     innermost axes
     cost      cycles per packed word on the busiest core, and per tile that unpacks
     """
 
     operand: str
     bits: int
+    kind: ElementType
     scratch: Callable[[Sizes], Any]
     stays: tuple[str, ...]
+    inner: tuple[str, ...]
     cost: KernelCost
 
     @property
     def function(self) -> str:
-        return f"me_unpack_s{self.bits}"
+        return "me_unpack"
 
     def offset(self, sizes: Sizes) -> Any:
         """Return the offset of the unpacked bytes in scratch."""
         return round_up(self.scratch(sizes), WORD_BYTES)
 
     def unpacked_bytes(self, packed: Operand, sizes: Sizes) -> Any:
-        return packed.footprint(sizes) * 8 // self.bits
+        return packed.footprint(sizes) * self.kind.bits // self.bits
 
     def cycles(self, packed: Operand, axes: Mapping[str, int], sizes: Sizes) -> Any:
         """Return the unpacking cycles per tile, averaged over the tiles that share the unpacked
         bytes."""
         words = -(-packed.footprint(sizes) // (WORD_BYTES * UNPACKING_CORES))
-        share = math.prod(sizes[axis] / axes[axis] for axis in self.stays)
-        return self.cost.cycles(words) * share
+        has_all = math.prod(sizes[axis] >= axes[axis] for axis in packed.axes)
+        cycles: Any = self.cost.cycles(words)
+        for axis in self.stays:
+            share = sizes[axis] / axes[axis]
+            cycles = cycles * (share if axis in self.inner else np.where(has_all, share, 1.0))
+        return cycles
 
 
 def with_packed_weights(step: QuantizedNode, kernel: TiledKernel, engine: Engine) -> TiledKernel:
-    """Return the kernel with weights stored in 2 or 4 bits if they fit; otherwise the kernel
-    unchanged."""
+    """Return the kernel with weights stored in fewer bits than it reads, if they fit these;
+    otherwise the kernel unchanged."""
     found = [x for x in kernel.operands if x.name == WEIGHTS and x.array is not None]
-    bits = stored_bits(step) if found else INT8.bits
-    packed = packed_operand(found[0], bits) if bits < INT8.bits else None
-    return kernel if packed is None else _unpack_in_scratch(kernel, packed, bits, engine)
+    bits = stored_bits(step) if found else None
+    packed = None if bits is None else packed_operand(found[0], bits, step.weight_type)
+    if bits is None or packed is None:
+        return kernel
+    return _unpack_in_scratch(kernel, packed, bits, step.weight_type, engine)
 
 
 def _unpack_in_scratch(
-    kernel: TiledKernel, packed: Operand, bits: int, engine: Engine
+    kernel: TiledKernel, packed: Operand, bits: int, kind: ElementType, engine: Engine
 ) -> TiledKernel:
     """Return the kernel with packed weights, which it unpacks into its scratch."""
-    axes = (*kernel.unit_axes, *kernel.split) if packed.axes else ()
+    axes = (*kernel.unit_axes, *kernel.split)
     stays = tuple(axis for axis in axes if axis not in packed.axes)
-    cost = engine.kernels.get(f"me_unpack_s{bits}", FREE)
-    packing = PackedConstant(WEIGHTS, bits, kernel.scratch, stays, cost)
+    inner = kernel.innermost_axes or (stays if packed.axes else ())
+    cost = engine.kernels.get(f"me_unpack_s{bits}_s{kind.bits}", FREE)
+    packing = PackedConstant(WEIGHTS, bits, kind, kernel.scratch, stays, inner, cost)
 
     def scratch(sizes: Sizes) -> int:
         unpacked: int = packing.offset(sizes) + packing.unpacked_bytes(packed, sizes)
@@ -85,33 +98,36 @@ def _unpack_in_scratch(
     return replace(
         kernel,
         operands=tuple(packed if o.name == WEIGHTS else o for o in kernel.operands),
-        innermost_axes=kernel.innermost_axes or stays,
+        innermost_axes=inner,
         scratch=scratch,
         packing=packing,
     )
 
 
-def stored_bits(step: QuantizedNode) -> int:
-    """Return the bits in which the cores' kernels store a weight: 2, 4, 8 or 16."""
-    if OPS[step.node.op].weights.multiplicands is None or step.weight_type != INT8:
-        return INT8.bits
-    return next((bits for bits in STORED_BITS if step.weight_bits <= bits), INT8.bits)
+def stored_bits(step: QuantizedNode) -> int | None:
+    """Return the bits in which the cores' kernels store a weight if they unpack it; None if they
+    read it as it is stored."""
+    if OPS[step.node.op].weights.multiplicands is None:
+        return None
+    possible = PACKED_BITS[step.weight_type]
+    return next((bits for bits in possible if step.weight_bits <= bits), None)
 
 
-def packed_operand(weights: Operand, bits: int) -> Operand | None:
-    """Return the weights' operand with 2- or 4-bit elements; None if tiles would begin inside a
-    packed word.
+def packed_operand(weights: Operand, bits: int, kind: ElementType) -> Operand | None:
+    """Return the weights' operand with elements of `bits` bits; None if tiles would begin inside a
+    packed word, or if its elements are not weights of type `kind`.
 
     The last block of channels is padded to full size.
     """
     assert weights.array is not None
-    if weights.array.dtype != np.int8:
+    if weights.array.dtype != kind.dtype:
         return None
-    unit = WORD_BYTES * 8 // bits  # unpacked bytes per word
+    unit = WORD_BYTES * 8 // bits  # elements of a packed word
     if not weights.axes:
         array = packed_bytes(weights.array.reshape(1, -1), bits)
         return Operand.whole(weights.name, array.reshape(-1))
-    *outer, size = weights.shape
+    outer = list(weights.shape[:-1])
+    size = weights.array.size // math.prod(outer)
     index, rows = weights.dims[:-1], weights.array.reshape(outer[0], -1)
     if CHANNELS in index:
         *outer, channels = outer
@@ -127,16 +143,15 @@ def packed_operand(weights: Operand, bits: int) -> Operand | None:
 
 
 def packed_bytes(rows: Array, bits: int) -> Array:
-    """Pack int8 values that fit `bits` bits: [n, bytes] -> [n, packed bytes].
+    """Pack int8 or int16 values that fit `bits` bits: [n, values] -> int8 [n, packed bytes].
 
-    Byte i of a packed word holds bytes i, i + 4, .. of the unpacked row, the first in its lowest
-    bits.
+    Lane i of the lanes (bytes or halfwords) of a packed word holds values i, i + lanes, .. of the
+    word's values, the first in its lowest bits.
     """
-    count = 8 // bits
-    padded = np.pad(
-        rows, ((0, 0), (0, round_up(rows.shape[1], WORD_BYTES * count) - rows.shape[1]))
-    )
-    parts = padded.view(np.uint8).reshape(len(rows), -1, count, WORD_BYTES) & ((1 << bits) - 1)
-    shifts = (bits * np.arange(count, dtype=np.uint8))[:, None]
-    words = np.bitwise_or.reduce(parts << shifts, axis=2)
-    return np.ascontiguousarray(words.astype(np.uint8).view(np.int8)).reshape(len(rows), -1)
+    lane = rows.dtype.itemsize
+    lanes, count = WORD_BYTES // lane, lane * 8 // bits
+    filled = np.pad(rows, ((0, 0), (0, -rows.shape[1] % (lanes * count))))
+    values = filled.view(f"u{lane}").reshape(len(rows), -1, count, lanes) & ((1 << bits) - 1)
+    shifts = (bits * np.arange(count)).astype(values.dtype)[:, None]
+    words = np.bitwise_or.reduce(values << shifts, axis=2)
+    return np.ascontiguousarray(words).view(np.int8).reshape(len(rows), -1)

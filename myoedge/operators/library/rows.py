@@ -64,7 +64,7 @@ def is_small_product(step: QuantizedNode) -> bool:
 
 def may_join_product(step: QuantizedNode) -> bool:
     """Return whether C may be generated for a product with the layers around it."""
-    return math.prod(row_sizes(step)) <= MOST_JOINED and stored_bits(step) == INT8.bits
+    return math.prod(row_sizes(step)) <= MOST_JOINED and stored_bits(step) in (None, INT8.bits)
 
 
 def rows_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:

@@ -11,8 +11,10 @@ from myoedge.targets.gap9.mram_map import CLOCK_HZ as MRAM_CLOCK_HZ
 
 KERNELS = {
     # Per packed word of weights, in addition to the kernel.
-    "me_unpack_s4": KernelCost(6.3, 100),
-    "me_unpack_s2": KernelCost(12.5, 100),
+    "me_unpack_s4_s8": KernelCost(6.3, 100),
+    "me_unpack_s2_s8": KernelCost(12.5, 100),
+    "me_unpack_s8_s16": KernelCost(6.3, 100),
+    "me_unpack_s4_s16": KernelCost(12.5, 100),
     # Per word of taps of 4 x 4 sums.
     "me_linear_s8": KernelCost(25.8, 740, 1200),
     "me_ne16_jobs, rows": KernelCost(1.07, 1310, 1300),  # cycles of the engine and the cores

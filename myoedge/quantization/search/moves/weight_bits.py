@@ -9,17 +9,18 @@ from functools import partial
 
 import numpy as np
 
-from myoedge.graph.ir import Graph
+from myoedge.graph.ir import PRE, Graph
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.constant_format import ConstantFormat
-from myoedge.numerics.element_type import INT8
+from myoedge.numerics.element_type import INT8, INT16
 from myoedge.quantization.calibrate import InputArrays, subsample_evenly
 from myoedge.quantization.few_bits import (
     ROUNDING_SAMPLES,
     Weight,
-    chosen_format,
     equal_weights,
+    format_of,
     layers_to_round,
+    layers_with_int16_weights,
     rounding_error,
     weight_input_moments,
 )
@@ -64,6 +65,10 @@ class FewerBits:
     of_others: Array = field(repr=False)
     saved_bytes: float
 
+    def noise_per_byte(self, limits: Array) -> float:
+        """Return the fraction of the allowed noise per saved byte."""
+        return float((self.noise / limits).max(initial=0.0)) / max(self.saved_bytes, 1.0)
+
 
 @dataclass(frozen=True)
 class WeightBudget:
@@ -74,22 +79,23 @@ class WeightBudget:
              reductions stop there, because it meets the other limits); None: as few bits as the
              noise allows
     planes   layers on an accelerator, whose weights may have PLANE_BITS; otherwise STORED_BITS
-    layers   layers whose weights are reduced, with all equal weights; None: all layers
+    layers   layers whose weights are reduced, with all equal weights -> fewest bits; None: all
     """
 
     limits: Array = field(repr=False)
     stops: Stops | None = None
     planes: frozenset[str] = frozenset()
-    layers: frozenset[str] | None = None
+    layers: Mapping[str, int] | None = None
 
-    def reduces(self, weight: Weight) -> bool:
-        """Return whether the bits of a weight may be reduced."""
-        return self.layers is None or any(node.name in self.layers for node in weight.nodes)
-
-    def levels(self, weight: Weight) -> Sequence[int]:
-        """Return the numbers of bits that a weight may have, descending."""
+    def levels(self, weight: Weight, *, is_wide: bool) -> Sequence[int]:
+        """Return the fewer bits that a weight may have, descending; is_wide: of 16 bits."""
         in_planes = all(node.name in self.planes for node in weight.nodes)
-        return PLANE_BITS if in_planes else STORED_BITS
+        possible = (*(INT8.bits,) * is_wide, *(PLANE_BITS if in_planes else STORED_BITS))
+        if self.layers is None:
+            return possible
+        names = (node.name.removesuffix(PRE) for node in weight.nodes)
+        least = min(self.layers.get(name, INT16.bits) for name in names)
+        return [bits for bits in possible if bits >= least]
 
 
 def with_chosen_bits(
@@ -240,7 +246,7 @@ def ordered_steps(
     left = _steps_by_weight(network, samples, rules, budget)
     found: list[FewerBits] = []
     while left := [steps for steps in left if steps]:
-        cheapest = min(left, key=lambda steps: _reduction_priority(steps[0], budget.limits))
+        cheapest = min(left, key=lambda steps: steps[0].noise_per_byte(budget.limits))
         found.append(cheapest.pop(0))
     return found
 
@@ -250,35 +256,47 @@ def _steps_by_weight(
 ) -> list[list[FewerBits]]:
     """Return the reductions of each weight, from most to fewest bits."""
     graph = network.graph
-    # The layers whose weight bits may be reduced: float weights that no rule sets
-    reducible_nodes = layers_to_round(
-        graph, [x for x in graph.nodes if weight_rule(rules, x) is None]
-    )
-    weights = [*filter(budget.reduces, equal_weights(graph, reducible_nodes))]
-    if not weights:
+    levels = _possible_bits(network, rules, budget)
+    if not levels:
         return []
+    weights = [*levels]
     moments = weight_input_moments(graph, samples, weights)
     formats: list[Formats] = []
     for weight, sums in zip(weights, moments, strict=True):
-        possible = {*budget.levels(weight), PROBED_BITS}
-        formats.append({n: chosen_format(graph, weight, sums, n) for n in possible})
+        few = {*levels[weight][1:], PROBED_BITS}
+        formats.append({n: format_of(graph, weight, sums, n) for n in few})
     changes = [_weight_change(w, x[PROBED_BITS]) for w, x in zip(weights, formats, strict=True)]
     measured = [name for _, name in judged_rows(network)]
     count = NOISE_MACS // max(network_macs(graph) * len(formats), 1)
-    few = subsample_evenly(samples, max(1, min(NOISE_SAMPLES, count)))
+    few_samples = subsample_evenly(samples, max(1, min(NOISE_SAMPLES, count)))
     left = []
     for weight, sums, chosen, noise in zip(
-        weights, moments, formats, added_noise(graph, few, measured, changes), strict=True
+        weights,
+        moments,
+        formats,
+        added_noise(graph, few_samples, measured, changes),
+        strict=True,
     ):
         error = partial(rounding_error, graph.array(weight.tensors[0]), sums)
         errors = {n: (error(f), error(f, of_others=True)) for n, f in chosen.items()}
-        left.append([*_bit_reductions(weight, chosen, errors, noise, budget.levels(weight))])
+        left.append([*_bit_reductions(weight, chosen, errors, noise, levels[weight])])
     return left
 
 
-def _reduction_priority(step: FewerBits, limits: Array) -> float:
-    """Return the priority of a reduction: fraction of the allowed noise per saved byte."""
-    return float((step.noise / limits).max(initial=0.0)) / max(step.saved_bytes, 1.0)
+def _possible_bits(
+    network: QuantGraph, rules: Sequence[LayerRule], budget: WeightBudget
+) -> dict[Weight, Sequence[int]]:
+    """Return weight -> its bits, then the fewer bits that it may have, descending: of the weights
+    whose bits may be reduced, float weights that no rule sets."""
+    graph, wide = network.graph, layers_with_int16_weights(network)
+    free = [x for x in graph.nodes if weight_rule(rules, x) is None]
+    found = dict[Weight, Sequence[int]]()
+    for weight in equal_weights(graph, layers_to_round(graph, free)):
+        is_wide = any(node.name in wide for node in weight.nodes)
+        fewer = budget.levels(weight, is_wide=is_wide)
+        if fewer:
+            found[weight] = (INT16.bits if is_wide else INT8.bits, *fewer)
+    return found
 
 
 def _bit_reductions(
@@ -293,9 +311,10 @@ def _bit_reductions(
 
     errors   bits -> errors of its layers on these samples and on other samples
     noise    noise added with PROBED_BITS
+    levels   its bits, then the fewer bits that it may have, descending
     """
-    before, bits_before, unit = np.zeros(2), INT8.bits, errors[PROBED_BITS][0]
-    for bits in levels:
+    before, bits_before, unit = np.zeros(2), levels[0], errors[PROBED_BITS][0]
+    for bits in levels[1:]:
         chosen = formats[bits]
         assert chosen.integers is not None
         share = np.array(errors[bits]) / unit if unit else np.zeros(2)
