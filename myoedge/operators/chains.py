@@ -42,7 +42,7 @@ from myoedge.operators.chain_nest import (
     turn_axis,
 )
 from myoedge.operators.described import written_shape
-from myoedge.operators.format import WORDS, Format
+from myoedge.operators.format import MOVES, Format
 from myoedge.operators.joint_formula import JointFormula, long_axes
 from myoedge.operators.kernel import (
     CLUSTER,
@@ -325,4 +325,4 @@ def generated(*formats: Format) -> tuple[Kernel, ...]:
     return on_cluster(in_tiles, *formats)
 
 
-CHAIN_KERNELS = (Kernel(CLUSTER, in_tiles, formats=(WORDS,)),)
+CHAIN_KERNELS = (Kernel(CLUSTER, in_tiles, formats=(MOVES,)),)

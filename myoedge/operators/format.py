@@ -86,7 +86,6 @@ class Format:
 INT8_ALONE = Format()
 EITHER_WIDTH = Format((EITHER,), EITHER)
 MOVES = Format((ANY,), ANY)
-WORDS = Format(((*EITHER, UINT8, INT32),), (*EITHER, UINT8, INT32))
 
 
 def int16_where(where: Condition) -> tuple[Format, ...]:

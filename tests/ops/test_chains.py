@@ -303,21 +303,23 @@ def chain_behind_a_move(op: str, move: str, seed: int, whole: bool = False) -> C
 
 
 ROW_KERNELS = ("layer_norm", "log_softmax", "rms_norm", "softmax")  # written by hand
+SEEN_RARELY = {*ROW_KERNELS, "running_power"}  # few of their drawn operands are of a part
 
 
 @pytest.mark.parametrize("seeds", [4, pytest.param(48, marks=pytest.mark.slow)])
 def test_operators_read_a_part_of_an_operand(tmp_path: Path, seeds: int) -> None:
     """Every other element of a row, for example, also of rows that a kernel written by hand
     computes."""
-    ops = sorted({*OTHERS, *SUMS} - {"running_power"})  # carries values along an axis
+    ops = sorted({*OTHERS, *SUMS})
     drawn_chains = (
         chain_behind_a_move(op, "slice", seed, whole=True)
         for op in ops
-        for seed in range(48 if op in ROW_KERNELS else seeds)
+        for seed in range(48 if op in SEEN_RARELY else seeds)
     )
     chains = [chain for chain in drawn_chains if chain is not None]
     alone = {*ops} - {chain.members[-1].node.op for chain in chains}
     assert alone >= {"ctc_new", "gather", "resize", "take"}
+    assert not alone & SEEN_RARELY
     assert len(alone) == 4 or seeds < 48, alone
     wanted = [y for chain in chains for y in chain.one_by_one()]
     results = run_results(chains, tmp_path, "-O1", tilings_of(chains))
