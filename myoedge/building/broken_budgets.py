@@ -24,10 +24,14 @@ from myoedge.reports.budget import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     from myoedge.graph.ir import Graph
     from myoedge.reports.report_json import Report
+
+NO_SIGNAL = "no SQNR: errors, and a float output that is 0 in every measured sample"
+SIGNAL = "samples in which the output is not 0, in --calib or --test"
+METHODS = "--method mse or percentile; myoedge quantize shows the noise of every layer"
 
 
 def check(
@@ -64,15 +68,16 @@ def _sqnr_error(
         return None
     rows = ((fidelity.local.get(result), name) for result, name in located(network.layers).items())
     noisiest = sorted((db, name) for db, name in rows if db is not None)[:MAX_NAMED]
+    remedies = [METHODS] if _silent(missed, fidelity) != [*missed] else [SIGNAL]
     too_low = broken(
         "sqnr",
-        *_required_and_reached(budget, network.graph, missed),
+        *_required_and_reached(budget, network.graph, missed, fidelity),
         [f"{db:z.1f} dB  {name}" for db, name in noisiest],
-        ["--method mse or percentile; myoedge quantize shows the noise of every layer"],
+        remedies,
     )
-    return replace(
-        too_low, facts={**too_low.facts, "16 bits": _describe_int16_trials(report, network, reused)}
-    )
+    trials = _describe_int16_trials(report, network, reused)
+    facts = {title: text for title, text in too_low.facts.items() if text}
+    return replace(too_low, facts={**facts, "16 bits": trials})
 
 
 def _describe_int16_trials(report: Report, network: QuantGraph, reused: bool) -> str:
@@ -90,12 +95,20 @@ def _describe_int16_trials(report: Report, network: QuantGraph, reused: bool) ->
 
 
 def _required_and_reached(
-    budget: Budget, graph: Graph, missed: Mapping[str, tuple[float, float]]
+    budget: Budget, graph: Graph, missed: Mapping[str, tuple[float, float]], fidelity: Fidelity
 ) -> tuple[str, str]:
     """Return texts of the required and the reached SQNR: "25 dB" and "22.3 dB", or per output
-    "scores 30 dB" and "scores 22.3 dB"."""
+    "scores 30 dB" and "scores 22.3 dB"; of an output that is 0 in every sample "no signal"."""
+    texts = {name: f"{db:z.1f} dB" for name, (_, db) in missed.items()}
+    texts |= dict.fromkeys(_silent(missed, fidelity), NO_SIGNAL)
     if budget.sqnr_db is not None:
-        return f"{budget.sqnr_db:g} dB", f"{min(has for _, has in missed.values()):z.1f} dB"
+        return f"{budget.sqnr_db:g} dB", texts[min(missed, key=lambda name: missed[name][1])]
     names = graph.label_of
     needs = ", ".join(f"{names[tensor]} {db:g} dB" for tensor, (db, _) in missed.items())
-    return needs, ", ".join(f"{names[tensor]} {db:z.1f} dB" for tensor, (_, db) in missed.items())
+    return needs, ", ".join(f"{names[tensor]} {text}" for tensor, text in texts.items())
+
+
+def _silent(missed: Iterable[str], fidelity: Fidelity) -> list[str]:
+    """Return those of these outputs that are 0 in every measured sample, with errors."""
+    known = fidelity.outputs
+    return [name for name in missed if name in known and known[name].db is None]

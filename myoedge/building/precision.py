@@ -64,8 +64,9 @@ def missed_outputs(
     needs: Mapping[str, float], fidelity: Fidelity
 ) -> dict[str, tuple[float, float]]:
     """Return output -> (required dB, reached dB) for outputs below their SQNR budget. Outputs that
-    only copy inputs, or are constant, always meet it."""
-    known = fidelity.computed_db or dict.fromkeys(needs, 0.0)
+    only copy inputs always meet it, those of errors without a signal (0 dB) never do."""
+    silent = {n for n, x in fidelity.outputs.items() if x.db is None and not x.is_passed_through}
+    known = fidelity.computed_db | dict.fromkeys(silent, 0.0) or dict.fromkeys(needs, 0.0)
     pairs = {name: (db, known[name]) for name, db in needs.items() if name in known}
     return {name: (db, has) for name, (db, has) in pairs.items() if has < db}
 

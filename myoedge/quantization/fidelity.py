@@ -62,7 +62,8 @@ class OutputFidelity:
     """SQNR of an output, before a final softmax or sigmoid; differences that do not affect the
     softmax are ignored.
 
-    db                  SQNR in dB over all samples; None without signal
+    db                  SQNR in dB over all samples; infinity without error, None with errors of an
+                        output that is 0 in every sample
     samples_db          SQNR of each sample in dB
     agreement           fraction of frames with the float network's argmax; None without a class
                         axis

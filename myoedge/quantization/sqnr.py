@@ -198,8 +198,9 @@ def _output_fidelities(
     for name, of_samples in noises.items():
         at = graph.outputs.index(name)
         pairs = [(x[at], y[at]) for x, y in zip(reals, integers, strict=True)]
+        total = sum(of_samples, Noise())
         found[name] = OutputFidelity(
-            sum(of_samples, Noise()).db,
+            math.inf if total == Noise() and of_samples else total.db,
             tuple(noise.db for noise in of_samples),
             _class_agreement(graph, name, pairs),
             is_passed_through(graph, name),

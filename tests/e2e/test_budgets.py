@@ -307,6 +307,66 @@ def test_an_sqnr_that_is_kept_anyway_changes_nothing(tmp_path: Path) -> None:
         assert ("int16" in {row["dtype"] for row in build.layers}) == (sqnr > found_db)
 
 
+class Silent(torch.nn.Module):
+    """Outputs that are 0 for [a, 2 a, ..]: of exact integers ("zero"), and with errors ("near"),
+    beside one with a signal ("loud")."""
+
+    def __init__(self, *names: str) -> None:
+        super().__init__()
+        self.names, self.head = names, torch.nn.Linear(4, 3)
+        self.near = torch.nn.Linear(4, 1, bias=False)
+        self.near.weight.data = torch.tensor([[1.0, -0.5, 0.0, 0.0]])
+
+    def forward(self, x: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        found = {"zero": torch.relu(self.head(x) - 1000.0), "near": self.near(x) * 3.0}
+        found["loud"] = torch.tanh(self.head(x))
+        return tuple(found[name] for name in self.names)
+
+
+SILENT = {  # outputs -> SQNR in report.json of each (None: no signal; "": a number), the worst one
+    ("zero",): ([999.0], 999.0),
+    ("near",): ([None], None),
+    ("zero", "loud"): ([999.0, ""], ""),
+    ("near", "loud"): ([None, ""], ""),
+    ("zero", "near"): ([999.0, None], 999.0),
+}
+
+
+@pytest.mark.parametrize("names", SILENT)
+def test_outputs_that_are_0_in_floats_are_judged(tmp_path: Path, names: tuple[str, ...]) -> None:
+    """No error is exact; errors without a signal have no SQNR, and keep no budget, not even beside
+    other outputs. report.json has no infinity."""
+    torch.manual_seed(0)
+    net = save_exported(Silent(*names).eval(), (torch.zeros(1, 4),), tmp_path / "net.pt2")
+    drawn = np.random.default_rng(0).standard_normal((96, 1, 4)).astype(np.float32)
+    drawn[..., 1] = 2 * drawn[..., 0]
+    config = tmp_path / "myoedge.toml"
+
+    def built(table: str) -> myoedge.Build:
+        config.write_text(table)
+        given = {"calib": drawn, "config": config, "simulate": False}
+        return myoedge.build(net, **given, output=tmp_path / "out")
+
+    report = built("").report
+    wanted, worst = SILENT[names]
+    found = [port["sqnr_db"] for port in report["outputs"]]
+    assert [x if y != "" else "" for x, y in zip(found, wanted, strict=True)] == wanted
+    assert (report["quantization"]["sqnr_db"] == worst) == (worst != "")
+    json.dumps(report, allow_nan=False)
+    if "near" not in names:
+        built("[budget]\nsqnr = 20\n")
+        return
+    with pytest.raises(myoedge.MyoedgeError) as caught:
+        built("[budget]\nsqnr = 20\n")
+    facts = dict(caught.value.notice.facts)
+    assert (caught.value.code, facts["budget"]) == ("E302", "20 dB")
+    assert facts["build"].startswith("no SQNR: errors, and a float output that is 0")
+    assert (
+        caught.value.notice.tries[0] == "samples in which the output is not 0, in --calib or --test"
+    )
+    assert all(facts.values())
+
+
 def test_a_budget_of_one_output_is_kept_by_that_output(tmp_path: Path) -> None:
     torch.manual_seed(1)
     net = save_exported(Heads().eval(), (torch.zeros(1, 16),), tmp_path / "heads.pt2")
