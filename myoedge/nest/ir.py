@@ -233,7 +233,7 @@ class Affine:
         return self.const + sum(max(stride, 0) * (axis.extent - 1) for axis, stride in self.terms)
 
     def stride(self, axis: Axis) -> int:
-        return dict(self.terms).get(axis, 0)
+        return next((stride for own, stride in self.terms if own is axis or own == axis), 0)
 
 
 def as_index(value: Affine | Axis | int) -> Affine:
@@ -315,9 +315,12 @@ def walk(*values: Expr) -> list[Expr]:
     ahead = [*reversed(values)]
     while ahead:
         part = ahead[-1]
-        if id(part) not in opened and part.operands:
-            opened.add(id(part))
-            ahead += reversed(part.operands)
+        at = id(part)
+        if at in found:
+            ahead.pop()
+        elif at in opened or not (operands := part.operands):
+            found[at] = ahead.pop()
         else:
-            found.setdefault(id(part), ahead.pop())
+            opened.add(at)
+            ahead += reversed(operands)
     return [*found.values()]

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence, Set
 from dataclasses import fields, replace
-from functools import reduce
+from functools import cache, reduce
 from itertools import pairwise
 from typing import Any, cast
 
@@ -104,20 +104,31 @@ def _structural_key(part: Expr, numbers: Mapping[int, int]) -> Hashable:
         is_part = isinstance(value, (Expr, Array))
         return numbers.get(id(value), id(value)) if is_part else value
 
-    return type(part), *(key(getattr(part, f.name)) for f in fields(cast(Any, part)))
+    kind: Any = type(part)
+    return kind, *(key(getattr(part, name)) for name in _field_names(kind))
+
+
+@cache
+def _field_names(kind: type[Expr]) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(cast(Any, kind)))
 
 
 def with_operands(part: Expr, made: Mapping[int, Expr]) -> Expr:
     """Return a part with each operand x replaced by made[id(x)]: the part itself if none changes;
     a comparison of a value with itself, which compilers of C refuse, is a number."""
-    if all(made[id(x)] is x for x in part.operands):
+    for x in part.operands:
+        if made[id(x)] is not x:
+            break
+    else:
         return part
-    changed = {f.name: _replace_parts(getattr(part, f.name), made) for f in fields(cast(Any, part))}
-    match replace(cast(Any, part), **changed):
-        case Binary("<" | "==" as operation, left, right) if left is right:
-            return Number(int(operation == "=="))
-        case found:
-            return cast(Expr, found)
+    if isinstance(part, Binary):
+        left, right = made[id(part.left)], made[id(part.right)]
+        if left is right and part.operation in ("<", "=="):
+            return Number(int(part.operation == "=="))
+        return Binary(part.operation, left, right)
+    kind: Any = type(part)
+    values = (getattr(part, name) for name in _field_names(kind))
+    return cast(Expr, kind(*(_replace_parts(value, made) for value in values)))
 
 
 def _replace_parts(value: Any, made: Mapping[int, Expr]) -> Any:

@@ -32,7 +32,7 @@ from myoedge.nest.ir import (
 from myoedge.nest.nodes import Assumed, CallResult, Scan, Taken, all_axes, called
 from myoedge.nest.primitive import Numbers
 from myoedge.nest.scan import ScanReference, carrying
-from myoedge.nest.windows import taken, view_of
+from myoedge.nest.windows import LoopView, taken
 from myoedge.numerics.requant import exact_matmul
 
 PAIRS: dict[str, tuple[Callable[..., Any], Callable[[int, int], int]]] = {  # of arrays, of numbers
@@ -191,12 +191,12 @@ class _NestCompiler:
         before = [max(-i.low, 0) for i in index]
         after = [max(i.high - n + 1, 0) for i, n in zip(index, array.shape, strict=True)]
         if not any(before) and not any(after):
-            return lambda x: view_of(x, index, loops).astype(dtype)
+            view = LoopView.of(index, loops)
+            return lambda x: view(x).astype(dtype)
         around, fill = [*zip(before, after, strict=True)], array.outside or 0
         inside = tuple(i + n for i, n in zip(index, before, strict=True))
-        return lambda x: view_of(np.pad(x, around, constant_values=fill), inside, loops).astype(
-            dtype
-        )
+        padded = LoopView.of(inside, loops)
+        return lambda x: padded(np.pad(x, around, constant_values=fill)).astype(dtype)
 
     def _check_int32(self, compute: Callable[..., Any], a: Any, b: Any) -> Any:
         return compute(a, b, dtype=np.int64).astype(np.int32).astype(self.dtype)
@@ -258,9 +258,11 @@ class _NestCompiler:
 
             return store
 
+        view = LoopView.of(nest.at, axes)
+
         def place(value: Any) -> Numbers:
             out = np.empty(nest.out.shape, dtype)
-            view_of(out, nest.at, axes, writeable=True)[...] = _repeat_along_loops(value, extents)
+            view(out, writeable=True)[...] = _repeat_along_loops(value, extents)
             return out
 
         return place

@@ -8,6 +8,7 @@ array [T, C]: dimension 0 is indexed by 2 * t + r from -1 on, dimension 1 by c.
 from __future__ import annotations
 
 import math
+import operator
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -21,19 +22,34 @@ from myoedge.nest.nodes import Taken, all_axes
 from myoedge.nest.primitive import Numbers
 
 
-def view_of(
-    x: Numbers, index: Sequence[Affine], loops: Sequence[Axis], *, writeable: bool = False
-) -> Numbers:
-    """Return a view of an array with one axis per loop; loops that the index does not use have
-    extent 1."""
-    used = [any(i.stride(axis) for i in index) for axis in loops]
-    shape = [axis.extent if is_used else 1 for axis, is_used in zip(loops, used, strict=True)]
-    strides = [
-        sum(i.stride(axis) * step for i, step in zip(index, x.strides, strict=True))
-        for axis in loops
-    ]
-    first = x[tuple(slice(i.const, None) for i in index)] if x.size else x
-    return as_strided(first, shape, strides, writeable=writeable)
+@dataclass(frozen=True, slots=True)
+class LoopView:
+    """A view of arrays with one axis per loop; loops that the index does not use have extent 1.
+
+    shape   extent per loop
+    steps   per loop, its stride in each dimension of the array
+    first   part of the array from the smallest constants of the index on
+    """
+
+    shape: tuple[int, ...]
+    steps: tuple[tuple[int, ...], ...]
+    first: tuple[slice, ...]
+
+    @staticmethod
+    def of(index: Sequence[Affine], loops: Sequence[Axis]) -> LoopView:
+        steps = tuple(tuple(i.stride(axis) for i in index) for axis in loops)
+        shape = tuple(axis.extent if any(s) else 1 for axis, s in zip(loops, steps, strict=True))
+        return LoopView(shape, steps, tuple(slice(i.const, None) for i in index))
+
+    def __call__(self, x: Numbers, *, writeable: bool = False) -> Numbers:
+        strides = [sum(map(operator.mul, own, x.strides)) for own in self.steps]
+        first = x[self.first] if x.size else x
+        return as_strided(first, self.shape, strides, writeable=writeable)
+
+
+def view_of(x: Numbers, index: Sequence[Affine], loops: Sequence[Axis]) -> Numbers:
+    """Return a view of an array with one axis per loop, as LoopView."""
+    return LoopView.of(index, loops)(x)
 
 
 def taken(part: Taken, loops: Sequence[Axis], *given: Numbers) -> Numbers:

@@ -190,7 +190,9 @@ def _on_host(
     assert done.returncode == 0, done.stderr
     # zig makes its run-time library for each way of linking: 20 s where that is optimised, or 4.
     link = replace(options, optimize="-O1").flags(cc)
-    done = toolchain.compile_sources([source], binary, cc, link, (folder,), objects)
+    main, done = compile_objects([source], replace(shared, flags=link))
+    assert done.returncode == 0, done.stderr
+    done = toolchain.compile_sources([*main, *objects], binary, cc, link)
     assert done.returncode == 0, done.stderr
     (folder / "cases.bin").write_bytes(_packed(cases))
     ran = tools.run([str(binary)], cwd=folder)

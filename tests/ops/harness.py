@@ -179,7 +179,10 @@ def run_results(
     objects, finished = compile_objects([root / name for name in (*alone, "generated.c")], kernels)
     assert finished.returncode == 0, finished.stderr[:4000]
     calls = replace(options, optimize="-O0")  # of kernels, which are optimised; eight times faster
-    finished = toolchain.compile_library([root / "cases.c"], library, cc, calls, include, objects)
+    unoptimised = replace(kernels, flags=("-fPIC", *calls.flags(cc)))
+    cases_object, finished = compile_objects([root / "cases.c"], unoptimised)
+    assert finished.returncode == 0, finished.stderr[:4000]
+    finished = toolchain.compile_library([*cases_object, *objects], library, cc, calls)
     assert finished.returncode == 0, finished.stderr[:4000]
     return _in_child(cases, library, folder)
 

@@ -6,6 +6,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import cache
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -29,8 +31,13 @@ def constants(chain: Chain) -> dict[str, np.ndarray]:
     return dict(zip(chain.step.operands, chain.data, strict=True))
 
 
-def folded_chains() -> Iterator[tuple[Chain, Chain]]:
+@cache
+def folded_chains() -> tuple[tuple[Chain, Chain], ...]:
     """Drawn chains with sums, and the same with folded constants."""
+    return tuple(islice(_folded_chains(), CHAINS))
+
+
+def _folded_chains() -> Iterator[tuple[Chain, Chain]]:
     for chain in filter(None, map(drawn_chain, range(3000, 9000))):
         if any(member.node.op in SUMS for member in chain.members):
             step = with_folded_constants(chain.step, constants(chain))
@@ -40,7 +47,7 @@ def folded_chains() -> Iterator[tuple[Chain, Chain]]:
 
 
 def test_folded_constants_change_no_integer(tmp_path: Path) -> None:
-    found = [pair for _, pair in zip(range(CHAINS), folded_chains(), strict=False)]
+    found = folded_chains()
     assert len(found) == CHAINS
     wanted = [y for chain, _ in found for y in chain.one_by_one()]
     chains = [chain for _, chain in found]
@@ -58,7 +65,7 @@ def test_folded_constants_change_no_integer(tmp_path: Path) -> None:
 
 def test_operations_on_a_constant_alone_leave_16_bits() -> None:
     """Others are computed at build time."""
-    for _, (_, chain) in zip(range(CHAINS), folded_chains(), strict=False):
+    for _, chain in folded_chains():
         nest = chain.step.integers.chain.flat.nest
         ranges = intervals(nest)
         sums = (x.value for x in nest.parts if isinstance(x, Reduced))
@@ -70,7 +77,7 @@ def test_operations_on_a_constant_alone_leave_16_bits() -> None:
 
 
 def test_numbers_that_are_data_are_not_folded() -> None:
-    chain, folded = next(folded_chains())
+    chain, folded = folded_chains()[0]
     assert len(folded.step.operands) < len(chain.step.operands)
     step = replace(chain.step, as_data=True)
     assert with_folded_constants(step, constants(chain)) is None

@@ -5,6 +5,7 @@ others the C stays inside its arrays, for every operator of the table."""
 from __future__ import annotations
 
 import json
+import shutil
 import zlib
 from collections.abc import Iterator
 from dataclasses import replace
@@ -22,6 +23,7 @@ from myoedge.quantization.files import from_files, to_json, to_safetensors, weig
 from myoedge.quantization.scales import QuantGraph
 from myoedge.quantization.stored_numbers import check_stored
 from myoedge.system import toolchain, tools
+from myoedge.system.library import ObjectOptions, compile_objects
 from tests.ops.case import Case
 from tests.ops.harness import array_text, c_text, drawn, generated, on_host
 from tests.support.each import each
@@ -148,8 +150,11 @@ def test_c_with_accepted_integers_stays_inside_its_arrays(op: str, tmp_path: Pat
     (tmp_path / "cases.c").write_text(program(cases))
     options = toolchain.CompileOptions(sanitize=("address", "undefined"), optimize="-O0")
     sources = [tmp_path / "cases.c", *sorted((tmp_path / "library").glob("*.c"))]
-    include = [template_dir() / "include", tmp_path]
-    done = toolchain.compile_sources(sources, tmp_path / "cases", cc, options.flags(cc), include)
+    shutil.copytree(template_dir() / "include", tmp_path / "include")
+    include, flags = [tmp_path / "include", tmp_path], options.flags(cc)
+    objects, done = compile_objects(sources, ObjectOptions(tmp_path, cc, flags, include))
+    assert done.returncode == 0, done.stderr[:4000]
+    done = toolchain.compile_sources(objects, tmp_path / "cases", cc, flags)
     assert done.returncode == 0, done.stderr[:4000]
     ran = tools.run([str(tmp_path / "cases")], cwd=tmp_path, timeout_s=60)  # walks that never end
     *_, last = [line for line in ran.stderr.splitlines() if line.startswith("case ")]

@@ -164,11 +164,12 @@ def run_sanitized(src: Path) -> tools.CompletedProcess:
     options = toolchain.CompileOptions(sanitize=("address", "undefined"), optimize="-O0")
     flags = options.flags(cc)
     kernels = ObjectOptions(src.resolve(), cc, flags, [src, src / "library"])
-    objects, finished = compile_objects(sorted(src.resolve().glob("library/*.c")), kernels)
+    sources = [*src.resolve().glob("library/*.c"), *src.resolve().glob("*.c")]
+    objects, finished = compile_objects(sorted(sources), kernels)
     assert finished.returncode == 0, finished.stderr
     with tools.scratch() as folder:
-        program, own = folder / "selftest", sorted(src.glob("*.c"))
-        done = toolchain.compile_sources(own, program, cc, flags, [src], objects)
+        program = folder / "selftest"
+        done = toolchain.compile_sources(objects, program, cc, flags)
         assert done.returncode == 0, done.stderr
         return tools.run([str(program)], cwd=src)
 

@@ -135,9 +135,9 @@ def interpolated(values: Array, x: Array, bits: int) -> Array:
     """
     limit = TABLE_INTERVALS // 2 << bits
     at = np.clip(x, -limit, limit - 1) + limit
-    low, points = at >> bits, values.astype(np.int64)
-    part = (points[low + 1] - points[low]) * (at & ((1 << bits) - 1))
-    return np.asarray(points[low] + ((part + (1 << bits >> 1)) >> bits))
+    low = at >> bits
+    start, end = (values.take(low + n).astype(np.int64) for n in (0, 1))
+    return np.asarray(start + rounded((end - start) * (at & ((1 << bits) - 1)), bits))
 
 
 def rounded(x: Any, bits: int) -> Any:
