@@ -9,14 +9,27 @@
 /* Results after each other of which a job of `step` phases has one. */
 static int32_t count_of(int32_t n, int32_t step) { return step > 1 ? (n + step - 1) / step : n; }
 
+int8_t *me_ne16_results(const me_ne16_layer *layer, int32_t first)
+{
+    const me_ne16_jobs_params *op = layer->op;
+    if (op->form & ME_NE16_INT32) {
+        const int32_t job = (first + layer->at_a_time - 1) / layer->at_a_time;
+        return layer->y + (job & 1) * layer->at_a_time * layer->unit_bytes;
+    }
+    return layer->nine ? layer->nine : layer->y + first * layer->unit_bytes;
+}
+
 /* Sets up a 1x1 job of results in a row. Three runs of 3 pixels hold nine. Eight pixels would need two 3x3 tiles, so
  * the engine computes a ninth pixel and stores all nine in layer->nine. */
 static void job_of_run(const me_ne16_layer *layer, int32_t first, int32_t end, me_ne16_job *job)
 {
     const me_ne16_jobs_params *op = layer->op;
-    me_ne16_job_of(&layer->outputs, ME_NE16_1X1, job);
+    if (op->form & ME_NE16_INT32)
+        me_ne16_sums_job_of(&layer->outputs, ME_NE16_1X1, job);
+    else
+        me_ne16_job_of(&layer->outputs, ME_NE16_1X1, job);
     job->x = layer->scratch + first * op->step;
-    job->y = layer->nine ? layer->nine : layer->y + first * layer->unit_bytes;
+    job->y = me_ne16_results(layer, first);
     if (layer->nine)
         me_ne16_set_run(job, 9, op->step, layer->outputs.k);
     else

@@ -25,6 +25,7 @@ typedef struct {
  *   ME_NE16_TURNED  rows of the convolution are columns of x and y
  *   ME_NE16_PHASES  a job has every phases_h-th row and phases_w-th column of the results: the engine moves from tap
  *                   to tap as from result to result. As many jobs as there are phases have all results
+ *   ME_NE16_INT32   results are sums, which `finish` requantises; only 1x1 jobs of results in a row
  *   ME_NE16_COPIES  me_ne16_copy_windows copies from a copy of the input with its padding */
 enum { ME_NE16_RUN = 1, ME_NE16_TURNED = 2, ME_NE16_PHASES = 4, ME_NE16_COPIES = 8 };
 
@@ -73,6 +74,10 @@ typedef struct {
  * >> shift), then the table, then what `finish` computes. Weights of weight_bits, 2 to 8; scale 0 to 65,535 (0 to 255
  * of a byte), shift 0 to 30; products and sums stay inside int32. Barriers are inside. */
 void me_ne16_jobs_layer(const me_ne16_jobs_params *op, const me_ne16_jobs_tile *tile, me_ne16_layer *layer);
+
+/* Where the job that starts at unit `first`, or the job before it, writes its results. Sums of jobs alternate between two
+ * buffers. */
+int8_t *me_ne16_results(const me_ne16_layer *layer, int32_t first);
 
 /* Replaces the results of units [first, end) by their entries in the layer's table, if there is one, and
  * copies eight of nine results to y. */

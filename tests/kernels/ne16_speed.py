@@ -130,10 +130,10 @@ ROWS: Mapping[str, Row] = {
         conv((1, 18, 18, 32), 96, 3, stride=2), (run_of(81, 288, 96),), least=0.87
     ),
     "gates 45 x 192 x 192": Row(
-        lstm(45, 192, 48), (sums_of(45, 192, 192),), "me_ne16_linear_s8_s16", 0.75, op="gates"
+        lstm(45, 192, 48), (sums_of(45, 192, 192),), "me_ne16_jobs", 0.75, op="gates"
     ),
     "gates 360 x 384 x 384": Row(
-        *(lstm(360, 384, 96), (sums_of(360, 384, 384),), "me_ne16_linear_s8_s16"),
+        *(lstm(360, 384, 96), (sums_of(360, 384, 384),), "me_ne16_jobs"),
         *(0.78, False, "gates"),
     ),
     "LSTM, 32 steps of 96 units": Row(

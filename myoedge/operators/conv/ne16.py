@@ -30,8 +30,11 @@ from myoedge.operators.kernel import FREE, AffineExpr, Fields, Operand, TiledKer
 from myoedge.operators.library.ne16 import rows_on_ne16
 from myoedge.operators.library.ne16_add import SummedKernel, linear_with_add_on_ne16
 from myoedge.operators.library.ne16_jobs import (
+    DEPTHWISE_MODE,
+    FILTER_MODE,
     JOBS_A_TILE,
     OUTPUTS,
+    POINTWISE_MODE,
     bit_planes,
     depthwise_planes,
     filter_planes,
@@ -41,7 +44,12 @@ from myoedge.operators.library.ne16_jobs import (
 from myoedge.operators.library.packing import table_operand
 from myoedge.targets.chip import Engine
 
-MODES = {FILTER: 0, DEPTHWISE: 1 << 5, PIXELS: 2 << 5, WINDOWS: 2 << 5}  # as in me_ne16.h
+MODES = {
+    FILTER: FILTER_MODE,
+    DEPTHWISE: DEPTHWISE_MODE,
+    PIXELS: POINTWISE_MODE,
+    WINDOWS: POINTWISE_MODE,
+}
 OF_CORES = ("scale.pre", "scale.low", "scale.high")  # fields for the cores alone
 
 
@@ -163,7 +171,7 @@ def _job_fields(step: QuantizedNode, way: JobSchedule) -> Fields:
     conv, phases, c = way.conv, way.phases or ONE_PHASE, way.conv.x[-1]
     sizes, copies = conv.fields(c, step), way.number == WINDOWS
     flags = (not way.in_rows, way.turned, phases.count > 1, way.copies_padding)
-    has_filter = MODES[way.number] != MODES[PIXELS]
+    has_filter = MODES[way.number] != POINTWISE_MODE
     return {
         **{f"conv.{name}": sizes[name] for name in sizes if name not in OF_CORES},
         "form": MODES[way.number] + sum(flag << bit for bit, flag in enumerate(flags)),

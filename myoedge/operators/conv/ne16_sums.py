@@ -23,8 +23,15 @@ from myoedge.operators.conv.ne16_parts import SumsSchedule, WindowParts
 from myoedge.operators.conv.ne16_rules import is_filter, not_depthwise
 from myoedge.operators.engine_choice import ConstraintViolation
 from myoedge.operators.format import Format
-from myoedge.operators.kernel import AffineExpr, Fields, Kernel, Operand, Region, TiledKernel
-from myoedge.operators.library.ne16_jobs import JOBS_A_TILE, OUTPUTS, SIDE, weight_halves
+from myoedge.operators.kernel import FREE, AffineExpr, Fields, Kernel, Operand, Region, TiledKernel
+from myoedge.operators.library.ne16_jobs import (
+    FILTER_MODE,
+    JOBS_A_TILE,
+    OUTPUTS,
+    POINTWISE_MODE,
+    SIDE,
+    weight_halves,
+)
 from myoedge.operators.library.ne16_rules import (
     Rule,
     has_int8_products,
@@ -45,7 +52,9 @@ Geometries = Callable[[QuantizedNode, int], Conv2dGeometry]  # (layer, number of
 MANY = 1024  # products per result; with fewer, the weights of 32 outputs are a small part of L1
 
 
-def sums_in_tiles(step: QuantizedNode, way: SumsSchedule, weight: Array) -> TiledKernel:
+def sums_in_tiles(
+    step: QuantizedNode, way: SumsSchedule, weight: Array, engine: Engine
+) -> TiledKernel:
     """Return the NE16 kernel that makes the sums of each window in parts; tiles divide rows t0,
     columns t1, outputs k in blocks of 32 outputs of the engine, and innermost the parts of a
     window.
@@ -64,7 +73,7 @@ def sums_in_tiles(step: QuantizedNode, way: SumsSchedule, weight: Array) -> Tile
     y = replace(conv.write((("k", 1),)), itemsize=y_size, position_stride="conv.y_stride")
     op = {f"conv.{name}": value for name, value in conv.fields(x_size * conv.x[-1], step).items()}
     return TiledKernel(
-        function="me_ne16_conv_sums_s16" if step.has_int16 else "me_ne16_conv_sums_s8",
+        function="me_ne16_sums",
         axes={**conv.axes(), "k": k, "part": parts.count},
         split=("t0", "t1", "k", "part"),
         unit_axes=("n", "g"),
@@ -81,7 +90,7 @@ def sums_in_tiles(step: QuantizedNode, way: SumsSchedule, weight: Array) -> Tile
             **op,
             "part_groups": parts.groups,
             "weight_bits": way.bits,
-            "filter": int(parts.is_filter),
+            "form": FILTER_MODE if parts.is_filter else POINTWISE_MODE,
             **step.wide_flags("x", "y"),
             "halves": way.halves,
         },
@@ -90,6 +99,7 @@ def sums_in_tiles(step: QuantizedNode, way: SumsSchedule, weight: Array) -> Tile
         runs_jobs=True,
         scratch=way.scratch,
         work=way.cycles,
+        cost=engine.kernels.get(f"me_ne16_sums, {16 if step.has_int16 else 8}", FREE),
         l1_only=True,
     )
 
@@ -159,7 +169,7 @@ def _candidate_schedules(
 
 
 def _fastest_kernel(
-    step: QuantizedNode, geometry_of: Geometries, *, keeps_scratch: bool
+    step: QuantizedNode, engine: Engine, geometry_of: Geometries, *, keeps_scratch: bool
 ) -> TiledKernel:
     """Return the kernel of the schedule with the fewest estimated cycles, of all numbers of groups
     one after another, with zero weights between those that are merged."""
@@ -176,7 +186,7 @@ def _fastest_kernel(
     way = min(ways, key=SumsSchedule.layer_cycles)
     if groups > 1:
         split = merged_weight(split, groups, way.conv.groups)
-    return sums_in_tiles(step, way, split)
+    return sums_in_tiles(step, way, split, engine)
 
 
 def sum_kernels(geometry_of: Geometries, *rules: Rule) -> tuple[Kernel, ...]:
@@ -188,7 +198,7 @@ def sum_kernels(geometry_of: Geometries, *rules: Rule) -> tuple[Kernel, ...]:
     """
 
     def in_tiles(step: QuantizedNode, engine: Engine, *, keeps_scratch: bool) -> TiledKernel:
-        return _fastest_kernel(step, geometry_of, keeps_scratch=keeps_scratch)
+        return _fastest_kernel(step, engine, geometry_of, keeps_scratch=keeps_scratch)
 
     def needs_sums(step: QuantizedNode) -> ConstraintViolation | None:
         return _check_needs_sums(step, geometry_of(step, 1))

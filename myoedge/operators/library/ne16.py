@@ -18,9 +18,12 @@ from myoedge.numerics.arrays import ceil_div, round_up
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.kernel import FREE, OUT, Fields, Operand, Region, Sizes, TiledKernel
 from myoedge.operators.library.ne16_jobs import (
+    IN_RUN,
+    INT32,
     JOB,
     JOB_PIXELS,
     OUTPUTS,
+    POINTWISE_MODE,
     SUMS,
     WEIGHT_OFFSET,
     bit_planes,
@@ -34,7 +37,7 @@ from myoedge.operators.library.packing import packed_channels, row_sums, table_o
 from myoedge.operators.library.rows import row_sizes
 from myoedge.targets.chip import Engine
 
-ROWS_FORM = 65  # 1x1 jobs of pixels in a row, as in me_ne16_jobs.h
+SUM_BYTES, SUM_BUFFERS = 4, 2  # jobs write sums to two buffers in turn
 RESTORED_BYTE = 0.12  # cycles of eight cores per byte of x converted back to int8
 CHANNEL, SUM = 4.3, 1.2  # cycles of eight cores to requantise: per channel of a job, per sum
 LOOK_UP = 0.34  # cycles of eight cores per entry of a table
@@ -50,20 +53,7 @@ def rows_on_ne16(step: QuantizedNode, engine: Engine, *, in_place: bool = False)
     in_place   as in wide_rows_on_ne16
     """
     rows, c, k = row_sizes(step)
-    table, scale = table_operand(step), scale_bytes(step)
-    op: Fields = {
-        "conv.scale.table": "@table" if table else "0",
-        "form": ROWS_FORM,
-        "step": c,
-        "inputs": c,
-        "k": k,
-        "scale_bytes": scale,
-        "weight_bits": step.weight_bits,
-        "parameters": "@parameters",
-        "prepare": "me_ne16_prepare_rows",
-        "finish": 0,
-        "beside": 0,
-    }
+    table = table_operand(step)
 
     def scratch(sizes: Sizes) -> Any:
         if in_place:
@@ -72,17 +62,20 @@ def rows_on_ne16(step: QuantizedNode, engine: Engine, *, in_place: bool = False)
         nine = np.where(pads_to_nine_pixels(sizes["row"], rows), max(JOB_PIXELS * k, c), 0)
         return round_up(sizes["row"] * c, 4) + nine
 
-    kernel = _tile_rows(
-        step,
-        "me_ne16_jobs",
-        op,
-        constants=(Operand.whole("parameters", parameters(step)), *table),
-        position_stride="" if table else "conv.y_stride",
+    kernel = _tile_rows(step, constants=(Operand.whole("parameters", parameters(step)), *table))
+    of_layer: Fields = {"k": k, "scale_bytes": scale_bytes(step), "parameters": "@parameters"}
+    return replace(
+        kernel,
+        operands=(
+            *kernel.operands[:-1],
+            replace(kernel.out, position_stride="" if table else "conv.y_stride"),
+        ),
+        op={**kernel.op, **of_layer, "conv.scale.table": "@table" if table else 0, "finish": 0},
         tile=partial(_rows_fields, rows, k, in_place=in_place),
         scratch=scratch,
         work=lambda sizes: _linear_tile_cycles(step, sizes, in_place=in_place),
+        cost=engine.kernels.get("me_ne16_jobs, rows", FREE),
     )
-    return replace(kernel, cost=engine.kernels.get("me_ne16_jobs, rows", FREE))
 
 
 def _rows_fields(rows: int, k: int, regions: Mapping[str, Region], *, in_place: bool) -> Fields:
@@ -125,45 +118,53 @@ def wide_rows_on_ne16(
     in_place   whether x is converted to uint8 in its own L1 buffer, and back to int8 after the last
                tile of output channels
     """
-    _, c, k = row_sizes(step)
+    rows, c, k = row_sizes(step)
     channels = packed_channels(step)
     channels[:, 0] -= WEIGHT_OFFSET * row_sums(step.integers.weight)
-    size = channels[0].nbytes
 
-    def scratch(sizes: Sizes) -> Any:
-        sums = 2 * job_pixels(sizes["row"]) * 4 * sizes["k"]
-        return sums + (0 if in_place else round_up(sizes["row"] * c, 4))
+    def x_bytes(height: Any) -> Any:
+        return 0 if in_place else round_up(height * c, 4)
+
+    def tile(regions: Mapping[str, Region]) -> Fields:
+        height, width = regions["y"].extent
+        return {
+            **_rows_fields(rows, k, regions, in_place=in_place),
+            "conv.channels": "@channels",
+            "conv.y": f"@scratch+{x_bytes(height)}",
+            "conv.y_stride": SUM_BYTES * width,
+            "ninth": 0,
+            "y": "@y",
+        }
 
     def work(sizes: Sizes) -> Any:
         restored = _restored_cycles(sizes, c, k) if in_place else 0
-        engine = BESIDE_CORES * pointwise_cycles(sizes["row"], c, sizes["k"], SUMS)
+        products = BESIDE_CORES * pointwise_cycles(sizes["row"], c, sizes["k"], SUMS)
         requantised = _pipelined_job_cycles(
-            sizes["row"], engine, lambda n: sizes["k"] * (CHANNEL + SUM * n)
+            sizes["row"], products, lambda n: sizes["k"] * (CHANNEL + SUM * n)
         )
         return requantised + restored
 
-    kernel = _tile_rows(
-        step,
-        "me_ne16_linear_s8_s16",
-        {"c": c, "pre": step.integers.pre, "weight_bits": step.weight_bits},
-        constants=(Operand("channels", "channels", (k, size), ((("k", 1),), ()), array=channels),),
-        tile=lambda regions: {
-            **_tile_fields(regions),
-            "channels": "@channels",
-            "scratch": "@scratch",
-            "in_place": int(in_place),
-            "restores": int(in_place and regions["y"].start[1] + regions["y"].extent[1] == k),
-        },
-        scratch=scratch,
-        work=work,
-    )
+    size = channels[0].nbytes
+    constant = Operand("channels", "channels", (k, size), ((("k", 1),), ()), array=channels)
+    kernel, sums = _tile_rows(step, constants=(constant,)), SUM_BYTES * SUM_BUFFERS
+    of_layer = {"conv.scale.pre": step.integers.pre, "conv.scale.table": 0}
     return replace(
         kernel,
-        # sums use two buffers in turn
+        callbacks=("me_ne16_int16",),
+        op={
+            **kernel.op,
+            **of_layer,
+            "form": int(kernel.op["form"]) + INT32,
+            "finish": "me_ne16_int16",
+        },
+        tile=tile,
         launches_next_tile=lambda here, behind: (
             bool(behind["has_scratch"])
-            and ceil_div(int(here["rows"]), int(here["rows_at_a_time"])) % 2 == 0
+            and ceil_div(int(here["units"]), int(here["units_at_a_time"])) % SUM_BUFFERS == 0
         ),
+        scratch=lambda sizes: sums * job_pixels(sizes["row"]) * sizes["k"] + x_bytes(sizes["row"]),
+        work=work,
+        cost=engine.kernels.get("me_ne16_jobs, rows, int16", FREE),
     )
 
 
@@ -171,24 +172,13 @@ def _restored_cycles(sizes: Sizes, c: int, k: int) -> Any:
     return RESTORED_BYTE * sizes["row"] * c * sizes["k"] / k
 
 
-def _tile_rows(
-    step: QuantizedNode,
-    function: str,
-    op: Fields,
-    *,
-    constants: tuple[Operand, ...],
-    position_stride: str = "",
-    tile: Callable[[Mapping[str, Region]], Fields],
-    scratch: Callable[[Sizes], Any],
-    work: Callable[[Sizes], Any],
-) -> TiledKernel:
+def _tile_rows(step: QuantizedNode, constants: tuple[Operand, ...]) -> TiledKernel:
     """Tile over rows and outputs k; rows become pixels of an image with three rows."""
     rows, c, k = row_sizes(step)
     planes = bit_planes(step.integers.weight.reshape(k, c), step.weight_bits)
     size_bytes = step.element_type.size_bytes
-    y = Operand("y", OUT, (rows, k), ((("row", 1),), (("k", 1),)), itemsize=size_bytes)
     return TiledKernel(
-        function=function,
+        function="me_ne16_jobs",
         axes={"row": rows, "k": k},
         split=("k", "row"),
         innermost_axes=("k",),
@@ -197,14 +187,20 @@ def _tile_rows(
             Operand("x", 0, (rows, c), ((("row", 1),), ())),
             Operand("weights", "weights", planes.shape, ((("k", 1),), ()), array=planes),
             *constants,
-            replace(y, position_stride=position_stride),
+            Operand("y", OUT, (rows, k), ((("row", 1),), (("k", 1),)), itemsize=size_bytes),
         ),
-        op=op,
-        tile=tile,
+        op={
+            "form": POINTWISE_MODE + IN_RUN,
+            "step": c,
+            "inputs": c,
+            "weight_bits": step.weight_bits,
+            "prepare": "me_ne16_prepare_rows",
+            "beside": 0,
+        },
+        tile=lambda regions: {},
         launches_next_tile=partial(launches_next_tile, c),
         runs_jobs=True,
-        scratch=scratch,
-        work=work,
+        work=lambda sizes: 0,
         l1_only=True,
     )
 
@@ -217,7 +213,7 @@ def launches_next_tile(c: int, here: Fields, behind: Fields) -> bool:
     c              bytes of a row
     here, behind   tile fields of the previous tile and of this one
     """
-    own_place = behind["has_scratch"] or behind.get("conv.padded") == "@x"
+    own_place = behind["has_scratch"] or behind["conv.padded"] == "@x"
     return bool(own_place) or replaces_unread_rows(c, here, behind)
 
 
@@ -255,14 +251,3 @@ def _pipelined_job_cycles(rows: Any, engine: Any, finished: Callable[[Any], Any]
     jobs = ceil_div(rows, at_a_time)
     each, last = engine / jobs, finished(rows - (jobs - 1) * at_a_time)
     return each + (jobs - 1) * np.maximum(each, JOB + finished(at_a_time)) + last
-
-
-def _tile_fields(regions: Mapping[str, Region]) -> Fields:
-    rows, k = regions["y"].extent
-    return {
-        **{name: f"@{name}" for name in ("x", "weights", "y")},
-        "rows": rows,
-        "rows_at_a_time": job_pixels(rows),
-        "k": k,
-        "has_scratch": int(regions["y"].start[1] > 0),
-    }

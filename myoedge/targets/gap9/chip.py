@@ -19,7 +19,7 @@ KERNELS = {
     "me_linear_s8": KernelCost(25.8, 740, 1200),
     "me_ne16_jobs, rows": KernelCost(1.07, 1310, 1300),  # cycles of the engine and the cores
     "me_ne16_jobs, rows, add": KernelCost(1.0, 500, 1300),
-    "me_ne16_linear_s8_s16": KernelCost(1.0, 1100, 1000),
+    "me_ne16_jobs, rows, int16": KernelCost(1.0, 1100, 1000),
     "me_ne16_matmul_s8": KernelCost(1.0, 900, 2500),
     "me_ne16_attention_s8": KernelCost(1.0, 4000, 5000),
     "me_ne16_attention_resident_s8": KernelCost(1.0, 300, 5000),
@@ -28,8 +28,8 @@ KERNELS = {
     "me_ne16_recurrent": KernelCost(1.0, 700, 1500),  # cycles of the engine and the cores
     "me_ne16_jobs, conv": KernelCost(1.0, 600, 1800),
     "me_ne16_jobs, turned": KernelCost(1.0, 600, 2000),
-    "me_ne16_conv_sums_s8": KernelCost(1.0, 500, 2000),
-    "me_ne16_conv_sums_s16": KernelCost(1.03, 500, 3000),
+    "me_ne16_sums, 8": KernelCost(1.0, 500, 2000),
+    "me_ne16_sums, 16": KernelCost(1.03, 500, 3000),
     "me_ne16_jobs, conv, add": KernelCost(1.0, 900, 2500),
     "me_ne16_jobs, phases, add": KernelCost(1.0, 900, 3000),
     "me_ne16_jobs, mean": KernelCost(1.0, 600, 1800),
