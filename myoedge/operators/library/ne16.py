@@ -7,7 +7,7 @@ docs/developers/ne16.md.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from myoedge.numerics.arrays import ceil_div, round_up
+from myoedge.numerics.element_type import INT16
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.kernel import FREE, OUT, Fields, Operand, Region, Sizes, TiledKernel
 from myoedge.operators.library.ne16_jobs import (
@@ -73,7 +74,7 @@ def rows_on_ne16(step: QuantizedNode, engine: Engine, *, in_place: bool = False)
         op={**kernel.op, **of_layer, "conv.scale.table": "@table" if table else 0, "finish": 0},
         tile=partial(_rows_fields, rows, k, in_place=in_place),
         scratch=scratch,
-        work=lambda sizes: _linear_tile_cycles(step, sizes, in_place=in_place),
+        work=partial(_rows_cycles, step, in_place),
         cost=engine.kernels.get("me_ne16_jobs, rows", FREE),
     )
 
@@ -100,14 +101,23 @@ def _rows_fields(rows: int, k: int, regions: Mapping[str, Region], *, in_place: 
     }
 
 
-def _linear_tile_cycles(step: QuantizedNode, sizes: Sizes, *, in_place: bool) -> Any:
-    """Return the cycles of a tile of a linear layer with int8 results."""
-    rows, c, k = row_sizes(step)
-    pixels = sizes["row"] + pads_to_nine_pixels(sizes["row"], rows)
-    engine = pointwise_cycles(pixels, c, sizes["k"], scale_bytes(step))
-    each = (LOOK_UP if step.table is not None else 0.0) * sizes["k"]
-    restored = _restored_cycles(sizes, c, k) if in_place else 0
-    return _pipelined_job_cycles(sizes["row"], engine, lambda n: each * n) + restored
+def _rows_cycles(step: QuantizedNode, in_place: bool, sizes: Sizes) -> Any:
+    """Return the cycles of a tile: during a job, the cores finish the results of the one before and
+    prepare the next one."""
+    (rows, c, k), (n, outputs) = row_sizes(step), (sizes["row"], sizes["k"])
+    if step.element_type == INT16:
+        engine = BESIDE_CORES * pointwise_cycles(n, c, outputs, SUMS)
+        of_job, of_row = CHANNEL * outputs, SUM * outputs
+    else:
+        pixels = n + pads_to_nine_pixels(n, rows)
+        engine = pointwise_cycles(pixels, c, outputs, scale_bytes(step))
+        of_job, of_row = 0.0, (LOOK_UP if step.table is not None else 0.0) * outputs
+    at_a_time = job_pixels(n)
+    jobs = ceil_div(n, at_a_time)
+    each, last = engine / jobs, of_job + of_row * (n - (jobs - 1) * at_a_time)
+    beside = np.maximum(each, JOB + of_job + of_row * at_a_time)
+    restored = RESTORED_BYTE * n * c * outputs / k if in_place else 0
+    return each + (jobs - 1) * beside + last + restored
 
 
 def wide_rows_on_ne16(
@@ -136,14 +146,6 @@ def wide_rows_on_ne16(
             "y": "@y",
         }
 
-    def work(sizes: Sizes) -> Any:
-        restored = _restored_cycles(sizes, c, k) if in_place else 0
-        products = BESIDE_CORES * pointwise_cycles(sizes["row"], c, sizes["k"], SUMS)
-        requantised = _pipelined_job_cycles(
-            sizes["row"], products, lambda n: sizes["k"] * (CHANNEL + SUM * n)
-        )
-        return requantised + restored
-
     size = channels[0].nbytes
     constant = Operand("channels", "channels", (k, size), ((("k", 1),), ()), array=channels)
     kernel, sums = _tile_rows(step, constants=(constant,)), SUM_BYTES * SUM_BUFFERS
@@ -163,13 +165,9 @@ def wide_rows_on_ne16(
             and ceil_div(int(here["units"]), int(here["units_at_a_time"])) % SUM_BUFFERS == 0
         ),
         scratch=lambda sizes: sums * job_pixels(sizes["row"]) * sizes["k"] + x_bytes(sizes["row"]),
-        work=work,
+        work=partial(_rows_cycles, step, in_place),
         cost=engine.kernels.get("me_ne16_jobs, rows, int16", FREE),
     )
-
-
-def _restored_cycles(sizes: Sizes, c: int, k: int) -> Any:
-    return RESTORED_BYTE * sizes["row"] * c * sizes["k"] / k
 
 
 def _tile_rows(step: QuantizedNode, constants: tuple[Operand, ...]) -> TiledKernel:
@@ -238,16 +236,3 @@ def last_job_row(fields: Fields) -> int:
     rows, at_a_time = int(fields["units"]), int(fields["units_at_a_time"])
     last = (rows - 1) // at_a_time * at_a_time
     return last - ((rows - last) % JOB_PIXELS == JOB_PIXELS - 1 and last > 0)
-
-
-def _pipelined_job_cycles(rows: Any, engine: Any, finished: Callable[[Any], Any]) -> Any:
-    """Return the cycles of a tile: during a job, the cores finish the results of the one before and
-    prepare the next one.
-
-    engine     cycles of NE16 for all jobs
-    finished   rows of a job -> cycles of the cores to finish their results
-    """
-    at_a_time = job_pixels(rows)
-    jobs = ceil_div(rows, at_a_time)
-    each, last = engine / jobs, finished(rows - (jobs - 1) * at_a_time)
-    return each + (jobs - 1) * np.maximum(each, JOB + finished(at_a_time)) + last
