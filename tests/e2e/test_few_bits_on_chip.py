@@ -27,11 +27,17 @@ def convolutions() -> nn.Module:
 
 
 def built(
-    folder: Path, bits: int, network: nn.Module, shape: tuple[int, ...], **options: str
+    folder: Path,
+    bits: int,
+    network: nn.Module,
+    shape: tuple[int, ...],
+    activations: int = 8,
+    **options: str,
 ) -> myoedge.Build:
     model = save_exported(network.eval(), (torch.zeros(shape),), folder / "model.pt2")
     config = folder / "myoedge.toml"
-    config.write_text(f'[quant]\n"*" = {{ weights = {bits} }}\n')
+    widths = f"weights = {bits}, activations = {activations}"
+    config.write_text(f'[quant]\n"*" = {{ {widths} }}\n')
     calib = np.random.default_rng(0).normal(size=(8, *shape)).astype(np.float32)
     return myoedge.build(
         model,
@@ -102,20 +108,21 @@ class Steps(nn.Module):
 
 
 @pytest.mark.filterwarnings("ignore:The tensor attributes")
-@pytest.mark.parametrize(("bits", "stored_bits", "sizes"), [
-    (3, 4, {}),
-    (2, 2, {"l1": "30KiB", "l2": "100KiB"}),
+@pytest.mark.parametrize(("bits", "stored_bits", "activations", "sizes"), [
+    (3, 4, 8, {}),
+    (2, 2, 8, {"l1": "30KiB", "l2": "100KiB"}),
+    (8, 8, 16, {}),
+    (8, 8, 16, {"l1": "30KiB", "l2": "128KiB"}),
+    (3, 4, 16, {"l1": "30KiB", "l2": "112KiB"}),
 ])  # fmt: skip
 def test_cores_unpack_weights(
-    tmp_path: Path, bits: int, stored_bits: int, sizes: dict[str, str]
+    tmp_path: Path, bits: int, stored_bits: int, activations: int, sizes: dict[str, str]
 ) -> None:
-    """Also of layers in many tiles, and with weights from L3."""
-    made = built(tmp_path, bits, Steps(), (1, 48, 96), engine="cores", **sizes)
-    sizes_bytes = {
-        row["op"]: row["weights_bytes"] for row in made.report["layers"] if row["op"] == "linear"
-    }
-    # the last linear layer: 31 rows of 60, filled to blocks of four; 16 bytes a channel
-    assert sizes_bytes["linear"] == 32 * 60 * stored_bits // 8 + 31 * 16
+    """Also of layers in many tiles, beside 16 bits, and with weights from L3."""
+    made = built(tmp_path, bits, Steps(), (1, 48, 96), activations, engine="cores", **sizes)
+    sizes_bytes = [row["weights_bytes"] for row in made.report["layers"] if row["op"] == "linear"]
+    # the first linear layer: 60 rows of 96; 16 bytes a channel
+    assert sizes_bytes[0] == 60 * 96 * stored_bits // 8 + 60 * 16
     checked = myoedge.validate(made, on=("host", "simulator"))
     assert checked.exact["host"], checked.difference
     assert checked.exact["simulator"], checked.difference

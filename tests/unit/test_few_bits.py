@@ -19,10 +19,12 @@ from myoedge.graph.constants import as_constants
 from myoedge.graph.ir import Graph, Node, Tensor
 from myoedge.graph.origin import Origin
 from myoedge.numerics.arrays import Array
+from myoedge.numerics.element_type import INT16, ElementType
+from myoedge.numerics.quant_params import QuantParams
 from myoedge.numerics.weight_format import Moments, WeightFormat, rounded_rows
 from myoedge.operators.base import OPS
 from myoedge.operators.interpreter import run_float, run_int
-from myoedge.operators.library.packed_weights import packed_bytes
+from myoedge.operators.library.packed_weights import PACKED_BITS, packed_bytes
 from myoedge.quantization.calibrate import Observer, calibrate
 from myoedge.quantization.few_bits import weight_noise, with_few_bits
 from myoedge.quantization.layer_rules import LayerRule
@@ -112,9 +114,11 @@ def network() -> tuple[Graph, dict[str, Array]]:
     return Graph(("x",), ("linear",), nodes, tensors, as_constants(constants)), samples
 
 
-def quantized(bits: int, pattern: str = "*") -> tuple[QuantGraph, dict[str, Array]]:
+def quantized(
+    bits: int, pattern: str = "*", activations: int = 8
+) -> tuple[QuantGraph, dict[str, Array]]:
     graph, samples = network()
-    rules = (LayerRule(pattern, weight_bits=bits),)
+    rules = (LayerRule(pattern, weight_bits=bits, activations=activations),)
     few = with_few_bits(graph, samples, rules)
     return quantize_graph(few, calibrate(graph, samples, MINMAX, "test"), rules), samples
 
@@ -138,6 +142,67 @@ def test_integers_are_those_of_the_sums_by_fractions() -> None:
         total = sum(w * (v - x.zero_point) for w, v in pairs)
         real = total * Fraction(x.scale) * Fraction(scale) / Fraction(y.scale) + y.zero_point
         assert abs(values["linear"][0, 0, k] - min(max(real, -128), 127)) <= Fraction(51, 100)
+
+
+def test_8_bits_beside_16_are_the_nearest_integers_by_fractions() -> None:
+    """Of every weight; and each output of the head within a step of what the integers stand for."""
+    q, samples = quantized(8, activations=16)
+    graph, _ = network()
+    for step, name in zip(q.steps, "wv", strict=True):
+        assert (step.weight_type, step.weight_bits) == (INT16, 8)
+        rows, scales = graph.array(name).reshape(len(graph.array(name)), -1), step.integers.scale
+        for row, integers, scale in zip(
+            rows, step.integers.weight.reshape(rows.shape), scales, strict=True
+        ):
+            for real, integer in zip(row.tolist(), integers.tolist(), strict=True):
+                assert abs(integer) <= 127
+                assert abs(Fraction(real) / Fraction(scale) - integer) <= Fraction(1, 2)
+    values = run_int(q.steps, q.constants, quantized_inputs(q, {"x": samples["x"][0]}))
+    x, y, head = q.params["conv"], q.params["linear"], q.steps[1].integers
+    for k, (row, scale) in enumerate(zip(head.weight.tolist(), head.scale, strict=True)):
+        total = sum(
+            w * (v - x.zero_point) for w, v in zip(row, values["conv"][0, 0].tolist(), strict=True)
+        )
+        real = total * Fraction(x.scale) * Fraction(scale) / Fraction(y.scale) + y.zero_point
+        error = abs(values["linear"][0, 0, k] - min(max(real, y.low), y.high))
+        # multipliers have 15 bits, and low bits of the sum are dropped before them
+        assert error <= 1 + abs(real) / 2**14
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+@pytest.mark.parametrize("taps", [100, 4000, 16384])
+def test_sums_of_weights_beside_int16_fit_int32(taps: int, bits: int) -> None:
+    """Of equal weights, whose sum is the largest, and a bias that 2^28 steps hold."""
+    x, w = QuantParams(2.0**-15, 0, INT16), np.full((2, taps), -0.75)
+    bias = np.array([0.0, 1e6])
+    used = WeightFormat(bits, is_stated=True).beside(INT16)
+    q, scale = used.quantize(w, bias, x)
+    assert q.dtype == np.int16
+    assert np.abs(q).max() <= used.high
+    for row, step, added in zip(q.tolist(), scale.tolist(), bias.tolist(), strict=True):
+        most = sum(map(abs, row)) * 2**15 + round(Fraction(added) / Fraction(step) * 2**15)
+        assert most < 2**31
+        assert any(row) or added
+
+
+def test_the_search_may_give_8_bits_to_weights_of_16() -> None:
+    """As the first reduction of their bits, whose bytes are half."""
+    graph, samples = network()
+    rules = (LayerRule("*", activations=16),)
+    q = quantize_graph(graph, calibrate(graph, samples, MINMAX, "test"), rules)
+    budget = WeightBudget(np.full(1, 1.0))
+    steps = ordered_steps(q, samples, rules, budget)
+    by_weight = {name: [x for x in steps if x.weight == (name,)] for name in "wv"}
+    assert [x.bits for x in by_weight["w"]] == [x.bits for x in by_weight["v"]] == [8, 4, 2]
+    assert [x.saved_bytes for x in by_weight["v"]] == [30.0, 15.0, 7.5]
+    made = quantize_graph(
+        graph.with_formats({"w": by_weight["w"][0].format, "v": by_weight["v"][1].format}),
+        q.calibration,
+        rules,
+    )
+    assert [(x.weight_type, x.weight_bits) for x in made.steps] == [(INT16, 8), (INT16, 4)]
+    least = replace(budget, layers={"conv": 8})
+    assert [(x.weight, x.bits) for x in ordered_steps(q, samples, rules, least)] == [(("w",), 8)]
 
 
 def test_the_last_rule_that_names_bits_counts_and_8_are_as_ever() -> None:
@@ -250,19 +315,20 @@ def test_16_bits_are_not_for_the_noise_of_weights() -> None:
     assert not moves
 
 
-@pytest.mark.parametrize("bits", [2, 4])
-def test_packed_words_have_weights_four_apart(bits: int) -> None:
+@pytest.mark.parametrize(("kind", "bits"), [(k, n) for k in PACKED_BITS for n in PACKED_BITS[k]])
+def test_packed_words_have_the_weights_of_a_lane_apart(kind: ElementType, bits: int) -> None:
     """Each as the two's complement of so many bits, in one number of 32 bits a word."""
-    high, count = (1 << (bits - 1)) - 1, 32 // bits
+    high, count, lanes = (1 << (bits - 1)) - 1, 32 // bits, 4 // kind.size_bytes
     weights = np.random.default_rng(bits).integers(-high - 1, high + 1, (3, count + 4))
-    packed = packed_bytes(weights.astype(np.int8), bits)
-    padded = [[*row, *[0] * (count - 4)] for row in weights.tolist()]
+    packed = packed_bytes(weights.astype(kind.dtype), bits)
+    padded = [[*row, *[0] * (-len(row) % count)] for row in weights.tolist()]
     for row, words in zip(padded, packed.view("<u4").tolist(), strict=True):
         for number, word in enumerate(words):
             parts = [
-                (row[number * count + 4 * part + i] % (1 << bits)) << (8 * i + bits * part)
-                for part in range(8 // bits)
-                for i in range(4)
+                (row[number * count + lanes * part + i] % (1 << bits))
+                << (kind.bits * i + bits * part)
+                for part in range(kind.bits // bits)
+                for i in range(lanes)
             ]
             assert word == sum(parts)
 
