@@ -57,8 +57,7 @@ def _integers(plan: Plan) -> Iterator[tuple[str, int, Array]]:
     for step in plan.quant.steps:
         weight = getattr(step.integers, "weight", None)
         if weight is not None and OPS[step.node.op].weights.multiplicands is not None:
-            bits = 16 if weight.dtype == np.int16 else step.weight_bits
-            yield step.node.name, bits, np.ascontiguousarray(weight)
+            yield step.node.name, step.weight_bits, np.ascontiguousarray(weight)
 
 
 def _padding(array: Array, weights: list[tuple[int, Array]]) -> int:
