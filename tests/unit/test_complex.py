@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -190,6 +191,45 @@ def test_a_spectrum_without_some_frequencies_is_one_matrix(name: str) -> None:
 def test_a_rotary_embedding_of_complex_numbers_is_that_operator() -> None:
     graph = graph_of(rotary, torch.zeros(3, 16))
     assert "rotary" in {node.op for node in graph.nodes}
+
+
+MINUS = torch.tensor([-0.0])
+# Angles that a negative zero turns -> what the refusal advises.
+ZEROS: dict[str, tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]] = {
+    "y": (lambda x: torch.atan2(MINUS, x), lambda x: -1 * torch.atan2(-MINUS, x)),
+    "one of y": (
+        lambda x: torch.atan2(torch.tensor([0.5, -0.0, 0.0, -1.0]), x),
+        lambda x: (
+            torch.atan2(torch.tensor([0.5, 0.0, 0.0, -1.0]), x)
+            * torch.tensor([1.0, -1.0, 1.0, 1.0])
+        ),
+    ),
+    "x": (
+        lambda x: torch.atan2(x.relu(), MINUS),
+        lambda x: math.pi - torch.atan2(x.relu(), -MINUS),
+    ),
+    "an imaginary part": (
+        lambda x: torch.complex(x, MINUS.expand(4)).angle(),
+        lambda x: -1 * torch.complex(x, -MINUS.expand(4)).angle(),
+    ),
+    "a conjugate": (
+        lambda x: torch.complex(x, torch.zeros(4)).conj().angle(),
+        lambda x: -1 * torch.complex(x, torch.zeros(4)).angle(),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ZEROS)
+def test_angles_of_a_constant_negative_zero_are_refused(name: str) -> None:
+    made, advised = ZEROS[name]
+    x = torch.tensor([-1.5, -0.5, 0.25, 2.0])
+    with pytest.raises(MyoedgeError, match=r"an angle of a constant -0\.0") as caught:
+        graph_of(made, x)
+    assert "and a factor of -1 where its sign matters" in "\n".join(caught.value.notice.tries)
+    torch.testing.assert_close(made(x), advised(x))
+    graph = graph_of(advised, x)
+    found = run_float(graph, {graph.inputs[0]: x.numpy()})[graph.outputs[0]]
+    np.testing.assert_allclose(found, made(x).numpy(), atol=1e-6)
 
 
 def test_angles() -> None:

@@ -17,6 +17,7 @@ from myoedge.operators.library.arithmetic import number_of
 from myoedge.operators.library.complex_numbers import (
     Complex,
     added,
+    angle_of,
     conjugate,
     constant_of,
     magnitude_of,
@@ -55,7 +56,7 @@ def imaginary(b: GraphBuilder, a: Arguments, out: Shape) -> str:
 
 def angle(b: GraphBuilder, a: Arguments, out: Shape) -> str:
     x = pair_of(b, a["self"])
-    return b.add("atan2", *(tensor(b, part, out) for part in (x.imaginary, x.real)))
+    return angle_of(b, tensor(b, x.imaginary, out), tensor(b, x.real, out))
 
 
 def turned(b: GraphBuilder, length: str, angle: str, out: Shape) -> Complex:

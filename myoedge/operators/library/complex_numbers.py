@@ -12,7 +12,14 @@ import numpy as np
 
 from myoedge.graph.ir import Shape
 from myoedge.numerics.arrays import Array
-from myoedge.operators.graph_builder import GraphBuilder, concat, expand, reshape, slice_axis
+from myoedge.operators.graph_builder import (
+    GraphBuilder,
+    Unsupported,
+    concat,
+    expand,
+    reshape,
+    slice_axis,
+)
 from myoedge.operators.import_rows import Arguments, Row
 from myoedge.operators.library.arithmetic import combined, number_of, times
 
@@ -88,6 +95,17 @@ def tensor(b: GraphBuilder, part: Part, shape: Shape) -> str:
     if isinstance(part, str) and part:
         return expand(b, part, shape)
     return b.constant(np.full(shape, part or 0.0, np.float32))
+
+
+def angle_of(b: GraphBuilder, y: str, x: str) -> str:
+    """Return atan2 of two tensors. Errors: Unsupported for a constant with a negative zero, whose
+    sign turns the angle by half or a full turn."""
+    for name in (y, x):
+        values = b.array(name) if name in b.constants else np.ones(1)
+        if np.any(np.signbit(values) & (values == 0.0)):
+            instead = "0.0 in its place, and a factor of -1 where its sign matters"
+            raise Unsupported("an angle of a constant -0.0, which integers do not have", instead)
+    return b.add("atan2", y, x)
 
 
 def added(b: GraphBuilder, x: Part, y: Part, alpha: float, out: Shape) -> Part:

@@ -24,6 +24,7 @@ from myoedge.operators.described import nest_constant, pairwise_nest, requantise
 from myoedge.operators.format import INT8_ALONE, LIMITED, int16_where
 from myoedge.operators.graph_builder import GraphBuilder, expand
 from myoedge.operators.import_rows import Arguments, ImportRow
+from myoedge.operators.library.complex_numbers import angle_of
 from myoedge.operators.qdq import Write, Writer, number
 from myoedge.operators.traits import Constants, Described
 
@@ -158,7 +159,7 @@ ATAN2 = pairwise(
 
 
 def imported(b: GraphBuilder, a: Arguments, out: Shape) -> str:
-    return expand(b, b.add("atan2", *(tensor(b, a[name]) for name in ("self", "other"))), out)
+    return expand(b, angle_of(b, tensor(b, a["self"]), tensor(b, a["other"])), out)
 
 
 def tensor(b: GraphBuilder, value: Any) -> str:
