@@ -11,6 +11,7 @@ import difflib
 import sys
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,10 +19,12 @@ import numpy as np
 
 from myoedge.errors import MyoedgeError
 from myoedge.graph.ir import Shape
+from myoedge.graph.match import NoMatch
 from myoedge.numerics.arrays import Array
 from myoedge.operators import modules
 from myoedge.operators.base import OPS
 from myoedge.operators.graph_builder import GraphBuilder, Unsupported, weights
+from myoedge.system.user_code import cause_of, converted
 
 Arguments = Mapping[str, Any]  # by parameter name: tensors as names, other arguments as values
 Row = Callable[[GraphBuilder, Arguments, Any], Any]  # (builder, arguments, output shape)
@@ -61,7 +64,7 @@ class ImportRow:
     def __post_init__(self) -> None:
         if not self.place:
             frame = sys._getframe(2)  # that calls ImportRow
-            place = f"{Path(frame.f_code.co_filename).name}:{frame.f_lineno}"
+            place = f"{'/'.join(Path(frame.f_code.co_filename).parts[-2:])}:{frame.f_lineno}"
             object.__setattr__(self, "place", place)
 
 
@@ -206,10 +209,7 @@ def _refuse_unread_arguments(others: Arguments, only: Arguments) -> None:
 
 
 def one_by_one(row: Row) -> Row:
-    """Return an import function for any number of tensors that combines them from left to right.
-
-    row   import function for two tensors
-    """
+    """Return an import function for any number of tensors, from left to right, by one for two."""
 
     def several(b: GraphBuilder, a: Arguments, out: Any) -> str:
         y, *others = a["tensors"]
@@ -263,15 +263,26 @@ def onnx_calls(*, integers: bool = False) -> dict[str, dict[str, OnnxRow]]:
 
 
 def torch_row(entry: ImportRow) -> Row:
-    """Return the import function of a row for calls that return one tensor or a list."""
+    """Return the import function of a row for calls of one tensor or a list; it raises E257."""
 
     def row(b: GraphBuilder, a: Arguments, out: Any) -> Any:
         given = GivenArguments(a, entry)
-        if entry.all_results or not isinstance(out, list):
-            return entry.row(b, given, out)
-        return (entry.row(b, given, out[0]),)
+        with converted(partial(_row_error, entry)):
+            if entry.all_results or not isinstance(out, list):
+                return entry.row(b, given, out)
+            return (entry.row(b, given, out[0]),)
 
     return row
+
+
+def _row_error(entry: ImportRow, error: BaseException) -> MyoedgeError:
+    """Return the error of a row that raises; refusals and a lack of memory stay what they are."""
+    if isinstance(error, (NoMatch, MemoryError, RecursionError)):
+        raise error
+    title = f"the import row of {entry.aten} cannot be used: it raises {type(error).__name__}"
+    facts = {"row": entry.place, "cause": cause_of(error, [Path(__file__).parents[1]])}
+    right = f"correct the row at {entry.place}; if it is myoedge's own, report it with the model"
+    return MyoedgeError("E257", title, facts, [right])
 
 
 def onnx_row(entry: ImportRow, text: str) -> tuple[str, OnnxRow]:

@@ -227,6 +227,7 @@ SHARED = {
     "E257": {
         "building.plugins",
         "codegen.library",
+        "frontend.torch.static_shapes",
         "system.hooks",
         "operators.base",
         "operators.cases",

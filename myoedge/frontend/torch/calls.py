@@ -16,6 +16,7 @@ from myoedge.frontend.operator_table import IMPORT, KEEPS, OF_INTEGERS, PAIRS, R
 from myoedge.frontend.refusals import COMPLEX, Refusal, refusal_of, short
 from myoedge.frontend.torch.consistent import is_known, is_quantizer, quantizer
 from myoedge.frontend.torch.constant_calls import folded, is_scan, scanned
+from myoedge.frontend.torch.static_shapes import refuse_unknown_overload
 from myoedge.frontend.torch.traced import (
     HARMLESS,
     arguments_of,
@@ -192,6 +193,7 @@ def _import_computation(call: _ImportedCall) -> Any:
     if target in IMPORT:
         made = _import_by_row(call, IMPORT[target])
         return converted(builder, made, kind_of(call.node)) if target in KEEPS else made
+    refuse_unknown_overload(call.target)
     if is_written_out(call.node.target):
         return _import_decomposed(call)
     raise Unsupported("")

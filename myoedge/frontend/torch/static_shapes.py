@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from myoedge.frontend.refusals import (
 from myoedge.frontend.sources import source_of_trace
 from myoedge.frontend.torch.archive import MODEL, runs_code, shortened
 from myoedge.graph.origin import Origin
+from myoedge.operators.import_rows import aten_names, import_rows
 
 Objects = Sequence[tuple[str, dict[str, Any]]]  # objects of a JSON program with their keys
 INNER = (dict, list)  # JSON containers
@@ -170,6 +172,25 @@ def _program_calls(program: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         if key == "nodes" and isinstance(target, str) and isinstance(metadata, dict):
             trace = str(metadata.get("stack_trace") or "")
             yield target.removeprefix(PREFIX), source_of_trace(trace)
+
+
+def refuse_unknown_overload(target: str) -> None:
+    """Raise E257 for a call without an import row if a row has another overload of its operator
+    that torch does not have. It is not checked without torch.
+
+    target   "aten.lerp.Scalar"
+    """
+    operator, _, overload = target.rpartition(".")
+    rows = ((name, row.place) for row in import_rows() for name in aten_names(row.aten))
+    near = [(name, place) for name, place in rows if name.rpartition(".")[0] == operator]
+    if not near or find_spec("torch") is None:
+        return
+    for name, place in near:
+        if arguments_of_call(name) is None:
+            facts = {"row": place, "has": f"{name}, which torch does not have", "needs": target}
+            title = f"the import row of {name} cannot be used: there is no such overload"
+            right = f"{operator.rpartition('.')[2]}.{overload}".removesuffix(".default")
+            raise MyoedgeError("E257", title, facts, [f'"{right}" in the row at {place}'])
 
 
 def arguments_of_call(name: str) -> dict[str, tuple[bool, Any]] | None:
