@@ -80,10 +80,10 @@ def one_thread() -> Iterator[None]:
     threads that wait for each other took twenty times the time of the training itself."""
     import torch
 
-    from tests.support.run import operators_listed_once
+    from tests.support.run import cheap_exports
 
     torch.set_num_threads(1)
-    with pytest.MonkeyPatch.context() as patch, operators_listed_once():
+    with pytest.MonkeyPatch.context() as patch, cheap_exports():
         patch.setattr(torch, "set_num_threads", lambda count: None)
         yield
 

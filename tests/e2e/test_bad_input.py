@@ -292,7 +292,7 @@ def test_budgets(run: Run, small: Path, tmp_path: Path) -> None:
 
 
 def test_does_not_fit(run: Run, tmp_path: Path) -> None:
-    model = nn.Sequential(nn.Linear(1500, 1500), nn.Linear(1500, 10))
+    model = nn.Sequential(nn.Linear(1500, 150), nn.Linear(150, 10))
     save_exported(model, (torch.randn(1, 1500),), tmp_path / "m.pt2")
     ran = run("build", "m.pt2", "--l2", "4KiB")
     refused(ran, 3, "E302", "needs", "4,096 B", "smallest build", "linear")

@@ -115,8 +115,8 @@ def test_a_layer_without_a_tile_for_the_chip(tmp_path: Path) -> None:
 
 def test_a_layer_of_one_channel_is_not_to_have_fewer(tmp_path: Path) -> None:
     model = torch.nn.Conv1d(1, 1, 3001, dilation=40).eval()
-    long = save_exported(model, (torch.zeros(1, 1, 130_000),), tmp_path / "long.pt2")
-    calib = np.random.default_rng(0).standard_normal((2, 1, 1, 130_000), np.float32)
+    long = save_exported(model, (torch.zeros(1, 1, 120_500),), tmp_path / "long.pt2")
+    calib = np.random.default_rng(0).standard_normal((2, 1, 1, 120_500), np.float32)
     build = myoedge.build(long, calib=calib, output=tmp_path / "out", simulate=False)
     (told,) = (x for x in build.warnings if x.code == "W301")
     assert told.tries == ("smaller kernels in this layer",)

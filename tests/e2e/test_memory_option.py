@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
+import shutil
 import struct
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +19,7 @@ from myoedge.errors import MyoedgeError
 from tests.conftest import save_exported
 from tests.support.feedback import Feedback
 from tests.support.pages import summary
+from tests.support.shared import made_once
 
 CONFIG = """[budget]
 l2 = "{l2}"
@@ -42,22 +45,31 @@ NETWORKS: dict[str, tuple[Any, tuple[int, ...], dict[str, Any]]] = {
 }
 
 
-@pytest.fixture(params=NETWORKS)
-def built(request: pytest.FixtureRequest, tmp_path: Path) -> myoedge.Build:
-    make, shape, options = NETWORKS[request.param]
+def build_in(folder: Path, network: str) -> None:
+    make, shape, options = NETWORKS[network]
     torch.manual_seed(0)
-    model = save_exported(make().eval(), (torch.zeros(shape),), tmp_path / "model.pt2")
-    config = tmp_path / "myoedge.toml"
+    model = save_exported(make().eval(), (torch.zeros(shape),), folder / "model.pt2")
+    config = folder / "myoedge.toml"
     config.write_text(CONFIG.format(l2=options["l2"]))
-    return myoedge.build(
+    myoedge.build(
         model,
         calib=np.random.default_rng(0).normal(size=(32, *shape[1:])).astype(np.float32),
         config=config,
-        output=tmp_path / "out",
+        output=folder / "out",
         memory="mram=auto",
         simulate=False,
         stream=options.get("stream", False),
     )
+
+
+@pytest.fixture(params=NETWORKS)
+def built(
+    request: pytest.FixtureRequest, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> myoedge.Build:
+    """A copy of the network's build, which is made once."""
+    name = request.param
+    made = made_once(tmp_path_factory, f"mram-{name}", partial(build_in, network=name))
+    return myoedge.Build(Path(shutil.copytree(made / "out", tmp_path / "out")))
 
 
 def test_weights_in_mram_are_exact_on_host_and_chip(built: myoedge.Build) -> None:

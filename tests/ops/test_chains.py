@@ -7,6 +7,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -83,6 +84,7 @@ class Chain:
         return [values[name] for name in self.step.written]
 
 
+@cache
 def drawn_chain(seed: int) -> Chain | None:
     """A chain of one to eight drawn layers, some of which write their results; None if the last
     does not read a member."""

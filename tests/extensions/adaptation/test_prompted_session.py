@@ -7,7 +7,7 @@ from __future__ import annotations
 import shlex
 import signal
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -140,8 +140,16 @@ def test_what_comes_with_an_answer_is_heard_after_it() -> None:
 
 def test_a_wearer_is_counted_down(build: Build, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(prompted_session, "COUNTDOWN_S", 1)
+    heard, seconds = prompted_session.SensorLine.heard, list[float]()
+
+    def quickly(line: prompted_session.SensorLine, for_s: float) -> Iterator[Any]:
+        seconds.append(for_s)
+        return heard(line, min(for_s, 0.06))
+
+    monkeypatch.setattr(prompted_session.SensorLine, "heard", quickly)
     _, said = session(build, Device(), rounds=1)
     assert said[:2] == ["round 1 of 1: class 0 in 1", "hold class 0 for 0.06 s"]
+    assert seconds.count(1.0) == 5, "a second before each class"
 
 
 @pytest.mark.parametrize(
