@@ -170,13 +170,17 @@ class BuildFolder(ReportFolder, Tabular):
 
     def part(self, name: str) -> FirmwarePart | None:
         """Return a part of the firmware by the name of its hook; None if the build has none."""
-        file = f"{name}.npz"
-        if file not in self.digests:
-            return None
-        arrays = self._read_arrays(file)
-        with self.meaningful(file):
-            part: FirmwarePart = load(find_hook("parts", name).restore)(arrays)
-            return part
+        file, known = f"{name}.npz", self._known_parts
+        if file in self.digests and name not in known:
+            arrays = self._read_arrays(file)
+            with self.meaningful(file):
+                known[name] = load(find_hook("parts", name).restore)(arrays)
+        return known.get(name)
+
+    @cached_property
+    def _known_parts(self) -> dict[str, FirmwarePart]:
+        """Name of a hook -> its part of the firmware, as far as parts were read."""
+        return {}
 
     @property
     def class_names(self) -> tuple[str, ...]:

@@ -34,25 +34,32 @@ def cheap_exports() -> Iterator[None]:
     """Context manager in which torch exports with less work, to the same programs.
 
     run_decompositions() looks up composite operators 26 to 52 times, a third of its time, in case
-    libraries have added some meanwhile: here once. The stack trace of each node leaves out what is
-    outside of forward(): of the 100 frames of a test, each was read from its file, a quarter of the
-    time of an export.
+    libraries have added some meanwhile: here once. The stack trace of each node is made without
+    frames that are left out of it later: those outside of forward(), of which a test has 100, and
+    those of torch. Modules that nothing calls are not generated as code.
     """
     from torch._export import utils
+    from torch.fx._lazy_graph_module import _use_lazy_graph_module
     from torch.utils import _traceback
 
-    with pytest.MonkeyPatch.context() as patch:
+    with pytest.MonkeyPatch.context() as patch, _use_lazy_graph_module(True):
         name = "_materialize_cpp_cia_ops"
         patch.setattr(utils, name, functools.cache(getattr(utils, name)))
-        patch.setattr(_traceback, "_extract_symbolized_tb", _frames_of_forward)
+        patch.setattr(_traceback, "_extract_symbolized_tb", _frames_of_networks)
         yield
 
 
-def _frames_of_forward(symbolized: list[dict[str, Any]], skip: int) -> traceback.StackSummary:
-    """Return the frames from the first forward() on, outermost first; all if there is none."""
-    frames = symbolized[skip:][::-1]
-    first = next((at for at, frame in enumerate(frames) if frame["name"] == "forward"), 0)
+def _frames_of_networks(symbolized: list[dict[str, Any]], skip: int) -> traceback.StackSummary:
+    """Return the first forward() and the later frames that are not torch's, outermost first; all
+    frames if there is no forward()."""
+    from torch.fx.experimental.symbolic_shapes import uninteresting_files
+
+    frames, left_out = symbolized[skip:][::-1], uninteresting_files()
+    first = next((at for at, frame in enumerate(frames) if frame["name"] == "forward"), None)
+    if first is not None:
+        later = (frame for frame in frames[first + 1 :] if frame["filename"] not in left_out)
+        frames = [frames[first], *later]
     found = traceback.StackSummary()
-    for x in frames[first:]:
+    for x in frames:
         found.append(traceback.FrameSummary(x["filename"], x["line"], x["name"], lookup_line=False))
     return found
