@@ -16,7 +16,7 @@ from myoedge.operators.conv.geometry import (
     merged_weight,
     spread_weight,
 )
-from myoedge.operators.conv.ne16_rules import ONE_PHASE, one_group_or_depthwise
+from myoedge.operators.conv.ne16_rules import ONE_PHASE, Phases, is_filter, one_group_or_depthwise
 from myoedge.operators.conv.ne16_schedule import (
     DEPTHWISE,
     FILTER,
@@ -24,6 +24,7 @@ from myoedge.operators.conv.ne16_schedule import (
     PIXELS,
     WINDOWS,
     JobSchedule,
+    dense_schedules,
 )
 from myoedge.operators.engine_choice import ConstraintViolation
 from myoedge.operators.kernel import FREE, AffineExpr, Fields, Operand, TiledKernel
@@ -106,21 +107,34 @@ def is_pointwise(step: QuantizedNode) -> bool:
 
 
 def _fastest_schedule(step: QuantizedNode, *, keeps_scratch: bool) -> JobSchedule:
-    ways = _candidate_schedules(step, keeps_scratch=keeps_scratch)
+    ways = every_schedule(step, keeps_scratch=keeps_scratch)
     return min(ways, key=lambda way: way.conv.groups * (way.layer_cycles() + GROUP))
 
 
-def _candidate_schedules(step: QuantizedNode, *, keeps_scratch: bool) -> Iterator[JobSchedule]:
-    """Yield the schedules: depthwise jobs if NE16 supports the kernel; otherwise groups one after
-    another, several groups merged with zero weights between them, or all groups as one."""
-    groups, numbers = step.attrs["groups"], (scale_bytes(step), step.weight_bits)
-    has_several_inputs = groups == 1 or groups < step.shapes[0][-1]
-    if groups > 1 and one_group_or_depthwise(step) is None:
-        yield JobSchedule.depthwise(Conv2dGeometry.of(step), *numbers, keeps_scratch=keeps_scratch)
-    for count in range(1, groups + 1):
-        if groups % count == 0 and (count < groups or has_several_inputs):
-            conv = Conv2dGeometry.of(step, count)
-            yield JobSchedule.dense(conv, *numbers, keeps_scratch=keeps_scratch)
+def every_schedule(step: QuantizedNode, *, keeps_scratch: bool) -> Iterator[JobSchedule]:
+    """Yield the schedules: depthwise jobs if NE16 supports the kernel; otherwise those of groups
+    one after another, several groups merged with zero weights between them, or all groups as one.
+
+    keeps_scratch   whether scratch lasts between tiles; if not, 3x3 kernels use FILTER jobs, which
+                    need little scratch
+    """
+    scale, bits, conv = scale_bytes(step), step.weight_bits, Conv2dGeometry.of(step)
+    if step.attrs["groups"] > 1 and one_group_or_depthwise(step) is None:
+        phases = None if is_filter(conv) else Phases.of(conv)
+        way = JobSchedule(conv, DEPTHWISE, scale, bits=bits, phases=phases)
+        yield replace(way, keeps_scratch=keeps_scratch)
+    for count in _group_counts(step):
+        for way in dense_schedules(Conv2dGeometry.of(step, count), scale, bits):
+            if keeps_scratch or not is_filter(conv) or way.number == FILTER:
+                yield replace(way, keeps_scratch=keeps_scratch)
+
+
+def _group_counts(step: QuantizedNode) -> list[int]:
+    """Return the numbers of groups that may run one after another; each has several inputs, or is
+    the whole layer."""
+    groups = step.attrs["groups"]
+    most = groups + (groups == 1 or groups < step.shapes[0][-1])
+    return [count for count in range(1, most) if groups % count == 0]
 
 
 def jobs_in_tiles(step: QuantizedNode, way: JobSchedule, engine: Engine) -> TiledKernel:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -38,9 +38,9 @@ from myoedge.operators.library.ne16_jobs import (
 FILTER, DEPTHWISE, PIXELS, WINDOWS = range(4)  # job kinds
 # Cycles of seven cores.
 PADDED_BYTE, PADDED_ROW = 0.14, 14.0  # per byte and per row of the padded input
-TURNED_PIECE = 1.5  # per pixel of it that is not contiguous with the next
-WINDOW_ROW, WINDOW_BYTE = 3.0, 0.16  # per row of a window, and per byte of it
-WINDOWS_ROW = 8.0  # per row of all windows of a row of results, or per window if these are fewer
+# Per row of a window, per byte, and per row of all windows of a row of results, or per window if
+# these are fewer. Windows are copied in larger pieces if none crosses an edge.
+WINDOWS_OVER_EDGES, WINDOWS_INSIDE = (3.0, 0.16, 8.0), (1.0, 0.06, 12.0)
 EDGE_ROW = 14.0  # per row of a window that crosses an edge
 SLOWED = 0.45  # extra cycles of the engine per cycle in which cores write operands
 
@@ -78,37 +78,6 @@ class JobSchedule:
     turned: bool = False
     is_spread: bool = False
     phases: Phases | None = None
-
-    @staticmethod
-    def depthwise(
-        conv: Conv2dGeometry, scale: int, bits: int, *, keeps_scratch: bool
-    ) -> JobSchedule:
-        """Return the schedule of a depthwise layer, which satisfies `one_group_or_depthwise`.
-
-        keeps_scratch   whether scratch lasts between tiles of the same positions
-        """
-        phases = None if is_filter(conv) else Phases.of(conv)
-        return JobSchedule(
-            conv, DEPTHWISE, scale, keeps_scratch=keeps_scratch, bits=bits, phases=phases
-        )
-
-    @staticmethod
-    def dense(conv: Conv2dGeometry, scale: int, bits: int, *, keeps_scratch: bool) -> JobSchedule:
-        """Return the schedule with the fewest estimated cycles per group.
-
-        keeps_scratch   whether scratch lasts between tiles; if not, 3x3 kernels use FILTER jobs,
-                        which need little scratch
-        """
-        if is_filter(conv) and not keeps_scratch:
-            return JobSchedule(conv, FILTER, scale, keeps_scratch=False, bits=bits)
-        ways = list(_dense_schedules(JobSchedule(conv, WINDOWS, scale, bits=bits)))
-        if conv.dilation[1] > 1:
-            ways += _dense_schedules(
-                JobSchedule(conv.spread(), WINDOWS, scale, bits=bits, is_spread=True)
-            )
-        if conv.kernel[1] == conv.dilation[0] == 1 < conv.kernel[0]:
-            ways.append(JobSchedule(conv.turned(), PIXELS, scale, bits=bits, turned=True))
-        return replace(min(ways, key=JobSchedule.layer_cycles), keeps_scratch=keeps_scratch)
 
     @staticmethod
     def by_rows(conv: Conv2dGeometry, scale: int, groups: int, bits: int) -> JobSchedule:
@@ -217,9 +186,10 @@ class JobSchedule:
         padding = (
             self._padded_copy_cycles(sizes) if self.copies_padding else self._edge_cycles(sizes)
         )
-        window = WINDOW_ROW * self.conv.kernel[0] + WINDOW_BYTE * self.conv.taps
+        row, byte, together = WINDOWS_OVER_EDGES if self.conv.reaches_over else WINDOWS_INSIDE
+        window = row * self.conv.kernel[0] + byte * self.conv.taps
         copies = np.minimum(self.conv.kernel[0], sizes["t1"])
-        return padding + sizes["t0"] * (sizes["t1"] * window + WINDOWS_ROW * copies)
+        return padding + sizes["t0"] * (sizes["t1"] * window + together * copies)
 
     def scratch(self, sizes: Sizes) -> Any:
         """Return the scratch bytes of a tile: copied windows, then the padded input.
@@ -290,23 +260,41 @@ class JobSchedule:
         return bool(behind["has_scratch"])
 
 
-def _dense_schedules(windows: JobSchedule) -> Iterator[JobSchedule]:
-    """Yield the schedules of a convolution of each group, of single and of joined results.
+# Name of a form -> kind of its jobs, and whether they compute a convolution.
+FORMS: Mapping[str, tuple[int, Callable[[Conv2dGeometry], bool]]] = {
+    "filter": (FILTER, is_filter),
+    "windows": (WINDOWS, lambda conv: True),
+    "pixels": (PIXELS, lambda conv: conv.kernel[0] == conv.dilation[1] == 1),
+    "phases": (FILTER, lambda conv: not is_filter(conv) and Phases.of(conv) is not None),
+}
 
-    windows   the schedule that copies its windows
+
+def dense_schedules(conv: Conv2dGeometry, scale: int, bits: int) -> Iterator[JobSchedule]:
+    """Yield the schedules of each group of a convolution: all forms of its rewritten geometries,
+    and pixels of exchanged rows and columns.
+
+    scale   bytes of a multiplier
+    bits    bits of a weight
     """
-    conv = windows.conv
-    if is_filter(conv):
-        yield replace(windows, number=FILTER)
-    may_join = conv.groups == conv.dilation[1] == 1
-    for n in (1, *(n for n in JOINED if may_join and conv.y[2] % n == 0)):
-        of = replace(windows, conv=conv.joined(n), joined=n)
-        yield of
-        if conv.kernel[0] == conv.dilation[1] == 1:
-            yield replace(of, number=PIXELS)
-        phases = None if is_filter(conv) else Phases.of(of.conv)
-        if phases:
-            yield replace(of, number=FILTER, phases=phases)
+    for own, is_spread, joined in _rewritten(conv):
+        for number, applies in FORMS.values():
+            if applies(own):
+                phases = None if number != FILTER or is_filter(own) else Phases.of(own)
+                way = JobSchedule(own, number, scale, joined, bits=bits, phases=phases)
+                yield replace(way, is_spread=is_spread)
+    if conv.kernel[1] == conv.dilation[0] == 1 < conv.kernel[0]:
+        yield JobSchedule(conv.turned(), PIXELS, scale, bits=bits, turned=True)
+
+
+def _rewritten(conv: Conv2dGeometry) -> Iterator[tuple[Conv2dGeometry, bool, int]]:
+    """Yield a convolution as it is and with zeros between dilated taps, each also with joined
+    results: (geometry, whether there are zeros between taps, number of joined results)."""
+    for spread in (conv, conv.spread())[: 1 + (conv.dilation[1] > 1)]:
+        yield spread, spread is not conv, 1
+        if conv.groups == spread.dilation[1] == 1:
+            for n in JOINED:
+                if conv.y[2] % n == 0:
+                    yield spread.joined(n), spread is not conv, n
 
 
 def _cycles_by_jobs(prepared: Any, computed: Any) -> list[Any]:
