@@ -7,7 +7,7 @@ y[k] = sum over c of a[c, k] * b[k].
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import fields, replace
 
@@ -71,7 +71,7 @@ class JointFormula:
         as_data = any(member.as_data for member in step.members)
         self._has_own_c = len(step.members) >= OWN_C_FROM and not as_data
         self._tables: dict[int, Array] = {}  # arrays with a computed index, by id
-        self._varying_constants: dict[int, tuple[Array, Array]] = {}  # the first one keeps its id
+        self._varying_constants: dict[Hashable, tuple[Array, Array]] = {}  # the first keeps its id
         self._cuts: dict[tuple[int, str], tuple[Array, Array]] = {}
         self._elements: dict[tuple[int, Index], Expr] = {}  # each loaded once
         self._moved: dict[tuple[tuple[Axis, ...], Index], dict[int, Expr]] = {}
@@ -163,8 +163,9 @@ class JointFormula:
 
     def _varying_part(self, array: Array, part: Array) -> Array:
         """Return a part of a constant as one that varies between trainings, the same one each
-        time."""
-        return self._varying_constants.setdefault(id(array), (array, replace(part, varies=True)))[1]
+        time; where another training changes the C anyway, the same one for equal values."""
+        content = (part.dtype, part.shape, part.known.tobytes()) if self._has_own_c else id(array)
+        return self._varying_constants.setdefault(content, (array, replace(part, varies=True)))[1]
 
     def _substitute_tables(self, value: Expr) -> Expr:
         """Return a formula whose tables vary between trainings."""

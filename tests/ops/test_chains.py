@@ -328,6 +328,41 @@ def test_operators_read_a_part_of_an_operand(tmp_path: Path, seeds: int) -> None
     assert not mismatches(chains, wanted, [y for each in results for y in each])
 
 
+def repeated_layer(seed: int) -> Chain | None:
+    """Three times the same layer with constants per channel, the last with other constants."""
+    rng = np.random.default_rng(seed)
+    op = str(rng.choice(["affine", "prelu"]))
+    step = drawn(op, 160)[rng.integers(160)].step
+    if (step.element_type, step.read_type(0)) != (INT8, INT8) or len(step.out) < 1:
+        return None
+    arrays = {n: x for n, x in vars_of(step.integers).items() if n in ("mult", "offset")}
+    other = replace(step.integers, **{n: x - 1 for n, x in arrays.items()})
+    given = [step, step, replace(step, integers=other)]
+    members = [named(x, f"m{n}", ["in" if n == 0 else f"m{n - 1}"]) for n, x in enumerate(given)]
+    made = chain_step(members)
+    if made is None or not any(x.array.values is not None for x in made.integers.chain.flat.reads):
+        return None
+    return Chain((*members,), made, (extremes(rng, step.shapes[0], INT8),))
+
+
+def test_equal_constants_of_members_are_stored_once(tmp_path: Path) -> None:
+    """Of three layers or more, whose C another training changes anyway."""
+    chains = [chain for seed in range(160) if (chain := repeated_layer(seed)) is not None]
+    assert len(chains) > 4
+    for chain in chains:
+        reads = chain.step.integers.chain.flat.reads
+        stored = {id(x.array): x.array for x in reads if x.array.values is not None}
+        columns = [
+            column.tobytes()
+            for array in stored.values()
+            for column in (np.moveaxis(array.known, -1, 0) if array.width > 1 else [array.known])
+        ]
+        assert len(columns) == len({*columns})
+    wanted = [y for chain in chains for y in chain.one_by_one()]
+    results = run_results(chains, tmp_path, "-O1", tilings_of(chains))
+    assert not mismatches(chains, wanted, [y for each in results for y in each])
+
+
 def chain_of_interleaved_parts(op: str, seed: int) -> Chain | None:
     """An operator behind the sum of the even and the odd elements of each row of an operand."""
     rng = np.random.default_rng(seed)
