@@ -7,6 +7,7 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import compress
 
 from myoedge.errors import MyoedgeError
 from myoedge.simulator.binding import FaultReport
@@ -196,4 +197,4 @@ def held_flash(core: ctypes.CDLL, machine: int) -> tuple[bytes, tuple[int, ...]]
     """Return the content of the flash, and the addresses of its words that ECC does not correct."""
     content = ctypes.string_at(core.machine_flash_bytes(machine), FLASH_BYTES)
     words = ctypes.string_at(core.machine_flash_damaged(machine), FLASH_BYTES // FLASH_WORD_BYTES)
-    return content, tuple(FLASH_WORD_BYTES * n for n, word in enumerate(words) if word)
+    return content, tuple(compress(range(0, FLASH_BYTES, FLASH_WORD_BYTES), words))
