@@ -87,6 +87,20 @@ void me_ne16_prepare_rows(const me_ne16_layer *layer, int32_t first, int32_t end
 void me_ne16_job_of(const me_ne16_outputs *outputs, uint32_t config, me_ne16_job *job);
 void me_ne16_sums_job_of(const me_ne16_outputs *outputs, uint32_t config, me_ne16_job *job);
 
+/* Bytes of each bit plane's 8 bits for an int8 weight vector of n inputs: n up to a multiple of 16. */
+static inline int32_t me_ne16_plane_bytes(int32_t n) { return (n + 15) / 16 * 16; }
+
+/* As me_ne16_sums_job_of, for a 1x1 job of k outputs whose int8 weights are packed by the cores, each
+ * me_ne16_plane_bytes(inputs) long. flags: added to the job's configuration */
+static inline void me_ne16_packed_job(const uint8_t *planes, int32_t k, int32_t inputs, uint32_t flags,
+                                      me_ne16_job *job)
+{
+    const me_ne16_outputs outputs = {
+        .weights = planes, .k = k, .inputs = inputs, .weight_bytes = 2, .weight_bits = 8
+    };
+    me_ne16_sums_job_of(&outputs, ME_NE16_1X1 | flags, job);
+}
+
 /* Sets a 1x1 job to n pixels in a row, `step` bytes apart, with y_step bytes between results. The job has
  * three runs of pixels, which overlap if n is not a multiple of 3. */
 void me_ne16_set_run(me_ne16_job *job, int32_t n, int32_t step, int32_t y_step);

@@ -188,7 +188,7 @@ def in_l1() -> dict[str, int]:
             kernels.append(kernel)
             cases.append(case)
             texts.append(arguments(number, kernel, places))
-        names = sorted({k.function for k in kernels})
+        names = sorted(functions(kernels))
         generated = sources(kernels)
         elf = firmware_of(program(kernels, texts), *names, generated=generated)
         found = simulated(elf, cases, Path(folder))
@@ -221,6 +221,7 @@ def arguments(number: int, kernel: TiledKernel, places: Mapping[str, str]) -> li
     """Statements that write the kernel's structs, of all of the layer as one tile."""
     whole = {axis: (0, n) for axis, n in kernel.axes.items()}
     tile = kernel.tile({o.name: o.region(whole) for o in kernel.operands})
+    alone = {"next.tile": 0, "next.follows": 0} if kernel.runs_jobs else {}
 
     def written(kind: str, fields: Fields) -> list[str]:
         values = [(name, _c(str(value), places)) for name, value in fields.items()]
@@ -229,12 +230,21 @@ def arguments(number: int, kernel: TiledKernel, places: Mapping[str, str]) -> li
 
     layer = f"{kernel.function}_layer(&params_{number}, &tile_{number}, me_ne16_layers);"
     jobs = [layer, "me_ne16_keep_first_job(me_ne16_layers);"] if kernel.runs_jobs else []
-    return [*written("params", kernel.op), *written("tile", tile), *jobs]
+    return [*written("params", kernel.op), *written("tile", {**tile, **alone}), *jobs]
 
 
 def _c(value: str, places: Mapping[str, str]) -> str:
     """C of a number, or of where an operand lies; 0 for one that the layer has not."""
-    return places.get(value, "0") if value.startswith("@") else value
+    if not value.startswith("@"):
+        return value
+    name, _, offset = value.partition("+")
+    place = places.get(name, "0")
+    return f"(void *)((int8_t *){place} + {offset})" if offset else place
+
+
+def functions(kernels: list[TiledKernel]) -> set[str]:
+    """C functions that the kernels call."""
+    return {name for kernel in kernels for name in kernel.functions}
 
 
 def sources(kernels: list[TiledKernel]) -> dict[str, str]:
@@ -245,7 +255,8 @@ def sources(kernels: list[TiledKernel]) -> dict[str, str]:
 def program(kernels: list[TiledKernel], texts: list[list[str]]) -> str:
     """C of all rows: the first number of a case is that of its row."""
     names = [kernel.function for kernel in kernels]
-    lines = [f'#include "{Path(header).name}"' for header in headers(names, sources(kernels))]
+    known = headers(functions(kernels), sources(kernels))
+    lines = [f'#include "{Path(header).name}"' for header in known]
     lines += ["#define HELPED", '#include "drawn.h"', "static int32_t row ME_L1;"]
     nine = " || ".join(f"row == {i}" for i, k in enumerate(kernels) if k.nine_cores)
     lines += [f"static int32_t nine_cores(void) {{ return {nine or 0}; }}"]

@@ -25,8 +25,6 @@ typedef struct {
     int32_t *terms, *running;
 } me_ne16_attention_work;
 
-static int32_t me_ne16_groups_of(int32_t n) { return (n + 15) / 16 * 16; }
-
 /* Copies the table for each core, into different banks of L1: accesses of cores and engine to one bank
  * wait for each other. */
 static uint8_t *me_ne16_table_of(const me_ne16_attention_work *a)
@@ -50,7 +48,7 @@ static me_ne16_attention_work me_ne16_work_of(const me_attention_s8_params *op,
     a.running = (int32_t *)(void *)(a.multipliers + filled);
     a.tables = (uint8_t *)(a.running + 1);
     a.k_planes = ME_EXP12 ? a.tables : a.tables + ME_NE16_CORES * ME_NE16_TABLE_STEP;
-    a.v_planes = a.k_planes + op->keys * me_ne16_groups_of(op->width);
+    a.v_planes = a.k_planes + op->keys * me_ne16_plane_bytes(op->width);
     me_copy_words((const int8_t *)op, (int8_t *)&a.op, sizeof a.op / 4);
     if (!ME_EXP12)
         a.op.exp = me_ne16_table_of(&a);
@@ -63,7 +61,7 @@ static void me_ne16_pack_keys(const me_ne16_attention_work *a, int32_t first, in
 {
     const int32_t width = a->op.width;
     for (int32_t i = ME_FIRST_OF(ME_NE16_CORES, n); i < ME_LAST_OF(ME_NE16_CORES, n); i++) {
-        uint8_t *planes = a->k_planes + (first + i) * me_ne16_groups_of(width);
+        uint8_t *planes = a->k_planes + (first + i) * me_ne16_plane_bytes(width);
         a->terms[first + i] = -128 * me_bit_planes_row(a->tile->k + i * width, width, planes);
         a->multipliers[first + i] = 1;
     }
@@ -74,7 +72,7 @@ static void me_ne16_pack_values(const me_ne16_attention_work *a, int32_t first, 
 {
     const int32_t columns = ME_IS_CONTROL_CORE() ? 0 : a->op.out_width;
     for (int32_t i = ME_FIRST(columns); i < ME_LAST(columns); i++)
-        me_bit_planes_row(a->tile->v + i * n, n, a->v_planes + i * me_ne16_groups_of(a->filled) + first);
+        me_bit_planes_row(a->tile->v + i * n, n, a->v_planes + i * me_ne16_plane_bytes(a->filled) + first);
 }
 
 static void me_ne16_begin_head(const me_ne16_attention_work *a, const uint8_t *exp)
@@ -114,15 +112,8 @@ static uint8_t *me_ne16_q_of(const me_ne16_attention_work *a, int32_t part)
 static int32_t me_ne16_start_scores(const me_ne16_attention_work *a, int32_t part)
 {
     const int32_t width = a->op.width;
-    const me_ne16_outputs keys = {
-        .weights = a->k_planes,
-        .k = a->op.keys,
-        .inputs = width,
-        .weight_bytes = 2,
-        .weight_bits = 8,
-    };
     me_ne16_job job;
-    me_ne16_sums_job_of(&keys, ME_NE16_1X1 | ME_NE16_NORMALISE | ME_NE16_BIAS, &job);
+    me_ne16_packed_job(a->k_planes, a->op.keys, width, ME_NE16_NORMALISE | ME_NE16_BIAS, &job);
     job.x = me_ne16_q_of(a, part);
     job.y = me_ne16_scores_of(a, part);
     job.scales = a->multipliers;
@@ -134,15 +125,8 @@ static int32_t me_ne16_start_scores(const me_ne16_attention_work *a, int32_t par
 /* Starts the sums of values of a part: unsigned exponentials times v. */
 static int32_t me_ne16_start_values(const me_ne16_attention_work *a, int32_t part)
 {
-    const me_ne16_outputs columns = {
-        .weights = a->v_planes,
-        .k = a->op.out_width,
-        .inputs = a->filled,
-        .weight_bytes = 2,
-        .weight_bits = 8,
-    };
     me_ne16_job job;
-    me_ne16_sums_job_of(&columns, ME_NE16_1X1, &job);
+    me_ne16_packed_job(a->v_planes, a->op.out_width, a->filled, 0, &job);
     job.x = (const uint8_t *)me_ne16_scores_of(a, part);
     job.y = me_ne16_scores_of(a, part) + 4 * a->filled;
     me_ne16_set_run(&job, me_ne16_rows_of(a, part), a->row, a->row);

@@ -20,8 +20,6 @@ typedef struct {
     int32_t *terms;
 } me_ne16_attention_work;
 
-static int32_t me_ne16_groups_of(int32_t n) { return (n + 15) / 16 * 16; }
-
 static const me_attention_s8_tile *me_ne16_tile_of(const me_ne16_layer *layer)
 {
     return ((const me_ne16_attention_work *)layer->op)->work.tile;
@@ -41,7 +39,7 @@ static void me_ne16_pack_keys(const me_ne16_layer *layer, int32_t first, int32_t
     const me_ne16_attention_work *a = layer->op;
     const int32_t width = a->work.op->width, n = end - first;
     for (int32_t key = first + ME_FIRST(n); key < first + ME_LAST(n); key++) {
-        uint8_t *planes = a->planes + key * me_ne16_groups_of(width);
+        uint8_t *planes = a->planes + key * me_ne16_plane_bytes(width);
         a->terms[key] = -128 * me_bit_planes_row(me_ne16_tile_of(layer)->k + key * width, width, planes);
     }
 }
@@ -50,14 +48,8 @@ static void me_ne16_job_of_scores(const me_ne16_layer *layer, int32_t first, int
 {
     const me_ne16_attention_work *a = layer->op;
     const int32_t width = a->work.op->width;
-    const me_ne16_outputs keys = {
-        .weights = a->planes + first * me_ne16_groups_of(width),
-        .k = end - first,
-        .inputs = width,
-        .weight_bytes = 2,
-        .weight_bits = 8,
-    };
-    me_ne16_sums_job_of(&keys, ME_NE16_1X1 | ME_NE16_NORMALISE | ME_NE16_BIAS, job);
+    me_ne16_packed_job(a->planes + first * me_ne16_plane_bytes(width), end - first, width,
+                       ME_NE16_NORMALISE | ME_NE16_BIAS, job);
     job->x = a->q;
     job->y = me_scores_row(&a->work, 0) + 4 * (me_ne16_tile_of(layer)->first_key + first);
     job->scales = a->multipliers;
@@ -110,7 +102,7 @@ static void me_ne16_pack_values(const me_ne16_layer *layer, int32_t first, int32
                   n = me_ne16_is_upper(a, first) ? 0 : columns.end - columns.first;
     for (int32_t k = first + ME_FIRST(n); k < first + ME_LAST(n); k++)
         me_bit_planes_row(me_ne16_tile_of(layer)->v + k * values, values,
-                          a->planes + k * me_ne16_groups_of(values));
+                          a->planes + k * me_ne16_plane_bytes(values));
 }
 
 static void me_ne16_job_of_values(const me_ne16_layer *layer, int32_t first, int32_t end, me_ne16_job *job)
@@ -118,16 +110,10 @@ static void me_ne16_job_of_values(const me_ne16_layer *layer, int32_t first, int
     const me_ne16_attention_work *a = layer->op;
     const me_attention_s8_tile *tile = me_ne16_tile_of(layer);
     const me_key_span of = me_ne16_columns_of(a, first, end);
-    const me_ne16_outputs columns = {
-        .weights = a->planes + of.first * me_ne16_groups_of(tile->values),
-        .k = of.end - of.first,
-        .inputs = tile->values,
-        .weight_bytes = 2,
-        .weight_bits = 8,
-    };
     const uint32_t add = tile->first_value > 0 ? ME_NE16_STREAM_IN : 0;
     const int32_t upper = me_ne16_is_upper(a, first);
-    me_ne16_sums_job_of(&columns, ME_NE16_1X1 | add, job);
+    me_ne16_packed_job(a->planes + of.first * me_ne16_plane_bytes(tile->values), of.end - of.first,
+                       tile->values, add, job);
     job->x = (upper ? me_upper_bytes(&a->work, 0) : (const uint8_t *)me_scores_row(&a->work, 0))
         + tile->first_value;
     job->y = me_scores_row(&a->work, 0) + a->work.filled + 4 * (of.first + upper * a->work.op->out_width);

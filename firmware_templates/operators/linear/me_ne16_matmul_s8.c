@@ -27,8 +27,6 @@ typedef struct {
     int32_t units;
 } work;
 
-static int32_t plane_bytes(const me_ne16_matmul_s8_params *op) { return (op->c + 15) & ~15; }
-
 static int32_t bytes_of_a(const work *w)
 {
     return (w->tile->a_step ? w->tile->batches : 1) * w->tile->m * w->op->c;
@@ -36,7 +34,7 @@ static int32_t bytes_of_a(const work *w)
 
 static places places_of(const work *w, int32_t first)
 {
-    const int32_t job = first / COLUMNS & 1, planes = COLUMNS * plane_bytes(w->op);
+    const int32_t job = first / COLUMNS & 1, planes = COLUMNS * me_ne16_plane_bytes(w->op->c);
     int8_t *const behind_a = w->tile->scratch + bytes_of_a(w);
     int32_t *const terms = (int32_t *)(void *)(behind_a + 2 * planes + COLUMNS);
     int32_t *const sums = terms + 2 * COLUMNS;
@@ -90,7 +88,7 @@ static void prepare(const me_ne16_layer *layer, int32_t first, int32_t end)
             op->b_transposed ? b + from * w->tile->b_stride : gathered(w, b + from, n, at.gathered);
         for (int32_t i = 0; i < n; i++) {
             const int32_t sum =
-                me_bit_planes_row(rows + i * c, c, at.planes + (column + i) * plane_bytes(op));
+                me_bit_planes_row(rows + i * c, c, at.planes + (column + i) * me_ne16_plane_bytes(op->c));
             at.terms[column + i] = -(op->a_zero + 128) * sum;
         }
     }
@@ -102,14 +100,7 @@ static void job_of(const me_ne16_layer *layer, int32_t first, int32_t end, me_ne
     const places at = places_of(w, first);
     const columns of = columns_of(w, first);
     const int32_t c = w->op->c;
-    const me_ne16_outputs outputs = {
-        .weights = at.planes,
-        .k = of.n,
-        .inputs = c,
-        .weight_bytes = 2,
-        .weight_bits = 8,
-    };
-    me_ne16_sums_job_of(&outputs, ME_NE16_1X1 | ME_NE16_NORMALISE | ME_NE16_BIAS, job);
+    me_ne16_packed_job(at.planes, of.n, c, ME_NE16_NORMALISE | ME_NE16_BIAS, job);
     (void)end;
     job->x = at.a + (w->tile->a_step ? of.batch * w->tile->m * c : 0);
     job->y = (int8_t *)at.sums;
