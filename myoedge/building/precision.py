@@ -15,10 +15,12 @@ from myoedge.building.warning_rules import warned
 from myoedge.building.weight_choice import fewest_bits, with_less_reading
 from myoedge.errors import MyoedgeError
 from myoedge.graph.ir import Graph
+from myoedge.numerics.element_type import INT8
 from myoedge.operators.interpreter import one_blas_thread
 from myoedge.quantization.few_bits import weight_noise
 from myoedge.quantization.fidelity import Fidelity
 from myoedge.quantization.holdout import HELD_OUT, Samples, measured
+from myoedge.quantization.layer_rules import LayerRule
 from myoedge.quantization.noise_sources import with_sources
 from myoedge.quantization.scales import QuantGraph
 from myoedge.quantization.search.goal import (
@@ -36,6 +38,7 @@ from myoedge.quantization.sqnr import ROUNDED_DB, measure
 from myoedge.quantization.unseen_values import beyond_ranges
 from myoedge.system.progress import purpose
 
+MOST_DB_OF_8_BITS = 35.0  # goals up to which 8 bits suffice for weights beside int16 operands
 MOST_SEARCHES = 3  # searches: the default, for the budget, and for the loss on other samples
 
 
@@ -259,14 +262,18 @@ def _search_result(
 
 def _with_reading(options: Options, chosen: Chosen) -> Chosen:
     """Return the search's start with cycles of layers that include reading their constants in every
-    step of a loop from memories behind L2, as the plan of the network does."""
+    step of a loop from memories behind L2, as the plan of the network does; weights beside int16
+    operands then have 8 bits, unless outputs need more."""
     network, cycles = chosen.network, options.planned_cycles
+    most_db = max((chosen.goal.db, *chosen.needs.values()))
     if options.reading is None or cycles is None:
         return chosen
     reading = options.reading(network.engined)
     if not reading.turns:
         return chosen
     workshop = chosen.workshop.reads(network, reading, cycles(network.engined))
+    if reading.cycles_of_byte and most_db <= MOST_DB_OF_8_BITS:
+        workshop = replace(workshop, usual_rules=(LayerRule("*", weight_bits=INT8.bits),))
     saved_cycles = workshop.reading.saved_cycles
     network = replace(network, layer_cycles=workshop.layer_cycles, saved_cycles=saved_cycles)
     return replace(chosen, workshop=workshop, network=network)

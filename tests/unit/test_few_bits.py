@@ -19,7 +19,7 @@ from myoedge.graph.constants import as_constants
 from myoedge.graph.ir import Graph, Node, Tensor
 from myoedge.graph.origin import Origin
 from myoedge.numerics.arrays import Array
-from myoedge.numerics.element_type import INT16, ElementType
+from myoedge.numerics.element_type import INT8, INT16, ElementType
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.numerics.weight_format import Moments, WeightFormat, rounded_rows
 from myoedge.operators.base import OPS
@@ -31,6 +31,7 @@ from myoedge.quantization.layer_rules import LayerRule
 from myoedge.quantization.scales import QuantGraph, quantize_graph
 from myoedge.quantization.search.goal import UNLIMITED, Goal
 from myoedge.quantization.search.moves.weight_bits import WeightBudget, ordered_steps
+from myoedge.quantization.search.state import Design
 from myoedge.quantization.sqnr import quantized_inputs
 from myoedge.targets import find_chip
 from tests.ops.harness import drawn
@@ -203,6 +204,20 @@ def test_the_search_may_give_8_bits_to_weights_of_16() -> None:
     assert [(x.weight_type, x.weight_bits) for x in made.steps] == [(INT16, 8), (INT16, 4)]
     least = replace(budget, layers={"conv": 8})
     assert [(x.weight, x.bits) for x in ordered_steps(q, samples, rules, least)] == [(("w",), 8)]
+
+
+@pytest.mark.parametrize("rules", [(), (LayerRule("head", weight_bits=16),)])
+def test_a_search_may_have_rules_that_those_of_quant_override(rules: tuple[LayerRule, ...]) -> None:
+    graph, samples = network()
+    workshop = replace(
+        workshop_of(graph, samples), usual_rules=(LayerRule("*", weight_bits=8),), rules=rules
+    )
+    design = Design(graph, calibrate(graph, samples, MINMAX, "test"))
+    eight = workshop.make(design).cores
+    assert [x.weight_type for x in eight.steps] == [INT8, INT16 if rules else INT8]
+    wide = workshop.make(replace(design, int16=(("x",), ("conv",), ("linear",)))).cores
+    assert [x.weight_bits for x in wide.steps] == [8, 16 if rules else 8]
+    assert [x.weight_type for x in wide.steps] == [INT16, INT16]
 
 
 def test_the_last_rule_that_names_bits_counts_and_8_are_as_ever() -> None:

@@ -192,6 +192,7 @@ class Workshop:
     on_engines   network -> the network with integers for accelerators
     planes       such a network -> layers whose weights an accelerator reads bit by bit
     rules        layer rules of [quant]
+    usual_rules  rules that those of [quant] override
     time_axes    input -> time axis, along which equalization factors are constant
     digest       digest of the float network
     reading      reading of constants from memories behind L2 in the plan of the int8 network
@@ -205,10 +206,16 @@ class Workshop:
     on_engines: Callable[[QuantGraph], QuantGraph]
     planes: Callable[[QuantGraph], frozenset[str]]
     rules: Sequence[LayerRule]
+    usual_rules: Sequence[LayerRule] = ()
     time_axes: Mapping[str, int] = field(default_factory=dict)
     digest: str = ""
     reading: ConstantReading = NO_READING
     _cycles: dict[tuple[int, int, float], tuple[QuantizedNode, float]] = field(default_factory=dict)
+
+    @property
+    def every_rule(self) -> tuple[LayerRule, ...]:
+        """Rules of the networks that are made; later ones override earlier ones."""
+        return (*self.usual_rules, *self.rules)
 
     def make(self, design: Design, before: Network | None = None) -> Network:
         """Quantise the network of a design.
@@ -217,7 +224,7 @@ class Workshop:
         """
         like = None if before is None else before.cores
         widths = design.names, design.inner
-        cores = quantize_graph(design.graph, design.calibration, self.rules, *widths, like)
+        cores = quantize_graph(design.graph, design.calibration, self.every_rule, *widths, like)
         cores = replace(cores, digest=self.digest or cores.digest)
         engined = with_cores_integers(cores, self.on_engines(cores), design.on_cores)
         return Network(design, cores, engined, self.layer_cycles, self.reading.saved_cycles)

@@ -68,7 +68,7 @@ def _candidates(search: Search, state: SearchState) -> Sequence[Candidate]:
     if key not in search.candidates:
         workshop = search.workshop
         narrow = workshop.make(replace(state.design, int16=()), state.network).engined
-        given = (workshop.bench.samples, search.limits, workshop.layer_cycles, workshop.rules)
+        given = (workshop.bench.samples, search.limits, workshop.layer_cycles, workshop.every_rule)
         search.candidates[key] = int16_candidates(narrow, *given, state.design.inner)
     return search.candidates[key]
 
