@@ -53,7 +53,7 @@ class CalibTable:
     percentile: float = 99.99
     holdout: float = 0.2
     accurate: bool = False
-    weights: Literal["auto"] | None = None
+    weights: Literal["auto", "fast"] | None = None
 
     @property
     def reading(self) -> Reading:

@@ -13,7 +13,7 @@ from myoedge.operators.turns import has_loops
 from myoedge.plan.cost.network import energy_bytes, latency_s, modelled_cycles, waits
 from myoedge.power.model import Coefficients, energy, typical
 from myoedge.quantization.scales import QuantGraph
-from myoedge.quantization.search.moves.weight_bits import Keeps
+from myoedge.quantization.search.moves.weight_steps import Keeps
 from myoedge.quantization.search.state import NO_READING, ConstantReading
 
 

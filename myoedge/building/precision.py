@@ -12,7 +12,7 @@ from myoedge.building.pipeline_options import Chosen, Integers, Options
 from myoedge.building.quantities import decibels
 from myoedge.building.quantized import Known, raise_first
 from myoedge.building.warning_rules import warned
-from myoedge.building.weight_choice import fewest_bits, with_less_reading
+from myoedge.building.weight_choice import FAST, CycleSaving, with_fewer_bits
 from myoedge.errors import MyoedgeError
 from myoedge.graph.ir import Graph
 from myoedge.numerics.element_type import INT8
@@ -33,7 +33,7 @@ from myoedge.quantization.search.goal import (
 from myoedge.quantization.search.moves.inner import with_inner_tensors
 from myoedge.quantization.search.moves.int16 import REMEDY
 from myoedge.quantization.search.search import search
-from myoedge.quantization.search.state import Design, SearchState, TriedMove, Workshop
+from myoedge.quantization.search.state import Design, Network, SearchState, TriedMove, Workshop
 from myoedge.quantization.sqnr import ROUNDED_DB, measure
 from myoedge.quantization.unseen_values import beyond_ranges
 from myoedge.system.progress import purpose
@@ -206,9 +206,6 @@ def _search_precision(
     return state, tried
 
 
-# --- the stage ------------------------------------------------------------------------------------
-
-
 @one_blas_thread()
 def searched(options: Options, samples: Samples, chosen: Chosen) -> Integers:
     """Search the precision of every tensor; return the quantised network with its SQNR and the
@@ -253,7 +250,7 @@ def _search_result(
     start, wider = with_inner_tensors(workshop, start, goal)
     found = reach(workshop, start, goal, chosen.needs, judge)
     found = replace(found, tried=(*wider, *found.tried))
-    found = _with_less_reading(options, chosen, found, goal, judge)
+    found = _with_fewer_cycles(options, chosen, found, goal, judge)
     if found.design is not None and not found.design.graph.has_fake_quantized:
         others = beyond_ranges(workshop, found.design)
         found = replace(found, fidelity=found.fidelity.within(others))
@@ -279,34 +276,36 @@ def _with_reading(options: Options, chosen: Chosen) -> Chosen:
     return replace(chosen, workshop=workshop, network=network)
 
 
-def _with_less_reading(
+def _with_fewer_cycles(
     options: Options,
     chosen: Chosen,
     found: Reached,
     goal: Goal,
     judge: Callable[[QuantGraph], Fidelity],
 ) -> Reached:
-    """Return the network found, with fewer bits of weights if a loop would read these from external
-    memory in every step, or if they have 16 bits and 8 take fewer cycles; unless bits were chosen
-    already, or an output would miss its goal."""
+    """Return the network found, with fewer bits of weights where these save cycles, if every output
+    keeps its goal, or what it has below; with `--weights fast`, decisions do not change either."""
     reading, cycles, design = options.reading, goal.planned_cycles, found.design
-    if reading is None or cycles is None or design is None or options.weights is not None:
-        return found
-    workshop = chosen.workshop
-    is_read_again = reading(found.network).turns > 0
-    least = fewest_bits(workshop, workshop.make(design), cycles, is_read_again=is_read_again)
-    if not least:
+    if reading is None or cycles is None or design is None or options.weights not in (None, FAST):
         return found
     wanted = replace(goal, outputs_db={**goal.outputs_db, **chosen.needs})
+    judged, has = {id(found.network): found.fidelity}, found.fidelity.computed_db
+    needs = {x: min(db, has[x]) for x, db in wanted.needs_db(has).items()}
+
+    def accepts(network: Network) -> bool:
+        fidelity = judged[id(network.engined)] = judge(network.engined)
+        is_other = options.weights == FAST and fidelity.decides_less(found.fidelity)
+        return not is_other and not missing_db(needs, fidelity)
+
+    before, turns = chosen.workshop.make(design), reading(found.network).turns
+    by = CycleSaving(cycles, accepts, is_read_again=turns > 0, is_fast=options.weights == FAST)
     with purpose("bits of weights"):
-        network, tried = with_less_reading(workshop, workshop.make(design), wanted, cycles, least)
-    fidelity = judge(network.engined)
-    if missing_db(wanted.needs_db(design.graph.outputs), fidelity):
-        tried = tuple(replace(move, is_kept=False) for move in tried)
+        network, tried = with_fewer_bits(chosen.workshop, before, wanted, by)
     made = replace(found, tried=(*found.tried, *tried))
-    if not any(move.is_kept for move in tried):
+    if network is before:
         return made
-    return replace(made, network=network.engined, fidelity=fidelity, design=network.design)
+    engined = network.engined
+    return replace(made, network=engined, fidelity=judged[id(engined)], design=network.design)
 
 
 def _make_cycle_planner(

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
 
@@ -93,6 +94,7 @@ EIGHT_BITS = WeightFormat()
 
 SHARES = np.arange(100, 38, -2) / 100.0  # tried for scale * high, as parts of the largest weight
 SWEEPS = 2
+COLUMNS = 64  # columns whose errors reach all later columns at once
 DAMPING = 0.01  # fraction of the mean square of the inputs that is added to each diagonal element
 SCARCITY = 0.1  # a further fraction, times inputs / vectors
 
@@ -120,7 +122,7 @@ class Moments:
         largest = max(self.largest, other.largest)
         return Moments(self.squares + other.squares, self.count + other.count, largest)
 
-    @property
+    @cached_property
     def damped(self) -> Array:
         """Return `squares` with a larger diagonal if there are few vectors, so that it can be
         inverted; the identity if all are 0."""
@@ -128,6 +130,14 @@ class Moments:
         mean = float(np.trace(self.squares)) / taps
         more = mean * (DAMPING + SCARCITY * taps / self.count) if mean > 0.0 else 1.0
         return self.squares + np.eye(taps) * more
+
+    @cached_property
+    def by_column(self) -> tuple[Array, Array]:
+        """Return the order of columns by descending input, and the upper triangular Cholesky factor
+        of the inverse of `damped` in this order."""
+        order = np.argsort(-np.diag(self.damped), kind="stable")
+        inverse = np.linalg.inv(self.damped[np.ix_(order, order)])
+        return order, np.linalg.cholesky((inverse + inverse.T) / 2).T
 
     @property
     def of_others(self) -> Array:
@@ -152,7 +162,8 @@ def rounded_rows(
     diagonal = np.concatenate([np.diag(block) for block in squares])
     scale = _best_scale(w, diagonal, used.high, least_scale)
     q = [
-        _round_by_columns(*block, scale, used.high) for block in zip(columns, squares, strict=True)
+        _round_by_columns(part, block, scale, used.high)
+        for part, block in zip(columns, blocks, strict=True)
     ]
     parts = list(zip(q, columns, squares, strict=True))
     for _ in range(SWEEPS):
@@ -182,17 +193,20 @@ def _safe_scales(scale: Array, least: Array) -> Array:
     return np.where(kept > 0.0, kept, 1.0)
 
 
-def _round_by_columns(w: Array, squares: Array, scale: Array, high: int) -> Array:
+def _round_by_columns(w: Array, block: Moments, scale: Array, high: int) -> Array:
     """Return integers [K, C] quantised column by column, largest inputs first; later columns
-    compensate the errors of earlier ones (GPTQ)."""
-    order = np.argsort(-np.diag(squares), kind="stable")
-    inverse = np.linalg.inv(squares[np.ix_(order, order)])
-    factors = np.linalg.cholesky((inverse + inverse.T) / 2).T
+    compensate the errors of earlier ones (GPTQ). Errors reach columns behind the next COLUMNS as
+    one product of matrices."""
+    order, factors = block.by_column
     rest, q = w[:, order], np.zeros_like(w)
-    for i, column in enumerate(order):
-        q[:, column] = np.clip(np.rint(rest[:, i] / scale), -high, high)
-        error = (rest[:, i] - q[:, column] * scale) / factors[i, i]
-        rest[:, i + 1 :] -= np.outer(error, factors[i, i + 1 :])
+    for first in range(0, len(order), COLUMNS):
+        last = min(first + COLUMNS, len(order))
+        errors = np.zeros((len(w), last - first))
+        for i in range(first, last):
+            q[:, order[i]] = np.clip(np.rint(rest[:, i] / scale), -high, high)
+            errors[:, i - first] = (rest[:, i] - q[:, order[i]] * scale) / factors[i, i]
+            rest[:, i + 1 : last] -= np.outer(errors[:, i - first], factors[i, i + 1 : last])
+        rest[:, last:] -= errors @ factors[first:last, last:]
     return q
 
 

@@ -13,7 +13,7 @@ from myoedge.graph.ir import Graph, Node
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.constant_format import ConstantFormat
 from myoedge.numerics.element_type import INT8, INT16
-from myoedge.numerics.quant_params import symmetric_params
+from myoedge.numerics.quant_params import QuantParams, symmetric_params
 from myoedge.numerics.weight_format import BIAS_MAX, Moments, WeightFormat, rounded_rows
 from myoedge.operators import kernel_formats
 from myoedge.operators.base import OPS
@@ -235,11 +235,17 @@ def _nearest_format(graph: Graph, weight: Weight, groups: Sums, bits: int) -> Co
 
     groups   moments of the weight by `weight_input_moments`
     """
-    values = graph.array(weight.tensors[0])
-    bias = np.max([_bias_size(graph, node) for node in weight.nodes], axis=0)
     largest = max(block.largest for group in groups for block in group)
     operand = symmetric_params(-largest, largest, INT16)
-    used = WeightFormat(bits, is_stated=True).beside(INT16)
+    return nearest_format(graph, weight, WeightFormat(bits, is_stated=True).beside(INT16), operand)
+
+
+def nearest_format(
+    graph: Graph, weight: Weight, used: WeightFormat, operand: QuantParams
+) -> ConstantFormat:
+    """Return integers and scales for a weight, rounded to nearest."""
+    values = graph.array(weight.tensors[0])
+    bias = np.max([_bias_size(graph, node) for node in weight.nodes], axis=0)
     integers, scale = used.quantize(values.astype(np.float64), bias, operand)
     zeros = (0,) * len(scale)
     return ConstantFormat(tuple(scale.tolist()), zeros, -used.high, used.high, integers=integers)

@@ -139,6 +139,12 @@ class Fidelity:
         rows = (computed or self.outputs).items()
         return {name: x.db for name, x in rows if x.db is not None}
 
+    def decides_less(self, other: Fidelity) -> bool:
+        """Return whether an output has the float network's argmax in fewer frames than in another
+        measurement of the same samples."""
+        pairs = ((x.agreement, other.outputs[name].agreement) for name, x in self.outputs.items())
+        return any(own is not None and own < (before or 0.0) for own, before in pairs)
+
     def weakest(self, names: Iterable[str]) -> str | None:
         """Return the tensor with the lowest SQNR by itself; None if none of them was measured."""
         known = {name: db for name in names if (db := self.local.get(name)) is not None}

@@ -21,7 +21,7 @@ from myoedge.graph.origin import Origin
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT8, INT16, ElementType
 from myoedge.numerics.quant_params import QuantParams
-from myoedge.numerics.weight_format import Moments, WeightFormat, rounded_rows
+from myoedge.numerics.weight_format import Moments, WeightFormat, _round_by_columns, rounded_rows
 from myoedge.operators.base import OPS
 from myoedge.operators.interpreter import run_float, run_int
 from myoedge.operators.library.packed_weights import PACKED_BITS, packed_bytes
@@ -30,7 +30,7 @@ from myoedge.quantization.few_bits import weight_noise, with_few_bits
 from myoedge.quantization.layer_rules import LayerRule
 from myoedge.quantization.scales import QuantGraph, quantize_graph
 from myoedge.quantization.search.goal import UNLIMITED, Goal
-from myoedge.quantization.search.moves.weight_bits import WeightBudget, ordered_steps
+from myoedge.quantization.search.moves.weight_steps import WeightBudget, ordered_steps
 from myoedge.quantization.search.state import Design
 from myoedge.quantization.sqnr import quantized_inputs
 from myoedge.targets import find_chip
@@ -61,6 +61,26 @@ def test_sums_keep_more_than_with_rounding_to_nearest(bits: int) -> None:
     plain = np.rint(w / nearest[:, None])
     assert np.abs(q).max() <= 2 ** (bits - 1) - 1
     assert error(w, q, scale, x[400:]) < 0.6 * error(w, plain, nearest, x[400:])
+
+
+@pytest.mark.parametrize("taps", [1, 64, 65, 150])
+def test_later_columns_compensate_the_errors_of_earlier_ones(taps: int) -> None:
+    """Oracle: the least squares of all columns that are not rounded yet, solved for each column."""
+    rng = np.random.default_rng(taps)
+    block = Moments.of(rng.normal(size=(300, taps)) @ rng.normal(size=(taps, taps)))
+    w, scale, squares = rng.normal(size=(3, taps)), np.full(3, 0.4), block.damped
+    expected, left = np.zeros_like(w), list(np.argsort(-np.diag(squares), kind="stable"))
+    known: list[int] = []
+    while left:
+        errors = (w - expected * scale[:, None])[:, known]
+        moved = np.linalg.solve(
+            squares[np.ix_(left, left)], squares[np.ix_(left, known)] @ errors.T
+        )
+        column = left[0]
+        wanted = (w[:, column] + moved[0]) / scale
+        expected[:, column] = np.clip(np.rint(wanted), -7, 7)
+        known.append(left.pop(0))
+    assert np.array_equal(_round_by_columns(w, block, scale, 7), expected)
 
 
 def test_few_columns_are_nearly_as_good_as_the_best_integers_of_all() -> None:

@@ -35,12 +35,12 @@ from myoedge.quantization.layer_rules import LayerRule
 from myoedge.quantization.scales import QuantGraph, quantize_graph
 from myoedge.quantization.search.bench import Bench
 from myoedge.quantization.search.goal import Goal
-from myoedge.quantization.search.moves.weight_bits import (
+from myoedge.quantization.search.moves.weight_bits import with_chosen_bits
+from myoedge.quantization.search.moves.weight_steps import (
     PLANE_BITS,
     STORED_BITS,
     WeightBudget,
     ordered_steps,
-    with_chosen_bits,
 )
 from myoedge.quantization.search.state import Design, Network, TriedMove
 from tests.conftest import save_exported

@@ -13,7 +13,7 @@ from myoedge.building.config_tables import Config, LayerTable
 from myoedge.building.stream_rate import MOST_FRAMES, in_windows
 from myoedge.numerics.element_type import INT8, INT16
 from myoedge.operators.engine_choice import AUTO, CORES
-from myoedge.quantization.search.moves.weight_bits import PLANE_BITS, STORED_BITS
+from myoedge.quantization.search.moves.weight_steps import PLANE_BITS, STORED_BITS
 from myoedge.reports import wording
 from myoedge.reports.report_json import GOOD_DB, Report
 from myoedge.targets import find_chip

@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`--weights fast`: weights of layers on NE16 have fewer bits where these save cycles."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import myoedge
+from tests.conftest import save_exported
+
+SHAPE = (1, 32, 16, 8)
+EIGHT = '[quant]\n"*" = { weights = 8 }\n'
+
+
+def network() -> nn.Module:
+    torch.manual_seed(0)
+    layers = [nn.Conv2d(32, 32, 3, padding=1), nn.ReLU(), nn.Conv2d(32, 32, 3), nn.ReLU()]
+    mean = [nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+    return nn.Sequential(*layers, *mean, nn.Linear(32, 5)).eval()
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("shorter") / "model.pt2"
+    return save_exported(network(), (torch.zeros(SHAPE),), path)
+
+
+def built(model: Path, folder: Path, table: str = "", **options: str) -> myoedge.Build:
+    folder.mkdir()
+    (folder / "myoedge.toml").write_text(table)
+    calib = np.random.default_rng(0).normal(size=(24, *SHAPE[1:])).astype(np.float32)
+    given = {"calib": calib, "holdout": 0.5, "config": folder / "myoedge.toml"}
+    return myoedge.build(model, output=folder / "made", **given, **{"weights": "fast", **options})
+
+
+def bits(build: myoedge.Build) -> list[int]:
+    return [row["weight_bits"] for row in build.report["layers"] if row["weight_bits"]]
+
+
+def test_jobs_of_3x3_filters_are_shorter(model: Path, tmp_path: Path) -> None:
+    """Measured on the simulated chip; the linear layer's jobs do not depend much on the bits."""
+    made, eight = built(model, tmp_path / "made"), built(model, tmp_path / "eight", EIGHT)
+    assert bits(eight) == [8, 8, 8]  # as the rule says
+    assert max(bits(made)[:2]) < 8
+    assert bits(made)[2] == 8
+    cycles, before = (x.report["cycles"]["total"] for x in (made, eight))
+    assert cycles < 0.9 * before
+    (kept,) = (x for x in made.report["quantization"]["choices"] if x["kept"])
+    assert kept["more_cycles"] == pytest.approx(cycles / before - 1.0, abs=0.1)
+    assert made.report["outputs"][0]["sqnr_db"] >= 25.0  # of samples that were held out
+    assert made.report["outputs"][0]["agreement"] >= eight.report["outputs"][0]["agreement"]
+    assert myoedge.validate(made, on=("host", "simulator")).exact["simulator"]
+
+
+def test_more_decibels_ask_for_more_bits(model: Path, tmp_path: Path) -> None:
+    """The goal of [budget] holds on the held-out samples; the cores have no jobs."""
+    made = built(model, tmp_path / "made", "[budget]\nsqnr = 38.0\n")
+    assert made.report["outputs"][0]["sqnr_db"] >= 38.0
+    assert sum(bits(made)) >= sum(bits(built(model, tmp_path / "usual")))
+    assert bits(built(model, tmp_path / "cores", engine="cores")) == [8, 8, 8]
