@@ -160,8 +160,7 @@ class QuantizeOptions(Hooks):
         "Target 30 dB at every output regardless of cycles (default: 25 dB).", default=False
     )
     weights: str | None = _option(
-        "auto: choose the weight bits per layer to meet [budget] sqnr, l2 or energy; "
-        "fast: fewer bits where NE16 is then faster.",
+        "auto: bits per layer for [budget] sqnr, l2, energy; fast: where NE16 is then faster.",
         choices=("auto", "fast"),
     )
     ctc: int | None = _option(

@@ -93,7 +93,7 @@ def with_weights(
 
 @dataclass(frozen=True)
 class CycleSaving:
-    """How weight bits are reduced for cycles.
+    """Conditions for reducing weight bits to save cycles.
 
     cycles          network -> estimated cycles of its plan
     accepts         as in WeightBudget
