@@ -16,13 +16,12 @@ import myoedge
 from myoedge.building import finished_build
 from myoedge.errors import MyoedgeError
 from myoedge.numerics.arrays import Array
-from myoedge.numerics.element_type import INT16
-from myoedge.operators.base import QuantizedNode
-from myoedge.operators.library import rows
+from myoedge.operators.conv import ne16 as conv_ne16
+from myoedge.operators.library import ne16, rows
+from myoedge.operators.library.ne16_jobs import bit_planes
 from tests.conftest import save_exported
 
 CHECK = finished_build.check_golden  # taken before the fixture of conftest.py replaces it
-WIDE = '[quant]\n"*" = { weights = 16 }\n'
 
 
 @pytest.fixture(autouse=True)
@@ -92,16 +91,16 @@ def test_a_kernel_with_other_constants_than_the_reference_leaves_no_folder(
 def test_the_error_names_a_setting_that_builds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """For a layer on an accelerator; here its kernel is one for weights of 8 bits."""
-    without_weights = property(lambda step: INT16 in (*step.operand_types, step.element_type))
-    monkeypatch.setattr(QuantizedNode, "has_int16", without_weights)
+    """For a layer on an accelerator; here the accelerator gets the bits of other weights."""
+    for module in (ne16, conv_ne16):
+        monkeypatch.setattr(module, "bit_planes", lambda weight, *bits: bit_planes(-weight, *bits))
     with pytest.raises(MyoedgeError) as raised:
-        built(tmp_path, WIDE, engine="ne16")
+        built(tmp_path, engine="ne16")
     setting, *_ = raised.value.notice.tries
     assert setting == '[engine] "conv" = "cores"'
     table, line = setting.split(" ", 1)
     with pytest.raises(MyoedgeError) as raised:
-        built(tmp_path, f"{WIDE}{table}\n{line}\n", engine="ne16")
+        built(tmp_path, f"{table}\n{line}\n", engine="ne16")
     assert raised.value.notice.tries[0] == '[engine] "head" = "cores"'
     both = '"conv" = "cores"\n"head" = "cores"\n'
-    assert built(tmp_path, f"{WIDE}[engine]\n{both}", engine="ne16").report["exact"]["host"]
+    assert built(tmp_path, f"[engine]\n{both}", engine="ne16").report["exact"]["host"]
