@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from myoedge.building.config_tables import BudgetTable
 from myoedge.building.request import LEAST_BITS
@@ -56,11 +56,13 @@ def is_chosen(word: str | None, budget: BudgetTable, *, has_limits: bool) -> boo
     """
     if word in (None, FAST):
         return False
+    has_budget = has_limits or budget.sqnr is not None
     if word != AUTO:
-        tries = ["--weights auto", "--weights fast", '[quant] "*" = { weights = 4 }']
+        tries = ["--weights fast", '[quant] "*" = { weights = 4 }']
+        tries += ["--weights auto"] * has_budget
         has = {"has": f"{AUTO}, {FAST}"}
         raise MyoedgeError("E203", f"there is no --weights {word}", has, tries)
-    if budget.sqnr is None and not has_limits:
+    if not has_budget:
         facts = {"needs": "[budget] sqnr, l2, latency or energy", "has": "none of them"}
         tries = ["[budget] sqnr = 25.0", "build --l2 900KiB", '[quant] "*" = { weights = 4 }']
         title = "bits of weights are chosen for a budget, and none is given"
@@ -73,21 +75,23 @@ def with_weights(
     network: Network,
     goal: Goal,
     stops: Stops | None,
-    **limits: Any,
+    layers: Mapping[str, int] | None = None,
+    cycles: Mapping[str, float] | None = None,
+    accepts: Accepts | None = None,
 ) -> tuple[Network, tuple[TriedMove, ...]]:
     """Reduce the weight bits of a network as far as its SQNR goal allows, or until it meets the
     limits; return the network, and the reductions tried.
 
     stops    the network with all reductions -> the condition that ends the reductions; None: none
              does
-    limits   further fields of WeightBudget
+    layers, cycles, accepts   as in WeightBudget
     """
 
     def quantise(graph: Graph) -> Network:
         return workshop.make(replace(network.design, graph=graph), network)
 
     planes = workshop.planes(network.engined)
-    budget = WeightBudget(goal.limits(network.cores), stops, planes, **limits)
+    budget = WeightBudget(goal.limits(network.cores), stops, planes, layers, cycles, accepts)
     return with_chosen_bits(network, workshop.bench, workshop.rules, budget, quantise)
 
 
@@ -121,8 +125,8 @@ def with_fewer_bits(
     if not saved:
         return network, ()
     layers = dict.fromkeys(saved, PROBED_BITS)
-    given = {"layers": layers, "cycles": saved, "accepts": by.accepts}
-    return _if_faster(network, *with_weights(workshop, network, goal, None, **given), by.cycles)
+    found = with_weights(workshop, network, goal, None, layers, saved, by.accepts)
+    return _if_faster(network, *found, by.cycles)
 
 
 def _fewest_bits(workshop: Workshop, network: Network, by: CycleSaving) -> dict[str, int]:
@@ -157,8 +161,8 @@ def _with_less_reading(
         enough_cycles = ENOUGH * by.cycles(most)
         return lambda other: other is most or by.cycles(other) <= enough_cycles
 
-    given = {"layers": least, "accepts": by.accepts}
-    return _if_faster(network, *with_weights(workshop, network, goal, stops, **given), by.cycles)
+    found = with_weights(workshop, network, goal, stops, least, accepts=by.accepts)
+    return _if_faster(network, *found, by.cycles)
 
 
 def _cycles_of_a_bit(
@@ -176,8 +180,8 @@ def _cycles_of_a_bit(
     work = {x.name: rounding_work(graph, [x]) for x in nodes}
     left, found = MOST_ROUNDING, dict[str, float]()
     for name in sorted(saved, key=lambda name: -saved[name] / work[name]):
-        left -= work[name]
-        if left >= 0 and saved[name] >= LEAST_SAVED * network.cycles:
+        if work[name] <= left and saved[name] >= LEAST_SAVED * network.cycles:
+            left -= work[name]
             found[name] = saved[name] / (INT8.bits - PROBED_BITS)
     return found
 

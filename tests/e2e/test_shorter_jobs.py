@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,6 +12,8 @@ import torch
 from torch import nn
 
 import myoedge
+from myoedge.errors import MyoedgeError
+from myoedge.quantization.fidelity import Fidelity
 from tests.conftest import save_exported
 
 SHAPE = (1, 32, 16, 8)
@@ -30,11 +33,11 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_exported(network(), (torch.zeros(SHAPE),), path)
 
 
-def built(model: Path, folder: Path, table: str = "", **options: str) -> myoedge.Build:
+def built(model: Path, folder: Path, table: str = "", **options: Any) -> myoedge.Build:
     folder.mkdir()
     (folder / "myoedge.toml").write_text(table)
     calib = np.random.default_rng(0).normal(size=(24, *SHAPE[1:])).astype(np.float32)
-    given = {"calib": calib, "holdout": 0.5, "config": folder / "myoedge.toml"}
+    given: dict[str, Any] = {"calib": calib, "holdout": 0.5, "config": folder / "myoedge.toml"}
     return myoedge.build(model, output=folder / "made", **given, **{"weights": "fast", **options})
 
 
@@ -63,3 +66,34 @@ def test_more_decibels_ask_for_more_bits(model: Path, tmp_path: Path) -> None:
     assert made.report["outputs"][0]["sqnr_db"] >= 38.0
     assert sum(bits(made)) >= sum(bits(built(model, tmp_path / "usual")))
     assert bits(built(model, tmp_path / "cores", engine="cores")) == [8, 8, 8]
+
+
+@pytest.mark.parametrize("refused", [1, 99])
+def test_decisions_that_change_leave_more_bits(
+    refused: int, model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half of the reductions are tried, and again half; none at last."""
+    fewest = bits(built(model, tmp_path / "usual", simulate=False))
+    asked: list[Fidelity] = []
+
+    def decides_less(found: Fidelity, other: Fidelity) -> bool:
+        asked.append(found)
+        return len(asked) <= refused
+
+    monkeypatch.setattr(Fidelity, "decides_less", decides_less)
+    made = built(model, tmp_path / "made", simulate=False)
+    assert sum(fewest) < sum(bits(made)) <= 24
+    assert (bits(made) == [8, 8, 8]) == (refused == 99)
+    assert any(x["kept"] for x in made.report["quantization"]["choices"]) == (refused == 1)
+
+
+def test_another_word_is_refused_and_the_advice_works(model: Path, tmp_path: Path) -> None:
+    with pytest.raises(MyoedgeError) as caught:
+        built(model, tmp_path / "quick", weights="quick", simulate=False)
+    assert caught.value.code == "E203"
+    option, toml = caught.value.notice.tries
+    assert option.split(" ")[0] == "--weights"
+    built(model, tmp_path / "option", weights=option.split(" ")[1], simulate=False)
+    table, line = toml.split(" ", 1)
+    made = built(model, tmp_path / "rule", f"{table}\n{line}\n", weights=None, simulate=False)
+    assert bits(made) == [4, 4, 4]
