@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -21,8 +22,8 @@ class ConstantFormat:
     low, high           smallest and largest integer
     axis                axis along which scales differ
     integers            integers q in the constant's shape, if the floats lie between steps; None:
-                        the
-    floats are whole steps
+                        the floats are whole steps
+    floats              digest of the floats that the integers round; "" if a model file has them
     """
 
     scale: tuple[float, ...]
@@ -31,6 +32,12 @@ class ConstantFormat:
     high: int
     axis: int = 0
     integers: Array | None = field(default=None, compare=False, repr=False)
+    floats: str = field(default="", compare=False, repr=False)
+
+    @property
+    def bits(self) -> int:
+        """Bits of a symmetric format's integers."""
+        return self.high.bit_length() + 1
 
     @property
     def params(self) -> QuantParams | None:
@@ -129,3 +136,9 @@ class ConstantFormat:
         if len(numbers) == 1:
             return array.reshape([1] * value.ndim)
         return array.reshape([-1 if d == self.axis else 1 for d in range(value.ndim)])
+
+
+def float_digest(values: Array) -> str:
+    """Return the sha256 of a constant's float32 values and shape."""
+    little = np.ascontiguousarray(values).astype("<f4")
+    return hashlib.sha256(f"{values.shape}\n".encode() + little.tobytes()).hexdigest()

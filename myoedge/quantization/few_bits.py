@@ -11,7 +11,7 @@ import numpy as np
 
 from myoedge.graph.ir import Graph, Node
 from myoedge.numerics.arrays import Array
-from myoedge.numerics.constant_format import ConstantFormat
+from myoedge.numerics.constant_format import ConstantFormat, float_digest
 from myoedge.numerics.element_type import INT8, INT16
 from myoedge.numerics.quant_params import QuantParams, symmetric_params
 from myoedge.numerics.weight_format import BIAS_MAX, Moments, WeightFormat, rounded_rows
@@ -20,7 +20,7 @@ from myoedge.operators.base import OPS
 from myoedge.quantization.calibrate import InputArrays, each_sample, subsample_evenly
 from myoedge.quantization.float_runs import float_values
 from myoedge.quantization.judged import judged, rows_of
-from myoedge.quantization.layer_rules import LayerRule, weight_bits
+from myoedge.quantization.layer_rules import LayerRule, weight_bits, weight_rule
 from myoedge.quantization.scales import QuantGraph
 from myoedge.quantization.sqnr import judged_tensors
 
@@ -87,6 +87,36 @@ def with_rounded_weights(graph: Graph, samples: InputArrays, bits: Mapping[str, 
         for name in weight.tensors
     }
     return graph.with_formats(formats)
+
+
+def with_older_rounding(
+    graph: Graph,
+    older: Mapping[str, ConstantFormat],
+    samples: InputArrays,
+    rules: Sequence[LayerRule],
+) -> Graph:
+    """Return the graph with the rounded weights of an older build: its integers if the floats are
+    the same, otherwise the same bits, rounded anew on the samples.
+
+    older   weight -> its format there
+    Weights whose bits a rule sets to another number, or the model file, are not changed.
+    """
+    nodes = [node for node in graph.nodes if _keeps_bits(graph, node, older, rules)]
+    weights = {weight_of(node) for node in nodes}
+    equal = {x: older[x] for x in weights if float_digest(graph.array(x)) == older[x].floats}
+    graph = graph.with_formats(equal)
+    bits = {node.name: older[weight_of(node)].bits for node in layers_to_round(graph, nodes)}
+    return with_rounded_weights(graph, samples, bits)
+
+
+def _keeps_bits(
+    graph: Graph, node: Node, older: Mapping[str, ConstantFormat], rules: Sequence[LayerRule]
+) -> bool:
+    """Return whether a layer's float weights keep the bits that they have in an older build."""
+    if not _has_float_weights(graph, node) or weight_of(node) not in older:
+        return False
+    rule = weight_rule(rules, node)
+    return rule is None or rule.weight_bits == older[weight_of(node)].bits
 
 
 def _weights_by_bits(graph: Graph, bits: Mapping[str, int]) -> list[tuple[int, Weight]]:
@@ -214,6 +244,7 @@ def chosen_format(graph: Graph, weight: Weight, groups: Sums, bits: int) -> Cons
         low=-used.high,
         high=used.high,
         integers=np.concatenate([q for q, _ in parts]).reshape(values.shape),
+        floats=float_digest(values),
     )
 
 
@@ -247,8 +278,10 @@ def nearest_format(
     values = graph.array(weight.tensors[0])
     bias = np.max([_bias_size(graph, node) for node in weight.nodes], axis=0)
     integers, scale = used.quantize(values.astype(np.float64), bias, operand)
-    zeros = (0,) * len(scale)
-    return ConstantFormat(tuple(scale.tolist()), zeros, -used.high, used.high, integers=integers)
+    ends = (0,) * len(scale), -used.high, used.high
+    return ConstantFormat(
+        tuple(scale.tolist()), *ends, integers=integers, floats=float_digest(values)
+    )
 
 
 def _bias_size(graph: Graph, node: Node) -> Array:

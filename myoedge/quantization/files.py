@@ -6,21 +6,22 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import numpy as np
 
-from myoedge.graph.constants import as_constants
+from myoedge.graph.constants import Constant, as_constants
 from myoedge.graph.input_normalization import InputNormalization
 from myoedge.graph.ir import Graph, Node, Shape, Tensor, describe, plain
 from myoedge.graph.origin import Origin
 from myoedge.numerics.arrays import Array
+from myoedge.numerics.constant_format import ConstantFormat
 from myoedge.numerics.element_type import ElementType
 from myoedge.numerics.quant_params import QuantParams
-from myoedge.operators.base import QuantizedNode
+from myoedge.operators.base import OPS, QuantizedNode
 from myoedge.operators.checks import check
 from myoedge.operators.queries import attribute_fault, params_of
 from myoedge.quantization.calibrate import Calibration, Observer
@@ -50,6 +51,7 @@ def to_json(q: QuantGraph) -> dict[str, Any]:
             }
             for step in q.steps
         ],
+        **_rounded_weights(q),
         "calibration": {
             "ranges": {name: list(span) for name, span in sorted(q.calibration.ranges.items())},
             "count": q.calibration.count,
@@ -58,6 +60,43 @@ def to_json(q: QuantGraph) -> dict[str, Any]:
             "observer": q.calibration.observer.method,
         },
     }
+
+
+def _rounded_weights(q: QuantGraph) -> dict[str, Any]:
+    """Return the formats of weights that samples or a search rounded, for builds that reuse this
+    one; {} without any. Their integers are those of their layers."""
+    rows = {
+        name: {"scale": list(f.scale), "high": f.high, "floats": f.floats}
+        for name, f in sorted(q.graph.formats.items())
+        if f.floats and name in _layers_of_weights(q.steps)
+    }
+    return {"rounded": rows} if rows else {}
+
+
+def _layers_of_weights(steps: Iterable[QuantizedNode]) -> dict[str, QuantizedNode]:
+    """Return weight -> a layer that stores its integers."""
+    rows = ((step, OPS[step.node.op].weights) for step in steps)
+    return {step.node.inputs[x.at[0]]: step for step, x in rows if x.multiplicands is not None}
+
+
+def _read_rounded(
+    document: Mapping[str, Any], steps: Iterable[QuantizedNode], shapes: Mapping[str, Shape]
+) -> dict[str, Constant]:
+    """Read the weights that samples or a search rounded, as dequantised constants with formats.
+
+    shapes   shapes of the constants
+    Errors: ValueError for a format that does not have the integers of its layer.
+    """
+    layers, found = _layers_of_weights(steps), dict[str, Constant]()
+    for name, row in document.get("rounded", {}).items():
+        integers = layers[name].integers.arrays["weight"].reshape(shapes[name])
+        scale, high = tuple(map(float, row["scale"])), int(row["high"])
+        if len(scale) != len(integers) or np.abs(integers.astype(np.int64)).max() > high:
+            raise ValueError(f"{name} has integers of another format")
+        zeros, floats = (0,) * len(scale), str(row["floats"])
+        stored = ConstantFormat(scale, zeros, -high, high, integers=integers, floats=floats)
+        found[name] = Constant(stored.real(integers), stored)
+    return found
 
 
 def arrays(q: QuantGraph) -> dict[str, Array]:
@@ -126,6 +165,8 @@ def from_files(document: Mapping[str, Any], weights: bytes) -> QuantGraph:
         _read_step(fields, nodes, shapes, partial(element_type, graph, params), stored)
         for fields in document["steps"]
     )
+    rounded = _read_rounded(document, steps, weight_shapes(document))
+    graph = replace(graph, constants={**graph.constants, **rounded})
     ran = document["calibration"]
     ranges = {name: (low, high) for name, (low, high) in ran["ranges"].items()}
     observer = Observer(ran["observer"])

@@ -13,6 +13,7 @@ from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.base import OPS, QuantizedNode
 from myoedge.operators.interpreter import PRE
 from myoedge.quantization.calibrate import InputArrays
+from myoedge.quantization.few_bits import with_older_rounding
 from myoedge.quantization.formats import operand_names, tables_apart, with_tables_apart
 from myoedge.quantization.joins import copied_parts, with_copies
 from myoedge.quantization.layer_rules import LayerRule
@@ -28,11 +29,13 @@ class Reuse:
     digest        digest of the earlier build's network
     kept          layers with its integers
     requantised   layers with other integers
+    rounded       layers among these whose other weights were rounded to the earlier build's bits
     """
 
     digest: str
     kept: tuple[str, ...]
     requantised: tuple[str, ...]
+    rounded: tuple[str, ...] = ()
 
 
 def inherit_params(
@@ -45,7 +48,7 @@ def inherit_params(
     """Return the graph with the quantisation parameters of an earlier build in unchanged layers.
 
     The graph changes of that build are repeated: copies for concats, separate tables, exponential
-    formats, equalization.
+    formats, equalization, weights rounded for samples and weights of fewer bits.
     old         network of the earlier build
     samples     samples for equalization; the earlier build's samples give the same factors
     time_axes   as for `equalized`
@@ -54,6 +57,7 @@ def inherit_params(
     weights, if all layers before it are unchanged. Parameters that the graph already has are kept.
     """
     graph = _apply_earlier_changes(old.graph, graph, samples, time_axes)
+    graph = with_older_rounding(graph, old.graph.formats, samples, rules)
     steps = {step.node.name: step for step in old.steps}
     shapes = {name: tensor.shape for name, tensor in old.graph.tensors.items()}
     in_frames = any(shapes.get(name) not in (None, graph.shape(name)) for name in graph.inputs)
@@ -130,31 +134,40 @@ def reused_layers(
     """
     inputs = set(old.graph.inputs)
     network = next((q for q in networks if set(q.graph.inputs) == inputs), networks[0])
-    steps, before = ({step.node.name: step for step in q.steps} for q in (network, old))
-    kept: list[str] = []
-    others: list[str] = []
-    for layer in layers:
-        if parts := [*_steps_of_layer(layer, steps)]:
-            is_kept = all(
-                step.node.name in before and equal(step, before[step.node.name]) for step in parts
-            )
-            (kept if is_kept else others).append(layer.node.label)
-    return Reuse(old.digest, tuple(kept), tuple(others))
+    rows = [*_steps_by_layer(layers, network)]
+    same, others = _compared_steps(network, old)
+    return Reuse(
+        old.digest,
+        kept=tuple(label for label, names in rows if names <= same),
+        requantised=tuple(label for label, names in rows if not names <= same),
+        rounded=tuple(label for label, names in rows if names & others),
+    )
 
 
-def _steps_of_layer(
-    layer: QuantizedNode, steps: Mapping[str, QuantizedNode]
-) -> Iterator[QuantizedNode]:
-    """Yield the network's steps that one planned layer computes: two for a fused layer."""
-    if layer.node.name not in steps:
-        return
-    yield steps[layer.node.name]
-    yield from (steps[member.node.name] for member in layer.members[:-1])
-    if layer.behind is not None:
-        step = steps[next(x for x in layer.behind.operands if x not in layer.operands)]
-        while step.node.op != layer.node.op:  # skip views of the first layer's result
-            step = steps[step.node.inputs[0]]
-        yield step
+def _compared_steps(network: QuantGraph, old: QuantGraph) -> tuple[set[str], set[str]]:
+    """Return the steps with the integers of an earlier build, and those whose weights have its bits
+    but other floats."""
+    before = {step.node.name: step for step in old.steps}
+    pairs = ((step, before.get(step.node.name)) for step in network.steps)
+    same = {step.node.name for step, older in pairs if older is not None and equal(step, older)}
+    new, formats = network.graph.formats, old.graph.formats
+    weights = (x for x in new.keys() & formats.keys() if new[x].floats != formats[x].floats)
+    return same, {node.name for name in weights for node in network.graph.users[name]}
+
+
+def _steps_by_layer(
+    layers: Iterable[QuantizedNode], network: QuantGraph
+) -> Iterator[tuple[str, set[str]]]:
+    """Yield (label, steps of the network that a planned layer computes): two for a fused layer."""
+    steps = {step.node.name: step for step in network.steps}
+    for layer in (x for x in layers if x.node.name in steps):
+        names = {x.node.name for x in (layer, *layer.members[:-1])}
+        if layer.behind is not None:
+            step = steps[next(x for x in layer.behind.operands if x not in layer.operands)]
+            while step.node.op != layer.node.op:  # skip views of the first layer's result
+                step = steps[step.node.inputs[0]]
+            names.add(step.node.name)
+        yield layer.node.label, names
 
 
 def shares_weights(network: QuantGraph, old: QuantGraph) -> bool:

@@ -171,11 +171,11 @@ def arena_bound(report: Report) -> str:
 
 def reused(reused_layers: Mapping[str, Any]) -> str:
     """Describe the layers reused from an older build: "7 of 9 layers as in the older build;
-    requantised: head.0, head.2"."""
-    unchanged, others = reused_layers["kept"], reused_layers["requantised"]
-    layers = several(len(unchanged) + len(others), "layer")
-    text = f"{len(unchanged)} of {layers} as in the older build"
-    return f"{text}; requantised: {', '.join(others)}" if others else text
+    requantised: head.0, head.2; with its bits: head.2"."""
+    kept, others, bits = (reused_layers.get(x, ()) for x in ("kept", "requantised", "rounded"))
+    text = f"{len(kept)} of {several(len(kept) + len(others), 'layer')} as in the older build"
+    named = [("requantised", others), ("with its bits", bits)]
+    return "; ".join([text, *(f"{label}: {', '.join(x)}" for label, x in named if x)])
 
 
 def engines(report: Report) -> str:

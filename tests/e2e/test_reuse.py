@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import copy
+import json
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,9 @@ from torch import Tensor, nn
 import myoedge
 from myoedge.numerics.arrays import Array
 from myoedge.operators.interpreter import run_int
+from myoedge.quantization.files import from_files
 from myoedge.quantization.sqnr import quantized_inputs
+from myoedge.reports import wording
 from tests.conftest import save_exported
 
 pytestmark = pytest.mark.filterwarnings("ignore:The tensor attributes")
@@ -99,6 +102,71 @@ def test_the_same_network_is_kept_whole(tmp_path: Path) -> None:
     assert (new.folder / "weights.safetensors").read_bytes() == (
         old.folder / "weights.safetensors"
     ).read_bytes()
+
+
+def bits_of(build: myoedge.Build) -> dict[str, int]:
+    steps = [step for step in build.network.steps if "weight" in step.integers.arrays]
+    return {step.node.label: step.weight_bits for step in steps}
+
+
+FEW = '[quant]\n"body.*" = { weights = 5 }\n'
+SETTINGS = {"of a rule": ({}, FEW), "of a search": ({"weights": "auto"}, "[budget]\nsqnr = 20.0\n")}
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_few_bits_are_kept_and_other_floats_rounded_to_as_many(name: str, tmp_path: Path) -> None:
+    """Integers that were rounded on other samples stay; the new build names no bits."""
+    options, table = SETTINGS[name]
+    config = tmp_path / "myoedge.toml"
+    config.write_text(table)
+    torch.manual_seed(2)
+    first = Typing()
+    tuned = copy.deepcopy(first)
+    with torch.no_grad():
+        tuned.body[2].weight += 0.3  # type: ignore[operator]
+    old = built(first, samples(), tmp_path / "old", config=config, **options)
+    few = bits_of(old)
+    assert max(few["body.0 + body.1"], few["body.2 + body.3"]) < 8
+    new = built(first, samples(3.0), tmp_path / "new", reuse=old.folder)
+    assert integers(new) == integers(old)
+    assert not new.report["reused"]["requantised"]
+    other = built(tuned, samples(3.0), tmp_path / "other", reuse=old.folder)
+    assert bits_of(other) == few
+    reused = other.report["reused"]
+    assert reused["rounded"] == ["body.2 + body.3"]
+    assert {*reused["rounded"]} <= {*reused["requantised"]}
+    assert "with its bits: body.2 + body.3" in wording.reused(reused)
+    assert integers(other)["body.0 + body.1"] == integers(old)["body.0 + body.1"]
+    assert myoedge.validate(other).difference is None
+
+
+def test_a_rule_for_other_bits_is_followed(tmp_path: Path) -> None:
+    torch.manual_seed(2)
+    network, config = Typing(), tmp_path / "myoedge.toml"
+    config.write_text(FEW)
+    old = built(network, samples(), tmp_path / "old", config=config)
+    config.write_text(FEW.replace("5", "7"))
+    new = built(network, samples(), tmp_path / "new", config=config, reuse=old)
+    assert (bits_of(new)["body.0 + body.1"], bits_of(new)["body.2 + body.3"]) == (7, 7)
+    assert "body.0 + body.1" in new.report["reused"]["requantised"]
+
+
+@pytest.mark.parametrize("change", ["scale", "high", "name"])
+def test_a_record_of_bits_that_is_damaged_is_refused(change: str, tmp_path: Path) -> None:
+    torch.manual_seed(2)
+    config = tmp_path / "myoedge.toml"
+    config.write_text(FEW)
+    old = built(Typing(), samples(), tmp_path / "old", config=config)
+    document = json.loads((old.folder / "graph.json").read_text())
+    name, row = next(iter(document["rounded"].items()))
+    if change == "name":
+        document["rounded"] = {"another": row}
+    else:
+        row[change] = {"scale": row["scale"][:1], "high": 1}[change]
+    weights = (old.folder / "weights.safetensors").read_bytes()
+    assert name in old.network.graph.formats
+    with pytest.raises((ValueError, KeyError)):
+        from_files(document, weights)
 
 
 class FirstFrames(Typing):
