@@ -1,7 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Rules of NE16 about convolutions in groups and steps of an LSTM: the property that breaks one."""
+"""Rules of NE16 about multipliers, convolutions in groups and steps of an LSTM: the property that
+breaks one."""
 
 from __future__ import annotations
+
+from dataclasses import replace
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -12,6 +16,7 @@ from myoedge.graph.ir import Node
 from myoedge.numerics.arrays import Array
 from myoedge.operators.base import QuantizedNode, QuantizedParams
 from myoedge.operators.conv.ne16_rules import one_group_or_depthwise
+from myoedge.operators.library.ne16_rules import requantised_by_engine
 from myoedge.operators.library.packing import WeightedParams
 from myoedge.operators.recurrent.tiling import one_sequence_of_many_units, resets_products
 
@@ -39,6 +44,26 @@ def conv(groups: int, outputs: int, kernel: int, stride: int, dilation: int) -> 
     node = Node("conv", ("x",), ("y",), attrs)
     integers = weighted(stored)
     return QuantizedNode(node, ("x",), (shapes[0],), shapes[1], integers)
+
+
+@pytest.mark.parametrize("multiplier", [0, 1, 31, 32])
+@pytest.mark.parametrize("shift", [12, 16, 20, 24])
+@pytest.mark.parametrize("weight", [1, 127])
+def test_multipliers_of_few_bits_are_for_channels_without_a_whole_step(
+    multiplier: int, shift: int, weight: int
+) -> None:
+    """Channel 0 has a multiplier of 9 bits; products of channel 1 move the result by `step`."""
+    node = conv(groups=1, outputs=2, kernel=3, stride=1, dilation=1)
+    weights = np.full_like(node.integers.arrays["weight"], weight)
+    constants = {
+        "mult": np.array([1 << 8, multiplier], np.int32),
+        "shift": np.array([18, shift], np.int32),
+    }
+    step = Fraction(255 * 9 * 16 * weight * multiplier, 1 << shift)
+    broken = requantised_by_engine(replace(node, integers=replace(weighted(weights), **constants)))
+    assert (broken is None) == (step < 1 or multiplier >= 32)
+    if broken is not None:
+        assert f"{multiplier.bit_length()} bits" in broken.has
 
 
 @pytest.mark.parametrize(

@@ -117,7 +117,9 @@ def _check_multipliers(step: QuantizedNode) -> ConstraintViolation | None:
     mult, weight = step.integers.mult.astype(np.int64), step.integers.weight
     bound = unsigned_bound(weight, step.integers.bias)
     largest = bound * mult + np.abs(step.integers.offset.astype(np.int64))
-    live = row_sums(np.abs(weight.astype(np.int64))) > 0
+    # Channels whose products cannot move the result by one step may have fewer bits.
+    reach = 255 * row_sums(np.abs(weight.astype(np.int64))) * mult
+    live = reach >= np.left_shift(np.int64(1), step.integers.shift.astype(np.int64))
     bits = int(mult[live].min()).bit_length() if live.any() else MULTIPLIER_BITS
     if not 0 <= int(mult.min()) <= int(mult.max()) < 1 << 16:
         has = f"{mult.min()} to {mult.max()}"
