@@ -114,7 +114,8 @@ def _parse_size(max_bytes: str | int | None) -> int:
 @takes(QuantizeOptions)
 def quantize(options: QuantizeOptions) -> Quantized:
     """Quantise a network and measure its SQNR layer by layer, without writing anything. The
-    integers equal those of a build with engine="cores".
+    integers equal those of a build with engine="cores"; with weights="fast", of one with its
+    default engine, for whose jobs bits are chosen.
 
     Arguments: as listed below.
     Errors: as load; E202 .. E219, E222, E230 .. E233, E245 .. E248, E255.
@@ -125,10 +126,15 @@ def quantize(options: QuantizeOptions) -> Quantized:
     from myoedge.building.plan_limits import keeper, reading
     from myoedge.building.plans import planned_cycles
     from myoedge.building.request import build_request
+    from myoedge.building.weight_choice import FAST
 
-    # Limits of a build for the cores alone
-    request = build_request(BuildOptions(engine=CORES), find(options.config).settings)
+    settings = find(options.config).settings
+    is_fast = (options.weights or settings.calib.weights) == FAST
+    engine = BuildOptions.engine if is_fast else CORES
+    request = build_request(BuildOptions(engine=engine), settings)
     limits = {
+        "engine": engine,
+        "chip": request.chip_in_limits if is_fast else None,
         "keeps": keeper(request, coefficients()),
         "planned_cycles": partial(planned_cycles, request=request),
         "reading": partial(reading, request=request),

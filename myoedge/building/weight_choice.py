@@ -115,18 +115,19 @@ def with_fewer_bits(
     workshop: Workshop, network: Network, goal: Goal, by: CycleSaving
 ) -> tuple[Network, tuple[TriedMove, ...]]:
     """Reduce weight bits if the plan of the network then takes fewer cycles: where loops read
-    weights again, and of int16 weights, otherwise for shorter jobs of an accelerator; return the
+    weights again, and of int16 weights, then for shorter jobs of an accelerator; return the
     network, and the reductions tried."""
-    least = _fewest_bits(workshop, network, by)
+    least, tried = _fewest_bits(workshop, network, by), tuple[TriedMove, ...]()
     if least:
-        return _with_less_reading(workshop, network, goal, by, least)
+        network, tried = _with_less_reading(workshop, network, goal, by, least)
     planes = workshop.planes(network.engined) if by.is_fast else frozenset[str]()
     saved = _cycles_of_a_bit(workshop, network, planes) if planes else {}
     if not saved:
-        return network, ()
+        return network, tried
     layers = dict.fromkeys(saved, PROBED_BITS)
     found = with_weights(workshop, network, goal, None, layers, saved, by.accepts)
-    return _if_faster(network, *found, by.cycles)
+    network, more = _if_faster(network, *found, by.cycles)
+    return network, (*tried, *more)
 
 
 def _fewest_bits(workshop: Workshop, network: Network, by: CycleSaving) -> dict[str, int]:

@@ -14,6 +14,7 @@ from torch import nn
 import myoedge
 from myoedge.errors import MyoedgeError
 from myoedge.quantization.fidelity import Fidelity
+from myoedge.quantization.files import arrays
 from tests.conftest import save_exported
 
 SHAPE = (1, 32, 16, 8)
@@ -58,6 +59,23 @@ def test_jobs_of_3x3_filters_are_shorter(model: Path, tmp_path: Path) -> None:
     assert made.report["outputs"][0]["sqnr_db"] >= 25.0  # of samples that were held out
     assert made.report["outputs"][0]["agreement"] >= eight.report["outputs"][0]["agreement"]
     assert myoedge.validate(made, on=("host", "simulator")).exact["simulator"]
+
+
+@pytest.mark.parametrize("place", ["option", "table"])
+def test_quantize_chooses_the_bits_of_a_build(place: str, model: Path, tmp_path: Path) -> None:
+    """The same integers, without building; of the cores without the option."""
+    table = '[calib]\nweights = "fast"\n' * (place == "table")
+    fast = {"weights": "fast" if place == "option" else None}
+    made = built(model, tmp_path / "made", table, simulate=False, **fast)
+    calib = np.random.default_rng(0).normal(size=(24, *SHAPE[1:])).astype(np.float32)
+    given: dict[str, Any] = {"calib": calib, "holdout": 0.5}
+    quick = myoedge.quantize(model, **given, **fast, config=tmp_path / "made" / "myoedge.toml")
+    assert max(bits(made)[:2]) < 8
+    assert arrays(quick.network).keys() == arrays(made.network).keys()
+    for name, array in arrays(made.network).items():
+        np.testing.assert_array_equal(arrays(quick.network)[name], array)
+    usual = myoedge.quantize(model, **given)
+    assert [x.weight_bits for x in usual.network.steps if "weight" in x.integers.arrays] == [8] * 3
 
 
 def test_more_decibels_ask_for_more_bits(model: Path, tmp_path: Path) -> None:
