@@ -340,7 +340,8 @@ def test_a_program_opens_files_in_the_current_folder_only(run: Run, tmp_path: Pa
 def test_an_interrupt_ends_a_run_that_never_would(tmp_path: Path) -> None:
     """Ctrl-C while the C core computes."""
     (tmp_path / "p.elf").write_bytes(make({}, [*put(0x1A120000, ord("!"), 1), jal(0, 0)]))
-    command = [sys.executable, "-m", "myoedge", "simulate", "--elf", "p.elf"]
+    limit = ["--max-cycles", str(1 << 60)]  # decades
+    command = [sys.executable, "-m", "myoedge", "simulate", "--elf", "p.elf", *limit]
     env = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
     process = subprocess.Popen(command, cwd=tmp_path, env=env, stdout=subprocess.PIPE)
     assert process.stdout is not None
