@@ -274,14 +274,20 @@ def uses(op: str, count: int, number: int = 0) -> tuple[DrawnUse, ...]:
     if op == "conv":
         return tuple(convolution(form, draw) for form in SIZES for _ in range(count))
     found = [USES[op](draw) for _ in range(count)]
-    if op in FITTING:
-        found += [FITTING[op](USES[op](draw), draw) for _ in range(count)]
+    for fit in FITTING.get(op, ()):
+        found += [fit(USES[op](draw), draw) for _ in range(count)]
     return tuple(found)
 
 
 def in_words(use: DrawnUse, draw: Draw) -> DrawnUse:
     """Rows of a multiple of four bytes."""
     shape = (draw.integer(2, 12), 4 * draw.integer(1, 12))
+    return replace(use, shapes=(shape,), weights=draw.weights((draw.integer(1, 40), shape[1])))
+
+
+def of_many_products(use: DrawnUse, draw: Draw) -> DrawnUse:
+    """Results of so many products that an accelerator adds them in parts."""
+    shape = (draw.integer(1, 4), 1024 + draw.integer(0, 64))
     return replace(use, shapes=(shape,), weights=draw.weights((draw.integer(1, 40), shape[1])))
 
 
@@ -305,6 +311,6 @@ def symmetric(use: DrawnUse, draw: Draw) -> DrawnUse:
 
 
 FITTING = {
-    "linear": in_words, "gates": in_words, "sums": in_words,
-    "lstm": one_sequence, "gru": one_sequence, "matmul": symmetric,
+    "linear": (in_words, of_many_products), "gates": (in_words,), "sums": (in_words,),
+    "lstm": (one_sequence,), "gru": (one_sequence,), "matmul": (symmetric,),
 }  # fmt: skip
