@@ -57,6 +57,8 @@ class ApplicationHook:
               `simulate --play`; "": the application cannot play recordings
     project   name of the ProjectHook whose project runs the application too; "": none
     levels    whether the program opens optional memory levels of the chip: --memory
+    waits     whether the chip waits between inferences, so that a build without --operating-point
+              takes the point of least average power: "auto"
     """
 
     name: str
@@ -65,6 +67,7 @@ class ApplicationHook:
     play: str = ""
     project: str = ""
     levels: bool = False
+    waits: bool = False
 
 
 @dataclass(frozen=True)

@@ -38,7 +38,7 @@ def energy(
 ) -> EnergyReport:
     """Estimate the energy per inference with the current coefficients; return the new report.json.
 
-    operating_point   "high", "low", a clock between them as "300MHz", or "auto": the point of least
+    operating_point   "high", "low", a clock as "300MHz", or "auto": the point of least
                       energy that meets `latency` and [budget] latency and keeps up with the stream
     latency           latency limit such as "20ms"; implies "auto"
     every             period of the inferences such as "50 ms", for duty cycle and average power;

@@ -162,7 +162,7 @@ def simulate(
     on                "simulator"; "gvsoc" if one is installed; "gvsoc-sdk" if GAP_SDK_HOME is
                       the folder of a GAP SDK; "board" and "jtag" (see `run`)
     input             float samples as for calibration, one inference each; None: the golden sample
-    operating_point   "high" (0.80 V, 370 MHz), "low" (0.65 V, 240 MHz), a clock between them such
+    operating_point   "high" (0.80 V, 370 MHz), "low" (0.65 V, 240 MHz), a clock such
                       as "300MHz", or "auto": the cheapest within the build's [budget] latency;
                       None: the point of the build
     like              cost model: "silicon", or "public-gvsoc" with that platform's documented

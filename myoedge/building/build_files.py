@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any
 from myoedge.backends.report_folder import report_digest
 from myoedge.building.applications import ApplicationRequest, project_files, project_of
 from myoedge.building.golden_sample import golden_files, last_run
+from myoedge.building.operating_points import at_operating_point, at_points
 from myoedge.building.plugins import Plugin, recorded
+from myoedge.codegen.application import Period
 from myoedge.numerics.arrays import Array
 from myoedge.operators.interpreter import run_int
 from myoedge.quantization.files import npz, to_safetensors
@@ -18,8 +20,8 @@ from myoedge.quantization.files import to_json as graph_to_json
 from myoedge.quantization.reuse import reused_layers
 from myoedge.quantization.sqnr import quantized_inputs
 from myoedge.reports.cycles import with_cycles
-from myoedge.reports.energy import STREAM, own_period_s, with_energy
-from myoedge.reports.streams import stream_report, with_passes, with_real_time
+from myoedge.reports.period import STREAM
+from myoedge.reports.streams import stream_report
 from myoedge.streaming.stream_json import to_json as stream_to_json
 from myoedge.system.cache import sha256
 from myoedge.system.control_characters import document_bytes
@@ -87,62 +89,6 @@ def with_run(
     """
     counted = with_cycles(at_points(report, chip), measured, chip.point)
     return at_operating_point(counted, chip, auto, by)
-
-
-def at_operating_point(report: Report, chip: Chip, auto: bool, by: Coefficients) -> Report:
-    """Return the report with latency, energy and stream figures at the chip's first operating
-    point.
-
-    auto   whether to select the cheapest operating point instead
-    by     energy coefficients
-    """
-    if not report["cycles"] or not chip.point.clock_hz:
-        return report
-    if auto:
-        chip = chip.at(cheapest_point(report, chip, by))
-    latency_s = report["cycles"]["total"] / chip.point.clock_hz
-    judged = with_energy({**at_points(report, chip), "latency_s": latency_s}, by)
-    return with_passes(with_real_time(judged), by)
-
-
-def cheapest_point(
-    report: Report, chip: Chip, by: Coefficients, latency_s: float | None = None
-) -> str:
-    """Return the name of the operating point with the least energy that meets the latency limits
-    and keeps up with the stream or sensor; if none does, the fastest.
-
-    by          energy coefficients
-    latency_s   latency limit in seconds, in addition to [budget] latency
-    Candidates are the chip's points and the highest clock at each voltage.
-    """
-    judged = at_operating_point(report, chip.at_every_voltage(), False, by)
-    limits_s = [latency_s, (report.get("budget") or {}).get("latency_s"), own_period_s(report)]
-    limit_s = min((limit for limit in limits_s if limit is not None), default=None)
-    points = [(p["name"], p["latency_s"], p["value"]) for p in judged["energy_uj"]["points"]]
-    return cheapest(points, limit_s)
-
-
-def cheapest(points: Iterable[tuple[str, float, float]], latency_s: float | None) -> str:
-    """Return the name of the operating point with the least energy that meets the latency; if none
-    does, that of the fastest.
-
-    points   (name, seconds, joules)
-    """
-    rows = list(points)
-    in_time = [row for row in rows if latency_s is None or row[1] <= latency_s]
-    return min(in_time, key=lambda row: row[2])[0] if in_time else min(rows, key=lambda r: r[1])[0]
-
-
-def at_points(report: Mapping[str, Any], chip: Chip) -> Report:
-    """Return the report with the chip's operating points, the first of which is selected."""
-    target = {
-        **report["target"],
-        "operating_points": [asdict(point) for point in chip.points],
-        "operating_point": chip.point.name,
-        "clock_hz": chip.point.clock_hz,
-        "l3_bytes_per_s": chip.l3_bytes_per_s or None,
-    }
-    return {**report, "target": target}
 
 
 def with_digest(report: Mapping[str, Any]) -> dict[str, Any]:
@@ -305,8 +251,9 @@ def period_of(
     the rate of the stream's frames; None if neither is known. Errors: E264, E265."""
     stream = None if stream_plan is None else stream_plan.stream
     application = None if request is None else request.application(plan, stream)
-    if application is not None and application.period_s is not None:
-        return {"seconds": application.period_s, "set_by": application.name}
+    if application is not None and application.period is not None:
+        return {**asdict(application.period), "set_by": application.name}
     if stream_plan is None or stream_plan.frame_hz is None:
         return None
-    return {"seconds": stream_plan.stream.frames / stream_plan.frame_hz, "set_by": STREAM}
+    own = Period(stream_plan.stream.frames / stream_plan.frame_hz)
+    return {**asdict(own), "set_by": STREAM}

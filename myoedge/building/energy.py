@@ -13,12 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from myoedge.backends.build import Build
-from myoedge.building.build_files import at_operating_point, cheapest_point, report_files
+from myoedge.building.build_files import report_files
+from myoedge.building.operating_points import at_operating_point, cheapest_point
 from myoedge.building.quantities import milliampere_hours, milliwatts, positive, seconds, volts
 from myoedge.errors import MyoedgeError, Notice
 from myoedge.power.model import BATTERY_VOLTS, PUBLISHED, Coefficients
 from myoedge.reports import speed
-from myoedge.reports.energy import clocked_by, own_period_s, period_s
+from myoedge.reports.period import clocked_by, own_period_s, period_s
 from myoedge.reports.speed import duration
 from myoedge.reports.wording import told_apart
 from myoedge.system.folder import explained, write_file
@@ -123,13 +124,23 @@ def consumption(
 
 
 def check_application_point(report: Mapping[str, Any], point_name: str | None) -> None:
-    """Raise E232 if an application that sets its own clock was built for another operating
-    point."""
+    """Raise E232 if an application that sets its own clock was built for another operating point,
+    or if the network reads a memory that the point is too slow for."""
     application, built_for = clocked_by(report), report["target"]["operating_point"]
     if application and point_name not in (None, AUTO_POINT, built_for):
         title = f"the {application} application is built for the operating point {built_for}"
         tries = [f"myoedge build with the same arguments and --operating-point {point_name!r}"]
         raise MyoedgeError("E232", title, {"asked": point_name}, tries)
+    if point_name in (None, AUTO_POINT):
+        return
+    chip = find_chip(report["target"]["chip"])
+    used = [name for name, size in report["memory"]["levels"].items() if size]
+    least_hz, clock_hz = chip.least_hz(used), chip.at(str(point_name)).point.clock_hz
+    if clock_hz < least_hz:
+        needs = f"{least_hz / 1e6:g} MHz or more for {' and '.join(map(str.upper, used))}"
+        facts = {"needs": needs, "has": f"{clock_hz / 1e6:g} MHz"}
+        tries = [f'--operating-point "{least_hz / 1e6:g} MHz"']
+        raise MyoedgeError("E232", "the clock is too slow for the build's memories", facts, tries)
 
 
 def _check_application_period(report: Mapping[str, Any], given: Mapping[str, float | None]) -> None:

@@ -196,7 +196,8 @@ class BuildOptions(QuantizeOptions):
     app      name of an application to generate around the network, with its program or project:
              "gap-sdk", "mlperf", "sensor", or one of an installed extension
     operating_point   "high", "low", a clock as "300MHz", or "auto": the cheapest that keeps the
-                      latency of [budget]
+                      latency of [budget], of an application that waits the one of least average
+                      power. None: the chip's first, with --app sensor "auto"
     prefix   of all C names, as "gesture" for gesture_run; None: from the model's name
     weights_blob   also write model.blob: <prefix>_load of another build of this layout takes it in
                    place of its own weights, scales and tables
@@ -223,7 +224,9 @@ class BuildOptions(QuantizeOptions):
     memory: str | None = _option(
         "mram=auto: weights also in the flash on the chip; mram=off (default).", metavar="CHOICE"
     )
-    operating_point: str | None = _option("high (default), low, auto, or 300MHz.", metavar="NAME")
+    operating_point: str | None = _option(
+        "high (default), low, auto (default of --app sensor), or 300MHz.", metavar="NAME"
+    )
     app: str | None = _option(
         application_help,
         metavar="KIND",

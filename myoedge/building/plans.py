@@ -85,6 +85,8 @@ def planned(network: QuantGraph, request: BuildRequest, *, advises: bool = True)
         is_large = error.exit_code == TOO_LARGE
         if is_large and request.estimates_code and fits(network, request.with_least_code):
             return Planned(_candidate_plans(network, request.with_least_code))
+        if is_large and advises:
+            _check_clock(network, request, error.notice)
         names = _limited_memories(request) if is_large and advises else []
         if not names:
             raise
@@ -94,6 +96,18 @@ def planned(network: QuantGraph, request: BuildRequest, *, advises: bool = True)
         return Planned(
             iter([plan]), *_limiting_memories_error(network, request, error.notice, plan.plan)
         )
+
+
+def _check_clock(network: QuantGraph, request: BuildRequest, notice: Notice) -> None:
+    """Raise E302 if a plan fits the memories that the chip has at a higher clock."""
+    chip, there = request.chip, request.chip_at_point
+    lost = sorted({x.name for x in chip.levels} - {x.name for x in there.levels})
+    name = f"{chip.least_hz(lost) / 1e6:g} MHz"
+    if lost and fits(network, replace(request, point=name)):
+        slow = f"{there.point.clock_hz / 1e6:g} MHz, without {' and '.join(lost).upper()}"
+        facts, tries = {**dict(notice.facts), "clock": slow}, [f'--operating-point "{name}"']
+        title = "the clock is too slow for the memories that the network needs"
+        raise MyoedgeError("E302", title, facts, tries)
 
 
 def _candidate_plans(network: QuantGraph, request: BuildRequest) -> Iterator[BuildPlan]:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from myoedge.building import budget
@@ -113,6 +113,16 @@ class BuildRequest:
         return replace(self, chip=replace(self.chip, **{name: reserved}))
 
 
+def _default_point(options: BuildOptions, parts: Mapping[str, PartRequest]) -> str | None:
+    """Return the operating point of a build for which none is given; None: the chip's first.
+
+    What parts such as [adapt] compute between inferences is not planned: none for them.
+    """
+    application = find_application(options.app)
+    waits = application is not None and application.waits
+    return AUTO_POINT if waits and not parts else None
+
+
 def build_request(options: BuildOptions, settings: Config) -> BuildRequest:
     """Combine options and myoedge.toml.
 
@@ -135,7 +145,7 @@ def build_request(options: BuildOptions, settings: Config) -> BuildRequest:
     request = BuildRequest(
         chip,
         limits,
-        options.operating_point,
+        options.operating_point or _default_point(options, parts),
         options.app,
         requested(options, settings),
         frames,

@@ -15,6 +15,25 @@ if TYPE_CHECKING:
     from myoedge.streaming.stream import Stream
 
 
+@dataclass(frozen=True, slots=True)
+class Period:
+    """Period of an application: how often the network runs, and what it needs in between.
+
+    seconds            between inferences
+    control_cycles     cycles of the controller per inference, estimated
+    decision_cycles    of them those between the last sample and the end of the decision's packet
+    decision_s         time that a decision takes on the bus and the line, and that the first frame
+                       of a pass waits for the last one
+    clocks_hz          clocks below the chip's operating points with which it keeps up
+    """
+
+    seconds: float
+    control_cycles: int = 0
+    decision_cycles: int = 0
+    decision_s: float = 0.0
+    clocks_hz: tuple[int, ...] = ()
+
+
 class Application(ABC):
     """A main program around the network, with its files in src/firmware/<name>.
 
@@ -48,8 +67,8 @@ class Application(ABC):
         return {}
 
     @property
-    def period_s(self) -> float | None:
-        """Seconds between inferences; None if the application does not set them."""
+    def period(self) -> Period | None:
+        """Period of the network; None if the application does not set it."""
         return None
 
 

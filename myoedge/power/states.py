@@ -38,6 +38,7 @@ CHIP_ONLY = ModulePowers()
 # An application turns the cluster off in pauses of at least WORTH_OFF_US. Its power needs RISE_US
 # from off to on, a margin included: assumed, as no document says it.
 WORTH_OFF_US, RISE_US = 5000, 150
+CONTROL_IPC = 0.35  # instructions per cycle of the controller, counted in playbacks
 AWAKE, WAITING = ("run", "control"), ("idle", "cluster_off")
 
 
@@ -127,11 +128,7 @@ def _chip_joules(
     value_w, low_w, high_w = sleep_w
     waiting_s, asleep_s = sum(states_s[state] for state in WAITING), states_s["retention"]
     low_j = energy(awake, point, by).low_j + low_w * (waiting_s + asleep_s)
-    return (
-        powered.joules + value_w * asleep_s,
-        min(low_j, powered.low_j + low_w * asleep_s),
-        powered.high_j + high_w * asleep_s,
-    )
+    return powered.joules + value_w * asleep_s, low_j, powered.high_j + high_w * asleep_s
 
 
 # --- one inference per period ---------------------------------------------------------------------
@@ -191,21 +188,28 @@ class Duty:
 
 
 def planned_cycles(
-    inference_cycles: float, point: OperatingPoint, period_s: float, *, can_sleep: bool
+    inference_cycles: float,
+    point: OperatingPoint,
+    period_s: float,
+    *,
+    can_sleep: bool,
+    control_cycles: float = 0.0,
 ) -> dict[str, float]:
     """Return power state -> cycles in a period with one inference.
 
+    control_cycles   of the controller between inferences
     can_sleep   whether the chip sleeps in between; it is powered while it falls asleep and wakes.
                 Otherwise it turns the cluster off in long pauses
     """
-    pause = max(period_s * point.clock_hz - inference_cycles, 0.0)
+    pause = max(period_s * point.clock_hz - inference_cycles - control_cycles, 0.0)
     wake = WAKE_S * point.clock_hz
     if can_sleep and pause > wake:
         return {"run": inference_cycles + wake, "retention": pause - wake}
     rise = 1e-6 * RISE_US * point.clock_hz
     is_long = pause >= 1e-6 * WORTH_OFF_US * point.clock_hz
     off = pause - rise if is_long and not can_sleep else 0.0
-    return {"run": inference_cycles, "idle": pause - off, "cluster_off": off}
+    waiting = {"idle": pause - off, "cluster_off": off}
+    return {"run": inference_cycles, "control": control_cycles, **waiting}
 
 
 def duty(
@@ -216,6 +220,7 @@ def duty(
     battery: Battery | None = None,
     module: ModulePowers = CHIP_ONLY,
     played: PlayedStates | None = None,
+    control_cycles: float = 0.0,
 ) -> Duty:
     """Return the duty cycle of a chip that runs an inference in every period.
 
@@ -224,15 +229,24 @@ def duty(
     battery     battery, for its life; None: battery life is not computed
     module      powers in addition to inferences
     played      last playback of the application, whose states count instead of planned ones
+    control_cycles   planned cycles of the controller between inferences
     """
     active_s = inference.cycles / point.clock_hz
     sleep_mw = sleep_power_mw(inference.l3_bytes > 0, by, module)
     if played is None:
-        cycles = planned_cycles(inference.cycles, point, period_s, can_sleep=module.can_sleep)
-        power = state_power(inference, cycles, point, by, battery, module)
+        cycles = planned_cycles(
+            inference.cycles,
+            point,
+            period_s,
+            can_sleep=module.can_sleep,
+            control_cycles=control_cycles,
+        )
+        activity = inference + Activity(0, fc_instructions=CONTROL_IPC * control_cycles)
+        power = state_power(activity, cycles, point, by, battery, module)
     else:
         at = replace(point, clock_hz=played.clock_hz)
         power = state_power(played.activity, played.state_cycles, at, by, battery, module)
+    active_s += control_cycles / point.clock_hz
     span_s = max(period_s, active_s) if played is None else period_s
     states_s = {state: x * span_s / power.seconds for state, x in power.states_s.items()}
     value, low, high = (1e3 * watts for watts in power.power_w)

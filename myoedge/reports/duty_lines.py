@@ -8,7 +8,8 @@ from typing import Any
 
 from myoedge.power.states import WAITING
 from myoedge.reports import speed, wording
-from myoedge.reports.energy import clocked_by, digits, module_powers, with_range
+from myoedge.reports.energy import digits, module_powers, with_range
+from myoedge.reports.period import clocked_by
 
 STATE_NAMES = {
     "run": "cluster computes",

@@ -24,13 +24,13 @@ from myoedge.power.model import (
 )
 from myoedge.power.states import PlayedStates, duty
 from myoedge.reports import speed, wording
+from myoedge.reports.period import clocked_by, control_cycles, period_s
 from myoedge.reports.report_json import Report
 from myoedge.targets import OperatingPoint
 
 if TYPE_CHECKING:
     from myoedge.power.calibrate import Residual
 
-STREAM = "stream"  # what sets the period of a build with a rate of frames
 NE16 = "ne16"  # name of the engine in rows
 MICRO = 1e6
 DIGITS = 6
@@ -112,7 +112,7 @@ def _duty(
         return None
     played = played_states(report)
     known = by if played is not None else coefficients_for(report, by)
-    given = (battery_of(report), module_powers(report), played)
+    given = (battery_of(report), module_powers(report), played, control_cycles(report))
     result = duty(inference, point, known, window_s, *given)
     return {**asdict(result), "keeps_up": result.keeps_up}
 
@@ -138,24 +138,12 @@ def module_powers(report: Mapping[str, Any]) -> ModulePowers:
     return ModulePowers(given.get("others_mw"), given.get("sleep_mw"), not clocked_by(report))
 
 
-def clocked_by(report: Mapping[str, Any]) -> str:
-    """Return the name of the application that sets clock and period; "" if none does."""
-    set_by: str = (report.get("period") or {}).get("set_by", STREAM)
-    return "" if set_by == STREAM else set_by
-
-
-def period_s(report: Mapping[str, Any]) -> float | None:
-    """Return the period of inferences in seconds: as given by `energy --every`, otherwise the
-    build's own; None if unknown."""
-    given_s: float | None = (report.get("every") or {}).get("period_s")
-    return given_s or own_period_s(report)
-
-
-def own_period_s(report: Mapping[str, Any]) -> float | None:
-    """Return the period that the sensor or the stream's rate sets, in seconds; None if neither
-    does."""
-    seconds: float | None = (report.get("period") or {}).get("seconds")
-    return seconds
+def average_mw(report: Mapping[str, Any], point: OperatingPoint, by: Coefficients) -> float:
+    """Return the planned average power of a report's application at an operating point."""
+    planned = {key: value for key, value in report.items() if key != "played"}
+    found = _duty(planned, activity(planned), point, by)
+    assert found is not None, "an application sets the period"
+    return float(found["average_mw"][0])
 
 
 def as_point(row: Mapping[str, Any]) -> OperatingPoint:

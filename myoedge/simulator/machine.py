@@ -24,7 +24,7 @@ from myoedge.simulator.fault import (
     fill_flash,
     held_flash,
 )
-from myoedge.simulator.playback import REFERENCE_HZ, Playback, to_c
+from myoedge.simulator.playback import Playback, to_c
 from myoedge.simulator.result import (
     POWER_STATES,
     STALLS,
@@ -35,7 +35,7 @@ from myoedge.simulator.result import (
     Span,
 )
 from myoedge.system.elf import Program, read_elf
-from myoedge.targets.gap9.simulator_costs import GAP9_CYCLES
+from myoedge.targets.gap9.simulator_costs import GAP9_CYCLES, at_clock
 
 SLICE_CYCLES = 4_000_000  # cycles between two updates of keyboard and progress line
 PROGRAM_CYCLES = 2_000_000_000  # limit for an unknown program: five seconds of the chip
@@ -103,7 +103,7 @@ def simulate(
     program = elf if isinstance(elf, Program) else read_elf(elf)
     world = playback and to_c(playback)
     if playback:
-        cycles = {**cycles, "reference_cycles": round(playback.clock_hz / REFERENCE_HZ)}
+        cycles = at_clock(cycles, playback.clock_hz)
     with _create_machine(binding.core(cc, tuple(sanitize)), cycles, folder) as (core, machine):
         _load_program(core, machine, program)
         for address, size in chain(options.dump, *options.snapshots.values()):

@@ -20,7 +20,6 @@ FAULTS = ("jitter", "missed", "doubled", "bit", "reset", "stall", "hold")
 CHANNELS_A_CHIP, MOST_FRAME_BYTES, MOST_RATE = 8, 512, 1 << 20
 NO_PIN = 0xFFFFFFFF
 PINS, PORTS = set(range(90)), set(range(4))
-REFERENCE_HZ = 32768
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -102,6 +102,7 @@ class MemoryLevel:
     program_bytes    bytes of these for the program; 0: no program starts from here
     word_bytes       alignment of transfers in the level
     clock            clock that the chip's does not determine; None: rate in cycles is constant
+    least_chip_hz    lowest clock of the chip with which the level is used
     """
 
     name: str
@@ -116,6 +117,7 @@ class MemoryLevel:
     program_bytes: int = 0
     word_bytes: int = 4
     clock: DividedClock | None = None
+    least_chip_hz: int = 0
 
     @property
     def room_bytes(self) -> int:
@@ -178,6 +180,7 @@ class Chip:
     not cover
     transfers        cost model of everything around kernels
     voltages         (volts, highest clock in Hz), ascending
+    low_clocks_hz    clocks below those of all points, ascending; the first is the lowest
     """
 
     name: str
@@ -196,16 +199,17 @@ class Chip:
     sources: tuple[str, ...] = ()
     transfers: TransferCost = field(default_factory=TransferCost)
     voltages: tuple[tuple[float, int], ...] = ()
+    low_clocks_hz: tuple[int, ...] = ()
 
     @property
     def point(self) -> OperatingPoint:
         return self.points[0]
 
     def at(self, name: str) -> Chip:
-        """Return the chip with this operating point as the default.
+        """Return the chip with this operating point as the default, without memories that need a
+        higher clock.
 
-        name   name of a point, or a clock between them ("300 MHz") at the lowest voltage that
-               allows it
+        name   name of a point, or a clock ("300 MHz") at the lowest voltage that allows it
         Errors: E204 unknown point or clock.
         """
         if not self.point.clock_hz:
@@ -216,22 +220,22 @@ class Chip:
         rest = tuple(point for point in self.points if point.name != chosen.name)
         clock_hz = chosen.clock_hz
         levels, optional = (
-            tuple(level.at(clock_hz) for level in x) for x in (self.levels, self.optional_levels)
+            tuple(level.at(clock_hz) for level in x if level.least_chip_hz <= clock_hz)
+            for x in (self.levels, self.optional_levels)
         )
         points = (chosen, *rest)
         return replace(self, points=points, levels=levels, optional_levels=optional)
 
     def _point_of_clock_text(self, name: str) -> OperatingPoint:
-        points = sorted(self.points, key=lambda point: point.clock_hz)
-        low, high = points[0], points[-1]
+        low_hz, high_hz = self.least_hz(()), max(point.clock_hz for point in self.points)
         found = re.fullmatch(r"\s*([0-9]{1,4}(?:\.[0-9]+)?)\s*MHz\s*", name, re.IGNORECASE)
         clock_hz = round(float(found.group(1)) * 1e3) * 1000 if found else 0
-        if not low.clock_hz <= clock_hz <= high.clock_hz:
+        if not low_hz <= clock_hz <= high_hz:
             names = ", ".join(point.name for point in self.points)
-            span = f"{low.clock_hz / 1e6:g} to {high.clock_hz / 1e6:g} MHz"
+            span = f"{low_hz / 1e6:g} to {high_hz / 1e6:g} MHz"
             facts = {"has": f'{names}, or a clock of {span} as "300MHz"'}
             raise MyoedgeError("E204", f"there is no operating point {name}", facts)
-        known = (point for point in points if point.clock_hz == clock_hz)
+        known = (point for point in self.points if point.clock_hz == clock_hz)
         return next(known, None) or self._point_at_clock(clock_hz)
 
     def _point_at_clock(self, clock_hz: int) -> OperatingPoint:
@@ -239,11 +243,20 @@ class Chip:
         volts = min(volts for volts, highest_hz in self.voltages if clock_hz <= highest_hz)
         return OperatingPoint(f"{clock_hz / 1e6:g} MHz", volts, clock_hz)
 
+    def least_hz(self, names: Iterable[str]) -> int:
+        """Return the lowest clock of a program that uses these of the chip's memory levels."""
+        levels = [x for x in (*self.levels, *self.optional_levels) if x.name in names]
+        clocks_hz = [*self.low_clocks_hz, *(point.clock_hz for point in self.points)]
+        return max([min(clocks_hz), *(level.least_chip_hz for level in levels)])
+
+    def with_clocks_hz(self, clocks_hz: Iterable[int]) -> Chip:
+        """Return the chip with further operating points: these clocks."""
+        return replace(self, points=(*self.points, *map(self._point_at_clock, clocks_hz)))
+
     def at_every_voltage(self) -> Chip:
         """Return the chip with further operating points: the highest clock of every voltage."""
         known = {point.clock_hz for point in self.points}
-        clocks_hz = (clock_hz for _, clock_hz in self.voltages if clock_hz not in known)
-        return replace(self, points=(*self.points, *map(self._point_at_clock, clocks_hz)))
+        return self.with_clocks_hz(hz for _, hz in self.voltages if hz not in known)
 
     @property
     def accelerators(self) -> tuple[str, ...]:

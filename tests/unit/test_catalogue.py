@@ -184,7 +184,12 @@ SHARED = {
     "E260": {"extensions.sweeps.tasks", "extensions.sweeps.settings"},  # a sweep's file
     "E281": {"system.cache", "cli.shell", "system.folder"},  # the disk is full
     "E301": {"building.early_checks", "plan.levels.shortage"},  # by the graph, by its plan
-    "E302": {"building.budget", "building.energy", "reports.budget"},  # over budget
+    "E302": {
+        "building.budget",
+        "building.energy",
+        "building.plans",
+        "reports.budget",
+    },  # over budget
     "E305": {"reports.check", "extensions.sweeps.results"},  # a build, a sweep that is worse
     "E304": {"building.budget", "plan.l1.no_tiling"},  # a layer without a tile
     "E247": {"quantization.recordings.reading", "system.regular_files"},  # too large

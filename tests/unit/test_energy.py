@@ -6,12 +6,13 @@ from __future__ import annotations
 import itertools
 import math
 from dataclasses import replace
+from fractions import Fraction
 
 import numpy as np
 import pytest
 
 from myoedge.backends.measurement import Activity
-from myoedge.building.build_files import cheapest
+from myoedge.building.operating_points import cheapest
 from myoedge.errors import MyoedgeError
 from myoedge.power.calibrate import Measured, calibrate
 from myoedge.power.model import (
@@ -26,9 +27,11 @@ from myoedge.power.model import (
     with_typical_error,
 )
 from myoedge.power.states import duty
-from myoedge.reports.energy import amount, interval, period_s
+from myoedge.reports.energy import amount, interval
+from myoedge.reports.period import period_s
 from myoedge.targets import OperatingPoint, find_chip
 from myoedge.targets.gap9 import energy as gap9_energy
+from myoedge.targets.gap9.clock import chip_clock
 from tests import energy_page
 from tests.support.oracles.least_squares import non_negative
 
@@ -134,7 +137,29 @@ def test_the_highest_clock_of_every_voltage() -> None:
     assert points == [("high", 0.80), ("low", 0.65), ("280 MHz", 0.70), ("325 MHz", 0.75)]
 
 
-@pytest.mark.parametrize("name", ["fast", "", "239 MHz", "371MHz", "auto", "300", "-300 MHz"])
+def test_slow_memories_are_left_out_at_low_clocks() -> None:
+    """L3's bursts last too long below 240 MHz; the flash's clock is a part of the chip's."""
+    levels = {mhz: GAP9.at(f"{mhz}MHz") for mhz in (10, 30, 31, 239, 240)}
+    found = {mhz: [x.name for x in chip.levels] for mhz, chip in levels.items()}
+    assert found == {10: [], 30: [], 31: [], 239: [], 240: ["l3"]}
+    optional = {mhz: [x.name for x in chip.optional_levels] for mhz, chip in levels.items()}
+    assert optional == {10: [], 30: [], 31: ["mram"], 239: ["mram"], 240: ["mram"]}
+    assert {chip.point.volts for chip in levels.values()} == {0.65}
+
+
+@pytest.mark.parametrize("khz", [*range(10_000, 370_001, 1_111), 15_000, 20_000, 240_000, 370_000])
+def test_a_clock_of_the_generator_and_its_divider(khz: int) -> None:
+    """At most one step of the generator faster than asked; the divider is a byte."""
+    clock = chip_clock(1000 * khz)
+    step_hz = Fraction(370_500_000, 376)
+    assert 1 <= clock.divider <= 255
+    assert 1 <= clock.multiplier <= 376
+    assert clock.hz == round(clock.multiplier * step_hz / clock.divider)
+    assert 0 <= clock.hz - 1000 * khz <= step_hz / clock.divider
+    assert clock.multiplier * step_hz > 370_500_000 / 2, "in the range that was recorded"
+
+
+@pytest.mark.parametrize("name", ["fast", "", "9.9 MHz", "371MHz", "auto", "300", "-300 MHz"])
 def test_no_such_point(name: str) -> None:
     with pytest.raises(MyoedgeError) as raised:
         GAP9.at(name)

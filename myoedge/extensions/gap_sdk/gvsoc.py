@@ -40,6 +40,7 @@ from myoedge.codegen.stream_values import stream_values
 from myoedge.errors import MyoedgeError, printable
 from myoedge.numerics.arrays import Array
 from myoedge.plan.plan import Plan, size_bytes
+from myoedge.plan.plan_json import levels_bytes
 from myoedge.streaming.stream import Stream
 from myoedge.system import tools
 
@@ -73,7 +74,9 @@ def project_files(
         "marker": marker(plan.chip.name, digest),
         "l3_all_bytes": plan.image_bytes("l3") + plan.map_bytes,
         "points": plan.chip.points,
-        "lowest_hz": min(point.clock_hz for point in plan.chip.points),
+        "lowest_hz": plan.chip.least_hz(
+            [name for name, size in levels_bytes(plan).items() if size]
+        ),
         "voltages": plan.chip.voltages,
         **mram_values(plan),
     }

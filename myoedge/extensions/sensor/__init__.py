@@ -24,6 +24,7 @@ EXTENSION = Extension(
             play="myoedge.extensions.sensor.commands:play",
             project="gap_sdk",
             levels=True,
+            waits=True,
         ),
     ),
     steps=(StepHook("play", "myoedge.extensions.sensor.playback:play_step", after="advise"),),

@@ -11,9 +11,10 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from myoedge.codegen.application import Application
+from myoedge.codegen.application import Application, Period
 from myoedge.codegen.render import C_TYPES, render
 from myoedge.errors import MyoedgeError
+from myoedge.extensions.sensor.clocks import check_clock, interrupt_us, period_of
 from myoedge.extensions.sensor.program import JSON, SensorProgram, sensor_program
 from myoedge.extensions.sensor.settings import sensor_of
 from myoedge.power.states import RISE_US, WORTH_OFF_US
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from myoedge.building.options import BuildOptions
     from myoedge.plan.plan import Plan
     from myoedge.streaming.stream import Stream
+    from myoedge.targets.chip import Chip
 
 PROBED_CHANNELS = 8  # assumed to check [sensor] before the network is known
 
@@ -34,6 +36,7 @@ class SensorApplication(Application):
     decisions."""
 
     program: SensorProgram
+    chip: Chip
     name = "sensor"
 
     def files(self, plan: Plan, values: Mapping[str, Any]) -> dict[str, str]:
@@ -49,8 +52,8 @@ class SensorApplication(Application):
         return {JSON: self.program.to_json()}
 
     @property
-    def period_s(self) -> float:
-        return float(self.program.hop * self.program.frames / self.program.sensor.rate_hz)
+    def period(self) -> Period:
+        return period_of(self.program, self.chip)
 
 
 @dataclass(frozen=True)
@@ -73,6 +76,7 @@ class SensorRequest:
     def application(self, plan: Plan, stream: Stream | None) -> Application:
         """Return the application of a planned network. Errors: E264, E265."""
         sensor = sensor_of(self.table, self._input_channels(plan, stream), self.hop)
+        check_clock(sensor, plan.chip)
         program = sensor_program(plan, sensor, stream, self.axis, self.scale)
         if self.window not in (None, program.layout.samples):
             facts = {
@@ -81,7 +85,7 @@ class SensorRequest:
             }
             tries = ["[stream] rate alone, if a frame of the network is one sample"]
             raise MyoedgeError("E265", "a frame has other samples than [stream] says", facts, tries)
-        return SensorApplication(program)
+        return SensorApplication(program, plan.chip)
 
     def _input_channels(self, plan: Plan, stream: Stream | None) -> int | None:
         """Return the number of channels of the network's input; None if its time axis is unknown.
@@ -182,6 +186,7 @@ def header(program: SensorProgram, banner: str, digest: str, *, adapts: bool = F
         "result_type": C_TYPES[program.result_type],
         "conversion": program.conversion,
         "rise_us": RISE_US,
+        "interrupt_us": interrupt_us(program.clock_hz),
         "worth_off_us": WORTH_OFF_US,
         "low_literal": "INT32_MIN" if low == INT32_MIN else low,
         "layout": program.layout,

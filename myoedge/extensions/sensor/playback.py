@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -246,10 +247,8 @@ def _decision_cycles(run: Simulation, found: Sequence[tuple[int, Record]]) -> tu
 def _pass_cycles(run: Simulation) -> Array:
     """Return the first and the last cycle of every pass of the network, [passes, 2]."""
     starts = [at for at, mark in enumerate(run.marks) if mark.value == STARTED]
-    ends = [*starts[1:], len(run.marks)]
-    spans = [
-        (run.marks[a].cycle, run.marks[b - 1].cycle) for a, b in zip(starts, ends, strict=True)
-    ]
+    borders = itertools.pairwise([*starts, len(run.marks)])
+    spans = [(run.marks[a].cycle, run.marks[b - 1].cycle) for a, b in borders]
     return np.array(spans, np.int64).reshape(-1, 2)
 
 

@@ -22,8 +22,8 @@ from myoedge.targets.sensor import NOT_WIRED, Sensor
 
 CODE = "E266"
 START_S = 0.01  # until a front end without a start pin sends its first sample
-LOAD_S_PER_BYTE = 2.5e-7  # programming and checking MRAM took half of that on the simulated chip
-TAIL_S = 0.05  # after the last sample, for its pass, its packets and a final status
+LOAD_CYCLES_PER_BYTE = 60  # programming and checking MRAM took 58 on the simulated chip
+TAIL_S = 0.05  # least time after the last sample, for its pass, its packets and a final status
 REAL = "fiu"  # kinds of NumPy types that are real numbers
 FINITE_ROWS = "emg = emg[np.isfinite(emg).all(axis=1)]  # leaves such rows out"
 MOST_BEYOND, FEWEST_INTEGERS = 0.05, 4  # share outside the calibrated range; distinct integers
@@ -145,6 +145,7 @@ def playback_of(
     """
     pins = {name: getattr(sensor.pins, name) for name in ("data_ready", "start", "reset")}
     is_chip = sensor.kind is not None
+    start_s = START_S + LOAD_CYCLES_PER_BYTE * image_bytes / clock_hz
     return Playback(
         counts=counts if is_chip else on_the_line(sensor, counts),
         rate_hz=sensor.rate_hz,
@@ -155,8 +156,8 @@ def playback_of(
         chip_select=sensor.chip_select,
         uart=sensor.uart,
         **{name: None if pin == NOT_WIRED else pin for name, pin in pins.items()},
-        start_s=0.0 if is_chip else START_S + LOAD_S_PER_BYTE * image_bytes,
-        tail_s=TAIL_S,
+        start_s=0.0 if is_chip else start_s,
+        tail_s=max(TAIL_S, float(sensor.hop / sensor.rate_hz)),
         faults=faults,
     )
 

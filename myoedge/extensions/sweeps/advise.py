@@ -12,10 +12,11 @@ import myoedge
 from myoedge.backends.arguments import Arguments, build_command, inside, recalled
 from myoedge.backends.build import Build
 from myoedge.backends.report_folder import REPLACED
-from myoedge.building.build_files import at_operating_point, report_files
+from myoedge.building.build_files import report_files
 from myoedge.building.config import Found, find
 from myoedge.building.energy import coefficients
 from myoedge.building.model_inputs import NAMED
+from myoedge.building.operating_points import at_operating_point
 from myoedge.building.stream_rate import keeps_up
 from myoedge.errors import MyoedgeError, Notice, set_in
 from myoedge.extensions.sweeps.executors import RESULTS, on_processes

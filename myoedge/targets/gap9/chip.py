@@ -119,6 +119,7 @@ MRAM = MemoryLevel(
     clock=DividedClock(
         most_hz=MRAM_CLOCK_HZ, word_bytes=16, least_cycles=10, start_periods=20, start_cycles=375
     ),
+    least_chip_hz=MRAM_CLOCK_HZ + 1,  # GAP9's platform hangs at a divider of 1
 ).at(CLOCK_HZ)
 
 GAP9 = Chip(
@@ -141,6 +142,7 @@ GAP9 = Chip(
             channel="octospi",
             writable=True,
             external="ram",
+            least_chip_hz=240_000_000,  # a burst must end within 2 us: slower ones are not known
         ),
     ),
     optional_levels=(MRAM,),
@@ -159,6 +161,8 @@ GAP9 = Chip(
         OperatingPoint("low", volts=0.65, clock_hz=240_000_000),
     ),
     voltages=((0.65, 240_000_000), (0.70, 280_000_000), (0.75, 325_000_000), (0.80, 370_000_000)),
+    # By the generator's dividers. Below 10 MHz, leakage is all that is left.
+    low_clocks_hz=tuple(1_000_000 * mhz for mhz in (10, 15, 20, 30, 40, 60, 80, 120, 160)),
     sources=(
         "memory sizes and cores: GreenWaves gap_sdk 4.12, GAP9 platform description",
         "operating points: MLPerf Tiny v1.0, GreenWaves submission (closed division)",

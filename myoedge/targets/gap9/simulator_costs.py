@@ -146,12 +146,22 @@ _GAP9 = {
     "fc_clock_x256": 256,
     "periph_clock_x256": 256,
     "spi_divider_periods": 1,  # the SDK's driver; its model takes 2
-    "reference_cycles": 11292,  # at 370 MHz
-    # Power: not documented; 0.1 ms, 1 ms, 1 ms at 370 MHz.
+    "reference_cycles": 11292,
+    # Power: not documented; 0.1 ms, 1 ms, 1 ms.
     "cluster_power_cycles": 37_000,
     "deep_sleep_wake_cycles": 370_000,
     "boot_cycles": 370_000,
 }
+
+TIMES_AT_HZ = 370_000_000  # of the entries below, which are times: cycles at this clock
+TIMES = ("reference_cycles", "cluster_power_cycles", "deep_sleep_wake_cycles", "boot_cycles")
+
+
+def at_clock(cycles: Mapping[str, int], clock_hz: int) -> dict[str, int]:
+    """Return costs of the simulated chip at another clock: times take other cycles."""
+    times = {name: round(cycles[name] * clock_hz / TIMES_AT_HZ) for name in TIMES}
+    return {**cycles, **times}
+
 
 GAP9_CYCLES: Mapping[str, int] = MappingProxyType(_GAP9)
 # As the programs were recorded: GAP9's number of the fabric controller, and equal clocks.

@@ -20,7 +20,7 @@ from myoedge.backends.packets import Flags, Start, Status
 from myoedge.building.config import Found, from_tables
 from myoedge.building.config_tables import Config
 from myoedge.errors import MyoedgeError
-from myoedge.extensions.sensor.playback import play_step, playable_file
+from myoedge.extensions.sensor.playback import play_step, playable_file, program_of
 from myoedge.simulator import Fault
 from tests.conftest import Ran, save_exported, steps
 from tests.conftest import myoedge as command
@@ -62,11 +62,12 @@ def test_the_armband(windows: Build) -> None:
     assert start.digest == windows.manifest["model"]["integer_digest"][:16]
 
 
-def test_weights_in_mram(tmp_path: Path) -> None:
+@pytest.mark.parametrize("point", ["high", "40MHz"])
+def test_weights_in_mram(tmp_path: Path, point: str) -> None:
     """Also after the cluster, with the queue of reads, was switched off."""
     tables = {"sensor": {**ARMBAND, "hop": 40}, "budget": {"l2": "100KiB"}}
     tables["quant"] = {"*": {"weights": 8}}
-    build = applications.built(tmp_path, applications.Wide, 40, memory="mram=auto", **tables)
+    build = applications.built(tmp_path, applications.Wide, 40, point, memory="mram=auto", **tables)
     assert len(build.images["mram.bin"]) > 50_000
     played = myoedge.play(build, MYO, seconds=3)
     assert (played.exact, played.frames, played.samples_lost) == (True, 600, 0)
@@ -203,7 +204,8 @@ def test_an_ads1298(chip: Build) -> None:
 @pytest.mark.parametrize("kind", ["missed", "reset", "stall", "hold"])
 def test_faults(chip: Build, kind: str) -> None:
     signal = np.random.default_rng(2).normal(0, 60, (2000, 8))
-    value = {"stall": 60_000_000, "hold": 60_000_000}.get(kind, 0)
+    held_s = 0.16 if kind in ("stall", "hold") else 0.0
+    value = round(held_s * program_of(chip).clock_hz)
     played = myoedge.play(chip, signal, faults=[Fault(600, kind, value)])
     assert not played.compared.wrong
     assert bool(played.samples_lost) == (kind in ("missed", "reset"))

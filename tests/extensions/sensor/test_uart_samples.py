@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import struct
+from functools import reduce
+from operator import or_
 
 import numpy as np
 import pytest
@@ -50,8 +52,8 @@ def test_a_message() -> None:
         (Fault(300, "missed"), 1, LOST),
         (Fault(300, "bit", 0), 1, LOST | Flags.SPI_ERROR),
         (Fault(300, "bit", 50), 1, LOST | Flags.SPI_ERROR),
-        (Fault(300, "doubled", 200_000), 0, Flags(0)),
-        (Fault(300, "jitter", 500_000), 0, Flags(0)),
+        (Fault(300, "doubled", 8_000), 0, Flags(0)),  # cycles at 15 MHz
+        (Fault(300, "jitter", 20_000), 0, Flags(0)),
     ],
 )
 def test_an_application(line: Build, fault: Fault | None, lost: int, flags: Flags) -> None:
@@ -60,6 +62,8 @@ def test_an_application(line: Build, fault: Fault | None, lost: int, flags: Flag
     assert not played.compared.wrong
     assert (played.compared.missing > 0) == bool(lost)
     assert played.samples_lost == lost
-    assert [x.flags for x in played.decisions if x.flags] == [flags] * bool(flags)
+    found = [x.flags for x in played.decisions if x.flags]
+    assert reduce(or_, found, Flags(0)) == flags
+    assert len(found) <= 2, "an error may be known before the loss that it causes"
     assert played.latency is not None
-    assert 0.0003 < played.latency.max_s < 0.001  # a sample takes 0.32 ms on the line
+    assert 0.0003 < played.latency.max_s < 0.002  # a sample takes 0.32 ms on the line

@@ -8,7 +8,9 @@
 
 #define MOST_LATE ((int32_t)(ME_PERIOD_16TH_US / 8u)) /* tolerance in 1/16 us for a regular data-ready */
 /* An early edge can only be caused by late interrupts before it and by the difference of the clocks. */
-#define MOST_EARLY ((int32_t)(ME_PERIOD_16TH_US / 1024u > 8u * 16u ? ME_PERIOD_16TH_US / 1024u : 8u * 16u))
+#define CLOCKS_DIFFER (ME_PERIOD_16TH_US / 1024u)
+#define LATE_INTERRUPT (16u * ME_INTERRUPT_US)
+#define MOST_EARLY ((int32_t)(CLOCKS_DIFFER > LATE_INTERRUPT ? CLOCKS_DIFFER : LATE_INTERRUPT))
 #define FORGOTTEN 32 /* share of a delay that is forgiven per data-ready, because clocks differ; maximum: */
 #define MOST_FORGOTTEN (MOST_EARLY / 2)
 #define MOST_IRREGULAR \

@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A build's report at an operating point, and the point that costs least."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from myoedge.codegen.application import Period
+from myoedge.reports.energy import as_point, average_mw, with_energy
+from myoedge.reports.period import clocked_by, own_period_s
+from myoedge.reports.streams import with_passes, with_real_time
+
+if TYPE_CHECKING:
+    from myoedge.power.model import Coefficients
+    from myoedge.reports.report_json import Report
+    from myoedge.targets import Chip
+
+BUSY_SHARE = 0.8  # of an application's period; the rest is for retries and jitter
+
+
+def at_operating_point(report: Report, chip: Chip, auto: bool, by: Coefficients) -> Report:
+    """Return the report with latency, energy and stream figures at the chip's first operating
+    point.
+
+    auto   whether to select the cheapest operating point instead
+    by     energy coefficients
+    """
+    if not report["cycles"] or not chip.point.clock_hz:
+        return report
+    if auto:
+        chip = chip.at(cheapest_point(report, chip, by))
+    latency_s = report["cycles"]["total"] / chip.point.clock_hz
+    judged = with_energy({**at_points(report, chip), "latency_s": latency_s}, by)
+    return with_passes(with_real_time(judged), by)
+
+
+def cheapest_point(
+    report: Report, chip: Chip, by: Coefficients, latency_s: float | None = None
+) -> str:
+    """Return the name of the operating point with the least energy that meets the latency limits
+    and keeps up with the stream or sensor; if none does, the fastest.
+
+    by          energy coefficients
+    latency_s   latency limit in seconds, in addition to [budget] latency
+    Candidates are the chip's points, the highest clock at each voltage, and for an application that
+    waits in between, whose average power is compared, the lower clocks with which it keeps up.
+    """
+    period = _stored_period(report)
+    least_hz = chip.least_hz([name for name, size in report["memory"]["levels"].items() if size])
+    lower = chip.with_clocks_hz(hz for hz in period.clocks_hz if hz >= least_hz)
+    judged = at_operating_point(report, lower.at_every_voltage(), False, by)
+    points = judged["energy_uj"]["points"]
+    limits_s = [latency_s, (report.get("budget") or {}).get("latency_s")]
+    if not clocked_by(report):
+        limit_s = _least([*limits_s, own_period_s(report)])
+        return cheapest([(p["name"], p["latency_s"], p["value"]) for p in points], limit_s)
+    times = [_application_times(period, p) for p in points]
+    costs = [average_mw(judged, as_point(p), by) for p in points]
+    rows = [(p["name"], s, mw) for p, (s, _), mw in zip(points, times, costs, strict=True)]
+    known = [row for row, (_, busy) in zip(rows, times, strict=True) if busy <= BUSY_SHARE]
+    return cheapest(known or rows, _least(limits_s))
+
+
+def _least(limits: Iterable[float | None]) -> float | None:
+    return min((limit for limit in limits if limit is not None), default=None)
+
+
+def _stored_period(report: Report) -> Period:
+    """Return the period of a report, of an older version too; never if it has none."""
+    stored = report.get("period") or {"seconds": math.inf}
+    return Period(**{name: x for name, x in stored.items() if name != "set_by"})
+
+
+def _application_times(period: Period, point: Mapping[str, Any]) -> tuple[float, float]:
+    """Return the seconds from a window's last sample to its decision on the line, and the share of
+    the period in which the chip works."""
+    clock_hz, inference_s = point["clock_hz"], point["latency_s"]
+    outside_s = period.decision_cycles / clock_hz + period.decision_s
+    busy_s = inference_s + period.control_cycles / clock_hz
+    return inference_s + outside_s, busy_s / period.seconds
+
+
+def cheapest(points: Iterable[tuple[str, float, float]], latency_s: float | None) -> str:
+    """Return the name of the operating point with the least energy that meets the latency; if none
+    does, that of the fastest.
+
+    points   (name, seconds, joules)
+    """
+    rows = list(points)
+    in_time = [row for row in rows if latency_s is None or row[1] <= latency_s]
+    return min(in_time, key=lambda row: row[2])[0] if in_time else min(rows, key=lambda r: r[1])[0]
+
+
+def at_points(report: Mapping[str, Any], chip: Chip) -> Report:
+    """Return the report with the chip's operating points, the first of which is selected."""
+    target = {
+        **report["target"],
+        "operating_points": [asdict(point) for point in chip.points],
+        "operating_point": chip.point.name,
+        "clock_hz": chip.point.clock_hz,
+        "l3_bytes_per_s": chip.l3_bytes_per_s or None,
+    }
+    return {**report, "target": target}

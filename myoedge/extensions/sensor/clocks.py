@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Clocks of the chip with which the sensor application keeps up with its front end and its line."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from fractions import Fraction
+
+from myoedge.codegen.application import Period
+from myoedge.errors import MyoedgeError
+from myoedge.extensions.sensor.program import SensorProgram
+from myoedge.extensions.sensor.settings import COBS_BYTES, CODE, CRC_BYTES, TRANSFER_SHARE
+from myoedge.targets.chip import Chip
+from myoedge.targets.gap9.clock import chip_clock
+from myoedge.targets.sensor import Sensor
+
+MOST_BAUD_ERROR = Fraction(1, 50)  # half of what a receiver of 10-bit frames bears
+# Cycles of the controller, counted in playbacks on the simulated chip at 80 MHz, 8 and 64 channels
+# of ADS1298: of a sample and each of its counts, and each byte if it comes on the line; of a pass
+# and each value of its window; of a packet.
+SAMPLE_CYCLES, COUNT_CYCLES, BYTE_CYCLES = 1_400, 40, 250
+PASS_CYCLES, VALUE_CYCLES, PACKET_CYCLES = 1_000, 8, 2_500
+PACKET_BYTES = 22  # of a decision on the line
+START_CYCLES = 4_000  # of the cluster, which the controller waits for
+INTERRUPT_CYCLES, LEAST_INTERRUPT_US = 600, 8  # by which an interrupt is served late
+SPI_CYCLES = 3  # by which the SPI's divider makes a bit longer, at most
+
+
+def sample_cycles(sensor: Sensor) -> int:
+    """Return the controller's cycles for a sample of all channels."""
+    of_bytes = BYTE_CYCLES * (sensor.sample_bytes + CRC_BYTES + COBS_BYTES) * sensor.is_on_line
+    return SAMPLE_CYCLES + COUNT_CYCLES * sensor.channels + of_bytes
+
+
+def period_of(program: SensorProgram, chip: Chip) -> Period:
+    """Return the period of the application."""
+    sensor, hop_s = program.sensor, program.hop / program.sensor.rate_hz
+    values = program.frames * program.layout.samples * sensor.channels
+    of_pass = PASS_CYCLES + VALUE_CYCLES * values + PACKET_CYCLES * program.ready
+    of_sample = sample_cycles(sensor)
+    of_values = program.results * int(program.result_type.removeprefix("int")) // 8
+    packet_bytes = PACKET_BYTES + of_values * program.all_values
+    read_bits = 0 if sensor.is_on_line else 8 * sensor.sample_bytes
+    line_s = Fraction(10 * packet_bytes * program.ready, sensor.baud_rate)
+    return Period(
+        seconds=float(program.frames * hop_s),
+        control_cycles=program.frames * program.hop * of_sample + of_pass,
+        decision_cycles=START_CYCLES + of_sample + of_pass + SPI_CYCLES * read_bits,
+        decision_s=float(
+            (program.frames - 1) * hop_s + Fraction(read_bits, sensor.spi_hz) + line_s
+        ),
+        clocks_hz=clocks_hz(sensor, chip),
+    )
+
+
+def interrupt_us(clock_hz: int) -> int:
+    """Return the microseconds by which the controller may serve an interrupt late."""
+    return max(-(-INTERRUPT_CYCLES * 10**6 // clock_hz), LEAST_INTERRUPT_US)
+
+
+def clocks_hz(sensor: Sensor, chip: Chip) -> tuple[int, ...]:
+    """Return the clocks below the chip's operating points with which the application keeps up."""
+    return tuple(hz for hz in chip.low_clocks_hz if not dict(_problems(sensor, hz)))
+
+
+def check_clock(sensor: Sensor, chip: Chip) -> None:
+    """Raise E264 if the application does not keep up at the chip's operating point."""
+    problems = dict(_problems(sensor, chip.point.clock_hz))
+    if not problems:
+        return
+    known = sorted({*chip.low_clocks_hz, *(point.clock_hz for point in chip.points)})
+    better = next((hz for hz in known if not dict(_problems(sensor, hz))), None)
+    tries = [] if better is None else [f'--operating-point "{better / 1e6:g} MHz"']
+    title = f"the application does not keep up at {chip.point.clock_hz / 1e6:g} MHz"
+    raise MyoedgeError(CODE, title, problems, tries or ["a slower [sensor] rate or baud_rate"])
+
+
+def _problems(sensor: Sensor, asked_hz: int) -> Iterator[tuple[str, str]]:
+    clock_hz = chip_clock(asked_hz).hz
+    divider = max((2 * clock_hz + sensor.baud_rate) // (2 * sensor.baud_rate), 1)
+    error = Fraction(clock_hz, divider * sensor.baud_rate) - 1
+    if abs(error) > MOST_BAUD_ERROR:
+        text = f"{sensor.baud_rate:,} Bd are {float(error):+.1%} off at this clock"
+        yield "sensor.baud_rate", text
+    read_s = Fraction(0)
+    if not sensor.is_on_line:
+        read_s = 8 * sensor.sample_bytes / spi_hz(clock_hz, sensor.spi_hz)
+    taken_s, period_s = read_s + Fraction(sample_cycles(sensor), clock_hz), 1 / sensor.rate_hz
+    if taken_s > TRANSFER_SHARE * period_s:
+        least = f"{float(taken_s) * 1e6:,.0f} µs to read and keep it"
+        yield "sensor.rate", f"a sample takes {least}, of {float(period_s) * 1e6:,.0f} µs"
+
+
+def spi_hz(clock_hz: int, most_hz: int) -> Fraction:
+    """Return the SPI's clock, which an even divider makes (port_gap9_front_end.c)."""
+    return Fraction(clock_hz, (clock_hz // most_hz + 3) & ~1)

@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Period of a build's network, by its report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+STREAM = "stream"  # what sets the period of a build with a rate of frames
+
+
+def clocked_by(report: Mapping[str, Any]) -> str:
+    """Return the name of the application that sets clock and period; "" if none does."""
+    set_by: str = (report.get("period") or {}).get("set_by", STREAM)
+    return "" if set_by == STREAM else set_by
+
+
+def period_s(report: Mapping[str, Any]) -> float | None:
+    """Return the period of inferences in seconds: as given by `energy --every`, otherwise the
+    build's own; None if unknown."""
+    given_s: float | None = (report.get("every") or {}).get("period_s")
+    return given_s or own_period_s(report)
+
+
+def control_cycles(report: Mapping[str, Any]) -> int:
+    """Return the controller's planned cycles between inferences; 0 without an application."""
+    cycles: int = (report.get("period") or {}).get("control_cycles", 0)
+    return cycles
+
+
+def own_period_s(report: Mapping[str, Any]) -> float | None:
+    """Return the period that the sensor or the stream's rate sets, in seconds; None if neither
+    does."""
+    seconds: float | None = (report.get("period") or {}).get("seconds")
+    return seconds

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Clocks of sensor applications: what is chosen keeps up on the simulated chip, and what is refused
+does not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import myoedge
+from myoedge.backends.build import Build
+from myoedge.errors import MyoedgeError
+from myoedge.extensions.sensor.clocks import spi_hz
+from myoedge.extensions.sensor.playback import Played, program_of
+from myoedge.targets import find_chip
+from tests.extensions.sensor import applications
+
+NAMES = [*applications.MADE]
+LINE = {"front_end": "uart", "bits": 24, "input_range": "1 V", "unit": "uV", "channels": 8}
+ON_LINE: dict[str, Any] = {**LINE, "rate": 1000, "hop": 10, "baud_rate": 1_000_000}
+
+
+def built(folder: Path, name: str, point: str, **budget: str) -> Build:
+    kind, samples, tables = applications.MADE.get(
+        name, (applications.Windows, 40, {"sensor": ON_LINE})
+    )
+    tables = {**tables, "budget": budget} if budget else tables
+    return applications.built(folder, kind, samples, point, **tables)
+
+
+def played(build: Build, folder: Path, seconds: float = 1.0) -> Played:
+    """Half the armband's recording, as if it had the application's channels and rate."""
+    sensor = program_of(build).sensor
+    emg = np.tile(applications.emg(), (1, sensor.channels // 8))
+    np.savez(folder / "r.npz", emg=emg, fs=np.float64(sensor.rate_hz))
+    return myoedge.play(build, folder / "r.npz", seconds=seconds)
+
+
+@pytest.mark.parametrize("name", [*NAMES, "line"])
+def test_the_clock_that_auto_takes_keeps_up(name: str, tmp_path: Path) -> None:
+    build = built(tmp_path, name, "auto")
+    planned, target = build.report["duty"], build.report["target"]
+    assert target["clock_hz"] <= 30_000_000
+    found = played(build, tmp_path)
+    assert found.exact
+    assert found.samples_lost == 0
+    assert planned["average_mw"][0] == pytest.approx(1e3 * found.power.power_w[0], rel=0.03)
+    assert found.latency is not None
+    assert found.latency.max_s < 2 * build.report["period"]["seconds"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_planned_cycles_of_the_controller(name: str, tmp_path: Path) -> None:
+    build = built(tmp_path, name, "80MHz")
+    found, period = played(build, tmp_path), build.report["period"]
+    counted = found.power.states_s["control"] / found.power.seconds
+    assert 0.6 < period["control_cycles"] / 80e6 / period["seconds"] / counted < 1.25
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_latency_that_needs_a_faster_clock(name: str, tmp_path: Path) -> None:
+    """Of the decision on the line; the played latency holds what auto assumed."""
+    free = built(tmp_path, name, "auto").report
+    period, target, cycles = free["period"], free["target"], free["cycles"]["total"]
+    work_s = (cycles + period["decision_cycles"]) / target["clock_hz"]
+    limit_s = period["decision_s"] + work_s / 4
+    (tmp_path / "fast").mkdir()
+    build = built(tmp_path / "fast", name, "auto", latency=f"{1e6 * limit_s:.0f} us")
+    assert 4 <= build.report["target"]["clock_hz"] / target["clock_hz"] < 8
+    found = played(build, tmp_path)
+    assert found.latency is not None
+    assert found.latency.max_s < limit_s
+
+
+def test_a_clock_at_which_samples_would_be_lost(tmp_path: Path) -> None:
+    """Eight chips at 2 kHz and 3 MBd; the clock that is named keeps up."""
+    with pytest.raises(MyoedgeError, match="does not keep up at 20 MHz") as raised:
+        built(tmp_path, "chain", "20MHz")
+    found = raised.value.notice
+    assert found.code == "E264"
+    assert [key for key, _ in found.facts] == ["sensor.baud_rate", "sensor.rate"]
+    (remedy,) = found.tries
+    point = remedy.removeprefix("--operating-point ").strip('"')
+    assert played(built(tmp_path, "chain", point), tmp_path, 0.3).samples_lost == 0
+
+
+@pytest.mark.parametrize("clock_hz", find_chip("gap9").low_clocks_hz)
+@pytest.mark.parametrize("most_hz", [100_000, 1_000_000, 8_000_000, 20_000_000, 50_000_000])
+def test_the_spi_is_not_faster_than_asked(clock_hz: int, most_hz: int) -> None:
+    found = spi_hz(clock_hz, most_hz)
+    divider = clock_hz / found
+    assert divider.denominator == 1
+    assert divider % 2 == 0
+    assert found <= most_hz
