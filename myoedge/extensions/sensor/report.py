@@ -201,6 +201,7 @@ def _latency_lines(latency: Mapping[str, Any] | None) -> list[str]:
     rows = (
         f"  {duration(start):>8}  {count:>9,}  {'#' * -(-BAR_COLUMNS * count // max(counts))}"
         for start, count in zip(edges, counts, strict=False)
+        if count
     )
     medians = (f"{name} {duration(part['median'])}" for name, part in latency["parts"].items())
     parts = f"          of it {', '.join(medians)} (medians)"
