@@ -53,7 +53,7 @@ class ApplicationHook:
     text      what it is for, in the help of --app: ", for MLPerf Tiny"
     request   place of a function of BuildOptions and Config that returns a
               myoedge.building.applications.ApplicationRequest; "": it needs none
-    play      place of a function of (Terminal, folder of the build, file, seconds, save) for
+    play      place of a function of (Terminal, folder of the build, play=FILE, further options) for
               `simulate --play`; "": the application cannot play recordings
     project   name of the ProjectHook whose project runs the application too; "": none
     levels    whether the program opens optional memory levels of the chip: --memory

@@ -38,13 +38,13 @@ NOTHING_GIVEN: Mapping[str, float | None] = dict.fromkeys(
 def duty_cycle(
     every: str | None, battery: str | float | None, battery_volts: str | float | None
 ) -> dict[str, float | None] | None:
-    """Parse `energy --every --battery --volts`: period in seconds, capacity in mAh, voltage; None
+    """Parse --every, --battery and --volts: period in seconds, capacity in mAh, voltage; None
     if neither period nor battery is given.
 
     Errors: E232 not a time, capacity or voltage.
     """
     if battery is None and battery_volts is not None:
-        tries = ["--battery 150 --every 50ms"]
+        tries = ["--battery 150"]
         raise MyoedgeError("E232", "--volts are of a --battery, and none is given", tries=tries)
     if every is None and battery is None:
         return None
@@ -60,7 +60,7 @@ def duty_cycle(
 def module_powers(
     others: str | None, sleep: str | None, board_name: str | None
 ) -> dict[str, float]:
-    """Parse `energy --others --sleep --board`; return the powers that are given, in milliwatts.
+    """Parse --others, --sleep and --board; return the powers that are given, in milliwatts.
 
     Errors: E232 no power; E252, E253 no such board.
     """
@@ -116,8 +116,7 @@ def consumption(
     check_application_point(report, point_name)
     _check_application_period(report, given)
     chip = chip.at(point_name or report["target"]["operating_point"])
-    if given:
-        report = _apply_given_power(report, given)
+    report = with_given_powers(report, given)
     report_at_point = at_operating_point(report, chip, False, coefficients_now)
     _check_period(report_at_point)
     return report_at_point, build.updated(report_files(report_at_point))
@@ -152,9 +151,14 @@ def _check_application_period(report: Mapping[str, Any], given: Mapping[str, flo
         raise MyoedgeError("E232", title, {"asked": duration(given["period_s"] or 0.0)}, tries)
 
 
-def _apply_given_power(report: dict[str, Any], given: Mapping[str, float | None]) -> dict[str, Any]:
-    """Return the report with the `given` period, battery and power values. Errors: E232 a battery
-    without a period."""
+def with_given_powers(report: dict[str, Any], given: Mapping[str, float | None]) -> dict[str, Any]:
+    """Return the report with the `given` values that later runs use too. Errors: E232 a battery
+    without a period.
+
+    given   period_s, battery_mah, battery_volts, others_mw, sleep_mw; none: unchanged
+    """
+    if not given:
+        return report
     before = NOTHING_GIVEN if "period_s" in given else report.get("every") or NOTHING_GIVEN
     report = {**report, "every": {**before, **given}}
     if period_s(report) is None and given.get("battery_mah") is not None:

@@ -101,6 +101,17 @@ OPTIONS = (
         "--save", PLAYBACK, type=click.Path(), metavar="FILE",
         help="With --play: save the bytes of the serial line, for monitor FILE.",
     ),
+    _option(
+        "--battery", PLAYBACK, metavar="MAH",
+        help="With --play: battery capacity, for operating hours.",
+    ),
+    _option(
+        "--volts", PLAYBACK, metavar="V", help="With --play: battery voltage (default: 3.7)."
+    ),
+    _option(
+        "--others", PLAYBACK, metavar="POWER",
+        help='With --play: constant power of front end, radio and the rest, "8 mW".',
+    ),
     _option("--elf", PROGRAM, type=click.Path(), metavar="FILE", help="Run a bare-metal program."),
     _option(
         "--dump", PROGRAM, nargs=2, metavar="ADDRESS:SIZE FILE",
@@ -144,8 +155,8 @@ def simulate(terminal: Terminal, folder: str | None, **options: Any) -> None:
         run_elf(terminal, **options)
     elif kind == PLAYBACK:
         build = chosen_build(terminal, folder)
-        played = {name: options[name] for name in ("play", "seconds", "save")}
-        load(_player(build))(terminal, build, **played)
+        own = {name: options[name] for name, kinds in KINDS.items() if kinds == (PLAYBACK,)}
+        load(_player(build))(terminal, build, **own)
     else:
         _run_build(terminal, chosen_build(terminal, folder), options)
 

@@ -5,23 +5,25 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from typing import Any
 
 from myoedge.cli.progress import stage_progress
 from myoedge.cli.shell import DIFFERENT, Terminal, warn
 from myoedge.errors import command
 
 
-def play(
-    terminal: Terminal, build: Path, *, play: str, seconds: float | None, save: str | None
-) -> None:
-    """Play a recording; exit with an error code if decisions differ or samples are lost."""
+def play(terminal: Terminal, build: Path, *, play: str, save: str | None, **options: Any) -> None:
+    """Play a recording; exit with an error code if decisions differ or samples are lost.
+
+    options   as `verbs.play`
+    """
     from myoedge.extensions.sensor import verbs
     from myoedge.system.folder import check_file, write_file
 
     if save is not None:
         check_file(Path(save))
     with stage_progress(terminal, "play"):
-        played = verbs.play(build, play, seconds=seconds)
+        played = verbs.play(build, play, **options)
     if save is not None:
         write_file(Path(save), played.run.line)
     if not terminal.json_printed("playback/1", played.to_json()):

@@ -18,7 +18,7 @@ from myoedge.backends.packets import Decision, Record, Start, Status, decoded
 from myoedge.backends.simulator import STARTED, activity_of
 from myoedge.building.build_files import report_files
 from myoedge.building.config import find
-from myoedge.building.energy import coefficients
+from myoedge.building.energy import coefficients, with_given_powers
 from myoedge.building.model_inputs import given_or_stated
 from myoedge.building.quantities import positive
 from myoedge.errors import MyoedgeError, Notice, command
@@ -164,8 +164,12 @@ def play_build(
     seconds: float | None,
     faults: Sequence[Fault],
     progress: Callable[[int, str], None] | None,
+    given: Mapping[str, float | None],
 ) -> Played:
-    """Implement api.play, which documents the arguments."""
+    """Implement verbs.play, which documents the arguments.
+
+    given   battery and powers, as `building.energy.with_given_powers`
+    """
     program = program_of(build)
     delivered = recording_of(program.sensor, recording)
     counts = _take_first_seconds(delivered.counts, seconds, float(program.sensor.rate_hz))
@@ -183,7 +187,8 @@ def play_build(
     parts = latency_parts_s(ready, ended, _pass_cycles(run), program.clock_hz)
     latency = latency_of(latency_s(ready, ended, program.clock_hz), parts)
     states = PlayedStates(activity_of(run), dict(run.state_cycles), program.clock_hz)
-    power = _application_power(build, program, states, -(-len(rows) // program.ready))
+    report = with_given_powers(build.report, given)
+    power = _application_power(report, program, states, -(-len(rows) // program.ready))
     return Played(
         frames=len(run.ready_cycles),
         samples_lost=_count_lost_samples([record for _, record in found], len(run.ready_cycles)),
@@ -196,7 +201,7 @@ def play_build(
         assumed_rate_hz=float(program.sensor.rate_hz) if delivered.is_assumed else None,
         unlike=unlike_calibration(program.conversion, counts),
         over=over_latency(latency, (build.report.get("budget") or {}).get("latency_s")),
-        unwritten=None if faults else _replace_report_power(build, states),
+        unwritten=None if faults else _replace_report_power(build, report, states),
     )
 
 
@@ -289,19 +294,21 @@ def _count_lost_samples(records: Sequence[Record], frames: int) -> int:
 
 
 def _application_power(
-    build: Build, program: SensorProgram, states: PlayedStates, passes: int
+    report: Mapping[str, Any], program: SensorProgram, states: PlayedStates, passes: int
 ) -> StatePower:
     """Return the power of the application, and of it that of the network's passes."""
     point, by = replace(program.point, clock_hz=program.clock_hz), coefficients()
-    given = (battery_of(build.report), module_powers(build.report))
+    given = (battery_of(report), module_powers(report))
     power = state_power(states.activity, states.state_cycles, point, by, *given)
-    one = energy(activity(build.report), point, by)
+    one = energy(activity(report), point, by)
     network_j = (passes * one.joules, passes * one.low_j, passes * one.high_j)
     return replace(power, network_j=network_j)
 
 
-def _replace_report_power(build: Build, states: PlayedStates) -> Notice | None:
+def _replace_report_power(
+    build: Build, report: Mapping[str, Any], states: PlayedStates
+) -> Notice | None:
     """Replace the build's reports by ones with the power of this playback. Return W210 if they
     cannot be written."""
-    report = with_energy({**build.report, "played": states.to_json()}, coefficients())
-    return build.updated(report_files(report))
+    played = with_energy({**report, "played": states.to_json()}, coefficients())
+    return build.updated(report_files(played))

@@ -24,6 +24,9 @@ def play(
     recording: StrPath | Array,
     *,
     seconds: float | None = None,
+    battery: str | float | None = None,
+    volts: str | float | None = None,
+    others: str | None = None,
     faults: Sequence[Fault] = (),
     progress: Callable[[int, str], None] | None = None,
 ) -> Played:
@@ -32,17 +35,20 @@ def play(
     recording   file or array [samples, channels] in the unit of [sensor], at its rate; if a file
                 has several arrays, the one with this number of channels is used
     seconds     length to play; None: all of it
+    battery, volts, others   as in `energy`, which keeps them for later runs too
     faults      faults of front end, SPI and serial line, by sample (myoedge.simulator.Fault)
     progress    called about once a second with the cycle and the new text printed
     Every decision is compared with the reference on the same samples. `over` of the result has E302
     if a decision came later than [budget] latency; `unlike` has W605 if the recording seems to have
     another scale than the calibration data.
-    Errors: E210, E211, E222, E266 a build without the application, or an unsuitable recording;
-    E501, E701 .. E709 the program faulted.
+    Errors: E210, E211, E222, E232 no battery or power, E266 a build without the application, or an
+    unsuitable recording; E501, E701 .. E709 the program faulted.
     """
+    from myoedge.building.energy import duty_cycle, module_powers
     from myoedge.extensions.sensor.playback import play_build
 
-    return play_build(as_build(build), recording, seconds, faults, progress)
+    given = {**(duty_cycle(None, battery, volts) or {}), **module_powers(others, None, None)}
+    return play_build(as_build(build), recording, seconds, faults, progress, given)
 
 
 def monitor(

@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import shutil
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,6 +16,7 @@ from myoedge.errors import MyoedgeError
 from myoedge.extensions.sensor.playback import Played, program_of
 from myoedge.reports.duty_lines import duty_rows
 from myoedge.targets import find_chip
+from tests.conftest import myoedge as command
 from tests.extensions.sensor import applications
 
 # Idle power in mW at a clock in MHz, by hand: docs/developers/energy.md, leakage and clocks.
@@ -61,6 +64,60 @@ def test_report_energy_and_playback_give_one_power(low: Build, played: Played) -
     assert f"power     {rows['average']}," in lines
     assert f"battery   {rows['battery'].split(',')[0]}" in lines
     assert rows["states"].endswith("cluster off 100 %; of the last playback")
+
+
+GIVEN = [
+    ({"battery": 150, "others": "4 mW"}, 0.150 * 3.7, 4e-3),
+    ({"battery": "0.3 Ah", "volts": 3.0}, 0.300 * 3.0, 0.0),
+    ({"others": "250 uW"}, None, 0.25e-3),
+]
+
+
+@pytest.mark.parametrize(("given", "watt_hours", "others_w"), GIVEN)
+def test_battery_and_other_parts_in_the_same_run_or_before(
+    low: Build,
+    played: Played,
+    tmp_path: Path,
+    given: dict[str, Any],
+    watt_hours: float | None,
+    others_w: float,
+) -> None:
+    now, before = (Path(shutil.copytree(low.folder, tmp_path / x)) for x in ("now", "before"))
+    for folder in (now, before):
+        myoedge.energy(folder, reset=True)
+    power = myoedge.play(now, applications.MYO, seconds=1, **given).power
+    chip_w = played.power.chip_j[0] / played.power.seconds
+    assert power.power_w[0] == pytest.approx(chip_w + others_w)
+    hours = None if power.hours is None else power.hours[0]
+    assert hours == (watt_hours and pytest.approx(watt_hours / power.power_w[0]))
+    myoedge.energy(before, **given)
+    later = myoedge.play(before, applications.MYO, seconds=1).power
+    assert (later.power_w, later.hours) == (power.power_w, power.hours)
+    assert Build(now).report["duty"] == Build(before).report["duty"]
+
+
+@pytest.mark.parametrize(
+    "given", [{"battery": "much"}, {"battery": -1}, {"volts": 3.0}, {"others": "4 V"}]
+)
+def test_a_playback_refuses_what_energy_refuses(low: Build, given: dict[str, Any]) -> None:
+    said = []
+    for refusing in (partial(myoedge.play, low, applications.MYO), partial(myoedge.energy, low)):
+        with pytest.raises(MyoedgeError, match="E232") as caught:
+            refusing(**given)
+        said.append(str(caught.value))
+    assert said[0] == said[1]
+
+
+def test_options_of_a_playback_on_the_command_line(low: Build, tmp_path: Path) -> None:
+    folder = shutil.copytree(low.folder, tmp_path / "out")
+    words = ("--play", str(applications.MYO), "--seconds", "1", "--battery", "150mAh")
+    ran = command(
+        "simulate", folder, *words, "--volts", "3.0", "--others", "4mW", "--json", cwd=tmp_path
+    )
+    power = myoedge.play(low, applications.MYO, seconds=1, battery=150, volts=3, others="4mW").power
+    assert ran.json["power_w"]["value"] == power.power_w[0]
+    assert ran.json["battery_h"]["value"] == power.hours[0]  # type: ignore[index]
+    assert ran.json["others_w"] == 4e-3
 
 
 def test_a_plan_is_near_what_is_played(low: Build, played: Played, tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from myoedge.backends.build import Build
 from myoedge.backends.packets import Flags, Start, Status
 from myoedge.building.config import Found, from_tables
 from myoedge.building.config_tables import Config
+from myoedge.cli.simulate import OPTIONS, PLAYBACK
 from myoedge.errors import MyoedgeError
 from myoedge.extensions.sensor.playback import play_step, playable_file, program_of
 from myoedge.simulator import Fault
@@ -128,16 +129,6 @@ def test_the_sensor_sets_the_period(windows: Build, stream: Build, tmp_path: Pat
         assert duty["hours"][0] == pytest.approx(150 * 3.7 / duty["average_mw"][0])
         with pytest.raises(MyoedgeError, match="E232"):
             myoedge.energy(folder, every="1 s")
-
-
-def test_battery_and_other_parts_given_to_the_build(windows: Build, tmp_path: Path) -> None:
-    folder = shutil.copytree(windows.folder, tmp_path / "out")
-    myoedge.energy(folder, battery=150, others="4 mW")
-    power = myoedge.play(folder, MYO, seconds=1).power
-    chip_w = power.chip_j[0] / power.seconds
-    assert power.power_w[0] == pytest.approx(chip_w + 4e-3)
-    assert power.hours is not None
-    assert power.hours[0] == pytest.approx(0.150 * 3.7 / power.power_w[0])
 
 
 @pytest.mark.slow
@@ -251,11 +242,13 @@ def test_packets_are_saved_for_monitor(windows: Build, tmp_path: Path) -> None:
     assert found.json["decisions"] == len(range(39, 100, 8))
 
 
+OF_PLAYBACKS = [x.flag for x in OPTIONS if x.kinds == (PLAYBACK,) and x.flag != "--play"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        (("--seconds", "1"), "goes with --play"),
-        (("--save", "line.bin"), "goes with --play"),
+        *(((flag, "1"), "goes with --play") for flag in OF_PLAYBACKS),
         (("--play", str(MYO), "--input", str(MYO)), "--play FILE has the samples"),
         (("--play", str(MYO), "--trace"), "goes without --play"),
         (("--play", str(MYO), "--profile"), "goes without --play"),
