@@ -16,7 +16,7 @@ from myoedge.simulator import binding
 
 FRONT_ENDS = ("ads1298", "ads1299", "spi", "uart")  # enum FrontEndKind of peripherals.h
 # Enum of playback.c.
-FAULTS = ("jitter", "missed", "doubled", "bit", "reset", "stall", "hold")
+FAULTS = ("jitter", "missed", "doubled", "bit", "reset", "stall", "hold", "rise", "wake")
 CHANNELS_A_CHIP, MOST_FRAME_BYTES, MOST_RATE = 8, 512, 1 << 20
 NO_PIN = 0xFFFFFFFF
 PINS, PORTS = set(range(90)), set(range(4))
@@ -33,6 +33,8 @@ class Fault:
     reset     the front end resets instead: registers as after power-up
     stall     the receiver of the UART holds CTS high for `value` cycles
     hold      the cluster's cores stop for `value` cycles
+    rise      when the cluster's power is next switched on, it takes `value` cycles longer
+    wake      the next `value` interrupts of the controller's timer do not come
     """
 
     frame: int

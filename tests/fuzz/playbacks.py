@@ -45,7 +45,7 @@ def drawn_faults(rng: np.random.Generator, program: SensorProgram) -> list[Fault
     period = clock_hz / float(sensor.rate_hz)
     most = {
         "missed": 1, "jitter": 1.5 * period, "doubled": 0.9 * period, "bit": 8 * 3, "reset": 1,
-        "stall": 0.4 * clock_hz, "hold": 0.25 * clock_hz,
+        "stall": 0.4 * clock_hz, "hold": 0.25 * clock_hz, "rise": 0.05 * clock_hz, "wake": 5,
     }  # fmt: skip
     if sensor.kind is None:  # no reset, no status word
         del most["reset"], most["bit"]

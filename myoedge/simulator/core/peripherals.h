@@ -192,11 +192,15 @@ typedef struct {
     Cycle since;
     uint32_t access, data, flags; // registers
     uint32_t domain, mode;        // of the access under way
+    Cycle late_rise;              // faults: the cluster's next rise takes so much longer,
+    uint32_t lost_wakes;          // so many interrupts of the controller's timer do not come
     bool busy, cluster_off, retention, waking;
     uint32_t entry, restarts;
     uint8_t *image; // L2 as loaded
 } Power;
 void power_due(Machine *m, int which);
+void power_disturb(Machine *m, int64_t late_rise, int64_t lost_wakes); // adds faults
+bool power_loses_wake(Machine *m);                                     // counts one down
 void power_pins(Machine *m, Cycle at); // a level has changed
 void power_check(Core *c, const Insn *i, uint32_t address); // faults where the cluster is powered down
 uint32_t *chip_word(Machine *m, uint32_t offset);           // of chip control: soc.c

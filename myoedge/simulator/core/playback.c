@@ -6,7 +6,17 @@
 
 #include "devices.h"
 
-enum { WRONG_JITTER, WRONG_MISSED, WRONG_DOUBLED, WRONG_BIT, WRONG_RESET, WRONG_STALL, WRONG_HOLD };
+enum {
+    WRONG_JITTER,
+    WRONG_MISSED,
+    WRONG_DOUBLED,
+    WRONG_BIT,
+    WRONG_RESET,
+    WRONG_STALL,
+    WRONG_HOLD,
+    WRONG_RISE,
+    WRONG_WAKE
+};
 enum { CHIP_CLOCK_HZ = 2048000, SETTLE_HALVES = 9, SETTLE_CLOCKS = 8, FIRST_ROOM = 4096 };
 
 static FrontEnd *front_end(Machine *m) { return &m->devices->peripherals.front_end; }
@@ -198,6 +208,7 @@ void ready_due(Machine *m, int which)
     const int64_t stall = wrong(f, frame, WRONG_STALL, 0), hold = wrong(f, frame, WRONG_HOLD, 0);
     if (stall > 0) m->devices->peripherals.uart[p->uart].stalled_until = m->now + (Cycle)stall;
     if (hold > 0) hold_cluster(m, (Cycle)hold);
+    power_disturb(m, wrong(f, frame, WRONG_RISE, 0), wrong(f, frame, WRONG_WAKE, 0));
     if (wrong(f, frame, WRONG_RESET, -1) >= 0 && is_chip(f)) {
         front_end_reset(f);
         conversions_changed(m, m->now, true);

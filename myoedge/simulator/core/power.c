@@ -40,6 +40,21 @@ void power_changed(Machine *m, Cycle at)
     p->state = state_of(m);
 }
 
+// ---- faults
+
+void power_disturb(Machine *m, int64_t late_rise, int64_t lost_wakes)
+{
+    power(m)->late_rise += (Cycle)late_rise;
+    power(m)->lost_wakes += (uint32_t)lost_wakes;
+}
+
+bool power_loses_wake(Machine *m)
+{
+    if (!power(m)->lost_wakes) return false;
+    power(m)->lost_wakes--;
+    return true;
+}
+
 // ---- domains
 
 static void done(Machine *m)
@@ -119,7 +134,8 @@ static void access(const Access *a, uint32_t value)
         (p->domain == CLUSTER_DOMAIN && on == p->cluster_off) || (p->domain == CHIP_DOMAIN && !on);
     if (!(value & ACCESS_START) || value & ACCESS_READ || !changes) return;
     p->busy = true;
-    due_at(m, DUE_POWER, a->c->t + (on ? m->chip.cluster_power_cycles : 1));
+    due_at(m, DUE_POWER, a->c->t + (on ? m->chip.cluster_power_cycles + p->late_rise : 1));
+    if (on) p->late_rise = 0;
 }
 
 uint32_t power_load(const Access *a)

@@ -66,7 +66,7 @@ static void count(Machine *m, int which, Cycle t)
 static void signal_match(Machine *m, int which, int n, Cycle t)
 {
     if (which == TIMER_CLUSTER) raise_everywhere(m, EVENT_TIMER + n, t);
-    else raise_interrupt(m, IRQ_TIMER + (which == TIMER_FC ? 0 : 2) + n, t);
+    else if (!power_loses_wake(m)) raise_interrupt(m, IRQ_TIMER + (which == TIMER_FC ? 0 : 2) + n, t);
 }
 
 static bool matches(const Timer *timer, int n)

@@ -22,6 +22,7 @@ from myoedge.building.config_tables import Config
 from myoedge.cli.simulate import OPTIONS, PLAYBACK
 from myoedge.errors import MyoedgeError
 from myoedge.extensions.sensor.playback import play_step, playable_file, program_of
+from myoedge.extensions.sensor.report import Latency
 from myoedge.simulator import Fault
 from tests.conftest import Ran, save_exported, steps
 from tests.conftest import myoedge as command
@@ -209,6 +210,32 @@ def test_faults(chip: Build, kind: str) -> None:
     wanted = {"missed": Flags.SAMPLES_LOST, "reset": Flags.SAMPLES_LOST | Flags.FRONT_END_RESET}
     if kind in wanted:
         assert flags == wanted[kind]
+
+
+def with_and_without(build: Build, *faults: Fault) -> tuple[Latency, Latency]:
+    """Latencies of playbacks in which every decision is right and without a flag."""
+    found = []
+    for given in ((), faults):
+        played = myoedge.play(build, MYO, seconds=2, faults=given)
+        assert (played.exact, played.samples_lost) == (True, 0)
+        assert not any(x.flags for x in played.decisions)
+        assert played.latency is not None
+        found.append(played.latency)
+    return found[0], found[1]
+
+
+def test_power_of_the_cluster_that_rises_late(windows: Build) -> None:
+    rise_s = 0.012
+    faults = (Fault(n, "rise", round(rise_s * program_of(windows).clock_hz)) for n in (100, 183))
+    plain, found = with_and_without(windows, *faults)
+    assert rise_s - 1e-3 < found.max_s - plain.max_s < rise_s
+    assert found.median_s == pytest.approx(plain.median_s, rel=0.05)
+
+
+def test_wake_ups_that_do_not_come(windows: Build) -> None:
+    """The cluster's power then rises after a window's last sample: 0.1 ms later."""
+    plain, found = with_and_without(windows, Fault(60, "wake", 1000))
+    assert 8e-5 < found.median_s - plain.median_s < 1.5e-4
 
 
 # ---- the command
