@@ -238,6 +238,15 @@ def test_wake_ups_that_do_not_come(windows: Build) -> None:
     assert 8e-5 < found.median_s - plain.median_s < 1.5e-4
 
 
+def test_wake_ups_that_do_not_come_during_a_reset(chip: Build) -> None:
+    """Nothing else wakes the controller then: the timer does so again."""
+    signal = np.random.default_rng(2).normal(0, 60, (2000, 8))
+    found = myoedge.play(chip, signal, faults=[Fault(600, "reset"), Fault(600, "wake", 2)])
+    assert not found.compared.wrong
+    assert found.run.restarts == 0
+    assert found.decisions[-1].frame > 1980
+
+
 # ---- the command
 
 

@@ -28,7 +28,7 @@ enum { LINE_TIMER = 10, LINE_GPIO = 15, LINE_EVENT = 26 };
 #define WAKE_TIMER 0x1A10B000u
 #define CLOCK_TIMER 0x1A10B800u
 enum { CONFIG = 0, COUNT = 8, COMPARE = 0x10 };
-enum { RUN = 1, RESTART = 2, INTERRUPT = 4, ONCE = 32 };
+enum { RUN = 1, RESTART = 2, INTERRUPT = 4, AGAIN = 16 };
 
 /* watchdog, and an 8-bit register that survives its restart */
 #define WATCHDOG_FEED 0x1A1040C8u
@@ -132,7 +132,8 @@ void me_port_sleep(uint32_t us, uint32_t until_pass_us)
 {
     const uint32_t most_us = choose_power(us, until_pass_us);
     ME_REG(WAKE_TIMER + COMPARE) = most_us * (ME_CHIP_HZ / 1000000u);
-    ME_REG(WAKE_TIMER + CONFIG) = RUN | RESTART | INTERRUPT | ONCE;
+    /* The timer starts again at each match, so that a lost interrupt costs one more sleep at most. */
+    ME_REG(WAKE_TIMER + CONFIG) = RUN | RESTART | INTERRUPT | AGAIN;
     __asm__ volatile("wfi" ::: "memory");
     ME_REG(WAKE_TIMER + CONFIG) = 0;
 }
