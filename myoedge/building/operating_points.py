@@ -48,20 +48,34 @@ def cheapest_point(
     Candidates are the chip's points, the highest clock at each voltage, and for an application that
     waits in between, whose average power is compared, the lower clocks with which it keeps up.
     """
-    period = _stored_period(report)
-    least_hz = chip.least_hz([name for name, size in report["memory"]["levels"].items() if size])
-    lower = chip.with_clocks_hz(hz for hz in period.clocks_hz if hz >= least_hz)
-    judged = at_operating_point(report, lower.at_every_voltage(), False, by)
-    points = judged["energy_uj"]["points"]
     limits_s = [latency_s, (report.get("budget") or {}).get("latency_s")]
-    if not clocked_by(report):
-        limit_s = _least([*limits_s, own_period_s(report)])
-        return cheapest([(p["name"], p["latency_s"], p["value"]) for p in points], limit_s)
+    if clocked_by(report):
+        return cheapest(application_points(report, chip, by), _least(limits_s))
+    points = _at_candidates(report, chip, by)["energy_uj"]["points"]
+    limit_s = _least([*limits_s, own_period_s(report)])
+    return cheapest([(p["name"], p["latency_s"], p["value"]) for p in points], limit_s)
+
+
+def application_points(
+    report: Report, chip: Chip, by: Coefficients
+) -> list[tuple[str, float, float]]:
+    """Return (name, seconds from a window's last sample to its decision on the line, planned
+    average power in mW) of the operating points with which an application keeps up; of all if it
+    keeps up with none."""
+    period, judged = _stored_period(report), _at_candidates(report, chip, by)
+    points = judged["energy_uj"]["points"]
     times = [_application_times(period, p) for p in points]
     costs = [average_mw(judged, as_point(p), by) for p in points]
     rows = [(p["name"], s, mw) for p, (s, _), mw in zip(points, times, costs, strict=True)]
     known = [row for row, (_, busy) in zip(rows, times, strict=True) if busy <= BUSY_SHARE]
-    return cheapest(known or rows, _least(limits_s))
+    return known or rows
+
+
+def _at_candidates(report: Report, chip: Chip, by: Coefficients) -> Report:
+    least_hz = chip.least_hz([name for name, size in report["memory"]["levels"].items() if size])
+    clocks_hz = _stored_period(report).clocks_hz
+    lower = chip.with_clocks_hz(hz for hz in clocks_hz if hz >= least_hz)
+    return at_operating_point(report, lower.at_every_voltage(), False, by)
 
 
 def _least(limits: Iterable[float | None]) -> float | None:

@@ -17,6 +17,7 @@ clock gating and power gating change the lower bound only. docs/developers/energ
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
@@ -47,7 +48,7 @@ class StatePower:
     """Power and energy of an application; intervals are (value, low, high).
 
     states_s    seconds in each power state
-    states_j    joules in each power state, without bounds
+    parts_j     power state -> part of the chip -> joules, without bounds
     chip_j      energy of the chip
     power_w     average power of the application, others_w included
     hours       battery life; None without a battery
@@ -56,7 +57,7 @@ class StatePower:
     """
 
     states_s: Mapping[str, float]
-    states_j: Mapping[str, float]
+    parts_j: Mapping[str, Mapping[str, float]]
     chip_j: Interval
     power_w: Interval
     hours: Interval | None
@@ -66,6 +67,11 @@ class StatePower:
     @property
     def seconds(self) -> float:
         return sum(self.states_s.values())
+
+    @property
+    def states_j(self) -> dict[str, float]:
+        """Joules in each power state, without bounds."""
+        return {state: math.fsum(parts.values()) for state, parts in self.parts_j.items()}
 
 
 def state_power(
@@ -85,9 +91,9 @@ def state_power(
     cycles = {state: state_cycles.get(state, 0) for state in STATES}
     states_s = {state: count / point.clock_hz for state, count in cycles.items()}
     parts = _activity_by_state(activity, cycles)
-    states_j = {state: energy(part, point, by).joules for state, part in parts.items()}
+    parts_j = {state: energy(part, point, by).parts for state, part in parts.items()}
     sleep_w = tuple(1e-3 * mw for mw in sleep_power_mw(activity.l3_bytes > 0, by, module))
-    states_j["retention"] = sleep_w[0] * states_s["retention"]
+    parts_j["retention"] = {"leakage": sleep_w[0] * states_s["retention"]}
     chip_j = _chip_joules(parts, states_s, (sleep_w[0], sleep_w[1], sleep_w[2]), point, by)
     others_w = 1e-3 * (module.others_mw or 0.0)
     seconds = sum(states_s.values())
@@ -98,7 +104,7 @@ def state_power(
         hours = (hours_of / value, hours_of / high, hours_of / low)
     return StatePower(
         states_s,
-        states_j,
+        parts_j,
         chip_j,
         (value, low, high),
         hours,

@@ -8,7 +8,7 @@ import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +40,7 @@ from myoedge.extensions.sensor.report import (
     playback_json,
     playback_lines,
 )
+from myoedge.extensions.sensor.savings import Saving, savings
 from myoedge.numerics.arrays import Array
 from myoedge.operators.interpreter import one_blas_thread
 from myoedge.power.model import energy
@@ -69,6 +70,7 @@ class Played(Tabular):
     records        all packets
     run            counters of the simulated chip
     over           E302 if a decision came later than [budget] latency
+    savings        settings that would lower the average power, the best first
     assumed_rate_hz   [sensor] rate, if the recording's file does not specify one
     unlike         W605 if the recording seems to have another scale than the calibration data
     unwritten      W210 if the reports of the build could not be replaced
@@ -82,6 +84,7 @@ class Played(Tabular):
     power: StatePower = field(repr=False)
     records: tuple[Record, ...] = field(repr=False)
     run: Simulation = field(repr=False)
+    savings: tuple[Saving, ...] = ()
     over: Notice | None = None
     assumed_rate_hz: float | None = None
     unlike: Notice | None = None
@@ -94,7 +97,7 @@ class Played(Tabular):
 
     def to_json(self) -> dict[str, Any]:
         """Return the result as JSON values, of schema playback/1."""
-        return playback_json(
+        document = playback_json(
             self.latency,
             self.power,
             frames=self.frames,
@@ -104,6 +107,7 @@ class Played(Tabular):
             missing=self.compared.missing,
             flagged=sum(bool(decision.flags) for decision in self.decisions),
         )
+        return {**document, "savings": [asdict(saving) for saving in self.savings]}
 
     def lines(self) -> list[str]:
         """Return the result as lines of text, with the first decision that differs."""
@@ -198,6 +202,7 @@ def play_build(
         power=power,
         records=tuple(record for _, record in found),
         run=run,
+        savings=savings(report, program, power, coefficients()),
         assumed_rate_hz=float(program.sensor.rate_hz) if delivered.is_assumed else None,
         unlike=unlike_calibration(program.conversion, counts),
         over=over_latency(latency, (build.report.get("budget") or {}).get("latency_s")),

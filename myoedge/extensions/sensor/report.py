@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 
 from myoedge.errors import Notice
+from myoedge.extensions.sensor.savings import OTHERS, STATIC, WORK, largest_share
 from myoedge.numerics.arrays import Array
 from myoedge.power.model import Interval
 from myoedge.power.states import STATES, StatePower
@@ -149,7 +150,8 @@ def playback_json(
         "energy_per_decision_j": _energy_per_decision(power, decisions),
         "battery_h": None if power.hours is None else _interval_json(power.hours),
         "states": dict(power.states_s),
-        "states_j": dict(power.states_j),
+        "states_j": power.states_j,
+        "largest": asdict(largest_share(power)),
     }
 
 
@@ -190,6 +192,7 @@ def playback_lines(document: Mapping[str, Any]) -> list[str]:
         *_latency_lines(document["latency_s"]),
         *_power_lines(document),
         *_state_lines(document["states"], document["states_j"]),
+        *_saving_lines(document["largest"], document.get("savings", ())),
     ]
 
 
@@ -234,6 +237,29 @@ def _format_interval(interval: Mapping[str, float], factor: float, unit: str) ->
 
 def _format_milliwatts(watts: float) -> str:
     return f"{three_digits(1e3 * watts)} mW"
+
+
+WHILE = {
+    "run": "while the cluster computes",
+    "control": "while the controller computes",
+    "idle": "while all cores wait",
+    "cluster_off": "while the cluster is off",
+    "retention": "in deep sleep",
+}
+KINDS = {STATIC: "leakage and clocks", WORK: "instructions and data"}
+
+
+def _saving_lines(
+    largest: Mapping[str, Any], savings: Sequence[Mapping[str, Any]]
+) -> Iterator[str]:
+    state, percent = largest["state"], rough_percent(largest["share"], 1.0)
+    of_chip = f"{KINDS[largest['kind']]} {WHILE.get(state)}"
+    yield f"largest   {'other parts' if state == OTHERS else of_chip}: {percent} of the power"
+    if not savings:
+        yield "saving    none known by clock, hop or [budget] latency"
+    for number, saving in enumerate(savings):
+        setting = f"{saving['setting']}: about {_format_milliwatts(saving['power_w'])}"
+        yield f"{'' if number else 'saving':<10}{setting}"
 
 
 def _state_lines(seconds: Mapping[str, float], energy_j: Mapping[str, float]) -> list[str]:

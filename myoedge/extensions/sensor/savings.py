@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Settings that would lower an application's average power, and the largest part of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from myoedge.building.operating_points import application_points, cheapest
+from myoedge.extensions.sensor.program import SensorProgram
+from myoedge.power.model import Coefficients
+from myoedge.power.states import StatePower
+from myoedge.reports.energy import as_point, average_mw
+from myoedge.targets import find_chip
+
+OTHERS = "others"  # parts beside the chip, in place of a power state
+STATIC, WORK = "static", "work"  # kinds of energy
+STATIC_PARTS = ("leakage", "clocks")  # flow whatever the chip does
+LEAST_GAIN = 0.02  # fraction of the average power
+MARGIN = 1.01  # of a latency that is suggested as budget
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """The largest part of an application's energy.
+
+    state   power state, or OTHERS
+    kind    STATIC: leakage and clock trees; WORK: instructions and data
+    share   fraction of all energy
+    """
+
+    state: str
+    kind: str
+    share: float
+
+
+@dataclass(frozen=True, slots=True)
+class Saving:
+    """A setting that would lower an application's average power.
+
+    setting   option of `build`, or lines of myoedge.toml
+    power_w   average power with it: the played one, changed as planned powers change
+    """
+
+    setting: str
+    power_w: float
+
+
+def largest_share(power: StatePower) -> Share:
+    """Return the largest part of an application's energy, of a power state or other parts."""
+    joules = {(OTHERS, STATIC): (power.others_w or 0.0) * power.seconds}
+    for state, parts in power.parts_j.items():
+        joules[state, STATIC] = sum(parts.get(name, 0.0) for name in STATIC_PARTS)
+        joules[state, WORK] = _work_j(parts)
+    state, kind = max(joules, key=lambda key: joules[key])
+    return Share(state, kind, joules[state, kind] / sum(joules.values()))
+
+
+def _work_j(parts: Mapping[str, float]) -> float:
+    return sum(joules for name, joules in parts.items() if name not in STATIC_PARTS)
+
+
+def savings(
+    report: Mapping[str, Any], program: SensorProgram, power: StatePower, by: Coefficients
+) -> tuple[Saving, ...]:
+    """Return the settings that would lower the average power by at least LEAST_GAIN, the best
+    first.
+
+    report   report of the application's build
+    power    power of a playback of it
+    """
+    rules = (*_of_clocks(report, power, by), *_of_longer_hop(program, power))
+    worth = [x for x in rules if x.power_w <= (1 - LEAST_GAIN) * power.power_w[0]]
+    return tuple(sorted(worth, key=lambda saving: saving.power_w))
+
+
+def _of_clocks(report: Mapping[str, Any], power: StatePower, by: Coefficients) -> Iterator[Saving]:
+    """Yield the clock of least power within [budget] latency, and the one of least power, with the
+    latency that it needs."""
+    target, limit_s = report["target"], (report.get("budget") or {}).get("latency_s")
+    here = next(
+        row for row in target["operating_points"] if row["name"] == target["operating_point"]
+    )
+    planned_mw = average_mw(report, as_point(here), by)
+    points = application_points(dict(report), find_chip(target["chip"]), by)
+    costs = {name: (latency_s, mw) for name, latency_s, mw in points}
+    for limit in (limit_s, None) if limit_s else (None,):
+        name = cheapest(points, limit)
+        latency_s, mw = costs[name]
+        setting = f'--operating-point "{name}"'
+        if limit_s and not limit:
+            setting = f'[budget] latency = "{1e3 * MARGIN * latency_s:.3g} ms", {setting}'
+        yield Saving(setting, power.power_w[0] + 1e-3 * (mw - planned_mw))
+
+
+def _of_longer_hop(program: SensorProgram, power: StatePower) -> Iterator[Saving]:
+    """Yield twice the hop of windows that overlap, with half the network's work."""
+    if not program.is_stream and 2 * program.hop <= program.layout.samples:
+        saved_w = _work_j(power.parts_j["run"]) / 2 / power.seconds
+        yield Saving(f"[sensor] hop = {2 * program.hop}", power.power_w[0] - saved_w)
