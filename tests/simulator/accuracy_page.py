@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -40,8 +41,7 @@ The simulator runs the same ELF files (m01 to m07, added later, ran on `public` 
 * `gap9_banked`: the same with L1 banks of 4 bytes per cycle.
 * `public`: GVSoC 209c147 of 2026-03-17 with a GAP9-like system made of its blocks (gvsoc/).
 
-[Boards](#boards) has measurements on chips. The authors of GVSoC state errors typically
-below 10 % against RTL (arXiv 2201.08166).
+The authors of GVSoC state errors typically below 10 % against RTL (arXiv 2201.08166).
 
 The simulator has two descriptions of the chip (myoedge/targets/gap9/simulator_costs.py).
 `silicon`, the default, uses the behaviour on which both platforms agree. Where they differ, it
@@ -138,8 +138,7 @@ JOB_FAMILIES = {
 PROGRAMS = """\
 ## By program
 
-tests/fixtures/gvsoc says what each program isolates. Cycles are sums over rows, errors those of
-rows.
+tests/fixtures/gvsoc says what each program isolates.
 
 """
 
@@ -225,24 +224,25 @@ def share(rows: Sequence[Compared], tier: int) -> float:
 
 
 def _programs() -> Iterator[Sequence[object]]:
-    errors = ("median", "worst")
-    names = [name for name in load() if name != NO_FLOATS]
-    yield "program", "rows", SILICON, *errors, f"{PUBLIC}, worst"
-    for name in names:
-        rows = compare(name, SILICON)
-        yield f"`{name}`", len(rows), *_ours(name, SILICON), _ours(name, PUBLIC)[-1]
+    """Rows of programs; neighbours with equal errors are one row."""
+    yield "programs", "rows", f"{SILICON}, median", "worst", f"{PUBLIC}, worst"
+    errors = {n: (*_ours(n, SILICON), _ours(n, PUBLIC)[-1]) for n in load() if n != NO_FLOATS}
+    for cells, group in itertools.groupby(errors, errors.__getitem__):
+        names = list(group)
+        shown = f"`{names[0]}`" + f" to `{names[-1]}`" * (len(names) > 1)
+        yield shown, sum(len(compare(name, SILICON)) for name in names), *cells
 
 
 def _short(judges: Sequence[str]) -> list[str]:
     return [judge.replace("pulp_open_like", "public") for judge in judges]
 
 
-def _ours(name: str, like: str) -> tuple[object, ...]:
+def _ours(name: str, like: str) -> tuple[str, str]:
+    """Return the median and the largest error of a program's rows."""
     if name not in held(like):
-        return "–", "–", "–"
-    rows = compare(name, like)
-    errors = [c.best.error for c in rows]
-    return sum(c.best.ours for c in rows), _percent(median(errors)), _percent(max(errors))
+        return "–", "–"
+    errors = [c.best.error for c in compare(name, like)]
+    return _percent(median(errors)), _percent(max(errors))
 
 
 # ---- whole networks
