@@ -11,6 +11,7 @@ from myoedge.power.model import Coefficients, typical, with_modelled_error
 from myoedge.power.states import duty
 from myoedge.reports import energy as joules
 from myoedge.reports import wording
+from myoedge.reports.period import control_cycles
 from myoedge.reports.report_json import Report
 from myoedge.reports.speed import duration
 from myoedge.reports.tables import ReportTable
@@ -198,7 +199,8 @@ def _pass_row(
     known = by if played is not None else known
     pass_s = activity.cycles / point.clock_hz
     module = joules.module_powers(report)
-    found = duty(activity, point, known, period_s, None, module, played)
+    control = control_cycles(report) * row["frames"] / stream["pass_frames"]
+    found = duty(activity, point, known, period_s, None, module, played, control)
     return {
         **row,
         "period_s": period_s,

@@ -19,6 +19,7 @@ from myoedge.extensions.evidence.bill_of_materials import software_bill
 from myoedge.extensions.evidence.call_graph import CallGraph, call_graph
 from myoedge.extensions.evidence.data_dependence import DataDependence, data_dependences
 from myoedge.operators.interpreter import one_blas_thread
+from myoedge.reports.duty_lines import on_average
 from myoedge.reports.wording import layer_names, operator
 from myoedge.system.control_characters import document_bytes
 from myoedge.system.folder import to_json
@@ -191,6 +192,7 @@ def collect_evidence(
         *_exactness_requirement(exact, same_outputs(runs, measured), len(runs)),
         *_memory_requirement(build),
         _latency_requirement(build, max(cycles)),
+        *_power_requirement(build),
         *_program_requirement(build, graph, stacks),
         _loop_requirement(build.written("src/network.c").decode()),
     )
@@ -240,13 +242,19 @@ def _memory_requirement(build: Build) -> Iterator[Requirement]:
 
 def _latency_requirement(build: Build, cycles: int) -> Requirement:
     limit_s, clock_hz = build.report["budget"]["latency_s"], build.report["target"]["clock_hz"]
-    value = (
-        f"at most {cycles:,} cycles, {1e3 * cycles / clock_hz:.3f} ms at {clock_hz / 1e6:.0f} MHz"
-    )
+    latency_ms, clock_mhz = 1e3 * cycles / clock_hz, clock_hz / 1e6
+    value = f"at most {cycles:,} cycles, {latency_ms:.3f} ms at {clock_mhz:.0f} MHz"
     limit = "no [budget] latency" if limit_s is None else f"limit {1e3 * limit_s:.3f} ms"
     shown = None if limit_s is None else cycles / clock_hz <= limit_s
     text = "An inference ends within [budget] latency"
     return Requirement("TIME-1", text, shown, f"{value}; {limit}", "measurement: simulated chip")
+
+
+def _power_requirement(build: Build) -> Iterator[Requirement]:
+    """Yield the average power, which has no limit, if the period of inferences is known."""
+    if average := on_average(build.report):
+        text = "The average power is estimated"
+        yield Requirement("POWER-1", text, None, average, "analysis: docs/developers/energy.md")
 
 
 def _stack_requirement(build: Build, graph: CallGraph) -> Iterator[Stack]:

@@ -46,6 +46,7 @@ from myoedge.operators.interpreter import one_blas_thread
 from myoedge.power.model import energy
 from myoedge.power.states import PlayedStates, StatePower, state_power
 from myoedge.reports.energy import activity, battery_of, module_powers, with_energy
+from myoedge.reports.streams import with_passes
 from myoedge.simulator import Fault, RunOptions, Simulation, simulate
 from myoedge.system import tools
 from myoedge.system.notebook import Card, Tabular
@@ -315,5 +316,6 @@ def _replace_report_power(
 ) -> Notice | None:
     """Replace the build's reports by ones with the power of this playback. Return W210 if they
     cannot be written."""
-    played = with_energy({**report, "played": states.to_json()}, coefficients())
-    return build.updated(report_files(played))
+    by = coefficients()
+    played = with_energy({**report, "played": states.to_json()}, by)
+    return build.updated(report_files(with_passes(played, by)))

@@ -16,7 +16,7 @@ from myoedge.building.build_files import report_files
 from myoedge.building.config import Found, find
 from myoedge.building.energy import coefficients
 from myoedge.building.model_inputs import NAMED
-from myoedge.building.operating_points import at_operating_point
+from myoedge.building.operating_points import at_operating_point, cheapest_point
 from myoedge.building.stream_rate import keeps_up
 from myoedge.errors import MyoedgeError, Notice, set_in
 from myoedge.extensions.sweeps.executors import RESULTS, on_processes
@@ -24,12 +24,15 @@ from myoedge.extensions.sweeps.suggestions import Suggestion, figures, suggestio
 from myoedge.extensions.sweeps.variations import BASE, Variation, variations
 from myoedge.reports import speed
 from myoedge.reports.budget import broken_latency
+from myoedge.reports.energy import with_energy
+from myoedge.reports.period import clocked_by
 from myoedge.reports.report_json import Report
 from myoedge.system import tools
 from myoedge.system.notebook import Card, Tabular
 from myoedge.targets import find_chip
 
 Say = Callable[[str], None]
+MODULE = ("others_mw", "sleep_mw")  # powers in addition to the network's, which reports store
 
 
 @dataclass(frozen=True)
@@ -100,7 +103,8 @@ def advise(build: Build, jobs: int, say: Say) -> Advice:
     with inside(arguments.folder):
         found = find(arguments.given.get("config"))
         asked = variations(report, found.settings, arguments.given)
-        measured = partial(_measure_variation, arguments=arguments, found=found)
+        powers = {name: (report.get("every") or {}).get(name) for name in MODULE}
+        measured = partial(_measure_variation, arguments=arguments, found=found, powers=powers)
         again = build_command(arguments, {"model": "model.pt2"}, build.folder)
         place = f"no argument of {build.folder}, nor [model] of {found.file}"
         with set_in(place, {NAMED: again}, code="E202"):
@@ -109,7 +113,9 @@ def advise(build: Build, jobs: int, say: Say) -> Advice:
         say(f"unchanged build simulated; {len(asked)} builds to compare")
         rest = [*_measure_all(asked, measured, jobs, say), *_operating_point_variations(base)]
     whole = [replace(one, variation=_add_command(one.variation, arguments, build)) for one in rest]
-    advice = _best_suggestions(base, sorted(whole, key=lambda result: result.variation.title))
+    found_mw = _played_more_mw(report, base)
+    ordered = sorted(whole, key=lambda result: result.variation.title)
+    advice = _best_suggestions(base, ordered, found_mw)
     unwritten = build.updated(report_files({**build.report, "advice": advice.plain()}))
     return replace(advice, folder=arguments.folder, unwritten=unwritten)
 
@@ -121,15 +127,21 @@ def _add_command(variation: Variation, arguments: Arguments, build: Build) -> Va
     return replace(variation, how=build_command(arguments, variation.options, build.folder))
 
 
-def _measure_variation(variation: Variation, arguments: Arguments, found: Found) -> Tried:
+def _measure_variation(
+    variation: Variation, arguments: Arguments, found: Found, powers: Mapping[str, float | None]
+) -> Tried:
     """Build and simulate a variation; return its report, or the code of the error that its build
-    raised. Errors: other errors of build, which do not concern the network."""
+    raised. Errors: other errors of build, which do not concern the network.
+
+    powers   those of MODULE that were given to the existing build
+    """
     given = {**arguments.given, **variation.options}
     given["config"] = found._replace(settings=variation.settings(found.settings))
     try:
         with tools.scratch() as folder, inside(arguments.folder):
             built = myoedge.build(**given, output=folder / "out", simulate=True)
-            return Tried(variation, built.report, digests=_file_digests(built))
+            report = with_energy({**built.report, "every": powers}, coefficients())
+            return Tried(variation, report, digests=_file_digests(built))
     except MyoedgeError as error:
         if variation is BASE or error.exit_code not in RESULTS:
             raise
@@ -165,24 +177,42 @@ def _measure_all(
 
 
 def _operating_point_variations(base: Tried) -> Iterator[Tried]:
-    """Yield variations at the chip's other operating points, computed from the same run."""
+    """Yield variations at other operating points, computed from the same run: the chip's, or the
+    one of least average power for an application that sets the clock."""
     report = base.report
     assert report is not None
     chip, target = find_chip(report["target"]["chip"]), report["target"]
-    for point in chip.points:
-        if point.name != target["operating_point"]:
-            options = {"operating_point": point.name}
-            title = f"operating point {point.name}"
-            variation = Variation("operating point", title, options=options)
-            there = at_operating_point(report, chip.at(point.name), False, coefficients())
+    names = [point.name for point in chip.points]
+    if clocked_by(report):
+        names = [cheapest_point(report, chip, coefficients())]
+    for name in names:
+        if name != target["operating_point"]:
+            options = {"operating_point": name}
+            variation = Variation("operating point", f"operating point {name}", options=options)
+            there = at_operating_point(report, chip.at(name), False, coefficients())
             if keeps_up(there) and broken_latency(there) is None:
                 yield Tried(variation, there)
 
 
-def _best_suggestions(base: Tried, rest: Sequence[Tried]) -> Advice:
-    """Return the best suggestions of the measured variations `rest` of the build `base`."""
+def _played_more_mw(report: Report, base: Tried) -> float:
+    """Return by how much the average power of an application's last playback exceeds the planned
+    one; 0 without a playback."""
     assert base.report is not None
-    measured = [(one.variation, figures(one.report)) for one in rest if one.report is not None]
+    here, planned = (one.get("duty") or {} for one in (report, base.report))
+    if here.get("source") != "played":
+        return 0.0
+    return float(here["average_mw"][0] - planned["average_mw"][0])
+
+
+def _best_suggestions(base: Tried, rest: Sequence[Tried], more_mw: float = 0.0) -> Advice:
+    """Return the best suggestions of the measured variations `rest` of the build `base`.
+
+    more_mw   to be added to all planned average powers
+    """
+    assert base.report is not None
+    measured = [
+        (one.variation, figures(one.report, more_mw)) for one in rest if one.report is not None
+    ]
     refused = tuple(f"{one.variation.title} ({one.code})" for one in rest if one.report is None)
-    chosen = suggestions(figures(base.report), measured)
+    chosen = suggestions(figures(base.report, more_mw), measured)
     return Advice(chosen, len(measured), refused, speed.small_layers(base.report))

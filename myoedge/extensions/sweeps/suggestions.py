@@ -55,13 +55,16 @@ class Suggestion:
     new: Figures
 
 
-def figures(report: Report) -> dict[str, float | None]:
+def figures(report: Report, more_mw: float = 0.0) -> dict[str, float | None]:
     """Return the figures by which suggestions are ranked: those in PATHS, the average power if
     the period is known, a stream's delay in seconds from the first sample of a pass to its outputs,
-    and the number of parts beside the chip."""
+    and the number of parts beside the chip.
+
+    more_mw   to be added to the average power
+    """
     values: dict[str, float | None] = {name: value_at(report, path) for name, path in PATHS.items()}
     duty = report.get("duty") or {}
-    values["average_mw"] = duty["average_mw"][0] if duty.get("keeps_up") else None
+    values["average_mw"] = duty["average_mw"][0] + more_mw if duty.get("keeps_up") else None
     stream = report.get("stream")
     hops_s = stream["pass_frames"] / stream["frame_hz"] if stream and stream["frame_hz"] else 0.0
     values["delay_s"] = None if values["latency_s"] is None else values["latency_s"] + hops_s

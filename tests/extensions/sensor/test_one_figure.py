@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One average power of an application, wherever it is reported."""
+
+from __future__ import annotations
+
+import html
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+import myoedge
+from myoedge.backends.build import Build, load_build
+from myoedge.extensions.sweeps import advise
+from myoedge.reports.energy import with_range
+from tests.conftest import myoedge as command
+from tests.conftest import save_exported
+from tests.extensions.sensor import applications
+from tests.extensions.sensor.applications import MADE, MYO
+
+KINDS = ["windows", "stream"]
+TOML = """[model]
+path = "model.pt2"
+[calib]
+data = "calib.npz"
+[sensor]
+front_end = "spi"
+bits = 8
+header_bytes = 0
+input_range = "1 V"
+unit = "counts"
+channels = 8
+rate = 200
+pins = {{ data_ready = 42 }}
+{}
+"""
+OWN = {"windows": "hop = 8", "stream": "[stream]\naxis = 2\nframes = 4\nrate = 200"}
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A build at 160 MHz whose arguments are known."""
+    place = tmp_path_factory.mktemp("one")
+    kind, samples, _ = MADE[request.param]
+    torch.manual_seed(0)
+    example = (torch.zeros(1, 8, samples),)
+    save_exported(kind(8).eval(), example, place / "model.pt2")
+    rows = applications.emg()[: 16 * samples].reshape(16, samples, 8).transpose(0, 2, 1)
+    np.savez(place / "calib.npz", input=np.ascontiguousarray(rows)[:, None])
+    (place / "myoedge.toml").write_text(TOML.format(OWN[request.param]))
+    words = ("--stream",) if request.param == "stream" else ()
+    point = ("--operating-point", "160 MHz")
+    ran = command("build", *words, "--app", "sensor", *point, "--simulate", "-o", "out", cwd=place)
+    assert ran.code == 0, ran.err
+    return place / "out"
+
+
+def check_everywhere(build: Build, power: list[float]) -> None:
+    """Check (value, low, high) in milliwatts, battery and other parts included.
+
+    power   mW, as the playback or plan has it
+    """
+    folder, text = build.folder, with_range(power, "mW")
+    assert build.report["duty"]["average_mw"] == pytest.approx(power)
+    page = html.unescape((folder / "report.html").read_text(encoding="utf-8"))
+    assert f"{text} with one every" in page.replace("\N{NO-BREAK SPACE}", " ")
+    evidence = myoedge.evidence(folder, drawn=1)
+    (row,) = [x for x in evidence.requirements if x.key == "POWER-1"]
+    assert row.value.startswith(f"{text} with one every")
+    if stream := build.report.get("stream"):
+        (own,) = [x for x in stream["passes"] if x["frames"] == stream["pass_frames"]]
+        assert own["average_mw"] == pytest.approx(power)
+    said = myoedge.energy(folder)["duty"]["average_mw"]
+    assert [*said] == pytest.approx(power)
+
+
+def test_plan_and_playback_are_the_same_everywhere(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(advise, "variations", lambda *_: ())
+    planned = load_build(folder).report["duty"]
+    assert planned["source"] == "planned"
+    check_everywhere(load_build(folder), planned["average_mw"])
+    given = {"battery": 150, "others": "2 mW"}
+    played = myoedge.play(folder, MYO, seconds=2, **given)
+    power = [1e3 * watts for watts in played.power.power_w]
+    check_everywhere(load_build(folder), power)
+    advice = myoedge.advise(folder, jobs=1)
+    assert advice.suggestions
+    for suggestion in advice.suggestions:
+        assert suggestion.old["average_mw"] == pytest.approx(power[0])
+    (saving,) = [x for x in played.savings if "--operating-point" in x.setting]
+    name = saving.setting.split('"')[1]
+    (same,) = [x for x in advice.suggestions if x.title == f"operating point {name}"]
+    assert same.new["average_mw"] == pytest.approx(1e3 * saving.power_w)
+    myoedge.simulate(folder)
+    check_everywhere(load_build(folder), power)
