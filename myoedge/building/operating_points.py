@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
@@ -60,15 +61,19 @@ def application_points(
     report: Report, chip: Chip, by: Coefficients
 ) -> list[tuple[str, float, float]]:
     """Return (name, seconds from a window's last sample to its decision on the line, planned
-    average power in mW) of the operating points with which an application keeps up; of all if it
-    keeps up with none."""
+    average power in mW) of the operating points with which an application keeps up, within [budget]
+    energy; of all if there is none."""
     period, judged = _stored_period(report), _at_candidates(report, chip, by)
     points = judged["energy_uj"]["points"]
     times = [_application_times(period, p) for p in points]
     costs = [average_mw(judged, as_point(p), by) for p in points]
     rows = [(p["name"], s, mw) for p, (s, _), mw in zip(points, times, costs, strict=True)]
-    known = [row for row, (_, busy) in zip(rows, times, strict=True) if busy <= BUSY_SHARE]
-    return known or rows
+    energy_j = (report.get("budget") or {}).get("energy_j") or math.inf
+    fits = (
+        busy <= BUSY_SHARE and 1e-6 * p["value"] <= energy_j
+        for p, (_, busy) in zip(points, times, strict=True)
+    )
+    return [*itertools.compress(rows, fits)] or rows
 
 
 def _at_candidates(report: Report, chip: Chip, by: Coefficients) -> Report:

@@ -75,6 +75,17 @@ def test_a_latency_that_needs_a_faster_clock(name: str, tmp_path: Path) -> None:
     assert found.latency.max_s < limit_s
 
 
+def test_energy_of_an_inference_that_needs_a_faster_clock(tmp_path: Path) -> None:
+    """Leakage during an inference is less at higher clocks."""
+    free = built(tmp_path, "windows", "auto").report["energy_uj"]["points"]
+    slow, low = (next(p for p in free if p["name"] == name) for name in ("10 MHz", "low"))
+    limit_uj = (slow["value"] + low["value"]) / 2
+    (tmp_path / "less").mkdir()
+    report = built(tmp_path / "less", "windows", "auto", energy=f"{limit_uj:.4f} uJ").report
+    assert low["value"] < report["energy_uj"]["value"] < limit_uj
+    assert 10_000_000 < report["target"]["clock_hz"] < 240_000_000
+
+
 def test_a_clock_at_which_samples_would_be_lost(tmp_path: Path) -> None:
     """Eight chips at 2 kHz and 3 MBd; the clock that is named keeps up."""
     with pytest.raises(MyoedgeError, match="does not keep up at 20 MHz") as raised:
