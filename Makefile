@@ -36,6 +36,7 @@ demo: $(STAMP)
 test: $(DEV_STAMP)
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal -m "not slow"
 
+test-all: export MYOEDGE_TESTS_AT_LENGTH = 1
 test-all: $(DEV_STAMP)
 	$(BIN)/python -m pytest -n $(JOBS) --dist worksteal
 

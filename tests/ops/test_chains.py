@@ -27,6 +27,7 @@ from myoedge.operators.turns import WRITE
 from myoedge.plan.l1.layer_kernels import NetworkKernels, candidates
 from myoedge.plan.l1.tiling import Tiling
 from myoedge.targets import find_chip
+from tests.ops import harness
 from tests.ops.harness import drawn, mismatches, run_results
 from tests.ops.test_tiles import in_room
 
@@ -282,7 +283,11 @@ def test_generated_c_equals_the_layers(first: int, count: int, tmp_path: Path) -
     types = {member.element_type for chain in chains for member in chain.members}
     assert types == {INT8, INT16, INT32}
     wanted = [y for chain in chains for y in chain.one_by_one()]
-    found = [y for results in run_results(chains, tmp_path, "-O1", tilings) for y in results]
+    found = [
+        y
+        for results in run_results(chains, tmp_path, harness.optimization(), tilings)
+        for y in results
+    ]
     of_result = [chain for chain in chains for _ in chain.step.results]
     assert not mismatches(of_result, wanted, found)
 
@@ -324,7 +329,7 @@ def test_operators_read_a_part_of_an_operand(tmp_path: Path, seeds: int) -> None
     assert not alone & SEEN_RARELY
     assert len(alone) == 4 or seeds < 48, alone
     wanted = [y for chain in chains for y in chain.one_by_one()]
-    results = run_results(chains, tmp_path, "-O1", tilings_of(chains))
+    results = run_results(chains, tmp_path, harness.optimization(), tilings_of(chains))
     assert not mismatches(chains, wanted, [y for each in results for y in each])
 
 
@@ -359,7 +364,7 @@ def test_equal_constants_of_members_are_stored_once(tmp_path: Path) -> None:
         ]
         assert len(columns) == len({*columns})
     wanted = [y for chain in chains for y in chain.one_by_one()]
-    results = run_results(chains, tmp_path, "-O1", tilings_of(chains))
+    results = run_results(chains, tmp_path, harness.optimization(), tilings_of(chains))
     assert not mismatches(chains, wanted, [y for each in results for y in each])
 
 
@@ -398,7 +403,7 @@ def test_rows_and_records_of_an_operand_are_apart(tmp_path: Path) -> None:
     chains = [chain for chain in drawn_chains if chain is not None]
     assert {chain.members[-1].node.op for chain in chains} == {*ops}
     wanted = [y for chain in chains for y in chain.one_by_one()]
-    results = run_results(chains, tmp_path, "-O1", tilings_of(chains))
+    results = run_results(chains, tmp_path, harness.optimization(), tilings_of(chains))
     assert not mismatches(chains, wanted, [y for each in results for y in each])
 
 
@@ -412,7 +417,7 @@ def test_values_are_carried_along_what_a_move_reads(move: str, tmp_path: Path) -
     assert {chain.members[-1].node.op for chain in chains} == SCANS
     assert {chain.members[-1].read_type(0) for chain in chains} >= {INT8, INT16}
     wanted = [y for chain in chains for y in chain.one_by_one()]
-    results = run_results(chains, tmp_path, "-O1", tilings_of(chains))
+    results = run_results(chains, tmp_path, harness.optimization(), tilings_of(chains))
     assert not mismatches(chains, wanted, [y for each in results for y in each])
 
 
