@@ -67,3 +67,13 @@ def test_an_application(line: Build, fault: Fault | None, lost: int, flags: Flag
     assert len(found) <= 2, "an error may be known before the loss that it causes"
     assert played.latency is not None
     assert 0.0003 < played.latency.max_s < 0.002  # a sample takes 0.32 ms on the line
+
+
+@pytest.mark.parametrize("late", range(0, 10_000, 1000))
+def test_packets_end_while_bytes_come(line: Build, late: int) -> None:
+    """At 15 MHz eight bytes come while a sample is taken, and fill the queue of events. A sample
+    that is late by so many cycles moves them over the end of a packet, whose event must not be lost."""
+    signal = np.random.default_rng(2).normal(0, 60, (500, 8))
+    faults = [Fault(frame, "jitter", late) for frame in range(100, 500, 40)]
+    played = myoedge.play(line, signal, faults=faults)
+    assert (played.exact, played.samples_lost) == (True, 0)

@@ -26,6 +26,7 @@ enum {
     ME_CHANNEL_ADDRESS_2 = 0x04,
     ME_CHANNEL_BYTES = 0x08,
     ME_CHANNEL_NOW_AT = 0x14,
+    ME_CHANNEL_LEFT = 0x18, /* bytes of the transfer that are left */
     ME_CHANNEL_CONTROL = 0x1C
 };
 enum { ME_CHANNEL_IN_TURN = 1, ME_CHANNEL_GO = 2, ME_CHANNEL_STOP = 16 };
@@ -45,8 +46,9 @@ static inline void me_device_open(uint32_t device)
     ME_REG(ME_UDMA_CLOCKS_ON) = 1u << device;
 }
 
-/* Enables an event of the SoC for the fabric controller. */
+/* Enables an event of the SoC for the fabric controller, or disables it. */
 static inline void me_event_hear(uint32_t event) { ME_REG(0x1A106098u) = event; }
+static inline void me_event_ignore(uint32_t event) { ME_REG(0x1A106094u) = event; }
 
 /* Front end: pins and SPI (port_gap9_front_end.c). Line: UART (port_gap9_line.c). */
 void me_port_open_front_end(void);

@@ -3,6 +3,8 @@
  */
 #include "port_gap9.h"
 
+#include <stdbool.h>
+
 #include "clock.h"
 #include "sensor.h"
 #include "sensor_network.h"
@@ -20,8 +22,11 @@
 #endif
 enum { RX_CHANNEL = 0x00, TX_CHANNEL = 0x04, SETUP = 0x24, EVENTS = 0x2C };
 
+static volatile bool sends;
+
 void me_port_uart_start(const uint8_t *bytes, uint32_t count)
 {
+    sends = true;
     me_channel_start(ME_CHANNEL_UART_TX, bytes, count);
 }
 
@@ -46,27 +51,53 @@ static void open_receiver(void)
 }
 
 /* At the end of the ring or of its first half, the uDMA may not have started the next half yet. */
+static uint32_t received_end(void)
+{
+    const uint32_t at = ME_REG(ME_CHANNEL(ME_CHANNEL_UART_RX) + ME_CHANNEL_NOW_AT);
+    return (at - (uint32_t)(uintptr_t)ring) % sizeof ring;
+}
+
 uint32_t me_port_uart_receive(uint8_t *bytes, uint32_t most)
 {
-    const uint32_t at =
-        (ME_REG(ME_CHANNEL(ME_CHANNEL_UART_RX) + ME_CHANNEL_NOW_AT) - (uint32_t)(uintptr_t)ring)
-        % sizeof ring;
+    const uint32_t at = received_end();
     uint32_t count = 0;
     __asm__ volatile("" ::: "memory"); /* the bytes are in memory */
     for (; next != at && count < most; next = (next + 1) % sizeof ring)
         bytes[count++] = ring[next];
     return count;
 }
+
+/* Bytes that come meanwhile are handled at once: at low clocks an interrupt takes longer than a byte. */
+static void receive(void)
+{
+    do {
+        me_event_ignore(BYTE_EVENT);
+        me_sensor_received();
+        me_event_hear(BYTE_EVENT);
+    } while (next != received_end());
+}
 #endif
 
+static void look_for_end(void)
+{
+    if (!sends || ME_REG(ME_CHANNEL(ME_CHANNEL_UART_TX) + ME_CHANNEL_LEFT) > 0)
+        return;
+    sends = false;
+    me_sensor_sent();
+}
+
+/* Events of bytes may fill the queue of eight, so that the event of a packet's end is lost: the end is looked
+ * for after theirs too. */
 void me_port_line_event(uint32_t event)
 {
-    if (event == ME_CHANNEL_UART_TX)
-        me_sensor_sent();
 #ifdef ME_LINE_RECEIVES
-    if (event == BYTE_EVENT)
-        me_sensor_received();
+    if (event == BYTE_EVENT) {
+        receive();
+        look_for_end();
+    }
 #endif
+    if (event == ME_CHANNEL_UART_TX)
+        look_for_end();
 }
 
 void me_port_open_line(void)
