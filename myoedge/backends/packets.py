@@ -36,7 +36,8 @@ _RESTARTS = ("reset", "watchdog", "deep sleep", "software")
 
 
 class Flags(enum.IntFlag):
-    """Bit flags of a packet for events since the last decision."""
+    """Bit flags of a packet: events since the last decision, and RESTING of a decision that was
+    made without the network."""
 
     SAMPLES_LOST = 1
     ELECTRODE_OPEN = 2
@@ -45,6 +46,7 @@ class Flags(enum.IntFlag):
     FRONT_END_RESET = 16
     PASSES_SKIPPED = 32
     WATCHDOG = 64
+    RESTING = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +62,15 @@ class Packet:
     time_us: int
     frame: int
     flags: Flags
+
+    @property
+    def events(self) -> Flags:
+        """Flags of events since the last decision."""
+        return self.flags & ~Flags.RESTING
+
+    @property
+    def is_resting(self) -> bool:
+        return bool(self.flags & Flags.RESTING)
 
 
 @dataclass(frozen=True, slots=True)

@@ -123,7 +123,7 @@ class BuildArtifacts:
     golden     input name -> integers of the golden sample
     values     tensor -> its reference value for the golden sample
     firmware   the linked program; None for a target without firmware
-    of_parts   entries of report.json from parts of the firmware
+    of_parts   entries of report.json from the application and parts of the firmware
     """
 
     files: Mapping[str, bytes]
@@ -150,8 +150,9 @@ def make_contents(
     integers = quantized_inputs(network, golden)
     values = run_int(network.steps, network.constants, integers)
     last = last_run(build_plan, quantized, request, (integers, values))
-    app = None if request.of_app is None else request.of_app.application(plan, stream)
-    calibration = quantized.samples.learn
+    calibration, app = quantized.samples.learn, None
+    if request.of_app is not None:
+        app = request.of_app.application(plan, stream).learned(plan, calibration)
     parts = [asked.part(plan, calibration, stream) for asked in request.parts]
     options = replace(request.of_sources, class_names=_class_names(quantized))
     sample, around = GoldenSample(integers, values, *last), (stream, app, parts)
@@ -169,7 +170,8 @@ def make_contents(
         **golden_files(quantized, integers, values),
         **{f"{part.name}.npz": npz(part.arrays()) for part in parts},
     }
-    told = {key: entry for part in parts for key, entry in part.reported().items()}
+    told = {} if app is None else app.reported()
+    told |= {key: entry for part in parts for key, entry in part.reported().items()}
     run = (integers, values, programs.get(FIRMWARE))
     return BuildArtifacts(files, sources.digest, made_with, *run, told)
 

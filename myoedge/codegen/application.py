@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from myoedge.numerics.arrays import Array
     from myoedge.plan.plan import Plan
+    from myoedge.quantization.samples import Data
     from myoedge.streaming.stream import Stream
 
 
@@ -60,6 +61,17 @@ class Application(ABC):
 
     def files_in(self, project: str) -> dict[str, str]:
         """Return files that replace files of a project's own application."""
+        return {}
+
+    def learned(self, plan: Plan, data: Data) -> Application:
+        """Return the application with what it learns from calibration samples, for its files.
+
+        data   calibration samples; for a stream recordings
+        """
+        return self
+
+    def reported(self) -> dict[str, Any]:
+        """Return entries of report.json, by key."""
         return {}
 
     def described(self) -> dict[str, Any]:

@@ -116,7 +116,8 @@ SHARED = {
     "E265": {
         "extensions.sensor.application",
         "extensions.sensor.program",
-    },  # [stream], and the network
+        "extensions.sensor.wake",
+    },  # [stream], [wake], and the network
     "E266": {
         "extensions.sensor.recording",
         "simulator.playback",

@@ -4,7 +4,14 @@ which `monitor` decodes; and playback of recordings to it on the simulated chip.
 
 from __future__ import annotations
 
-from myoedge.extension import ApplicationHook, CommandHook, Extension, StepHook, TableHook
+from myoedge.extension import (
+    ApplicationHook,
+    CommandHook,
+    Extension,
+    SectionHook,
+    StepHook,
+    TableHook,
+)
 
 EXTENSION = Extension(
     commands=(
@@ -15,7 +22,14 @@ EXTENSION = Extension(
             after="bench",
         ),
     ),
-    tables=(TableHook("sensor", "myoedge.targets.sensor:SensorTable"),),
+    tables=(
+        TableHook("sensor", "myoedge.targets.sensor:SensorTable"),
+        TableHook(
+            "wake",
+            "myoedge.extensions.sensor.wake:WakeTable",
+            "myoedge.extensions.sensor.wake:rules",
+        ),
+    ),
     applications=(
         ApplicationHook(
             "sensor",
@@ -25,6 +39,16 @@ EXTENSION = Extension(
             project="gap_sdk",
             levels=True,
             waits=True,
+        ),
+    ),
+    sections=(
+        SectionHook(
+            "wake",
+            "wakes",
+            "myoedge.extensions.sensor.wake:one_line",
+            "Wake gate",
+            "On which windows the sensor application runs the network.",
+            "myoedge.extensions.sensor.wake:wake_table",
         ),
     ),
     steps=(StepHook("play", "myoedge.extensions.sensor.playback:play_step", after="advise"),),

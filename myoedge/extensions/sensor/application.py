@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
@@ -17,6 +17,7 @@ from myoedge.errors import MyoedgeError
 from myoedge.extensions.sensor.clocks import check_clock, interrupt_us, period_of
 from myoedge.extensions.sensor.program import JSON, SensorProgram, sensor_program
 from myoedge.extensions.sensor.settings import sensor_of
+from myoedge.extensions.sensor.wake import CODE, NO_GATE, WakeTable, check_wake, gate_of
 from myoedge.power.states import RISE_US, WORTH_OFF_US
 from myoedge.targets.sensor import CHIP_CHANNELS, Sensor, SensorTable
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from myoedge.building.config_tables import Config
     from myoedge.building.options import BuildOptions
     from myoedge.plan.plan import Plan
+    from myoedge.quantization.samples import Data
     from myoedge.streaming.stream import Stream
     from myoedge.targets.chip import Chip
 
@@ -33,11 +35,25 @@ PROBED_CHANNELS = 8  # assumed to check [sensor] before the network is known
 @dataclass(frozen=True)
 class SensorApplication(Application):
     """The application that runs the network on the samples of a front end and sends its
-    decisions."""
+    decisions.
+
+    wake   [wake]; None: the network runs on every window
+    """
 
     program: SensorProgram
     chip: Chip
+    wake: WakeTable | None = None
     name = "sensor"
+
+    def learned(self, plan: Plan, data: Data) -> Application:
+        if self.wake is None:
+            return self
+        gate = gate_of(self.wake, plan, self.program, data)
+        return replace(self, program=replace(self.program, gate=gate))
+
+    def reported(self) -> dict[str, Any]:
+        gate = self.program.gate
+        return {} if gate is None else {"wake": asdict(gate)}
 
     def files(self, plan: Plan, values: Mapping[str, Any]) -> dict[str, str]:
         return sensor_files(self.program, values, values["digest"])
@@ -53,7 +69,7 @@ class SensorApplication(Application):
 
     @property
     def period(self) -> Period:
-        return period_of(self.program, self.chip)
+        return period_of(self.program, self.chip, gated=self.wake is not None)
 
 
 @dataclass(frozen=True)
@@ -65,6 +81,7 @@ class SensorRequest:
     scale    [calib] scale
     hop      [stream] hop, samples between the starts of frames; None without a stream
     window   [stream] window, samples per frame; None: the network's own
+    wake     [wake]; None without it
     """
 
     table: SensorTable
@@ -72,6 +89,7 @@ class SensorRequest:
     scale: float
     hop: int | None = None
     window: int | None = None
+    wake: WakeTable | None = None
 
     def application(self, plan: Plan, stream: Stream | None) -> Application:
         """Return the application of a planned network. Errors: E264, E265."""
@@ -85,7 +103,9 @@ class SensorRequest:
             }
             tries = ["[stream] rate alone, if a frame of the network is one sample"]
             raise MyoedgeError("E265", "a frame has other samples than [stream] says", facts, tries)
-        return SensorApplication(program, plan.chip)
+        if self.wake is not None:
+            check_wake(self.wake, program)
+        return SensorApplication(program, plan.chip, self.wake)
 
     def _input_channels(self, plan: Plan, stream: Stream | None) -> int | None:
         """Return the number of channels of the network's input; None if its time axis is unknown.
@@ -101,15 +121,19 @@ class SensorRequest:
 
 
 def requested(options: BuildOptions, settings: Config) -> SensorRequest:
-    """Return the request of a build. Errors: E264 [sensor] is wrong."""
+    """Return the request of a build. Errors: E264 [sensor] is wrong, E265 [wake] with [adapt]."""
     table: SensorTable = settings.table("sensor")
     stream, scale = settings.stream, settings.calib.scale
     if isinstance(scale, dict):
         facts = {"sensor": "[calib] scale has factors by file, and the sensor has one"}
         raise MyoedgeError("E264", "[sensor] needs one [calib] scale", facts)
-    found = SensorRequest(table, stream.axis, scale)
+    wake = settings.tables.get("wake")
+    if wake is not None and "adapt" in settings.tables:
+        facts = {"needs": "the network on every window, from which it learns"}
+        raise MyoedgeError(CODE, "[wake] does not go with [adapt]", facts, [NO_GATE])
+    found = SensorRequest(table, stream.axis, scale, wake=wake)
     if options.stream:
-        found = SensorRequest(table, None, scale, stream.hop, stream.window)
+        found = SensorRequest(table, None, scale, stream.hop, stream.window, wake)
     channels = None if table.channels else PROBED_CHANNELS
     sensor_of(table, channels, found.hop)
     return found
@@ -137,6 +161,7 @@ DRIVERS = {
     "uart": ("device.c", "uart_samples.c", "receive.c", "receive.h"),
 }
 LABELS = ("labels.c", "labels.h", "receive.c", "receive.h")  # for networks that adapt
+WAKE = ("wake.c", "wake.h")  # for [wake]
 COMMAND_BYTES, CRC_BYTES = 6, 2  # bytes of a message
 INT32_MIN = -(2**31)
 
@@ -172,7 +197,8 @@ def header(program: SensorProgram, banner: str, digest: str, *, adapts: bool = F
     """
     sensor, kind = program.sensor, program.sensor.kind
     value_bytes = int(program.result_type.removeprefix("u").removeprefix("int")) // 8
-    low = sensor.count_limits[0]
+    low, conversion = sensor.count_limits[0], program.conversion
+    squares = program.layout.samples * max(conversion.low**2, conversion.high**2)
     # The bytes of the longest message that the line receives; 0: it receives none
     longest = max(sensor.sample_bytes * sensor.is_on_line, COMMAND_BYTES * adapts)
     values = {
@@ -184,7 +210,7 @@ def header(program: SensorProgram, banner: str, digest: str, *, adapts: bool = F
         **_times(sensor.rate_hz),
         "sample_type": C_TYPES[program.sample_type],
         "result_type": C_TYPES[program.result_type],
-        "conversion": program.conversion,
+        "conversion": conversion,
         "rise_us": RISE_US,
         "interrupt_us": interrupt_us(program.clock_hz),
         "worth_off_us": WORTH_OFF_US,
@@ -192,6 +218,8 @@ def header(program: SensorProgram, banner: str, digest: str, *, adapts: bool = F
         "layout": program.layout,
         "frames_per_output": Fraction(program.frames, program.ready),
         "value_bytes": 3 + program.results * value_bytes if program.all_values else 0,
+        "gate": program.gate,
+        "squares_type": "uint32_t" if squares < 1 << 32 else "uint64_t",
         "digest": ", ".join(f"0x{digest[i : i + 2]}" for i in range(0, 16, 2)),
     }
     values["queue_packets"] = program.queue_packets
@@ -231,9 +259,11 @@ def sensor_files(program: SensorProgram, values: Mapping[str, Any], digest: str)
         "other_outputs": program.other_outputs_bytes,
         "is_stream": program.is_stream,
     }
-    left_out = {SDK_PORT, "sensor_network.h.j2", *LABELS, *chain.from_iterable(DRIVERS.values())}
+    drivers = chain.from_iterable(DRIVERS.values())
+    left_out = {SDK_PORT, "sensor_network.h.j2", *LABELS, *WAKE, *drivers}
     left_out -= {*DRIVERS[program.sensor.front_end]}
     left_out -= {*LABELS} if adapts else set()
+    left_out -= set() if program.gate is None else {*WAKE}
     files = {"sensor_network.h": header(program, values["banner"], digest, adapts=adapts)}
     for path in sorted(FIRMWARE.iterdir()):
         if path.name not in left_out:

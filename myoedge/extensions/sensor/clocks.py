@@ -10,6 +10,7 @@ from myoedge.codegen.application import Period
 from myoedge.errors import MyoedgeError
 from myoedge.extensions.sensor.program import SensorProgram
 from myoedge.extensions.sensor.settings import COBS_BYTES, CODE, CRC_BYTES, TRANSFER_SHARE
+from myoedge.power.states import RISE_US
 from myoedge.targets.chip import Chip
 from myoedge.targets.gap9.clock import chip_clock
 from myoedge.targets.sensor import Sensor
@@ -20,6 +21,7 @@ MOST_BAUD_ERROR = Fraction(1, 50)  # half of what a receiver of 10-bit frames be
 # and each value of its window; of a packet.
 SAMPLE_CYCLES, COUNT_CYCLES, BYTE_CYCLES = 1_400, 40, 250
 PASS_CYCLES, VALUE_CYCLES, PACKET_CYCLES = 1_000, 8, 2_500
+GATE_CYCLES = 11  # of each value of a window, for its energy
 PACKET_BYTES = 22  # of a decision on the line
 START_CYCLES = 4_000  # of the cluster, which the controller waits for
 INTERRUPT_CYCLES, LEAST_INTERRUPT_US = 600, 8  # by which an interrupt is served late
@@ -32,11 +34,16 @@ def sample_cycles(sensor: Sensor) -> int:
     return SAMPLE_CYCLES + COUNT_CYCLES * sensor.channels + of_bytes
 
 
-def period_of(program: SensorProgram, chip: Chip) -> Period:
-    """Return the period of the application."""
+def period_of(program: SensorProgram, chip: Chip, *, gated: bool = False) -> Period:
+    """Return the period of the application.
+
+    gated   whether it has a gate: it computes the energy of each window, and the cluster's power
+            rises only after the window that wakes the network
+    """
     sensor, hop_s = program.sensor, program.hop / program.sensor.rate_hz
     values = program.frames * program.layout.samples * sensor.channels
-    of_pass = PASS_CYCLES + VALUE_CYCLES * values + PACKET_CYCLES * program.ready
+    of_value = VALUE_CYCLES + GATE_CYCLES * gated
+    of_pass = PASS_CYCLES + of_value * values + PACKET_CYCLES * program.ready
     of_sample = sample_cycles(sensor)
     of_values = program.results * int(program.result_type.removeprefix("int")) // 8
     packet_bytes = PACKET_BYTES + of_values * program.all_values
@@ -47,7 +54,10 @@ def period_of(program: SensorProgram, chip: Chip) -> Period:
         control_cycles=program.frames * program.hop * of_sample + of_pass,
         decision_cycles=START_CYCLES + of_sample + of_pass + SPI_CYCLES * read_bits,
         decision_s=float(
-            (program.frames - 1) * hop_s + Fraction(read_bits, sensor.spi_hz) + line_s
+            (program.frames - 1) * hop_s
+            + Fraction(read_bits, sensor.spi_hz)
+            + line_s
+            + Fraction(RISE_US * gated, 10**6)
         ),
         clocks_hz=clocks_hz(sensor, chip),
     )

@@ -30,17 +30,19 @@ class Expected:
                   new symbol
     score         integer of that output
     values        integers of the first output
+    is_resting    whether the network does not run, and `rest` is reported
     """
 
     frame: int
     class_index: int | None
     score: int
     values: tuple[int, ...]
+    is_resting: bool = False
 
     def matches(self, found: Decision) -> bool:
         """Return whether a received packet contains this decision."""
-        same = (found.frame, found.class_index, found.score)
-        is_same = same == (self.frame, self.class_index, self.score)
+        same = (found.frame, found.class_index, found.score, found.is_resting)
+        is_same = same == (self.frame, self.class_index, self.score, self.is_resting)
         return is_same and found.values in ((), self.values)
 
 
@@ -65,6 +67,11 @@ class Reference:
         frames = 1 if self.stream is None else self.stream.first_frames
         return self.program.layout.samples + (frames - 1) * self.program.hop
 
+    @property
+    def remembers(self) -> bool:
+        """Whether a decision depends on earlier windows or frames."""
+        return self.stream is not None or self.program.gate is not None
+
     def decisions(self, first: int = 0) -> Iterator[Expected]:
         """Yield the reference's decisions in order.
 
@@ -74,8 +81,14 @@ class Reference:
             yield from self._decisions_of_stream(self.stream, first)
             return
         window, hop = self.program.layout.samples, self.program.hop
-        for start in range(first, len(self.integers) - window + 1, hop):
-            yield self.of_window(start + window - 1)
+        frames = range(first + window - 1, len(self.integers), hop)
+        gate = self.program.gate
+        if gate is None:
+            yield from map(self.of_window, frames)
+            return
+        resting = gate.resting(self.integers, window, hop, first)
+        for frame, rests in zip(frames, resting, strict=True):
+            yield Expected(frame, gate.rest, 0, (), True) if rests else self.of_window(frame)
 
     def of_window(self, frame: int) -> Expected:
         """Return the decision on the window whose last sample is `frame`."""
@@ -116,12 +129,14 @@ class Reference:
 class Compared:
     """Comparison of an application's decisions with the reference.
 
-    wrong     (decision, expected decision) that differ; None: no decision is expected there
-    missing   number of expected decisions that the application did not send
+    wrong       (decision, expected decision) that differ; None: no decision is expected there
+    missing     number of expected decisions that the application did not send
+    overruled   number of resting decisions for which the network would decide another class
     """
 
     wrong: tuple[tuple[Decision, Expected | None], ...]
     missing: int
+    overruled: int = 0
 
 
 def compared(reference: Reference, found: Sequence[Decision]) -> Compared:
@@ -133,12 +148,15 @@ def compared(reference: Reference, found: Sequence[Decision]) -> Compared:
     wrong = []
     known: Mapping[int, Expected] = whole
     for decision in rows:
-        if reference.stream is not None and decision.flags & RESTARTS:
+        if reference.remembers and decision.flags & RESTARTS:
             first = decision.frame - min(whole, default=0)
             known = {row.frame: row for row in reference.decisions(first)}
         expected = known.get(decision.frame)
-        if expected is None and reference.stream is None:
+        if expected is None and not reference.remembers:
             expected = reference.of_window(decision.frame)
         if expected is None or not expected.matches(decision):
             wrong.append((decision, expected))
-    return Compared(tuple(wrong), len(whole.keys() - {row.frame for row in rows}))
+    resting = [reference.of_window(row.frame) for row in rows if row.is_resting]
+    rest = None if reference.program.gate is None else reference.program.gate.rest
+    overruled = sum(network.class_index != rest for network in resting)
+    return Compared(tuple(wrong), len(whole.keys() - {row.frame for row in rows}), overruled)

@@ -91,7 +91,7 @@ class PacketLog:
             "starts": len(starts),
             "lost_packets": self.lost,
             "broken_frames": self.broken,
-            "flagged_decisions": sum(d.flags != 0 for d in decisions),
+            "flagged_decisions": sum(bool(d.events) for d in decisions),
             "classes": {str(index): classes[index] for index in sorted(classes)},
             "last_status": _fields_of_packet(statuses[-1]) if statuses else None,
             "last_start": _fields_of_packet(starts[-1]) if starts else None,

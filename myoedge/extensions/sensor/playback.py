@@ -41,6 +41,7 @@ from myoedge.extensions.sensor.report import (
     playback_lines,
 )
 from myoedge.extensions.sensor.savings import Saving, savings
+from myoedge.extensions.sensor.wake import rested
 from myoedge.numerics.arrays import Array
 from myoedge.operators.interpreter import one_blas_thread
 from myoedge.power.model import energy
@@ -75,6 +76,7 @@ class Played(Tabular):
     assumed_rate_hz   [sensor] rate, if the recording's file does not specify one
     unlike         W605 if the recording seems to have another scale than the calibration data
     unwritten      W210 if the reports of the build could not be replaced
+    wake           how the gate worked, as in schema playback/1; None without [wake]
     """
 
     frames: int
@@ -90,6 +92,7 @@ class Played(Tabular):
     assumed_rate_hz: float | None = None
     unlike: Notice | None = None
     unwritten: Notice | None = None
+    wake: Mapping[str, Any] | None = None
 
     @property
     def exact(self) -> bool:
@@ -106,9 +109,10 @@ class Played(Tabular):
             decisions=len(self.decisions),
             wrong=len(self.compared.wrong),
             missing=self.compared.missing,
-            flagged=sum(bool(decision.flags) for decision in self.decisions),
+            flagged=sum(bool(decision.events) for decision in self.decisions),
         )
-        return {**document, "savings": [asdict(saving) for saving in self.savings]}
+        found = [asdict(saving) for saving in self.savings]
+        return {**document, "savings": found, "wake": self.wake}
 
     def lines(self) -> list[str]:
         """Return the result as lines of text, with the first decision that differs."""
@@ -187,13 +191,14 @@ def play_build(
         sent = _decisions_before_restart([x for _, x in found])
         same = compared(reference, _locate_decisions(run, sent, program.clock_hz))
     rows = tuple(record for _, record in found if isinstance(record, Decision))
+    awake = [(end, row) for end, row in found if isinstance(row, Decision) and not row.is_resting]
     # The distribution of the decisions' latencies; None without a decision
-    ready, ended = _decision_cycles(run, found)
-    parts = latency_parts_s(ready, ended, _pass_cycles(run), program.clock_hz)
-    latency = latency_of(latency_s(ready, ended, program.clock_hz), parts)
+    of_passes = (*_decision_cycles(run, awake), _pass_cycles(run))
+    parts = latency_parts_s(*of_passes, program.clock_hz)
+    latency = latency_of(latency_s(*_decision_cycles(run, found), program.clock_hz), parts)
     states = PlayedStates(activity_of(run), dict(run.state_cycles), program.clock_hz)
     report = with_given_powers(build.report, given)
-    power = _application_power(report, program, states, -(-len(rows) // program.ready))
+    power = _application_power(report, program, states, -(-len(awake) // program.ready))
     return Played(
         frames=len(run.ready_cycles),
         samples_lost=_count_lost_samples([record for _, record in found], len(run.ready_cycles)),
@@ -208,6 +213,7 @@ def play_build(
         unlike=unlike_calibration(program.conversion, counts),
         over=over_latency(latency, (build.report.get("budget") or {}).get("latency_s")),
         unwritten=None if faults else _replace_report_power(build, report, states),
+        wake=rested(program, [row.is_resting for row in rows], same.overruled, len(counts)),
     )
 
 

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from myoedge.errors import MyoedgeError
+from myoedge.extensions.sensor.wake import Gate
 from myoedge.numerics.arrays import Array, outer_inner
 from myoedge.numerics.counts import CountConversion, count_conversion
 from myoedge.plan.plan import Plan, size_bytes
@@ -75,6 +76,7 @@ class SensorProgram:
     other_outputs_bytes   sizes of the outputs after the first
     is_stream    whether the network is a stream
     point        operating point of the build
+    gate         gate of [wake]; None: the network runs on every window
     """
 
     sensor: Sensor
@@ -90,6 +92,7 @@ class SensorProgram:
     other_outputs_bytes: tuple[int, ...]
     is_stream: bool
     point: OperatingPoint = GAP9.point
+    gate: Gate | None = None
 
     @property
     def clock_hz(self) -> int:
@@ -134,6 +137,7 @@ def from_json(document: Mapping[str, Any]) -> SensorProgram:
     }
     values["sensor"] = Sensor(**{**sensor, "pins": Pins(**sensor["pins"])})
     values["point"] = OperatingPoint(**values["point"])
+    values["gate"] = Gate(**values["gate"]) if values.get("gate") else None
     values["layout"] = SampleLayout(**values["layout"])
     values["conversion"] = CountConversion(**conversion)
     values["other_outputs_bytes"] = tuple(values["other_outputs_bytes"])

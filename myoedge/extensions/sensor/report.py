@@ -131,7 +131,7 @@ def playback_json(
     decisions      number of decisions
     wrong          number of decisions that differ from the reference
     missing        number of decisions of the reference that were not sent
-    flagged        number of decisions with a flag
+    flagged        number of decisions with a flag of an event
     """
     network_w = [joules / power.seconds for joules in power.network_j or (0.0,) * 3]
     return {
@@ -189,10 +189,24 @@ def playback_lines(document: Mapping[str, Any]) -> list[str]:
     return [
         f"decisions {document['decisions']:,}, {verdict}; {flagged}",
         f"samples   {document['frames']:,}, {f'{lost:,}' if lost else 'none'} lost",
+        *_wake_lines(document.get("wake")),
         *_latency_lines(document["latency_s"]),
         *_power_lines(document),
         *_state_lines(document["states"], document["states_j"]),
         *_saving_lines(document["largest"], document.get("savings", ())),
+    ]
+
+
+def _wake_lines(wake: Mapping[str, Any] | None) -> list[str]:
+    if wake is None:
+        return []
+    passes, resting = wake["passes"], wake["resting"]
+    share = rough_percent(resting, passes + resting)
+    rate = f"{three_digits(wake['wake_ups_per_minute'])} wake-ups per minute"
+    overruled = f"the network decides {wake['overruled']:,} of them otherwise"
+    return [
+        f"wake      {passes:,} passes of the network, {rate}",
+        *([f"          {resting:,} windows at rest ({share}); {overruled}"] if resting else []),
     ]
 
 

@@ -116,6 +116,11 @@ EIGHT_CHIPS = {
 # Of the armband; and of microvolts from an ADS1298, or from eight of them.
 MADE: dict[str, tuple[type[Windows | Causal], int, dict[str, Any]]] = {
     "windows": (Windows, 40, {"sensor": {**ARMBAND, "hop": 8}}),
+    "gated": (
+        Windows,
+        40,
+        {"sensor": {**ARMBAND, "hop": 8}, "wake": {"threshold": 10.0, "hold": 3}},
+    ),
     "stream": (Causal, 100, {"sensor": ARMBAND, "stream": {**STREAM, "rate": 200}}),
     "chip": (Windows, 40, {"sensor": {**ADS1298, "hop": 10}}),
     "chip stream": (Causal, 100, {"sensor": ADS1298, "stream": {**STREAM, "rate": 1000}}),

@@ -8,6 +8,7 @@ import struct
 import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +16,7 @@ import numpy as np
 from myoedge.extensions.sensor.application import BARE_METAL, FIRMWARE, sensor_files
 from myoedge.extensions.sensor.program import SampleLayout, SensorProgram
 from myoedge.extensions.sensor.settings import sensor_of
+from myoedge.extensions.sensor.wake import Gate
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.counts import CountConversion
 from myoedge.targets.sensor import SensorTable
@@ -26,7 +28,7 @@ FLAGS = (
 )
 DIGEST = "0123456789abcdef" * 4
 CONVERSION = CountConversion((1 << 20,), ((1 << 27) * 5 + (1 << 27),), 28, -128, 127)
-LOST, OPEN, SATURATED, SPI, RESET, SKIPPED, WATCHDOG = (1 << n for n in range(7))
+LOST, OPEN, SATURATED, SPI, RESET, SKIPPED, WATCHDOG, RESTING = (1 << n for n in range(8))
 DECISION, STATUS, START, OUTPUTS = 1, 2, 3, 4
 COUNTERS = ("lost", "saturated", "spi_errors", "resets", "skipped", "overruns", "restarts")
 Fault = tuple[int, str, int]
@@ -190,6 +192,27 @@ def results(made: SensorProgram, values: Array, memory: int = 0) -> Array:
 
 def decision(scores: Array) -> tuple[int, int]:
     return int(np.argmax(scores)), int(scores.max())
+
+
+def spread(rows: Array) -> Fraction:
+    """The sum over channels of the variances of a window [samples, channels], by definition."""
+    total = Fraction(0)
+    for channel in rows.T.tolist():
+        mean = Fraction(sum(channel), len(channel))
+        total += sum(((q - mean) ** 2 for q in channel), Fraction(0)) / len(channel)
+    return total
+
+
+def resting(gate: Gate, samples: int, q: Array, first: int, hop: int) -> dict[int, bool]:
+    """Whether the network rests on each window from sample `first` on, by frame number: if neither
+    it nor one of the `hold` before has the energy, and the first `hold` have passed."""
+    starts = range(first, len(q) - samples + 1, hop)
+    above = [spread(q[s : s + samples]) * samples**2 >= gate.limit for s in starts]
+    found = {}
+    for number, start in enumerate(starts):
+        near = above[max(number - gate.hold, 0) : number + 1]
+        found[start + samples - 1] = number >= gate.hold and not any(near)
+    return found
 
 
 def stream_decisions(made: SensorProgram, q: Array, first: int) -> dict[int, tuple[int, int]]:

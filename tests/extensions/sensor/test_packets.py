@@ -29,7 +29,7 @@ HEAD = {
     "sequence": U16,
     "time_us": U32,
     "frame": U32,
-    "flags": st.builds(Flags, st.integers(0, 127)),
+    "flags": st.builds(Flags, st.integers(0, 255)),
 }
 INT16 = st.integers(-(1 << 15), (1 << 15) - 1)
 DECISIONS = st.builds(Decision, **HEAD, class_index=st.none() | st.integers(0, 0xFFFE), score=INT16)
@@ -134,7 +134,7 @@ def test_damage_costs_only_the_frames_that_it_touches(seed: int) -> None:
     is found than one that was sent."""
     rng = random.Random(seed)
     sent = [
-        Decision(n, rng.getrandbits(32), n * 16, Flags(rng.randrange(128)), rng.randrange(9), n - 9)
+        Decision(n, rng.getrandbits(32), n * 16, Flags(rng.randrange(256)), rng.randrange(9), n - 9)
         for n in range(20)
     ]
     frames = [encoded(packet) for packet in sent]

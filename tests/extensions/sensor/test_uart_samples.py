@@ -72,7 +72,7 @@ def test_an_application(line: Build, fault: Fault | None, lost: int, flags: Flag
 @pytest.mark.parametrize("late", range(0, 10_000, 1000))
 def test_packets_end_while_bytes_come(line: Build, late: int) -> None:
     """At 15 MHz eight bytes come while a sample is taken, and fill the queue of events. A sample
-    that is late by so many cycles moves them over the end of a packet, whose event must not be lost."""
+    that is late by so many cycles moves them over the end of a packet, whose event is needed."""
     signal = np.random.default_rng(2).normal(0, 60, (500, 8))
     faults = [Fault(frame, "jitter", late) for frame in range(100, 500, 40)]
     played = myoedge.play(line, signal, faults=faults)

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Packets of the line: little-endian fields, a CRC over all before it, COBS, an ending 0.
  *   head      u8 kind, u8 version, u16 sequence, u32 time in us, u32 frame, u16 flags
- *   decision  u16 class (0xFFFF: the output has none), i16 score
+ *   decision  u16 class (0xFFFF: the output has none), i16 score; without outputs while the network rests
  *   outputs   the same, then u8 bytes per value, u16 count, values
  *   status    u32 lost frames, saturated frames, SPI errors, resets, skipped passes, overruns,
  *             watchdog restarts; u64 open electrodes
@@ -27,7 +27,9 @@ enum {
     ME_FLAG_SPI = 8,       /* a transfer was invalid */
     ME_FLAG_RESET = 16,    /* the front end was restarted */
     ME_FLAG_SKIPPED = 32,  /* passes were skipped because the network was late */
-    ME_FLAG_WATCHDOG = 64  /* first decision after a restart by the watchdog */
+    ME_FLAG_WATCHDOG = 64, /* first decision after a restart by the watchdog */
+    ME_FLAG_RESTING = 128, /* the network did not run; all other flags are events since the last decision */
+    ME_FLAGS_OF_EVENTS = 127
 };
 
 #define ME_PACKET_HEAD_BYTES 14u

@@ -12,6 +12,9 @@
 #ifdef ME_ADAPTS
 #include "labels.h"
 #endif
+#ifdef ME_WAKES
+#include "wake.h"
+#endif
 
 #define STATUS_APART_US 50000u /* time between two status packets */
 #define LONGEST_SLEEP_US 100000u
@@ -97,18 +100,35 @@ static void report_status(void)
     send_status(&found);
 }
 
-static void send_decision(const me_result *values, const me_sample_facts *facts)
+static void send_with_flags(me_packet *packet, const me_sample_facts *facts)
 {
-    me_packet packet;
     flags |= me_acquisition_flags();
     flags |= facts->flags & ME_SAMPLE_OPEN ? ME_FLAG_OPEN : 0;
     flags |= facts->flags & ME_SAMPLE_SATURATED ? ME_FLAG_SATURATED : 0;
-    me_packet_begin(&packet, ME_DECISION_KIND, facts->number, facts->time_us);
-    me_sensor_values(&packet, values);
-    packet.flags = flags;
-    me_transmit(&packet);
+    packet->flags = flags;
+    me_transmit(packet);
     flags = 0;
 }
+
+static void send_decision(const me_result *values, const me_sample_facts *facts)
+{
+    me_packet packet;
+    me_packet_begin(&packet, ME_DECISION_KIND, facts->number, facts->time_us);
+    me_sensor_values(&packet, values);
+    send_with_flags(&packet, facts);
+}
+
+#ifdef ME_WAKES
+static void send_rest(const me_sample_facts *facts)
+{
+    me_packet packet;
+    me_packet_begin(&packet, ME_DECISION, facts->number, facts->time_us);
+    me_packet_u16(&packet, ME_WAKE_REST);
+    me_packet_u16(&packet, 0);
+    flags |= ME_FLAG_RESTING;
+    send_with_flags(&packet, facts);
+}
+#endif
 
 /* ---- passes */
 
@@ -116,6 +136,9 @@ static void start_stream(void)
 {
     me_sensor_reset();
     pushed = 0;
+#ifdef ME_WAKES
+    me_wake_restart();
+#endif
 }
 
 /* The ring is full: skips the oldest unread passes, and if samples among them are lost, everything up to
@@ -172,6 +195,12 @@ static void take_frame(void)
     }
     next += ME_HOP;
     pushed++;
+#ifdef ME_WAKES
+    if (!me_wake_window(me_sensor_input)) {
+        send_rest(&ends[0]); /* of the only frame, as streams have no gate */
+        return;
+    }
+#endif
     const int ready = me_sensor_infer();
     if (ready < 0) {
         skip_pass();
@@ -186,8 +215,13 @@ static void take_frame(void)
 
 /* ---- main loop */
 
+/* While the network rests, the time of its next pass is not known: the cluster is not switched on for it. */
 static uint32_t until_pass_us(void)
 {
+#ifdef ME_WAKES
+    if (me_wake_rests())
+        return UINT32_MAX;
+#endif
     const uint32_t due = next + ME_WINDOW + (ME_FRAMES - 1 - pushed % ME_FRAMES) * ME_HOP;
     return (due - me_samples_end() - 1) * ME_PERIOD_US + me_acquisition_until_ready_us();
 }

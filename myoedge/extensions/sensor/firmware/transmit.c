@@ -26,16 +26,18 @@ static void send_next(void)
 
 void me_sensor_sent(void) { send_next(); }
 
-/* Moves the packets before this one up by one place. If all have flags, the second one inherits those of
- * the first. */
+static uint32_t events(uint32_t number) { return place(number)->flags & ME_FLAGS_OF_EVENTS; }
+
+/* Moves the packets before this one up by one place. If all have flags of events, the second one inherits
+ * those of the first. */
 static void drop_oldest(void)
 {
     uint32_t dropped = 0;
-    while (dropped < waiting && place(dropped)->flags)
+    while (dropped < waiting && events(dropped))
         dropped++;
     if (dropped == waiting) {
         dropped = 0;
-        place(1)->flags |= place(0)->flags;
+        place(1)->flags |= events(0);
     }
     for (; dropped > 0; dropped--)
         *place(dropped) = *place(dropped - 1);
