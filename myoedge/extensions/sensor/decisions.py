@@ -145,8 +145,20 @@ def compared(reference: Reference, found: Sequence[Decision]) -> Compared:
     frames = len(reference.integers)
     rows = [decision for decision in found if decision.frame < frames]
     whole = {expected.frame: expected for expected in reference.decisions()}
-    wrong = []
-    known: Mapping[int, Expected] = whole
+    pairs = _with_expected(reference, rows, whole)
+    wrong = [(row, known) for row, known in pairs if known is None or not known.matches(row)]
+    missing = len(whole.keys() - {row.frame for row in rows})
+    return Compared(tuple(wrong), missing, _overruled(reference, rows))
+
+
+def _with_expected(
+    reference: Reference, rows: Sequence[Decision], whole: Mapping[int, Expected]
+) -> Iterator[tuple[Decision, Expected | None]]:
+    """Yield each decision with the expected one; None if none is expected there.
+
+    whole   expected decisions of a run without gaps, by frame
+    """
+    known = whole
     for decision in rows:
         if reference.remembers and decision.flags & RESTARTS:
             first = decision.frame - min(whole, default=0)
@@ -154,9 +166,13 @@ def compared(reference: Reference, found: Sequence[Decision]) -> Compared:
         expected = known.get(decision.frame)
         if expected is None and not reference.remembers:
             expected = reference.of_window(decision.frame)
-        if expected is None or not expected.matches(decision):
-            wrong.append((decision, expected))
-    resting = [reference.of_window(row.frame) for row in rows if row.is_resting]
-    rest = None if reference.program.gate is None else reference.program.gate.rest
-    overruled = sum(network.class_index != rest for network in resting)
-    return Compared(tuple(wrong), len(whole.keys() - {row.frame for row in rows}), overruled)
+        yield decision, expected
+
+
+def _overruled(reference: Reference, rows: Sequence[Decision]) -> int:
+    """Return the number of resting decisions for which the network would decide another class."""
+    gate = reference.program.gate
+    if gate is None:
+        return 0
+    resting = (reference.of_window(row.frame) for row in rows if row.is_resting)
+    return sum(network.class_index != gate.rest for network in resting)

@@ -134,6 +134,12 @@ def test_recordings_of_rest_and_gestures(host: tuple[SensorProgram, Path], seed:
     assert [x.sequence for x in found] == [*range(len(found))]
 
 
+def test_a_recording_with_the_sdk(tmp_path: Path) -> None:
+    made, counts = gated(2_000_000, 3, rest=2), alternating(0)
+    found = player.played(player.compiled(made, tmp_path, sdk=True), counts)
+    assert {*check_gate(made, counts, found)} == {False, True}
+
+
 @pytest.mark.parametrize(
     ("limit", "hold", "resting"),
     [(0, 0, 0), (0, 5, 0), (NEVER, 0, 247), (NEVER, 5, 242), (NEVER, 1000, 0)],
