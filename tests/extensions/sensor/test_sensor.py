@@ -112,6 +112,18 @@ def test_after_the_watchdog(windows: tuple[SensorProgram, Path]) -> None:
     assert last_status(found)["restarts"] == 1
 
 
+def test_interrupts_at_the_end_of_packets_that_do_not_come(
+    windows: tuple[SensorProgram, Path],
+) -> None:
+    """Of every third packet; the next turn of the main loop sends what waits."""
+    _, app = windows
+    plain, found = (player.played(app, signal(600), **env) for env in ({}, {"LOSES_SENT": "1"}))
+    assert [x.sequence for x in found] == [x.sequence for x in plain]
+    assert [x.decision for x in found if x.kind == player.DECISION] == [
+        x.decision for x in plain if x.kind == player.DECISION
+    ]
+
+
 # ---- faults
 
 ONE_LOST = {

@@ -30,6 +30,11 @@ void me_port_uart_start(const uint8_t *bytes, uint32_t count)
     me_channel_start(ME_CHANNEL_UART_TX, bytes, count);
 }
 
+bool me_port_uart_sends(void)
+{
+    return ME_REG(ME_CHANNEL(ME_CHANNEL_UART_TX) + ME_CHANNEL_CONTROL) & ME_CHANNEL_GO;
+}
+
 #ifdef ME_LINE_RECEIVES
 #define BYTE_EVENT (84u + 3u * ME_SENSOR_UART)
 enum { EVENT_OF_BYTES = 1 };

@@ -24,6 +24,7 @@
 
 static struct pi_device line, pins[3];
 static pi_task_t sent, alarm, awake;
+static volatile bool sends; /* until `sent` */
 static volatile bool is_asleep;
 static int before; /* whether interrupts were switched off */
 
@@ -47,6 +48,7 @@ static void wake(void)
 static void on_sent(void *unused)
 {
     (void)unused;
+    sends = false;
     me_sensor_sent();
     wake();
 }
@@ -236,8 +238,11 @@ uint32_t me_port_uart_receive(uint8_t *bytes, uint32_t most)
 }
 #endif
 
+bool me_port_uart_sends(void) { return sends; }
+
 void me_port_uart_start(const uint8_t *bytes, uint32_t count)
 {
+    sends = true;
     pi_task_irq_callback(&sent, on_sent, 0);
     pi_uart_write_async(&line, (void *)(uintptr_t)bytes, count, &sent);
 }

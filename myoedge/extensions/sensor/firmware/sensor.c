@@ -251,6 +251,7 @@ void me_sensor_turn(void)
 {
     me_port_watchdog_feed();
     me_acquisition_look();
+    me_transmit_look();
 #ifdef ME_ADAPTS
     me_labels_serve();
 #endif

@@ -53,6 +53,9 @@ void me_port_spi_stop(void);
 /* Starts to send bytes by DMA; me_sensor_sent is called at the end. The bytes must not change until then. */
 void me_port_uart_start(const uint8_t *bytes, uint32_t count);
 
+/* Whether bytes are still to be sent: an interrupt at the end may be lost. */
+bool me_port_uart_sends(void);
+
 /* If the line receives (ME_LINE_RECEIVES): reads received bytes, at most `most`; me_sensor_received is called in
  * an interrupt when there are some. -> number of bytes */
 uint32_t me_port_uart_receive(uint8_t *bytes, uint32_t most);

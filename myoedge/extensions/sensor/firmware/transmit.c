@@ -24,7 +24,18 @@ static void send_next(void)
     waiting--;
 }
 
-void me_sensor_sent(void) { send_next(); }
+void me_sensor_sent(void)
+{
+    if (sending && !me_port_uart_sends())
+        send_next();
+}
+
+void me_transmit_look(void)
+{
+    me_port_interrupts(false);
+    me_sensor_sent();
+    me_port_interrupts(true);
+}
 
 static uint32_t events(uint32_t number) { return place(number)->flags & ME_FLAGS_OF_EVENTS; }
 

@@ -9,4 +9,7 @@
 
 void me_transmit(me_packet *packet);
 
+/* Sends the next packet if the interrupt at the end of the last one was lost. */
+void me_transmit_look(void);
+
 #endif

@@ -28,6 +28,7 @@ static uint32_t fault_count;
 static fault faults[4096];
 static FILE *out;
 static uint64_t fed, line_end = NEVER; /* ns */
+static uint32_t sent_packets;
 static bool interrupts;
 
 const fault *fault_at(uint32_t frame, const char *kind)
@@ -80,7 +81,7 @@ void advance(uint64_t until, bool until_interrupt)
         front_end_act();
         if (now == sent) {
             line_end = NEVER;
-            pending_sent = true;
+            pending_sent = !getenv("LOSES_SENT") || ++sent_packets % 3;
         }
         const bool woken = is_pending();
         serve();
@@ -124,6 +125,8 @@ void me_port_watchdog_feed(void)
 uint32_t me_port_watchdog_restarts(void) { return getenv("RESTARTS") ? 1 : 0; }
 
 /* ---- line */
+
+bool me_port_uart_sends(void) { return line_end != NEVER; }
 
 void me_port_uart_start(const uint8_t *bytes, uint32_t count)
 {
