@@ -18,8 +18,8 @@ clock gating and power gating change the lower bound only. docs/developers/energ
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from myoedge.backends.measurement import Activity
@@ -147,11 +147,15 @@ class PlayedStates:
     activity       counters of the complete playback
     state_cycles   power state -> cycles at `clock_hz`
     clock_hz       clock of the program that was played
+    timeline       power state -> cycles in each bin, in order
+    bin_cycles     cycles of a bin
     """
 
     activity: Activity
     state_cycles: Mapping[str, int]
     clock_hz: int
+    timeline: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    bin_cycles: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """Return the entry `played` of report.json."""
@@ -159,8 +163,7 @@ class PlayedStates:
 
     @staticmethod
     def from_json(document: Mapping[str, Any]) -> PlayedStates:
-        activity = Activity(**document["activity"])
-        return PlayedStates(activity, document["state_cycles"], document["clock_hz"])
+        return PlayedStates(**{**document, "activity": Activity(**document["activity"])})
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +176,7 @@ class Duty:
     average_mw   average power (value, low, high)
     sleep_mw     power while it sleeps (value, low, high)
     states_s     seconds per period in each power state
+    states_mw    power of the chip while it is in each state, without bounds
     hours        battery life (value, low, high); None without a battery
     others_mw    power included in addition to the chip; None: chip only
     source       "planned" from the period, or "played" on the simulated chip
@@ -184,6 +188,7 @@ class Duty:
     average_mw: Interval
     sleep_mw: Interval
     states_s: Mapping[str, float]
+    states_mw: Mapping[str, float]
     hours: Interval | None
     others_mw: float | None = None
     source: str = "planned"
@@ -263,6 +268,7 @@ def duty(
         (value, low, high),
         sleep_mw,
         states_s,
+        {state: 1e3 * power.states_j[state] / x for state, x in power.states_s.items() if x},
         power.hours,
         module.others_mw,
         "planned" if played is None else "played",

@@ -38,6 +38,7 @@ from myoedge.reports.evaluation_lines import class_names, interval, matrix, samp
 from myoedge.reports.facts import FACT_OF, verdict_of
 from myoedge.reports.fidelity_rows import EXACT_DB
 from myoedge.reports.network_map import network_map
+from myoedge.reports.power_chart import power_chart
 from myoedge.reports.report_json import WEAK_DB, Report, dims
 from myoedge.reports.sections import sections
 from myoedge.system.hooks import load
@@ -70,6 +71,7 @@ def report_html(report: Report) -> str:
             budget=memory_maps.budget(report),
             time=charts.time(report),
             network=network_map(report),
+            power=power_chart(report),
             layer_names=wording.layer_names(report),
             embedded=Markup(embedded),
         )

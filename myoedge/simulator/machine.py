@@ -26,6 +26,7 @@ from myoedge.simulator.fault import (
 )
 from myoedge.simulator.playback import Playback, to_c
 from myoedge.simulator.result import (
+    POWER_BINS,
     POWER_STATES,
     STALLS,
     CoreCounts,
@@ -33,6 +34,7 @@ from myoedge.simulator.result import (
     Mark,
     Simulation,
     Span,
+    timeline_of,
 )
 from myoedge.system.elf import Program, read_elf
 from myoedge.targets.gap9.simulator_costs import GAP9_CYCLES, at_clock
@@ -270,6 +272,8 @@ def _device_events(recorded: binding.Recorded) -> dict[str, Any]:
         "ready_cycles": ready[::2],
         "ready_frames": ready[1::2],
         "state_cycles": {name: recorded.state_cycles[n] for n, name in enumerate(POWER_STATES)},
+        "timeline": timeline_of(recorded.state_bins[: POWER_BINS * len(POWER_STATES)]),
+        "bin_cycles": 1 << recorded.bin_bits,
         "restarts": recorded.restarts,
     }
 

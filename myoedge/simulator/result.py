@@ -23,6 +23,7 @@ STALLS = (
 )
 
 
+POWER_BINS = 256  # of peripherals.h
 POWER_STATES = ("run", "control", "idle", "cluster_off", "retention")
 
 
@@ -143,6 +144,7 @@ class Simulation(Tabular):
     state_cycles         cycles by power state: run (the cluster or an engine works), control (only
                          the fabric controller does), idle, cluster_off (idle, the cluster powered
                          down), retention
+    timeline             the same in each bin of bin_cycles, without states that never were
     restarts             number of restarts by watchdog, by the program and out of deep sleep
     flash                content of the flash at the end, in a run with `flash`
     flash_damaged        addresses of its words of 16 bytes that ECC does not correct
@@ -169,6 +171,8 @@ class Simulation(Tabular):
     ready_cycles: Sequence[int] = ()
     ready_frames: Sequence[int] = ()
     state_cycles: Mapping[str, int] = field(default_factory=dict)
+    timeline: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    bin_cycles: int = 0
     restarts: int = 0
     flash: bytes = b""
     flash_damaged: tuple[int, ...] = ()
@@ -187,6 +191,18 @@ class Simulation(Tabular):
     def _card(self) -> Card:
         facts = [("exit code", self.exit_code), ("printed", self.output.strip() or None)]
         return Card(f"{self.cycles:,} cycles", facts, self.rows())
+
+
+def timeline_of(cycles: Sequence[int]) -> dict[str, list[int]]:
+    """Return power state -> cycles in each bin up to the last one that the run reached.
+
+    cycles   int [POWER_BINS * states], bin by bin
+    """
+    count = len(POWER_STATES)
+    last = max((n for n, x in enumerate(cycles) if x), default=-1)
+    end = (last // count + 1) * count
+    rows = {name: [*cycles[n:end:count]] for n, name in enumerate(POWER_STATES)}
+    return {name: row for name, row in rows.items() if any(row)}
 
 
 # --- tables of cycles by function, by source line, and by instruction -----------------------------

@@ -196,7 +196,8 @@ def play_build(
     of_passes = (*_decision_cycles(run, awake), _pass_cycles(run))
     parts = latency_parts_s(*of_passes, program.clock_hz)
     latency = latency_of(latency_s(*_decision_cycles(run, found), program.clock_hz), parts)
-    states = PlayedStates(activity_of(run), dict(run.state_cycles), program.clock_hz)
+    times = (dict(run.state_cycles), program.clock_hz, run.timeline, run.bin_cycles)
+    states = PlayedStates(activity_of(run), *times)
     report = with_given_powers(build.report, given)
     power = _application_power(report, program, states, -(-len(awake) // program.ready))
     return Played(

@@ -186,8 +186,11 @@ enum { // of chip control: soc.c
     SLEEP_PINS = 0x108,
     SLEEP_COUNTER = 0x10c
 };
+enum { POWER_BINS = 256 };
 typedef struct {
     uint64_t cycles[POWER_STATES];
+    uint64_t bins[POWER_BINS][POWER_STATES]; // the same by time, 1 << bin_bits cycles each
+    uint32_t bin_bits;
     enum PowerState state;
     Cycle since;
     uint32_t access, data, flags; // registers

@@ -30,11 +30,36 @@ static enum PowerState state_of(Machine *m)
     return power(m)->cluster_off ? POWER_CLUSTER_OFF : POWER_IDLE;
 }
 
+// Bins of twice the length.
+static void widen(Power *p)
+{
+    for (int bin = 0; bin < POWER_BINS; bin++)
+        for (int state = 0; state < POWER_STATES; state++) {
+            const uint64_t cycles = p->bins[bin][state];
+            p->bins[bin][state] = 0;
+            p->bins[bin / 2][state] += cycles;
+        }
+    p->bin_bits++;
+}
+
+static void keep(Power *p, Cycle from, Cycle to)
+{
+    p->cycles[p->state] += to - from;
+    while (to > (Cycle)POWER_BINS << p->bin_bits)
+        widen(p);
+    for (Cycle end; from < to; from = end) {
+        const Cycle bin = from >> p->bin_bits;
+        end = (bin + 1) << p->bin_bits;
+        if (end > to) end = to;
+        p->bins[bin][p->state] += end - from;
+    }
+}
+
 void power_changed(Machine *m, Cycle at)
 {
     Power *p = power(m);
     if (at > p->since) {
-        p->cycles[p->state] += at - p->since;
+        keep(p, p->since, at);
         p->since = at;
     }
     p->state = state_of(m);

@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Geometry of the chart in report.html of an application's power over time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from myoedge.numerics.arrays import Array
+from myoedge.reports import wording
+from myoedge.reports.charts import BOTTOM, LEFT, PLOT_WIDTH, RIGHT, TOP, Frame, Tick
+from myoedge.reports.duty_lines import STATE_NAMES
+from myoedge.reports.energy import digits
+from myoedge.reports.speed import duration
+
+PLOT_HEIGHT, MOST_TICKS = 160, 5
+
+
+@dataclass(frozen=True, slots=True)
+class Area:
+    """The power of one state over time, above that of the states before it.
+
+    state   power state, and CSS class
+    text    its name, and its part of the average power
+    path    outline of the area, in the syntax of SVG paths
+    """
+
+    state: str
+    text: str
+    path: str
+
+
+def power_over_time(played: Mapping[str, Any], states_mw: Mapping[str, float]) -> Array:
+    """Return the chip's power in mW, float [states, bins], for the states of a playback's timeline.
+
+    played      entry `played` of report.json
+    states_mw   power of the chip while it is in each state; the work in a state is spread evenly
+    """
+    cycles = np.array([*played["timeline"].values()], np.float64)
+    powers = np.array([states_mw[state] for state in played["timeline"]])
+    return np.asarray(powers[:, None] * cycles / cycles.sum(0))
+
+
+def power_chart(report: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the data of the chart of an application's last playback; None without one."""
+    played, duty = report.get("played") or {}, report.get("duty") or {}
+    if not played.get("timeline") or duty.get("source") != "played":
+        return None
+    powers_mw = power_over_time(played, duty["states_mw"])
+    tops_mw = np.vstack([np.zeros_like(powers_mw[:1]), np.cumsum(powers_mw, 0)])
+    most_mw = float(tops_mw.max())
+    step_mw = _tick_step(most_mw)
+    ticks = math.ceil(most_mw / step_mw)
+    heights = tops_mw / (ticks * step_mw)
+    total = sum(played["state_cycles"].values())
+    edges = np.minimum(np.arange(powers_mw.shape[1] + 1) * played["bin_cycles"], total) / total
+    end_s = total / played["clock_hz"]
+    frame = _frame(powers_mw.shape[1])
+    shares = {state: sum(row) / total for state, row in played["timeline"].items()}
+    return {
+        "frame": frame,
+        "ticks": [
+            Tick(frame.y(n / ticks), f"{digits(n * step_mw, 3)} mW") for n in range(ticks + 1)
+        ],
+        "times": [
+            Tick(round(LEFT + PLOT_WIDTH * n / 4, 1), duration(end_s * n / 4) if n else "0")
+            for n in range(5)
+        ],
+        "areas": [
+            Area(
+                state,
+                f"{STATE_NAMES[state]} "
+                f"{wording.three_digits(shares[state] * duty['states_mw'][state])} mW",
+                _outline(frame, edges, heights[n], heights[n + 1]),
+            )
+            for n, state in enumerate(played["timeline"])
+        ],
+    }
+
+
+def _frame(bins: int) -> Frame:
+    width, bottom = LEFT + PLOT_WIDTH + RIGHT, TOP + PLOT_HEIGHT
+    column, height = PLOT_WIDTH / bins, bottom + BOTTOM
+    return Frame(bins, column, PLOT_HEIGHT, width, height, width - RIGHT, bottom, slanted=False)
+
+
+def _tick_step(most: float) -> float:
+    """Return the distance of grid lines: 1, 2 or 5 times a power of ten, at most MOST_TICKS."""
+    power = 10.0 ** math.floor(math.log10(most / MOST_TICKS))
+    return power * next(factor for factor in (1, 2, 5, 10) if MOST_TICKS * factor * power >= most)
+
+
+def _outline(frame: Frame, edges: Array, lower: Array, upper: Array) -> str:
+    """Return the outline between two step functions.
+
+    edges          [bins + 1], from 0 to 1
+    lower, upper   [bins], from 0 (bottom of the plot) to 1 (top)
+    """
+    x = [f"{LEFT + PLOT_WIDTH * edge:.1f}" for edge in edges]
+    low, high = ([frame.y(float(value)) for value in row] for row in (lower, upper))
+    there = "".join(f"V{y}H{right}" for y, right in zip(high, x[1:], strict=True))
+    back = "".join(f"V{y}H{left}" for y, left in zip(low[::-1], x[-2::-1], strict=True))
+    return f"M{x[0]} {low[0]}{there}{back}Z"
