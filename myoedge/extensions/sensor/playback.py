@@ -37,8 +37,10 @@ from myoedge.extensions.sensor.report import (
     latency_parts_s,
     latency_s,
     over_latency,
+    playback_facts,
     playback_json,
     playback_lines,
+    state_rows,
 )
 from myoedge.extensions.sensor.savings import Saving, savings
 from myoedge.extensions.sensor.wake import rested
@@ -116,12 +118,13 @@ class Played(Tabular):
 
     def lines(self) -> list[str]:
         """Return the result as lines of text, with the first decision that differs."""
-        lines = playback_lines(self.to_json())
+        return [*playback_lines(self.to_json()), *self._notes()]
+
+    def _notes(self) -> Iterator[str]:
         if self.assumed_rate_hz is not None:
-            lines.append(f"no fs in the file: {self.assumed_rate_hz:g} samples per second assumed")
+            yield f"no fs in the file: {self.assumed_rate_hz:g} samples per second assumed"
         for found, expected in self.compared.wrong[:1]:
-            lines.append(f"first difference at sample {found.frame}: {found}, expected {expected}")
-        return lines
+            yield f"first difference at sample {found.frame}: {found}, expected {expected}"
 
     def rows(self) -> list[dict[str, Any]]:
         """Return one row per decision."""
@@ -129,8 +132,9 @@ class Played(Tabular):
         return [{name: getattr(decision, name) for name in names} for decision in self.decisions]
 
     def _card(self) -> Card:
-        facts = [("", line) for line in self.lines()]
-        return Card(f"{len(self.decisions):,} decisions", facts, self.rows()[:10])
+        document = self.to_json()
+        facts = [*playback_facts(document), *(("note", line) for line in self._notes())]
+        return Card("playback on the simulated chip", facts, state_rows(document))
 
 
 def program_of(build: Build) -> SensorProgram:
@@ -175,10 +179,7 @@ def play_build(
     progress: Callable[[int, str], None] | None,
     given: Mapping[str, float | None],
 ) -> Played:
-    """Implement verbs.play, which documents the arguments.
-
-    given   battery and powers, as `building.energy.with_given_powers`
-    """
+    """Implement verbs.play, which documents the arguments; `given` as of `with_given_powers`."""
     program = program_of(build)
     delivered = recording_of(program.sensor, recording)
     counts = _take_first_seconds(delivered.counts, seconds, float(program.sensor.rate_hz))

@@ -23,6 +23,7 @@ from myoedge.reports.wording import rough_percent, three_digits, told_apart
 
 MOST_BINS = 20  # bins of the histogram
 BAR_COLUMNS = 30
+NAME_COLUMNS = 10  # of lines, before the text
 PARTS = ("wait", "network", "packet")  # parts of a latency, in order
 
 
@@ -192,7 +193,7 @@ def playback_lines(document: Mapping[str, Any]) -> list[str]:
         *_wake_lines(document.get("wake")),
         *_latency_lines(document["latency_s"]),
         *_power_lines(document),
-        *_state_lines(document["states"], document["states_j"]),
+        *_state_lines(document),
         *_saving_lines(document["largest"], document.get("savings", ())),
     ]
 
@@ -276,11 +277,34 @@ def _saving_lines(
         yield f"{'' if number else 'saving':<10}{setting}"
 
 
-def _state_lines(seconds: Mapping[str, float], energy_j: Mapping[str, float]) -> list[str]:
-    total = sum(seconds.values())
+def state_rows(document: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Return one row per power state of a playback: its time, share of the time, and energy."""
+    seconds, energy_j = document["states"], document["states_j"]
     return [
-        f"  {STATE_NAMES[state]:<20}{duration(seconds[state]):>9}  "
-        f"{rough_percent(seconds[state], total):>7}  {joules.amount(energy_j[state]):>9}"
+        {
+            "state": STATE_NAMES[state],
+            "time": duration(seconds[state]),
+            "share": rough_percent(seconds[state], sum(seconds.values())),
+            "energy": joules.amount(energy_j[state]),
+        }
         for state in STATES
         if seconds[state]
     ]
+
+
+def _state_lines(document: Mapping[str, Any]) -> list[str]:
+    layout = "  {state:<20}{time:>9}  {share:>7}  {energy:>9}"
+    return [layout.format(**row) for row in state_rows(document)]
+
+
+def playback_facts(document: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return the lines of a playback without tables as (name, text)."""
+    facts = list[tuple[str, str]]()
+    for line in playback_lines(document):
+        name, text = line[:NAME_COLUMNS].strip(), line[NAME_COLUMNS:].strip()
+        if not name:
+            name, before = facts.pop()
+            facts.append((name, f"{before}; {text}"))
+        elif not line.startswith(" "):
+            facts.append((name, text))
+    return facts

@@ -16,12 +16,14 @@ from myoedge.extensions.sensor.report import (
     latency_parts_s,
     latency_s,
     over_latency,
+    playback_facts,
     playback_json,
     playback_lines,
+    state_rows,
 )
 from myoedge.power.model import PUBLISHED, Battery, Coefficients, ModulePowers, energy
 from myoedge.power.states import STATES, state_power
-from myoedge.reports.duty_lines import unpublished_waiting
+from myoedge.reports.duty_lines import STATE_NAMES, unpublished_waiting
 from myoedge.simulator import CoreCounts, Simulation
 from myoedge.targets import find_chip
 from tests.support.schemas import check
@@ -215,6 +217,14 @@ def test_json_meets_the_contract_and_its_schema() -> None:
         "wait 100 µs",
     ):
         assert part in text
+    facts = dict(playback_facts({**document, "savings": []}))
+    names = ["decisions", "samples", "latency", "power", "energy", "battery", "largest", "saving"]
+    assert [*facts] == names
+    assert facts["latency"].endswith("; of it wait 100 µs, packet 200 µs (medians)")
+    assert not any("  " in fact or "#" in fact for fact in facts.values())
+    states = [row["state"] for row in state_rows(document)]
+    assert states == [STATE_NAMES[state] for state in STATES]
+    assert state_rows(document)[0]["time"] == "20 ms"
     bare = playback_json(None, power, **{**figures, "decisions": 0, "missing": 100})  # type: ignore[arg-type]
     assert check({"schema": "myoedge.playback/1", **bare})
     assert bare["exact"] is False

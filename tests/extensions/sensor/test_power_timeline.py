@@ -14,6 +14,7 @@ from myoedge.extensions.sensor.playback import Played, _pass_cycles
 from myoedge.reports.charts import LEFT, PLOT_WIDTH
 from myoedge.reports.power_chart import power_chart, power_over_time
 from myoedge.simulator.result import POWER_BINS, POWER_STATES, timeline_of
+from myoedge.system.notebook import card_html
 from tests.extensions.sensor import applications
 
 
@@ -26,6 +27,16 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def played(folder: Path) -> Played:
     """Of a signal that is longer than its first hundred bins."""
     return myoedge.play(folder, applications.MYO, seconds=3, others="2 mW")
+
+
+def test_a_card_has_a_table_of_states(played: Played) -> None:
+    card = played._card()
+    assert [row["state"] for row in card.rows][-1] == "cluster off"
+    page = card_html(card)
+    assert "<td" in page
+    assert "<span>power</span>" in page
+    assert "##" not in page
+    assert not re.search(">[^<]*  ", page), "columns made of spaces"
 
 
 def test_bins_hold_every_cycle_once(played: Played) -> None:
