@@ -92,9 +92,6 @@ def _problems(sensor: Sensor, asked_hz: int) -> Iterator[tuple[str, str]]:
     if abs(error) > MOST_BAUD_ERROR:
         text = f"{sensor.baud_rate:,} Bd are {float(error):+.1%} off at this clock"
         yield "sensor.baud_rate", text
-    elif sensor.is_on_line and BYTE_CYCLES * sensor.baud_rate > 10 * clock_hz:
-        taken_us = 1e6 * BYTE_CYCLES / clock_hz
-        yield "sensor.baud_rate", f"a byte takes {taken_us:.1f} µs, more than on the line"
     read_s = Fraction(0)
     if not sensor.is_on_line:
         read_s = 8 * sensor.sample_bytes / spi_hz(clock_hz, sensor.spi_hz)

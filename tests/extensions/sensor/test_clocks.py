@@ -98,13 +98,6 @@ def test_a_clock_at_which_samples_would_be_lost(tmp_path: Path) -> None:
     assert played(built(tmp_path, "chain", point), tmp_path, 0.3).samples_lost == 0
 
 
-def test_a_clock_at_which_bytes_come_faster_than_interrupts(tmp_path: Path) -> None:
-    with pytest.raises(MyoedgeError, match="does not keep up at 15 MHz") as raised:
-        built(tmp_path, "line", "15MHz")
-    assert "a byte takes 16.6 µs" in dict(raised.value.notice.facts)["sensor.baud_rate"]
-    assert raised.value.notice.tries == ('--operating-point "30 MHz"',)
-
-
 @pytest.mark.parametrize("clock_hz", find_chip("gap9").low_clocks_hz)
 @pytest.mark.parametrize("most_hz", [100_000, 1_000_000, 8_000_000, 20_000_000, 50_000_000])
 def test_the_spi_is_not_faster_than_asked(clock_hz: int, most_hz: int) -> None:

@@ -26,7 +26,6 @@ enum {
     ME_CHANNEL_ADDRESS_2 = 0x04,
     ME_CHANNEL_BYTES = 0x08,
     ME_CHANNEL_NOW_AT = 0x14,
-    ME_CHANNEL_LEFT = 0x18, /* bytes of the transfer that are left */
     ME_CHANNEL_CONTROL = 0x1C
 };
 enum { ME_CHANNEL_IN_TURN = 1, ME_CHANNEL_GO = 2, ME_CHANNEL_STOP = 16 };

@@ -22,11 +22,8 @@
 #endif
 enum { RX_CHANNEL = 0x00, TX_CHANNEL = 0x04, SETUP = 0x24, EVENTS = 0x2C };
 
-static volatile bool sends;
-
 void me_port_uart_start(const uint8_t *bytes, uint32_t count)
 {
-    sends = true;
     me_channel_start(ME_CHANNEL_UART_TX, bytes, count);
 }
 
@@ -83,14 +80,6 @@ static void receive(void)
 }
 #endif
 
-static void look_for_end(void)
-{
-    if (!sends || ME_REG(ME_CHANNEL(ME_CHANNEL_UART_TX) + ME_CHANNEL_LEFT) > 0)
-        return;
-    sends = false;
-    me_sensor_sent();
-}
-
 /* Events of bytes may fill the queue of eight, so that the event of a packet's end is lost: the end is looked
  * for after theirs too. */
 void me_port_line_event(uint32_t event)
@@ -98,11 +87,11 @@ void me_port_line_event(uint32_t event)
 #ifdef ME_LINE_RECEIVES
     if (event == BYTE_EVENT) {
         receive();
-        look_for_end();
+        me_sensor_sent();
     }
 #endif
     if (event == ME_CHANNEL_UART_TX)
-        look_for_end();
+        me_sensor_sent();
 }
 
 void me_port_open_line(void)
