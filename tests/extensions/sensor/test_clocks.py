@@ -16,6 +16,7 @@ from myoedge.errors import MyoedgeError
 from myoedge.extensions.sensor.clocks import spi_hz
 from myoedge.extensions.sensor.playback import Played, program_of
 from myoedge.targets import find_chip
+from tests.conftest import thinned
 from tests.extensions.sensor import applications
 
 NAMES = [*applications.MADE]
@@ -39,7 +40,7 @@ def played(build: Build, folder: Path, seconds: float = 1.0) -> Played:
     return myoedge.play(build, folder / "r.npz", seconds=seconds)
 
 
-@pytest.mark.parametrize("name", [*NAMES, "line"])
+@pytest.mark.parametrize("name", [*thinned(NAMES), "line"])
 def test_the_clock_that_auto_takes_keeps_up(name: str, tmp_path: Path) -> None:
     build = built(tmp_path, name, "auto")
     planned, target = build.report["duty"], build.report["target"]
@@ -52,7 +53,7 @@ def test_the_clock_that_auto_takes_keeps_up(name: str, tmp_path: Path) -> None:
     assert found.latency.max_s < 2 * build.report["period"]["seconds"]
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", thinned(NAMES))
 def test_planned_cycles_of_the_controller(name: str, tmp_path: Path) -> None:
     build = built(tmp_path, name, "80MHz")
     found, period = played(build, tmp_path), build.report["period"]
@@ -60,7 +61,7 @@ def test_planned_cycles_of_the_controller(name: str, tmp_path: Path) -> None:
     assert 0.6 < period["control_cycles"] / 80e6 / period["seconds"] / counted < 1.25
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", thinned(NAMES))
 def test_a_latency_that_needs_a_faster_clock(name: str, tmp_path: Path) -> None:
     """Of the decision on the line; the played latency holds what auto assumed."""
     free = built(tmp_path, name, "auto").report

@@ -14,6 +14,7 @@ import myoedge
 from myoedge.extensions.sensor.playback import Played, program_of
 from myoedge.extensions.sensor.savings import LEAST_GAIN, largest_share
 from myoedge.power.states import StatePower
+from tests.conftest import thinned
 from tests.extensions.sensor import applications
 from tests.extensions.sensor.applications import ARMBAND, MADE, Wide
 
@@ -23,12 +24,12 @@ EVERY_SAMPLE: tuple[Any, ...] = (Wide, 40, {"sensor": {**ARMBAND, "hop": 1}})
 CASES = [
     ("windows", "low", None, ["point"]),
     ("chain", "80MHz", None, ["point"]),
-    ("stream", "160 MHz", None, ["point"]),
+    ("wide", None, None, ["hop"]),
     ("windows", None, "0.65 ms", ["latency"]),
     ("chip", "high", "1 ms", ["latency", "point"]),
-    ("wide", None, None, ["hop"]),
-    ("wide", "low", None, ["point"]),
+    ("stream", "160 MHz", None, ["point"]),
     ("windows", None, None, []),
+    ("wide", "low", None, ["point"]),
 ]
 SETTING = re.compile(
     r'(?:\[budget\] latency = "(?P<latency>[^"]+)", )?'
@@ -53,7 +54,7 @@ def played(folder: Path, name: str, given: dict[str, Any]) -> Played:
     return myoedge.play(build, folder / "r.npz", seconds=SECONDS)
 
 
-@pytest.mark.parametrize(("name", "point", "latency", "named"), CASES)
+@pytest.mark.parametrize(("name", "point", "latency", "named"), thinned(CASES))
 def test_a_setting_saves_what_is_said(
     name: str, point: str | None, latency: str | None, named: list[str], tmp_path: Path
 ) -> None:
