@@ -133,9 +133,10 @@ def check_application_point(report: Mapping[str, Any], point_name: str | None) -
     if point_name in (None, AUTO_POINT):
         return
     chip = find_chip(report["target"]["chip"])
-    used = [name for name, size in report["memory"]["levels"].items() if size]
-    least_hz, clock_hz = chip.least_hz(used), chip.at(str(point_name)).point.clock_hz
+    levels = report["memory"]["levels"]
+    least_hz, clock_hz = chip.least_hz(levels), chip.at(str(point_name)).point.clock_hz
     if clock_hz < least_hz:
+        used = [name for name, size in levels.items() if size]
         needs = f"{least_hz / 1e6:g} MHz or more for {' and '.join(map(str.upper, used))}"
         facts = {"needs": needs, "has": f"{clock_hz / 1e6:g} MHz"}
         tries = [f'--operating-point "{least_hz / 1e6:g} MHz"']

@@ -77,7 +77,7 @@ def application_points(
 
 
 def _at_candidates(report: Report, chip: Chip, by: Coefficients) -> Report:
-    least_hz = chip.least_hz([name for name, size in report["memory"]["levels"].items() if size])
+    least_hz = chip.least_hz(report["memory"]["levels"])
     clocks_hz = _stored_period(report).clocks_hz
     lower = chip.with_clocks_hz(hz for hz in clocks_hz if hz >= least_hz)
     return at_operating_point(report, lower.at_every_voltage(), False, by)

@@ -102,7 +102,7 @@ def _check_clock(network: QuantGraph, request: BuildRequest, notice: Notice) -> 
     """Raise E302 if a plan fits the memories that the chip has at a higher clock."""
     chip, there = request.chip, request.chip_at_point
     lost = sorted({x.name for x in chip.levels} - {x.name for x in there.levels})
-    name = f"{chip.least_hz(lost) / 1e6:g} MHz"
+    name = f"{chip.least_hz(dict.fromkeys(lost, 1)) / 1e6:g} MHz"
     if lost and fits(network, replace(request, point=name)):
         slow = f"{there.point.clock_hz / 1e6:g} MHz, without {' and '.join(lost).upper()}"
         facts, tries = {**dict(notice.facts), "clock": slow}, [f'--operating-point "{name}"']

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Period:
-    """Period of an application: how often the network runs, and what it needs in between.
+    """Period of an application: time and the controller's cycles from one inference to the next.
 
     seconds            between inferences
     control_cycles     cycles of the controller per inference, estimated
@@ -64,7 +64,7 @@ class Application(ABC):
         return {}
 
     def learned(self, plan: Plan, data: Data) -> Application:
-        """Return the application with what it learns from calibration samples, for its files.
+        """Return the application with the settings that calibration samples determine.
 
         data   calibration samples; for a stream recordings
         """

@@ -22,7 +22,7 @@ PLOT_HEIGHT, MOST_TICKS = 160, 5
 
 @dataclass(frozen=True, slots=True)
 class Area:
-    """The power of one state over time, above that of the states before it.
+    """The power of one state over time, stacked on the states before it.
 
     state   power state, and CSS class
     text    its name, and its part of the average power

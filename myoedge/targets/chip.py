@@ -227,7 +227,7 @@ class Chip:
         return replace(self, points=points, levels=levels, optional_levels=optional)
 
     def _point_of_clock_text(self, name: str) -> OperatingPoint:
-        low_hz, high_hz = self.least_hz(()), max(point.clock_hz for point in self.points)
+        low_hz, high_hz = self.least_hz({}), max(point.clock_hz for point in self.points)
         found = re.fullmatch(r"\s*([0-9]{1,4}(?:\.[0-9]+)?)\s*MHz\s*", name, re.IGNORECASE)
         clock_hz = round(float(found.group(1)) * 1e3) * 1000 if found else 0
         if not low_hz <= clock_hz <= high_hz:
@@ -243,9 +243,12 @@ class Chip:
         volts = min(volts for volts, highest_hz in self.voltages if clock_hz <= highest_hz)
         return OperatingPoint(f"{clock_hz / 1e6:g} MHz", volts, clock_hz)
 
-    def least_hz(self, names: Iterable[str]) -> int:
-        """Return the lowest clock of a program that uses these of the chip's memory levels."""
-        levels = [x for x in (*self.levels, *self.optional_levels) if x.name in names]
+    def least_hz(self, used: Mapping[str, int]) -> int:
+        """Return the lowest clock of a program.
+
+        used   memory level -> bytes that the program has there
+        """
+        levels = [x for x in (*self.levels, *self.optional_levels) if used.get(x.name)]
         clocks_hz = [*self.low_clocks_hz, *(point.clock_hz for point in self.points)]
         return max([min(clocks_hz), *(level.least_chip_hz for level in levels)])
 

@@ -30,6 +30,7 @@ from myoedge.power.states import duty
 from myoedge.reports.energy import amount, interval
 from myoedge.reports.period import period_s
 from myoedge.targets import OperatingPoint, find_chip
+from myoedge.targets.chip import MemoryLevel
 from myoedge.targets.gap9 import energy as gap9_energy
 from myoedge.targets.gap9.clock import chip_clock
 from tests import energy_page
@@ -145,6 +146,15 @@ def test_slow_memories_are_left_out_at_low_clocks() -> None:
     optional = {mhz: [x.name for x in chip.optional_levels] for mhz, chip in levels.items()}
     assert optional == {10: [], 30: [], 31: ["mram"], 239: ["mram"], 240: ["mram"]}
     assert {chip.point.volts for chip in levels.values()} == {0.65}
+
+
+@pytest.mark.parametrize("level", [*GAP9.levels, *GAP9.optional_levels], ids=lambda x: x.name)
+def test_the_named_clock_of_a_level_has_it(level: MemoryLevel) -> None:
+    least_hz = GAP9.least_hz({level.name: 1, "other": 0})
+    there = GAP9.at(f"{least_hz / 1e6:g} MHz")
+    assert there.point.clock_hz == least_hz
+    assert level.name in [x.name for x in (*there.levels, *there.optional_levels)]
+    assert GAP9.least_hz({level.name: 0}) == GAP9.low_clocks_hz[0]
 
 
 @pytest.mark.parametrize("khz", [*range(10_000, 370_001, 1_111), 15_000, 20_000, 240_000, 370_000])

@@ -74,9 +74,7 @@ def project_files(
         "marker": marker(plan.chip.name, digest),
         "l3_all_bytes": plan.image_bytes("l3") + plan.map_bytes,
         "points": plan.chip.points,
-        "lowest_hz": plan.chip.least_hz(
-            [name for name, size in levels_bytes(plan).items() if size]
-        ),
+        "lowest_hz": plan.chip.least_hz(levels_bytes(plan)),
         "voltages": plan.chip.voltages,
         **mram_values(plan),
     }

@@ -196,7 +196,6 @@ def header(program: SensorProgram, banner: str, digest: str, *, adapts: bool = F
     adapts   whether commands on the line adapt the network
     """
     sensor, kind = program.sensor, program.sensor.kind
-    value_bytes = int(program.result_type.removeprefix("u").removeprefix("int")) // 8
     low, conversion = sensor.count_limits[0], program.conversion
     squares = program.layout.samples * max(conversion.low**2, conversion.high**2)
     # The bytes of the longest message that the line receives; 0: it receives none
@@ -217,7 +216,7 @@ def header(program: SensorProgram, banner: str, digest: str, *, adapts: bool = F
         "low_literal": "INT32_MIN" if low == INT32_MIN else low,
         "layout": program.layout,
         "frames_per_output": Fraction(program.frames, program.ready),
-        "value_bytes": 3 + program.results * value_bytes if program.all_values else 0,
+        "value_bytes": 3 + program.values_bytes if program.all_values else 0,
         "gate": program.gate,
         "squares_type": "uint32_t" if squares < 1 << 32 else "uint64_t",
         "digest": ", ".join(f"0x{digest[i : i + 2]}" for i in range(0, 16, 2)),

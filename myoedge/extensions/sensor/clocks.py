@@ -45,8 +45,7 @@ def period_of(program: SensorProgram, chip: Chip, *, gated: bool = False) -> Per
     of_value = VALUE_CYCLES + GATE_CYCLES * gated
     of_pass = PASS_CYCLES + of_value * values + PACKET_CYCLES * program.ready
     of_sample = sample_cycles(sensor)
-    of_values = program.results * int(program.result_type.removeprefix("int")) // 8
-    packet_bytes = PACKET_BYTES + of_values * program.all_values
+    packet_bytes = PACKET_BYTES + program.values_bytes * program.all_values
     read_bits = 0 if sensor.is_on_line else 8 * sensor.sample_bytes
     line_s = Fraction(10 * packet_bytes * program.ready, sensor.baud_rate)
     return Period(
@@ -80,9 +79,11 @@ def check_clock(sensor: Sensor, chip: Chip) -> None:
         return
     known = sorted({*chip.low_clocks_hz, *(point.clock_hz for point in chip.points)})
     better = next((hz for hz in known if not dict(_problems(sensor, hz))), None)
-    tries = [] if better is None else [f'--operating-point "{better / 1e6:g} MHz"']
+    remedy = f"[sensor] rate = {int(TRANSFER_SHARE / _taken_s(sensor, known[-1]))}"
+    if better is not None:
+        remedy = f'--operating-point "{better / 1e6:g} MHz"'
     title = f"the application does not keep up at {chip.point.clock_hz / 1e6:g} MHz"
-    raise MyoedgeError(CODE, title, problems, tries or ["a slower [sensor] rate or baud_rate"])
+    raise MyoedgeError(CODE, title, problems, [remedy])
 
 
 def _problems(sensor: Sensor, asked_hz: int) -> Iterator[tuple[str, str]]:
@@ -92,13 +93,19 @@ def _problems(sensor: Sensor, asked_hz: int) -> Iterator[tuple[str, str]]:
     if abs(error) > MOST_BAUD_ERROR:
         text = f"{sensor.baud_rate:,} Bd are {float(error):+.1%} off at this clock"
         yield "sensor.baud_rate", text
-    read_s = Fraction(0)
-    if not sensor.is_on_line:
-        read_s = 8 * sensor.sample_bytes / spi_hz(clock_hz, sensor.spi_hz)
-    taken_s, period_s = read_s + Fraction(sample_cycles(sensor), clock_hz), 1 / sensor.rate_hz
+    taken_s, period_s = _taken_s(sensor, asked_hz), 1 / sensor.rate_hz
     if taken_s > TRANSFER_SHARE * period_s:
         least = f"{float(taken_s) * 1e6:,.0f} µs to read and keep it"
         yield "sensor.rate", f"a sample takes {least}, of {float(period_s) * 1e6:,.0f} µs"
+
+
+def _taken_s(sensor: Sensor, asked_hz: int) -> Fraction:
+    """Return the time that a sample takes, read and then kept by the controller."""
+    clock_hz = chip_clock(asked_hz).hz
+    kept_s = Fraction(sample_cycles(sensor), clock_hz)
+    if sensor.is_on_line:
+        return kept_s
+    return kept_s + 8 * sensor.sample_bytes / spi_hz(clock_hz, sensor.spi_hz)
 
 
 def spi_hz(clock_hz: int, most_hz: int) -> Fraction:

@@ -194,7 +194,7 @@ def play_build(
     rows = tuple(record for _, record in found if isinstance(record, Decision))
     awake = [(end, row) for end, row in found if isinstance(row, Decision) and not row.is_resting]
     # The distribution of the decisions' latencies; None without a decision
-    of_passes = (*_decision_cycles(run, awake), _pass_cycles(run))
+    of_passes = (*_decision_cycles(run, awake), pass_cycles(run))
     parts = latency_parts_s(*of_passes, program.clock_hz)
     latency = latency_of(latency_s(*_decision_cycles(run, found), program.clock_hz), parts)
     times = (dict(run.state_cycles), program.clock_hz, run.timeline, run.bin_cycles)
@@ -263,7 +263,7 @@ def _decision_cycles(run: Simulation, found: Sequence[tuple[int, Record]]) -> tu
     return np.array(starts, np.int64), np.array(ends, np.int64)
 
 
-def _pass_cycles(run: Simulation) -> Array:
+def pass_cycles(run: Simulation) -> Array:
     """Return the first and the last cycle of every pass of the network, [passes, 2]."""
     starts = [at for at, mark in enumerate(run.marks) if mark.value == STARTED]
     borders = itertools.pairwise([*starts, len(run.marks)])
@@ -310,7 +310,7 @@ def _count_lost_samples(records: Sequence[Record], frames: int) -> int:
 def _application_power(
     report: Mapping[str, Any], program: SensorProgram, states: PlayedStates, passes: int
 ) -> StatePower:
-    """Return the power of the application, and of it that of the network's passes."""
+    """Return the power of the application, with the part of the network's passes."""
     point, by = replace(program.point, clock_hz=program.clock_hz), coefficients()
     given = (battery_of(report), module_powers(report))
     power = state_power(states.activity, states.state_cycles, point, by, *given)

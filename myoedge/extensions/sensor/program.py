@@ -105,6 +105,11 @@ class SensorProgram:
         return self.sensor.packets == "outputs"
 
     @property
+    def values_bytes(self) -> int:
+        """Bytes of all integers of a decision."""
+        return self.results * np.dtype(self.result_type).itemsize
+
+    @property
     def ring_samples(self) -> int:
         """Samples in the firmware's ring buffer: a window, two passes and a few more; a power of
         two."""

@@ -216,7 +216,7 @@ def one_line(report: Mapping[str, Any]) -> str:
 
 
 def wake_table(report: Mapping[str, Any]) -> ReportTable:
-    """Return the settings of the gate, and what they do on the calibration windows."""
+    """Return the settings of the gate, and numbers of calibration windows below its limit."""
     found = report["wake"]
     rows = [
         ("RMS from which the network runs", three_digits(found["threshold"])),

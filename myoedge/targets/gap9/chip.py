@@ -119,7 +119,7 @@ MRAM = MemoryLevel(
     clock=DividedClock(
         most_hz=MRAM_CLOCK_HZ, word_bytes=16, least_cycles=10, start_periods=20, start_cycles=375
     ),
-    least_chip_hz=MRAM_CLOCK_HZ + 1,  # GAP9's platform hangs at a divider of 1
+    least_chip_hz=MRAM_CLOCK_HZ + 1_000_000,  # GAP9's platform hangs at a divider of 1
 ).at(CLOCK_HZ)
 
 GAP9 = Chip(

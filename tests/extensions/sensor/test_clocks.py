@@ -99,6 +99,19 @@ def test_a_clock_at_which_samples_would_be_lost(tmp_path: Path) -> None:
     assert played(built(tmp_path, "chain", point), tmp_path, 0.3).samples_lost == 0
 
 
+def test_a_rate_for_which_no_clock_is_fast_enough(tmp_path: Path) -> None:
+    """192 bytes every 50 us; the rate that is named is built."""
+    fast = {**applications.ARMBAND, "bits": 24, "channels": 64, "rate": 20_000, "hop": 40}
+    sensor: dict[str, Any] = {**fast, "spi_clock": "50 MHz", "baud_rate": 3_000_000}
+    with pytest.raises(MyoedgeError, match="does not keep up at 370 MHz") as raised:
+        applications.built(tmp_path, applications.Windows, 40, "high", sensor=sensor)
+    (remedy,) = raised.value.notice.tries
+    sensor["rate"] = int(remedy.removeprefix("[sensor] rate = "))
+    assert 10_000 < sensor["rate"] < 20_000
+    build = applications.built(tmp_path, applications.Windows, 40, "high", sensor=sensor)
+    assert played(build, tmp_path, 0.05).samples_lost == 0
+
+
 @pytest.mark.parametrize("clock_hz", find_chip("gap9").low_clocks_hz)
 @pytest.mark.parametrize("most_hz", [100_000, 1_000_000, 8_000_000, 20_000_000, 50_000_000])
 def test_the_spi_is_not_faster_than_asked(clock_hz: int, most_hz: int) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import shlex
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from myoedge.building.config import Found, from_tables
 from myoedge.building.config_tables import Config
 from myoedge.cli.simulate import OPTIONS, PLAYBACK
 from myoedge.errors import MyoedgeError
-from myoedge.extensions.sensor.playback import play_step, playable_file, program_of
+from myoedge.extensions.sensor.playback import pass_cycles, play_step, playable_file, program_of
 from myoedge.extensions.sensor.report import Latency
 from myoedge.simulator import Fault
 from tests.conftest import Ran, save_exported, steps
@@ -246,6 +247,12 @@ def test_wake_ups_that_do_not_come_during_a_reset(chip: Build) -> None:
     assert not found.compared.wrong
     assert found.run.restarts == 0
     assert found.decisions[-1].frame > 1980
+
+
+def test_a_run_without_a_pass_has_no_cycles_of_passes(windows: Build) -> None:
+    run = myoedge.play(windows, MYO, seconds=0.3).run
+    assert pass_cycles(run).shape == (3, 2)
+    assert pass_cycles(replace(run, marks=())).shape == (0, 2)
 
 
 # ---- the command
