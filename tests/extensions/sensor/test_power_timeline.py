@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import myoedge
-from myoedge.extensions.sensor.playback import Played, _pass_cycles
+from myoedge.extensions.sensor.playback import Played, pass_cycles
 from myoedge.reports.charts import LEFT, PLOT_WIDTH
 from myoedge.reports.power_chart import power_chart, power_over_time
 from myoedge.simulator.result import POWER_BINS, POWER_STATES, timeline_of
@@ -55,7 +55,7 @@ def test_passes_are_in_the_bins_of_their_marks(played: Played) -> None:
     run = played.run
     edges = run.bin_cycles * np.arange(len(run.timeline["run"]) + 1)
     wanted = np.zeros(len(edges) - 1)
-    for start, end in _pass_cycles(run):
+    for start, end in pass_cycles(run):
         wanted += np.clip(np.minimum(edges[1:], end) - np.maximum(edges[:-1], start), 0, None)
     found = np.array(run.timeline["run"])
     assert (found >= wanted).all()
