@@ -4,6 +4,7 @@ does not."""
 
 from __future__ import annotations
 
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,11 @@ import pytest
 
 import myoedge
 from myoedge.backends.build import Build
+from myoedge.building.operating_points import application_points, cheapest
 from myoedge.errors import MyoedgeError
 from myoedge.extensions.sensor.clocks import spi_hz
 from myoedge.extensions.sensor.playback import Played, program_of
+from myoedge.power.model import PUBLISHED
 from myoedge.targets import find_chip
 from tests.conftest import thinned
 from tests.extensions.sensor import applications
@@ -85,6 +88,18 @@ def test_energy_of_an_inference_that_needs_a_faster_clock(tmp_path: Path) -> Non
     report = built(tmp_path / "less", "windows", "auto", energy=f"{limit_uj:.4f} uJ").report
     assert low["value"] < report["energy_uj"]["value"] < limit_uj
     assert 10_000_000 < report["target"]["clock_hz"] < 240_000_000
+
+
+@pytest.mark.parametrize(("more_cycles", "slowest"), [(-1, "20 MHz"), (1, "30 MHz")])
+def test_the_chip_works_for_at_most_four_fifths_of_a_period(
+    more_cycles: int, slowest: str, tmp_path: Path
+) -> None:
+    report = built(tmp_path, "windows", "20MHz").report
+    period, cycles = report["period"], report["cycles"]["total"]
+    control_cycles = round(Fraction(4, 5) * Fraction(period["seconds"]) * 20_000_000) - cycles
+    period = {**period, "control_cycles": control_cycles + more_cycles}
+    points = application_points({**report, "period": period}, find_chip("gap9"), PUBLISHED)
+    assert cheapest(points, None) == slowest
 
 
 def test_a_clock_at_which_samples_would_be_lost(tmp_path: Path) -> None:
