@@ -158,6 +158,7 @@ class BackendHook:
     shows_layers   whether `validate` compares every layer, not only the outputs
     is_listed      whether report.json lists the backend even if it has not been run; only for
                    backends of this package, so that reports do not depend on what is installed
+    chips          names of the chips whose programs it runs; (): of any build
     after          backend that it follows in lists; "": the end
     """
 
@@ -168,6 +169,7 @@ class BackendHook:
     source: str = ""
     shows_layers: bool = False
     is_listed: bool = False
+    chips: tuple[str, ...] = ()
     after: str = ""
 
 

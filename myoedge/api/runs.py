@@ -56,6 +56,7 @@ def validate(
     """
     from myoedge.backends.equivalence import check_backends
     from myoedge.backends.onnx_agreement import check_comparable, onnx_agreement_db
+    from myoedge.backends.runner import runner_of
     from myoedge.backends.samples import real_inputs
     from myoedge.building.simulate import samples_for
     from myoedge.reports.evaluations import evaluation_rows
@@ -72,17 +73,24 @@ def validate(
     onnx_db = onnx_agreement_db(chosen, real_inputs(chosen, given)) if onnx else None
     found = _evaluate(chosen, given, tested)
     rows = None if found is None else evaluation_rows(found)
-    exact, unwritten = _record_results(chosen, same, None if tested is None else rows)
+    entries = {key: x for name in same for key, x in runner_of(name).entries(chosen).items()}
+    exact, unwritten = _record_results(chosen, same, None if tested is None else rows, entries)
     warnings = _warnings(chosen, given, tested, found)
     in_passes = chosen.stream is not None
     return Validation(exact, counts, difference, onnx_db, in_passes, unwritten, rows, warnings)
 
 
 def _record_results(
-    build: Build, same: Mapping[str, bool | None], evaluation: Mapping[str, Any] | None
+    build: Build,
+    same: Mapping[str, bool | None],
+    evaluation: Mapping[str, Any] | None,
+    entries: Mapping[str, Any],
 ) -> tuple[dict[str, bool | None], Notice | None]:
     """Write the results into the reports; return results by backend, old ones included, and W210 if
-    writing failed."""
+    writing failed.
+
+    entries   further entries of report.json
+    """
     from myoedge.building.build_files import report_files
     from myoedge.reports.evaluations import with_evaluation
 
@@ -90,7 +98,7 @@ def _record_results(
     exact = {**report["exact"], **same}
     if evaluation is not None:
         report = with_evaluation(report, evaluation)
-    return exact, build.updated(report_files({**report, "exact": exact}))
+    return exact, build.updated(report_files({**report, **entries, "exact": exact}))
 
 
 def _warnings(
@@ -233,11 +241,14 @@ def simulate_elf(
 def prepared(build: Build, backends: Sequence[str], board: str | None, port: str | None) -> Build:
     """Return a build with the board and serial port that its backends need.
 
-    Errors: as Runner.connect of the backends: E240 no application, E252, E253, E601, E602.
+    Errors: E240 a build for another chip; as Runner.connect of the backends: E240 no application,
+    E252, E253, E601, E602.
     """
     from myoedge.backends.names import backends as known
-    from myoedge.backends.runner import runner_of
+    from myoedge.backends.runner import check_chip, runner_of
 
     named = [name for name in known() if name in backends]
+    for hook in map(known().__getitem__, named):
+        check_chip(build, hook)
     devices = {name: runner_of(name).connect(build, board, port) for name in named}
     return replace(build, devices=devices)

@@ -25,9 +25,16 @@ OWN = (
         "simulated",
         shows_layers=True,
         is_listed=True,
+        chips=("gap9",),
     ),
     BackendHook(
-        "gvsoc", "GVSoC", "myoedge.backends.equivalence:GVSOC", "GVSoC", "gvsoc", is_listed=True
+        "gvsoc",
+        "GVSoC",
+        "myoedge.backends.equivalence:GVSOC",
+        "GVSoC",
+        "gvsoc",
+        is_listed=True,
+        chips=("gap9",),
     ),
 )
 
@@ -43,11 +50,11 @@ def backend_text(name: str) -> str:
     return backends()[name].text if name in backends() else name
 
 
-def listed_backends() -> tuple[str, ...]:
-    """Return the names of the backends that report.json lists even if none has been run: of this
-    package, whatever else is installed."""
-    rows = backends().values()
-    return tuple(row.name for row in rows if row.is_listed and is_own(row.place))
+def listed_backends(chip: str) -> tuple[str, ...]:
+    """Return the names of the backends that report.json lists for a chip even if none has been run:
+    of this package, whatever else is installed."""
+    own = (row for row in backends().values() if row.is_listed and is_own(row.place))
+    return tuple(row.name for row in own if not row.chips or chip in row.chips)
 
 
 def cycle_text(source: str) -> str:

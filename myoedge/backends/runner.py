@@ -5,10 +5,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from myoedge.backends.build import Build
 from myoedge.backends.measurement import Measurement
 from myoedge.backends.names import backends
+from myoedge.errors import MyoedgeError
+from myoedge.extension import BackendHook
 from myoedge.numerics.arrays import Array
 from myoedge.system.hooks import load
 
@@ -42,6 +45,10 @@ def _refuse_device(build: Build, board: str | None, port: str | None) -> object:
     return None
 
 
+def _add_nothing(build: Build) -> Mapping[str, Any]:
+    return {}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Runner:
     """Functions of a backend, at the place of its BackendHook.
@@ -52,12 +59,14 @@ class Runner:
     find      raises E501 if a program of the backend is missing; called before anything takes time
     connect   (build, id or board.toml or None, serial port or None) -> device of the backend, which
               the build has as devices[name of the backend]; raises E240 if the build does not suit
+    entries   (build) -> entries of report.json about what ran on its device
     """
 
     measure: Callable[[Build, Sequence[Case]], Measurement] | None = None
     compare: Callable[[Build, Iterable[Case]], Pairs] | None = None
     find: Callable[[], object] = _do_nothing
     connect: Callable[[Build, str | None, str | None], object] = _refuse_device
+    entries: Callable[[Build], Mapping[str, Any]] = _add_nothing
 
     def pairs(self, build: Build, runs: Iterable[Case]) -> Pairs:
         """Yield each case with outputs and the bytes that each layer wrote, if the backend shows
@@ -74,6 +83,15 @@ class Runner:
         """Run the cases on a backend that counts cycles."""
         assert self.measure is not None
         return self.measure(build, runs)
+
+
+def check_chip(build: Build, hook: BackendHook) -> None:
+    """Raise E240 if a backend does not run programs for a build's chip."""
+    target = str(build.manifest.get("target"))
+    if hook.chips and target not in hook.chips:
+        facts = {"needs": " or ".join(hook.chips), "target": target}
+        title = f"{hook.text} does not run builds for {target}"
+        raise MyoedgeError("E240", title, facts, [build.rebuilt(target=hook.chips[0])])
 
 
 def runner_of(backend: str) -> Runner:

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from myoedge.building.applications import BARE, application_names, find_application, project_of
 from myoedge.building.config_tables import BudgetTable
 from myoedge.building.quantities import decibels, joules, seconds, size_bytes
-from myoedge.codegen.project import ON_CHIP
 from myoedge.errors import MyoedgeError, raised
 from myoedge.plan.l1.layer_kernels import least_bytes
 from myoedge.plan.l1.no_tiling import smaller, tile_facts
@@ -22,7 +21,7 @@ from myoedge.reports.budget import (
     over_budget,
 )
 from myoedge.reports.memory import external_parts
-from myoedge.targets import Chip
+from myoedge.targets import CHIPS, Chip
 from myoedge.targets.boards import Board
 
 if TYPE_CHECKING:
@@ -94,8 +93,9 @@ def for_app(app: str | None, chip: Chip, budget: Budget) -> Budget:
     E204 unknown application."""
     if app in (None, BARE.name):
         return budget
-    if find_application(app) is None or chip.name not in ON_CHIP:
-        facts = {"has": f"{', '.join(application_names())} (for {', '.join(ON_CHIP)})"}
+    if find_application(app) is None or chip.program is None or not chip.program.applications:
+        able = (x.name for x in CHIPS.values() if x.program and x.program.applications)
+        facts = {"has": f"{', '.join(application_names())} (for {', '.join(able)})"}
         raise MyoedgeError("E204", f"there is no application {app} for {chip.name}", facts)
     project = project_of(app)
     if project is None:

@@ -189,7 +189,7 @@ def _link_programs(
     """Link the programs of a build for a chip: firmware, application, programs of parts."""
     from myoedge.codegen.firmware import FOLDER, make_application, make_firmware
 
-    programs = {FIRMWARE: make_firmware(sources)} if sources.on_chip else {}
+    programs = {FIRMWARE: make_firmware(sources)} if sources.program else {}
     if app is not None:
         programs[f"{app.name}.elf"] = make_application(sources, app.name)
     for part in parts:

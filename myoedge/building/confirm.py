@@ -57,6 +57,7 @@ if TYPE_CHECKING:
 
 LONGEST_CYCLES = 600_000_000  # estimated cycles up to which a build is simulated without --simulate
 MOST_CANDIDATES = 6
+PLANNED = ("L1", "L2")  # memories of which the plan can leave more
 MOST_PLANS = 3  # plans: the code of each may be larger than that of the one before
 NO_COMPILER = (5, 70)  # exit codes: no compiler; it rejects the simulator's C
 
@@ -106,6 +107,8 @@ def _plan_again(inputs: BuildInputs) -> Finished:
             over = error
             inputs = replace(inputs, request=inputs.request.with_linked(error.linked_bytes))
         except ProgramTooLarge as error:
+            if error.region not in PLANNED:
+                raise
             too_large = error
             inputs = replace(inputs, request=inputs.request.with_room_for(error))
         except MyoedgeError as error:
@@ -167,7 +170,7 @@ def _generate_contents(
         l2 = request.chip.l2_room_beside_code(len(plan.steps)) - plan.l2_bytes
         l1 = plan.l1_room_bytes - plan.l1_bytes
         free_bytes = max(l2 if error.region == "L2" else l1, 0)
-        raise ProgramTooLarge(error.region, error.over_bytes, free_bytes) from error
+        raise ProgramTooLarge(error.region, error.over_bytes, free_bytes, error.target) from error
 
 
 def _add_limit_costs(finished: Finished, inputs: BuildInputs) -> Finished:
@@ -214,7 +217,7 @@ def _finish_candidate(inputs: BuildInputs, build_plan: BuildPlan) -> Finished:
         check_linked(request.limits, plan, report["memory"]["code_bytes"])
         check_parts(request.limits, plan, contents.firmware.program.loaded_bytes)
     estimated = Finished(build_plan, contents, report)
-    if contents.firmware is None or not confirmation.is_wanted:
+    if contents.firmware is None or not (confirmation.is_wanted and plan.chip.point.clock_hz):
         return estimated
     if reason := _explain_no_simulation(plan, bool(confirmation.tune or confirmation.simulate)):
         return replace(estimated, notices=(reason,))

@@ -14,7 +14,8 @@ from myoedge.errors import MyoedgeError
 from myoedge.system import cache, toolchain, tools
 from myoedge.system.elf import Program, instructions, read_elf
 from myoedge.system.library import KERNELS, ObjectOptions, compile_objects
-from myoedge.targets.gap9.errata import FORBIDDEN, Erratum
+from myoedge.targets.gap9.program import PROGRAM
+from myoedge.targets.program import Erratum, ProgramTarget
 
 if TYPE_CHECKING:
     from myoedge.codegen.project import Sources
@@ -24,8 +25,6 @@ SCRIPT = f"{FOLDER}/link.ld"
 MAIN = "main.c"  # in FOLDER: generated for one network
 SOURCES = (".c", ".S")
 FABRIC_CONTROLLER = ("host", "l3", "l3_drivers", "memory", "platform")  # files of FOLDER
-DEFINES = ("ME_GAP9",)
-MEMORY_BYTES = {"L2": 0x180000, "L1": 0x20000}  # as in link.ld
 
 
 @dataclass(frozen=True)
@@ -33,25 +32,30 @@ class Firmware:
     """A linked program.
 
     compiler   name and version of the compiler; "" for a program from elsewhere
+    target     how it was made
     """
 
     elf: bytes
     compiler: str = ""
+    target: ProgramTarget = PROGRAM
 
     @functools.cached_property
     def program(self) -> Program:
         """Parse firmware.elf: symbols, code and source lines."""
-        return read_elf(self.elf, "the firmware")
+        return read_elf(self.elf, "the firmware", self.target.isa.machine)
 
 
 class ProgramTooLarge(MyoedgeError):
     """E303: a program that exceeds a memory.
 
     free_bytes   bytes of that memory that the plan reserved for data but did not use
+    target       how the program is made
     """
 
-    def __init__(self, region: str, over_bytes: int, free_bytes: int = 0) -> None:
-        has = MEMORY_BYTES.get(region, 0)
+    def __init__(
+        self, region: str, over_bytes: int, free_bytes: int = 0, target: ProgramTarget = PROGRAM
+    ) -> None:
+        has = target.regions.get(region, 0)
         needs = f"{has + over_bytes:,} B: code, weights, activations, buffers"
         tries = (
             "fewer channels, or a shorter window",
@@ -60,6 +64,7 @@ class ProgramTooLarge(MyoedgeError):
         title = f"the program does not fit the chip's {region} memory"
         super().__init__("E303", title, {"needs": needs, "has": f"{has:,} B"}, tries)
         self.region, self.over_bytes, self.free_bytes = region, over_bytes, free_bytes
+        self.target = target
 
 
 def make_firmware(sources: Sources, *, cc: str = "zig") -> Firmware:
@@ -91,20 +96,28 @@ def _is_application_file(name: str) -> bool:
 
 
 def _link_and_check(names: Set[str], sources: Sources, cc: str) -> Firmware:
-    firmware = link({name: sources.files[name] for name in names - {"selftest.c"}}, cc=cc)
+    files = {name: sources.files[name] for name in names - {"selftest.c"}}
+    firmware = link(files, cc=cc, target=sources.program or PROGRAM)
     check_instructions(firmware)
     return firmware
 
 
-def link(files: Mapping[str, str], *, cc: str = "zig", defines: tuple[str, ...] = ()) -> Firmware:
+def link(
+    files: Mapping[str, str],
+    *,
+    cc: str = "zig",
+    defines: tuple[str, ...] = (),
+    target: ProgramTarget = PROGRAM,
+) -> Firmware:
     """Compile and link C and assembly files to a program; cached by files, compiler and flags.
 
     files     file name -> text, with the linker script SCRIPT
-    defines   macros to define
+    defines   macros to define in addition to those of the target
+    target    compiler flags and memories of the chip
     Errors: as make_firmware, and E281.
     """
     compiler = toolchain.compiler(cc)
-    flags = toolchain.firmware_flags(compiler, (*DEFINES, *defines))
+    flags = toolchain.firmware_flags(compiler, (*target.defines, *defines), target.isa)
     files = {name: files[name] for name in sorted(files, key=_code_order)}
     contents = ((name, text.encode()) for name, text in files.items())
     digest = cache.digest_of_contents(contents, (compiler.version, *flags))
@@ -114,17 +127,21 @@ def link(files: Mapping[str, str], *, cc: str = "zig", defines: tuple[str, ...] 
         if (found := cache.content(path)) is not None:
             return found
         with tools.scratch() as folder:
-            linked = _link_program(folder, files, compiler, flags)
+            linked = _link_program(folder, files, compiler, flags, target)
             elf = linked.read_bytes()
             cache.store(linked, path)
         cache.prune(path.parent)
         return elf
 
-    return Firmware(cache.despite_removal(made), compiler.version)
+    return Firmware(cache.despite_removal(made), compiler.version, target)
 
 
 def _link_program(
-    folder: Path, files: Mapping[str, str], compiler: toolchain.Compiler, flags: tuple[str, ...]
+    folder: Path,
+    files: Mapping[str, str],
+    compiler: toolchain.Compiler,
+    flags: tuple[str, ...],
+    target: ProgramTarget,
 ) -> Path:
     """Compile and link the program in a folder; return the path of the ELF file."""
     written = _write_files(folder, files)
@@ -138,7 +155,7 @@ def _link_program(
             own, output, folder / SCRIPT, compiler, flags, include, objects
         )
     if finished.returncode != 0:
-        raise _compile_error(compiler, finished.stderr.strip())
+        raise _compile_error(compiler, finished.stderr.strip(), target)
     return output
 
 
@@ -171,22 +188,25 @@ def _write_files(folder: Path, files: Mapping[str, str]) -> list[Path]:
     return [*texts]
 
 
-def _compile_error(compiler: toolchain.Compiler, says: str) -> MyoedgeError:
+def _compile_error(compiler: toolchain.Compiler, says: str, target: ProgramTarget) -> MyoedgeError:
     overflows = re.findall(r"region [`'](\w+)'.*?overflowed by (\d+) bytes", says)
     if not overflows:
         facts = {"compiler": compiler.version, "says": "\n".join(says.splitlines()[:20])}
         title = "the generated C does not compile for the chip"
         return cache.disk_full_error(says) or MyoedgeError("E912", title, facts)
     over, region = max((int(size), name) for name, size in overflows)
-    return ProgramTooLarge(region, over)
+    return ProgramTooLarge(region, over, target=target)
 
 
 def check_instructions(firmware: Firmware) -> None:
     """Raise E930 for the first instruction on which chip and simulators are known to differ."""
+    errata = firmware.target.forbidden
+    if not errata:
+        return
     program = firmware.program
     for address, code in program.code:
         for at, size, word in instructions(code, address):
-            for mask, match, erratum in _erratum_patterns(size, word & 0x7F):
+            for mask, match, erratum in _erratum_patterns(errata, size, word & 0x7F):
                 if word & mask != match or program.function_at(at) in erratum.asked_by:
                     continue
                 facts = {
@@ -198,8 +218,10 @@ def check_instructions(firmware: Firmware) -> None:
 
 
 @functools.cache
-def _erratum_patterns(size: int, lowest: int) -> tuple[tuple[int, int, Erratum], ...]:
+def _erratum_patterns(
+    errata: tuple[Erratum, ...], size: int, lowest: int
+) -> tuple[tuple[int, int, Erratum], ...]:
     """Return (mask, match, erratum) for the errata that may apply to instructions of this size with
     these lowest 7 bits."""
-    rows = [(e.mask, e.match, e) for e in FORBIDDEN if e.size_bytes == size]
+    rows = [(e.mask, e.match, e) for e in errata if e.size_bytes == size]
     return tuple(row for row in rows if (lowest ^ row[1]) & row[0] & 0x7F == 0)

@@ -29,7 +29,7 @@ from myoedge.codegen.made_with import DEFAULT_OPTIONS, SourceOptions
 from myoedge.codegen.names import default_prefix, public_names
 from myoedge.codegen.network import network_values
 from myoedge.codegen.render import C_TYPES, initializer, render, template_dir
-from myoedge.codegen.runtime import mram_values, runtime
+from myoedge.codegen.runtime import mram_values, program_files
 from myoedge.codegen.stream_values import stream_values
 from myoedge.numerics.arrays import Array
 from myoedge.operators.embedding import id_limits
@@ -37,9 +37,9 @@ from myoedge.plan.plan import Plan
 from myoedge.quantization.files import model_digest
 from myoedge.quantization.ports import QuantPort
 from myoedge.streaming.stream import Stream
+from myoedge.targets.program import ProgramTarget
 from myoedge.version import __version__
 
-ON_CHIP = ("gap9",)  # chips that runtime/ supports
 CHIP_ONLY = (
     "me_intrinsics_gap9.h",
     "me_intrinsics_sdk.h",
@@ -56,12 +56,12 @@ Golden = tuple[Sequence[Array], Sequence[Array]]  # integer inputs and outputs o
 class Sources:
     """Generated files by name, and the model's digest.
 
-    on_chip   whether they include a program for the chip in addition to the library
+    program   how the program for the chip is made; None: there is only the library
     """
 
     files: Mapping[str, str]
     digest: str
-    on_chip: bool = False
+    program: ProgramTarget | None = None
     blob: bytes | None = None
 
 
@@ -93,7 +93,7 @@ def make_sources(
         **_network_sources(common, network),
         **library_files([*called(plan.tilings), *_product_files(plan, options)], brought(plan)),
     }
-    if common["on_chip"]:
+    if plan.chip.program is not None:
         files |= _chip_program(plan, common, application)
     for part in parts:
         files |= part.files(plan, {**common, "copies": plan.copies})
@@ -112,9 +112,9 @@ def make_sources(
         "LICENSE": (template_dir() / "project" / "LICENSE").read_text(encoding="utf-8"),
         **({} if golden is None else _selftest_files(golden, common)),
     }
-    files |= include_files(files.values(), () if common["on_chip"] else CHIP_ONLY)
+    files |= include_files(files.values(), () if common["applications"] else CHIP_ONLY)
     content = None if blob is None else blob.content()
-    return Sources(dict(sorted(files.items())), common["digest"], common["on_chip"], content)
+    return Sources(dict(sorted(files.items())), common["digest"], plan.chip.program, content)
 
 
 def _product_files(plan: Plan, options: SourceOptions) -> list[str]:
@@ -168,7 +168,7 @@ def _chip_program(
     values = {**common, **(common["stream"] or {}), "copies": plan.copies}
     main = "main" if common["stream"] is None else "stream"
     files = {
-        **runtime(plan.chip.point, common["mram_bytes"] > 0, common["mram_hz"]),
+        **program_files(plan, common),
         "firmware/main.c": render(f"app_baremetal/{main}.c.j2", values),
     }
     return files if application is None else files | application.files(plan, values)
@@ -196,7 +196,8 @@ def _common_values(
         "l1_bytes": plan.l1_bytes,
         "point": plan.chip.point,
         "banner": _banner(digest, model_name),
-        "on_chip": plan.chip.name in ON_CHIP,
+        "program": plan.chip.program,
+        "applications": plan.chip.program is not None and plan.chip.program.applications,
         "l3_bytes": plan.image_bytes("l3"),
         **mram_values(plan),
         "image_bytes": sum(images.values()),

@@ -4,6 +4,9 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 from myoedge.codegen.library import library_files
 from myoedge.codegen.render import render, template_dir
@@ -16,6 +19,29 @@ from myoedge.targets.gap9.mram_map import MAP
 
 MRAM_READS = ("mram.c", "mram.h")
 MRAM_DRIVER = ("me_mram.c", "me_mram.h")
+
+
+def program_files(plan: Plan, common: Mapping[str, Any]) -> dict[str, str]:
+    """Return the files of start-up, drivers and linker script for the program of a plan's chip.
+
+    common   values that the templates of all files share
+    """
+    target = plan.chip.program
+    if target is None or not target.templates:
+        return runtime(plan.chip.point, common["mram_bytes"] > 0, common["mram_hz"])
+    values = {
+        "regions": {name: (at, target.regions[name]) for name, at in target.origins.items()},
+        "copies": plan.copies,
+        "layer_of_result": [layer for layer, _ in plan.results],
+    }
+    return {
+        f"firmware/{Path(x).name.removesuffix('.j2')}": _text(x, values) for x in target.templates
+    }
+
+
+def _text(template: str, values: Mapping[str, Any]) -> str:
+    is_rendered = template.endswith(".j2")
+    return render(template, values) if is_rendered else (template_dir() / template).read_text()
 
 
 def runtime(

@@ -31,7 +31,8 @@ from myoedge.operators.kernel import (
     Written,
 )
 from myoedge.operators.library.pointwise import axes_of
-from myoedge.targets.chip import Engine, KernelCost
+from myoedge.targets.chip import Engine
+from myoedge.targets.costs import KernelCost
 
 
 @dataclass(frozen=True, eq=False)

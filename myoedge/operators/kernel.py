@@ -15,7 +15,8 @@ from myoedge.graph.ir import Shape
 from myoedge.numerics.arrays import Array
 from myoedge.operators.engine_choice import ConstraintViolation
 from myoedge.operators.format import INT8_ALONE, Format
-from myoedge.targets.chip import Engine, KernelCost
+from myoedge.targets.chip import Engine
+from myoedge.targets.costs import KernelCost
 
 if TYPE_CHECKING:
     from myoedge.operators.base import QuantizedNode

@@ -21,6 +21,7 @@ from myoedge.reports import (
     evaluation_lines,
     fidelity,
     memory_maps,
+    near_memory,
     speed,
     streams,
     wording,
@@ -69,6 +70,8 @@ def report_html(report: Report) -> str:
             l1=memory_maps.l1(report),
             noise=charts.noise(report),
             budget=memory_maps.budget(report),
+            near=near_memory.name(report),
+            near_title=near_memory.title(report),
             time=charts.time(report),
             network=network_map(report),
             power=power_chart(report),
@@ -117,7 +120,8 @@ def verdict(report: Report) -> str:
     """Return two or three sentences that sum up a report, made of measured values only."""
     l2_bytes = report["target"]["l2_bytes"]
     limit = f" of {wording.size(l2_bytes)}" if l2_bytes else ""
-    space = f"It takes {wording.size(wording.l2_bytes(report))}{limit} of L2 memory"
+    space = f"It takes {wording.size(wording.l2_bytes(report))}{limit} of "
+    space += near_memory.title(report)
     if external := wording.external_parts(report):
         space += f", and {external.replace('none', 'no part')} beside the chip"
     parts = [_fidelity_section(report), f"{space}.", _speed_section(report)]

@@ -94,6 +94,7 @@ def memory(plan: Plan) -> Row:
         "l1_planned_bytes": l1_bytes,
         "l1_reserved_bytes": chip.l1_reserved_bytes if chip.l1_bytes else None,
         "l1_buffers": list(_l1_buffer_rows(plan)),
+        **({"scratch_bytes": plan.l1_bytes, "variables_bytes": None} if chip.flash_bytes else {}),
     }
 
 
@@ -104,6 +105,11 @@ def with_firmware(report: Mapping[str, Any], plan: Plan, program: Program) -> Ro
     Code includes everything else in L2: instructions, their tables, the runtime's variables.
     """
     symbols, planned = program.symbols, report["memory"]
+    if plan.chip.flash_bytes:
+        static_bytes = symbols["me_bss_end"] - symbols["me_data_start"]
+        code_bytes = program.loaded_bytes - plan.weight_bytes
+        found = {"code_bytes": code_bytes, "variables_bytes": static_bytes - plan.l2_bytes}
+        return {**report, "memory": {**planned, **found}}
     l2_bytes = symbols["me_l2_end"] - min(address for address, _ in program.segments)
     sizes = {
         "code_bytes": l2_bytes - planned["l2_peak_bytes"],
@@ -250,7 +256,8 @@ def layer_bytes(plan: Plan, index: int) -> Row:
     streamed = weights - sum(resident.values())
     out_bytes = sum(map(partial(size_bytes, plan.quant), step.written))
     moved = _moved_bytes(plan, index)
-    level = max(moved, key=lambda name: moved[name]) if 2 * streamed > weights else "l2"
+    near = "flash" if plan.chip.flash_bytes else "l2"
+    level = max(moved, key=lambda name: moved[name]) if 2 * streamed > weights else near
     return {
         "weights_in": level.upper() if weights else None,
         "weights_bytes": weights,

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from myoedge.reports import wording
+from myoedge.reports import near_memory, wording
 from myoedge.reports.charts import LETTER, Box, Frame, Tick, columns, frame_of
 from myoedge.reports.memory import Row, fullest
 from myoedge.reports.peaks import ARENA, owner
@@ -15,6 +15,16 @@ from myoedge.reports.report_json import Report, dims
 
 HEADROOM = 1.06  # ratio of the drawing's top to the highest buffer
 LINE = 14  # units between lines of text
+
+# Use of L2 or RAM -> style of its segment, and its name there
+SEGMENTS = {
+    "weights": ("weights", "weights and tables"),
+    "activations": ("arena", "activations"),
+    "scratch": ("weights", "scratch"),
+    "in and out": ("ports", "inputs and outputs"),
+    "variables": ("code", "variables"),
+    "code": ("code", "code"),
+}
 
 Names = tuple[tuple[str, ...], ...]  # lines of text, each in forms from long to short
 
@@ -124,17 +134,13 @@ def budget(report: Report) -> list[dict[str, Any]]:
     of the used bytes if L2 has no limit."""
     memory = report["memory"]
     limit = report["target"]["l2_bytes"]
-    activations = "activations, data from L3" if memory["l3_bytes"] else "activations"
-    parts = [
-        ("weights", "weights and tables", memory["weights_bytes"]),
-        ("arena", activations, memory["arena_bytes"]),
-        ("ports", "inputs and outputs", memory["input_bytes"] + memory["output_bytes"]),
-    ]
-    code = memory["code_bytes"]
-    if code is not None:
-        parts.append(("code", "code", code))
+    sizes = near_memory.sizes(report)
+    parts = [(*SEGMENTS[use], size) for use, size in sizes.items() if size is not None]
+    if memory["l3_bytes"]:
+        renamed = {"activations": "activations, data from L3"}
+        parts = [(kind, renamed.get(name, name), size) for kind, name, size in parts]
     if limit is not None:
-        name = "free, code included" if code is None else "free"
+        name = "free, code included" if None in sizes.values() else "free"
         parts.append(("free", name, limit - wording.l2_bytes(report)))
     total = sum(size for _, _, size in parts)
     return [

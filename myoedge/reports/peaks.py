@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from myoedge.errors import printable
 from myoedge.operators import layer_names as naming
-from myoedge.reports import wording
+from myoedge.reports import near_memory, wording
 from myoedge.reports.memory import Row, alive, alive_bytes, fullest
 from myoedge.reports.report_json import Report
 from myoedge.reports.tables import columns, show, styled
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 
-RUNTIME, CODE, GAPS = "stacks and runtime", "code", "gaps"
-PROGRAM = (RUNTIME, CODE)  # needed by every network
+RUNTIME, CODE, GAPS, VARIABLES = "stacks and runtime", "code", "gaps", "variables"
+PROGRAM = (RUNTIME, CODE, VARIABLES)  # needed by every network
 PORTS = ("input", "output")
 ARENA = {
     "result": "result",
@@ -126,11 +126,8 @@ def _l2_peak(report: Report) -> Peak:
     owners = ((owner(report, row), row["size_bytes"]) for row in rows)
     buffers = _buffers_of_layers(report, (ARENA[row["kind"]] for row in rows), owners)
     parts: list[tuple[Held, Row | None]] = list(zip(buffers, rows, strict=True))
-    weights = ((row, row["weights_l2_bytes"]) for row in report["layers"])
-    constants = ((report["layers"][row["step"]], row["size_bytes"]) for row in memory["constants"])
     resident = [
-        *_buffers_of_layers(report, repeat("weights"), weights),
-        *_buffers_of_layers(report, repeat("constant"), constants),
+        *_constants(report),
         *(
             Held(kind, port["name"], "", port["bytes"])
             for kind in PORTS
@@ -139,9 +136,23 @@ def _l2_peak(report: Report) -> Peak:
         ),
     ]
     parts += [(entry, None) for entry in resident]
-    parts.append((Held(CODE, "", "", memory["code_bytes"] or 0), None))
+    sizes = near_memory.sizes(report)
+    others = {"scratch": "scratch", "variables": VARIABLES, "code": CODE}
+    parts += [(Held(what, "", "", sizes[x] or 0), None) for x, what in others.items() if x in sizes]
     used, limit = wording.l2_bytes(report), report["target"]["l2_bytes"]
-    return _describe_peak("L2", used, limit, report, parts, memory["buffers"], at)
+    name = near_memory.name(report)
+    return _describe_peak(name, used, limit, report, parts, memory["buffers"], at)
+
+
+def _constants(report: Report) -> Iterator[Held]:
+    """Yield the weights and constants that are in L2; none if they are read in place from flash."""
+    if near_memory.has_flash(report):
+        return
+    layers, memory = report["layers"], report["memory"]
+    weights = ((row, row["weights_l2_bytes"]) for row in layers)
+    constants = ((layers[row["step"]], row["size_bytes"]) for row in memory["constants"])
+    yield from _buffers_of_layers(report, repeat("weights"), weights)
+    yield from _buffers_of_layers(report, repeat("constant"), constants)
 
 
 def owner(report: Report, buffer: Row) -> Row:

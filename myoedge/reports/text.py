@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from myoedge.backends.names import backend_text
 from myoedge.errors import Notice, printable
 from myoedge.reports import energy as joules
-from myoedge.reports import evaluation_lines, fidelity, speed, streams, wording
+from myoedge.reports import evaluation_lines, fidelity, near_memory, speed, streams, wording
 from myoedge.reports.budget import budget_lines, over_goals
 from myoedge.reports.duty_lines import on_average
 from myoedge.reports.report_json import WEAK_DB, Report, dims
@@ -110,7 +110,7 @@ def _fact_rows(report: Report) -> Iterable[tuple[str, Text]]:
         yield "stream", styled("\n".join([streams.one_line(report), *lines]))
     for section in sections(report):
         yield from _fill_row(section.row, load(section.line)(report))
-    yield "L2 memory", _l2_row(report)
+    yield from _memory_rows(report)
     yield from _fill_row("activations", wording.arena_bound(report))
     yield from _fill_row("int16", speed.int16_costs(report))
     yield from _fill_row("refined", known.get("refined", ""))
@@ -142,6 +142,14 @@ def _time_rows(report: Report) -> Iterable[tuple[str, Text]]:
         yield "energy", styled(joules.one_line(report))
         if average := on_average(report):
             yield "on average", styled(average)
+
+
+def _memory_rows(report: Report) -> Iterable[tuple[str, Text]]:
+    """Yield the rows of L2; of RAM and flash, if weights are read in place."""
+    yield near_memory.title(report), _l2_row(report)
+    if parts := near_memory.flash_sizes(report):
+        used = wording.of_limit(near_memory.used_bytes(parts), report["target"]["flash_bytes"])
+        yield "flash", styled(used, "bold").append(f"\n{wording.sized(parts)}")
 
 
 def _l2_row(report: Report) -> Text:

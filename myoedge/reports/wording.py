@@ -11,6 +11,7 @@ from typing import Any
 from myoedge.operators.engine_choice import CORES
 from myoedge.operators.kernel import CLUSTER, NINE_CORES
 from myoedge.operators.layer_names import unique_names
+from myoedge.reports import near_memory
 from myoedge.reports.fidelity_rows import EXACT_DB
 from myoedge.reports.report_json import Report, dims
 
@@ -122,21 +123,18 @@ COMPARISONS = {True: "same integers", False: "DIFFERENT", None: "not run"}
 
 def l2_bytes(report: Report) -> int:
     """Return the bytes of L2 in use: data, and the code if it has been linked."""
-    memory = report["memory"]
-    return int(memory["l2_peak_bytes"] + (memory["code_bytes"] or 0))
+    return near_memory.used_bytes(near_memory.sizes(report))
 
 
 def l2_parts(report: Report) -> str:
     """Format the parts of L2: "weights 7.53 KiB, activations 0 B, in and out 326 B, code 32.3
     KiB"."""
-    memory = report["memory"]
-    sizes = {
-        "weights": memory["weights_bytes"],
-        "activations": memory["arena_bytes"],
-        "in and out": memory["input_bytes"] + memory["output_bytes"],
-        "code": memory["code_bytes"],
-    }
-    return ", ".join(f"{name} {size(n)}" for name, n in sizes.items() if n is not None)
+    return sized(near_memory.sizes(report))
+
+
+def sized(parts: near_memory.Sizes) -> str:
+    """Format sizes by name, those that are known."""
+    return ", ".join(f"{name} {size(n)}" for name, n in parts.items() if n is not None)
 
 
 def l1_parts(report: Report) -> str:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from elftools.elf.elffile import ELFFile
     from elftools.elf.segments import Segment
 
-_RISCV = "EM_RISCV"
+RISCV = "EM_RISCV"
 _EXECUTABLE, _COMPRESSED = 4, 0x800  # SHF_EXECINSTR, SHF_COMPRESSED
 MAX_FILE_BYTES = 256 << 20  # far larger than any program
 # Limits against damaged files, whose size fields may be arbitrary.
@@ -109,14 +109,15 @@ def read_program(path: Path) -> Program:
     return read_elf(data, path.name)
 
 
-def read_elf(data: bytes, name: str = "the program") -> Program:
-    """Parse a program from the bytes of an ELF file. Errors: E241 no 32-bit RISC-V program."""
+def read_elf(data: bytes, name: str = "the program", machine: str = RISCV) -> Program:
+    """Parse a program from the bytes of an ELF file. Errors: E241 no 32-bit program for the
+    machine."""
     from elftools.common.exceptions import ELFError
     from elftools.elf.elffile import ELFFile
 
     try:
         elf = ELFFile(io.BytesIO(data))
-        if elf["e_machine"] != _RISCV or elf.elfclass != 32 or not elf.little_endian:
+        if elf["e_machine"] != machine or elf.elfclass != 32 or not elf.little_endian:
             raise _not_usable(name, f"{elf['e_machine']}, {elf.elfclass} bits")
         return _parse_program(elf, data, name)
     except MyoedgeError:

@@ -24,12 +24,43 @@ FIRMWARE_FLAGS = (
     *("-std=c11", *WARNINGS, "-O2", "-g", "-gdwarf-4", "-ffreestanding", "-nostdlib", "-static"),
     *("-fno-pic", "-fomit-frame-pointer", "-fno-stack-protector"),
     *("-fno-unwind-tables", "-fno-asynchronous-unwind-tables"),
-    *("-ffunction-sections", "-fdata-sections", "-mno-relax"),
+    *("-ffunction-sections", "-fdata-sections"),
     "-falign-functions=16",  # fewer lines of the instruction cache per function
 )
 
 Names = Sequence[str]
 Files = Sequence[Path]
+
+
+@dataclass(frozen=True, slots=True)
+class InstructionSet:
+    """Flags of each kind of compiler that choose the instruction set of a program for a chip.
+
+    zig     for `zig cc`
+    clang   for another clang, in addition to those of GCC
+    gcc     for GCC
+    machine   of its ELF files
+    """
+
+    zig: tuple[str, ...]
+    clang: tuple[str, ...]
+    gcc: tuple[str, ...]
+    machine: str
+
+    def flags(self, cc: Compiler) -> tuple[str, ...]:
+        """Return the flags for a compiler."""
+        if cc.is_zig:
+            return self.zig
+        return (*self.clang, *self.gcc) if cc.is_clang else self.gcc
+
+
+# RV32IMC without floating-point registers.
+RV32IMC = InstructionSet(
+    zig=("-target", "riscv32-freestanding-none", "-mcpu=generic_rv32+m+c", "-mno-relax"),
+    clang=("--target=riscv32-unknown-elf", "-fuse-ld=lld"),
+    gcc=("-march=rv32imc_zicsr", "-mabi=ilp32", "-mno-relax"),
+    machine="EM_RISCV",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,21 +270,17 @@ def _source_folder(sources: Path | Files) -> tuple[Path, list[Path]]:
     return Path(os.path.commonpath([file.parent for file in files])), files
 
 
-def firmware_flags(cc: Compiler, defines: Names = ()) -> tuple[str, ...]:
-    """Return all flags that affect the machine code of a bare-metal RISC-V program.
+def firmware_flags(
+    cc: Compiler, defines: Names = (), isa: InstructionSet = RV32IMC
+) -> tuple[str, ...]:
+    """Return all flags that affect the machine code of a bare-metal program.
 
-    RV32IMC without floating-point registers; every function has its own section, so that the linker
-    removes unused ones.
+    Every function has its own section, so that the linker removes unused ones.
     """
-    target: tuple[str, ...] = ("-march=rv32imc_zicsr", "-mabi=ilp32")
-    if cc.is_zig:
-        target = ("-target", "riscv32-freestanding-none", "-mcpu=generic_rv32+m+c")
-    elif cc.is_clang:
-        target = ("--target=riscv32-unknown-elf", "-fuse-ld=lld", *target)
     prefix = ["-fdebug-compilation-dir=."] if cc.is_clang else []
     checks = [f"-fno-sanitize={kind}" for kind in SANITIZERS] if cc.is_zig else []
     macros = [f"-D{name}" for name in defines]
-    return (*target, *FIRMWARE_FLAGS, *prefix, *checks, *macros)
+    return (*isa.flags(cc), *FIRMWARE_FLAGS, *prefix, *checks, *macros)
 
 
 def compile_firmware(

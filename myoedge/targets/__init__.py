@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from myoedge.errors import MyoedgeError
 from myoedge.targets.chip import Chip, Engine, OperatingPoint
+from myoedge.targets.cortex_m.chips import CORTEX_M
 from myoedge.targets.gap9.chip import GAP9
 
 # No limits and no cycles; the kernels of GAP9's cluster, whose parts one thread runs in turn.
@@ -19,7 +20,7 @@ HOST = Chip(
     ),
     points=(OperatingPoint("any", volts=0.0, clock_hz=0),),
 )
-CHIPS = {chip.name: chip for chip in (GAP9, HOST)}
+CHIPS = {chip.name: chip for chip in (GAP9, *CORTEX_M, HOST)}
 
 __all__ = ["CHIPS", "Chip", "Engine", "OperatingPoint", "find_chip"]
 

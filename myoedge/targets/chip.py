@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Chips: memories, operating points and engines, and cost models of kernels and transfers."""
+"""Chips: memories, operating points, engines and programs."""
 
 from __future__ import annotations
 
@@ -9,81 +9,13 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from myoedge.errors import MyoedgeError
+from myoedge.targets.costs import KernelCost, TransferCost
 from myoedge.targets.divided_clock import DividedClock
+from myoedge.targets.program import ProgramTarget
 
 LAYERS = 100  # layers whose code l2_reserved_bytes covers
 AUTO_POINT = "auto"  # the cheapest operating point within [budget] latency
 COLD_TILES = 3  # tiles of a layer until its code is in the cores' instruction caches
-
-
-@dataclass(frozen=True, slots=True)
-class KernelCost:
-    """Estimated cycles of a kernel on an engine.
-
-    unit_cycles    cycles of one core per unit of work; the kernel's tiling defines the unit
-    tile_cycles    additional cycles per tile: call, code around the loops, misses of the core's own
-    instruction cache
-    layer_cycles   additional cycles of a layer's first tile after another kernel, to load code from
-                   L2
-    warm_cycles    cycles saved per tile after a layer's first COLD_TILES, when its code is in the
-                   cores' own instruction caches
-    """
-
-    unit_cycles: float
-    tile_cycles: float
-    layer_cycles: float = 0.0
-    warm_cycles: float = 0.0
-
-    def cycles(self, work: float) -> float:
-        """Return the cycles of a tile.
-
-        work   units of work on the busiest core; a number or an array
-        """
-        return self.unit_cycles * work + self.tile_cycles
-
-
-@dataclass(frozen=True, slots=True)
-class TransferCost:
-    """Cost model of everything around kernels, in cycles: transfers, barriers, control of tiles.
-
-    bytes_per_cycle      rate of the DMA between L1 and L2, in each direction
-    line_cycles          cycles of the DMA per row of a transfer into L1
-    command_cycles       cycles of the control core to start a transfer
-    contention           fraction of a compute cycle that the DMA loses, because L1 banks are shared
-    barrier_cycles       cycles of a barrier, before each tile
-    tile_setup_cycles    cycles of the control core for each tile's arguments
-    layer_setup_cycles   cycles of the control core per layer
-    network_cycles       additional cycles of the first layer, with empty instruction caches
-    ninth_core_cycles    additional cycles per tile if the control core also computes
-    level_command_cycles  cycles of the control core to start a transfer between a level and L2
-    cache_code_cycles    cycles for loading as much kernel code as the cluster's shared instruction
-                         cache holds
-    l2_operand_factor    factor on the cycles of a unit of work with operands in L2
-    """
-
-    bytes_per_cycle: float = 8.0
-    line_cycles: float = 0.0
-    command_cycles: float = 0.0
-    contention: float = 0.0
-    barrier_cycles: float = 0.0
-    tile_setup_cycles: float = 0.0
-    layer_setup_cycles: float = 0.0
-    network_cycles: float = 0.0
-    ninth_core_cycles: float = 0.0
-    level_command_cycles: float = 0.0
-    cache_code_cycles: float = 0.0
-    l2_operand_factor: float = 4.2
-
-    def load_cycles(self, size_bytes: float, lines: float) -> float:
-        """Return the DMA cycles of a transfer into L1, as an array if sizes are arrays.
-
-        lines   rows of the transfer
-        """
-        return size_bytes / self.bytes_per_cycle + lines * self.line_cycles
-
-    def store_cycles(self, size_bytes: float) -> float:
-        """Return the DMA cycles of a transfer out of L1, without a cost per row."""
-        return size_bytes / self.bytes_per_cycle
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +113,8 @@ class Chip:
     transfers        cost model of everything around kernels
     voltages         (volts, highest clock in Hz), ascending
     low_clocks_hz    clocks below those of all points, ascending; the first is the lowest
+    program          how programs for the chip are made; None: only the library is generated
+    flash_bytes      flash from which code and constants are read in place; 0: they are in L2
     """
 
     name: str
@@ -200,6 +134,8 @@ class Chip:
     transfers: TransferCost = field(default_factory=TransferCost)
     voltages: tuple[tuple[float, int], ...] = ()
     low_clocks_hz: tuple[int, ...] = ()
+    program: ProgramTarget | None = None
+    flash_bytes: int = 0
 
     @property
     def point(self) -> OperatingPoint:

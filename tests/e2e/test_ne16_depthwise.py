@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from myoedge.targets.chip import KernelCost
+from myoedge.targets.costs import KernelCost
 from myoedge.targets.gap9 import chip
 from tests.conftest import thinned
 from tests.e2e.test_ne16_layers import assert_exact, built

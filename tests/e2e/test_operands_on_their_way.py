@@ -15,6 +15,7 @@ from myoedge.backends.simulator import run_firmware
 from myoedge.codegen.firmware import make_firmware
 from myoedge.codegen.project import Sources
 from myoedge.errors import MyoedgeError
+from myoedge.targets.gap9.chip import GAP9
 from tests.conftest import save_exported
 
 LEFT, RIGHT = (64, 1024), (4, 1024)  # 8,192 and 512 cycles of the DMA
@@ -83,7 +84,7 @@ def run_changed(build: myoedge.Build, old: str, new: str) -> None:
     files = {str(p.relative_to(src)): p.read_text() for p in sorted(src.rglob("*.*"))}
     assert old in files["me_tiles.h"]
     files["me_tiles.h"] = files["me_tiles.h"].replace(old, new)
-    made = make_firmware(Sources(files, build.network.digest, on_chip=True))
+    made = make_firmware(Sources(files, build.network.digest, GAP9.program))
     sample = [np.ones(shape, np.int8) for shape in (LEFT, RIGHT)]
     run_firmware(made.program, build.files([sample]))
 

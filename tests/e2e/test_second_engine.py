@@ -20,7 +20,8 @@ from myoedge.operators.base import OPS, QuantizedNode
 from myoedge.operators.kernel import OUT, Fields, Kernel, Operand, Region, TiledKernel
 from myoedge.operators.library.packing import packed_channels
 from myoedge.operators.library.rows import row_sizes
-from myoedge.targets.chip import Engine, KernelCost
+from myoedge.targets.chip import Engine
+from myoedge.targets.costs import KernelCost
 from tests.conftest import save_exported
 
 ENGINE, KERNEL = "rows one by one", "test_rows_s8"

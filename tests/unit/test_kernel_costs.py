@@ -23,7 +23,8 @@ from myoedge.plan.schedule import make_plan
 from myoedge.quantization.calibrate import Observer, calibrate
 from myoedge.quantization.scales import quantize_graph
 from myoedge.targets import find_chip
-from myoedge.targets.chip import Engine, KernelCost, TransferCost
+from myoedge.targets.chip import Engine
+from myoedge.targets.costs import KernelCost, TransferCost
 from tests.ops.harness import batches, drawn
 from tests.support.each import each
 from tests.support.onnx.quantized import network

@@ -23,7 +23,7 @@ from myoedge.plan.l1.tile_search import (
     loaded,
     tile_count,
 )
-from myoedge.targets.chip import KernelCost, TransferCost
+from myoedge.targets.costs import KernelCost, TransferCost
 
 
 def copying(n: int, c: int, halo: int = 0) -> TiledKernel:

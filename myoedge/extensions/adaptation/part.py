@@ -65,7 +65,7 @@ class AdaptPart(FirmwarePart):
         files = library_files(PARTS, texts) | {
             "library/me_adapt_network.c": render("me_adapt_network.c.j2", told, FIRMWARE)
         }
-        if values["on_chip"]:
+        if values["applications"]:
             files[f"{PROGRAM}/main.c"] = render("main.c.j2", told, FIRMWARE)
             files |= {f"firmware/{name}": text for name, text in mram_driver().items()}
         return files

@@ -32,6 +32,7 @@ EXTENSION = Extension(
             f"{_PLACE}.gvsoc:RUNNER",
             "GVSoC of the GAP SDK",
             "gvsoc-sdk",
+            chips=("gap9",),
             after="gvsoc",
         ),
     ),

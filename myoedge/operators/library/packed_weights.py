@@ -16,7 +16,8 @@ from myoedge.numerics.element_type import INT8, INT16, ElementType
 from myoedge.operators.base import OPS, QuantizedNode
 from myoedge.operators.kernel import Operand, Sizes, TiledKernel
 from myoedge.operators.library.packing import BLOCK, CHANNELS
-from myoedge.targets.chip import Engine, KernelCost
+from myoedge.targets.chip import Engine
+from myoedge.targets.costs import KernelCost
 
 WEIGHTS = "weights"  # name of the operand
 PACKED_BITS = {INT8: (2, 4), INT16: (4, 8)}  # weights with more bits are stored as they are

@@ -20,7 +20,8 @@ from myoedge.plan.l1.tile_iteration import Transfer, spans
 from myoedge.plan.l1.tiling import Tiling
 from myoedge.plan.loops import LoopLayers, turns_of
 from myoedge.plan.timeline import TimelineSteps
-from myoedge.targets.chip import COLD_TILES, KernelCost, TransferCost
+from myoedge.targets.chip import COLD_TILES
+from myoedge.targets.costs import KernelCost, TransferCost
 
 MOST_TRANSFERS = 8  # in flight at once
 NOTHING_DUE = (-1, 0)

@@ -11,7 +11,7 @@ from dataclasses import replace
 from myoedge.operators.kernel import SCRATCH, TiledKernel
 from myoedge.plan.l1.tile_grid import Grid
 from myoedge.plan.l1.tile_search import TileChoice, TilingProblem, choices, in_one_run, smallest
-from myoedge.targets.chip import TransferCost
+from myoedge.targets.costs import TransferCost
 
 
 def with_operands_in_l2(kernel: TiledKernel, room: int, cost: TransferCost) -> TileChoice | None:

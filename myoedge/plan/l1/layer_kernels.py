@@ -22,7 +22,8 @@ from myoedge.plan.l1.tile_choice import NO_RANKS, TileRanks, layer_signature
 from myoedge.plan.l1.tile_grid import Grid
 from myoedge.plan.l1.tile_search import NO_LIMITS, Limits, TileChoice, choose, smallest
 from myoedge.plan.l1.tiling import unplaced
-from myoedge.targets.chip import Chip, Engine, KernelCost, TransferCost
+from myoedge.targets.chip import Chip, Engine
+from myoedge.targets.costs import KernelCost, TransferCost
 
 MOST_SCRATCH = 0.9  # fraction of L1: with more scratch, operands have no space
 SMALLEST_TILE = 0.5  # fraction of L1: kernels with a larger smallest tile have many small tiles

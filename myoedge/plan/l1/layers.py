@@ -48,7 +48,7 @@ from myoedge.plan.l1.tile_search import NO_LIMITS, Hidden, Limits, TileChoice, c
 from myoedge.plan.l1.tiling import Buffer, Tiling, lives, make_tiling
 from myoedge.plan.loops import LoopLayers, LoopTensor, borders
 from myoedge.plan.placement import LiveRange
-from myoedge.targets.chip import TransferCost
+from myoedge.targets.costs import TransferCost
 
 PREFETCHED = 0.95  # required ratio of a layer's cycles with other tiles to those with its wait
 

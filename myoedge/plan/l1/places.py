@@ -23,7 +23,7 @@ from myoedge.plan.l1.tile_search import Limits, TileChoice
 from myoedge.plan.l1.tiling import lives
 from myoedge.plan.loops import LoopTensor
 from myoedge.plan.placement import LiveRange, first_gap
-from myoedge.targets.chip import TransferCost
+from myoedge.targets.costs import TransferCost
 
 NONE: frozenset[str] = frozenset()
 

@@ -15,7 +15,7 @@ from myoedge.operators.kernel import TiledKernel
 from myoedge.plan.l1.tile_iteration import MOST_KNOWN, Cut, Transfer, cut, transfers
 from myoedge.plan.l1.tile_search import TileChoice
 from myoedge.plan.l1.tiling import unplaced_tiles
-from myoedge.targets.chip import TransferCost
+from myoedge.targets.costs import TransferCost
 
 MOST_AHEAD = 15  # tiles ahead: the DMA has 16 transfer ids
 MOST_TRANSFERS = 10  # prefetched transfers at once; the DMA's other ids are for the current tile

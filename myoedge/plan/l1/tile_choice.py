@@ -26,7 +26,7 @@ from myoedge.plan.l1.tile_search import (
     tile_count,
 )
 from myoedge.plan.l1.tiling import Tiling, lives, unplaced
-from myoedge.targets.chip import TransferCost
+from myoedge.targets.costs import TransferCost
 
 HIDDEN_CYCLES = 4096.0  # spare DMA cycles assumed before each layer but the first: 32 KiB
 BEFORE = -1  # tile index before the first tile

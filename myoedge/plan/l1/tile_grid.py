@@ -13,7 +13,7 @@ import numpy as np
 
 from myoedge.numerics.arrays import Array, round_up
 from myoedge.operators.kernel import Operand, TiledKernel
-from myoedge.targets.chip import TransferCost
+from myoedge.targets.costs import TransferCost
 
 ALIGNMENT = 8  # bytes: start of a buffer in L1
 READ_BYTES = 4  # that a kernel reads at once: a buffer in L1 has whole ones (plan/check.py)

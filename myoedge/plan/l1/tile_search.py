@@ -14,7 +14,7 @@ import numpy as np
 from myoedge.numerics.arrays import Array
 from myoedge.operators.kernel import SCRATCH, Operand, TiledKernel, reach
 from myoedge.plan.l1.tile_grid import Grid, aligned, cut_axes
-from myoedge.targets.chip import TransferCost
+from myoedge.targets.costs import TransferCost
 
 MOST_STRIPS = 64  # strips of an operand in L3, each of which takes a transfer
 NEAR, MOST_CHOICES = 1.08, 4  # factor on the fewest cycles; choices per loop order

@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
-from myoedge.targets.chip import Chip, Engine, KernelCost, MemoryLevel, OperatingPoint, TransferCost
+from myoedge.targets.chip import Chip, Engine, MemoryLevel, OperatingPoint
+from myoedge.targets.costs import KernelCost, TransferCost
 from myoedge.targets.divided_clock import DividedClock
 from myoedge.targets.gap9.energy import L3_BYTE_PJ, MRAM_BYTE_PJ
 from myoedge.targets.gap9.mram_map import BOOT_BYTES, MAP, MRAM_BYTES
 from myoedge.targets.gap9.mram_map import CLOCK_HZ as MRAM_CLOCK_HZ
+from myoedge.targets.gap9.program import PROGRAM
 
 KERNELS = {
     # Per packed word of weights, in addition to the kernel.
@@ -155,6 +157,7 @@ GAP9 = Chip(
         # it.
         Engine("ne16", cores=8, macs_per_cycle=144, kernels=KERNELS, accelerator=True),
     ),
+    program=PROGRAM,
     transfers=TRANSFERS,
     points=(
         OperatingPoint("high", volts=0.80, clock_hz=CLOCK_HZ),

@@ -7,41 +7,11 @@ Functions that test for such a difference may contain them.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from myoedge.targets.program import Erratum
 
 NO_FLOAT = "no float at run time; GVSoC computes it in the integer registers, silicon differs"
 SHUFFLE = "GVSoC and silicon differ in which operand comes first, or in the immediate"
 ROUNDING = "silicon needs an instruction before the new rounding mode counts; GVSoC does not"
-
-
-@dataclass(frozen=True, slots=True)
-class Erratum:
-    """An instruction on which chip and simulators differ.
-
-    pattern    16 or 32 bits, highest first: 0, 1, or - for any; blanks are ignored
-    why        the difference
-    asked_by   names of functions that may contain it, because they test for the difference
-    """
-
-    name: str
-    pattern: str
-    why: str
-    asked_by: tuple[str, ...] = ()
-
-    @property
-    def size_bytes(self) -> int:
-        return len(self._field_mask()) // 8
-
-    @property
-    def mask(self) -> int:
-        return int("".join("0" if bit == "-" else "1" for bit in self._field_mask()), 2)
-
-    @property
-    def match(self) -> int:
-        return int(self._field_mask().replace("-", "0"), 2)
-
-    def _field_mask(self) -> str:
-        return self.pattern.replace(" ", "")
 
 
 def _float(name: str, opcode: str) -> Erratum:

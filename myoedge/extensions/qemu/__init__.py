@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: Apache-2.0
+"""QEMU runs programs for Cortex-M: each layer compared with the reference, instructions counted."""
+
+from __future__ import annotations
+
+from myoedge.extension import BackendHook, Extension, SectionHook, ToolHook
+from myoedge.targets.cortex_m.chips import BOARDS
+
+_PLACE = "myoedge.extensions.qemu"
+
+EXTENSION = Extension(
+    backends=(
+        BackendHook(
+            "qemu",
+            "QEMU",
+            f"{_PLACE}.runner:RUNNER",
+            shows_layers=True,
+            is_listed=True,
+            chips=tuple(BOARDS),
+        ),
+    ),
+    sections=(
+        SectionHook(
+            "instructions",
+            "instructions",
+            f"{_PLACE}.report:line",
+            "Instructions",
+            "Counted by QEMU for one run of the network. A real core takes more cycles than "
+            "instructions; how many is not known.",
+            f"{_PLACE}.report:table",
+        ),
+    ),
+    tools=(ToolHook("qemu", f"{_PLACE}.runner:tool", after="gvsoc"),),
+)

@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`instructions` of report.json, as text and table."""
+
+from __future__ import annotations
+
+from myoedge.reports import wording
+from myoedge.reports.report_json import Report
+from myoedge.reports.tables import ReportTable
+
+
+def line(report: Report) -> str:
+    """Return the text of the row: "1,234,560, 10.6 per MAC   QEMU, mps2-an386"."""
+    found = report["instructions"]
+    per_mac = _per_mac(found["total"], report["model"]["macs"])
+    rate = f", {per_mac} per MAC" if per_mac else ""
+    return f"{found['total']:,}{rate}   counted by QEMU, {found['machine']}; cycles are not known"
+
+
+def table(report: Report) -> ReportTable:
+    """Return the table of layers."""
+    names, rows = wording.layer_names(report), report["layers"]
+    counts = report["instructions"]["layers"]
+    cells = (
+        (names[row["name"]], f"{count:,}", f"{row['macs']:,}", _per_mac(count, row["macs"]))
+        for row, count in zip(rows, counts, strict=True)
+    )
+    return ReportTable(("layer", "instructions", "MACs", "per MAC"), tuple(cells))
+
+
+def _per_mac(count: int, macs: int) -> str:
+    return f"{count / macs:.2f}" if macs else ""

@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Backend "qemu": the program of a build for Cortex-M on an emulated board.
+
+QEMU gives a program access to files of this computer (semihosting). It runs only programs that are
+compiled here, from C that myoedge generates, and not firmware.elf of a folder.
+"""
+
+from __future__ import annotations
+
+import shutil
+import struct
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from myoedge.backends.build import Build, own_sources
+from myoedge.backends.doctor import ToolRow, tool_row
+from myoedge.backends.equivalence import chip_inputs
+from myoedge.backends.measurement import FirmwareFiles, Inference, LayerCost
+from myoedge.backends.runner import Case, Pairs, Runner
+from myoedge.codegen.firmware import make_firmware
+from myoedge.codegen.project import Sources
+from myoedge.errors import MyoedgeError
+from myoedge.system import tools
+from myoedge.targets import find_chip
+from myoedge.targets.cortex_m.chips import BOARDS, EmulatedBoard
+
+QEMU = "qemu-system-arm"
+INSTALL = f"sudo apt-get install {QEMU}"
+LIMIT_S = 3600.0
+FLAGS = (
+    *("-nographic", "-monitor", "none", "-serial", "none"),
+    *("-semihosting-config", "enable=on,target=native"),
+    *("-icount", "shift=0"),  # an instruction takes 1 ns of the board's time
+)
+HEAD = struct.Struct("<II")  # number of a result, and its bytes, in layers.bin
+END = 0xFFFFFFFF  # number after the results of an inference
+
+
+@dataclass
+class Emulator:
+    """QEMU's emulation of a board.
+
+    program   path of QEMU
+    counted   inferences of the last run, whose "cycles" are instructions
+    """
+
+    program: Path
+    board: EmulatedBoard
+    counted: Sequence[Inference] = field(default_factory=tuple)
+
+
+def find() -> Path:
+    """Return the path of QEMU for Arm. Errors: E501 it is missing."""
+    program = shutil.which(QEMU)
+    if program is None:
+        raise MyoedgeError("E501", f"{QEMU} is missing", tries=[INSTALL])
+    return Path(program)
+
+
+def tool() -> ToolRow:
+    """Return the row of `doctor`."""
+    program = shutil.which(QEMU)
+    place = None if program is None else ("", program)
+    return tool_row("qemu", "", ("validate --on qemu",), INSTALL, place)
+
+
+def _connect(build: Build, board: str | None, port: str | None) -> Emulator:
+    """Return the emulator for a build's chip."""
+    return Emulator(find(), BOARDS[str(build.manifest["target"])])
+
+
+def _compare(build: Build, runs: Iterable[Case]) -> Pairs:
+    """Run all cases; yield each with its outputs and the bytes that each layer wrote. Errors: E502
+    too slow, E710 damaged results, E711 the program failed."""
+    emulator, listed = build.devices["qemu"], list(runs)
+    files = build.files(chip_inputs(build.stream, listed))
+    elf = make_firmware(_sources(build)).elf
+    with tools.scratch() as folder:
+        files.write(folder)
+        (folder / "firmware.elf").write_bytes(elf)
+        machine = ("-machine", emulator.board.machine, "-kernel", "firmware.elf")
+        command = (emulator.program, *machine, *FLAGS)
+        finished = tools.run(command, cwd=folder, timeout_s=LIMIT_S)
+        emulator.counted = _inferences(emulator.board, files, folder, finished)
+        written = [*_layers(folder / "layers.bin", [name for _, name in build.results])]
+    for case, inference, layers in zip(listed, emulator.counted, written, strict=True):
+        yield case, (layers, inference.outputs)
+
+
+def _sources(build: Build) -> Sources:
+    """Return the C of a build as myoedge generates it."""
+    files = {name: text.decode() for name, text in own_sources(build).items()}
+    digest = str(build.manifest["model"]["integer_digest"])
+    return Sources(files, digest, find_chip(str(build.manifest["target"])).program)
+
+
+def _inferences(
+    board: EmulatedBoard, files: FirmwareFiles, folder: Path, done: tools.CompletedProcess
+) -> list[Inference]:
+    """Return the outputs of all inferences, and their instructions in place of cycles."""
+    per_tick = Fraction(10**9, board.clock_hz)
+    rows = files.read(folder, done.returncode, done.stdout + done.stderr)
+    return [
+        Inference(
+            outputs,
+            round(total * per_tick),
+            tuple(LayerCost(round(ticks * per_tick)) for ticks in of_layers),
+        )
+        for outputs, of_layers, total in rows
+    ]
+
+
+def _layers(file: Path, names: Sequence[str]) -> Iterator[Mapping[str, bytes]]:
+    """Yield for each inference what its layers wrote last, by the name of the tensor. Errors: E710
+    a damaged file."""
+    data = file.read_bytes() if file.is_file() else b""
+    at, layers = 0, dict[str, bytes]()
+    while at + HEAD.size <= len(data):
+        number, size = HEAD.unpack_from(data, at)
+        at += HEAD.size
+        if number == END:
+            yield layers
+            layers = {}
+        elif number < len(names) and at + size <= len(data):
+            layers[names[number]] = data[at : at + size]
+            at += size
+        else:
+            raise MyoedgeError("E710", "layers.bin of the firmware is damaged")
+
+
+def _entries(build: Build) -> Mapping[str, Any]:
+    """Return `instructions` of report.json, of the first inference that was run."""
+    emulator: Emulator = build.devices["qemu"]
+    first = next(iter(emulator.counted), None)
+    if first is None:
+        return {}
+    of_layers = [cost.cycles for cost in first.layers]
+    found = {"machine": emulator.board.machine, "total": first.cycles, "layers": of_layers}
+    return {"instructions": found}
+
+
+RUNNER = Runner(compare=_compare, find=find, connect=_connect, entries=_entries)

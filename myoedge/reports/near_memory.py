@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The memory of activations: L2, which also holds weights and code; RAM, if they are read in place
+from flash."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from myoedge.reports.report_json import Report
+
+Sizes = Mapping[str, int | None]  # use -> bytes; None: unknown before the program is linked
+
+
+def has_flash(report: Report) -> bool:
+    """Return whether the chip reads code and weights in place."""
+    return bool(report["target"].get("flash_bytes"))
+
+
+def name(report: Report) -> str:
+    """Return the name of the memory of activations."""
+    return "RAM" if has_flash(report) else "L2"
+
+
+def title(report: Report) -> str:
+    """Return the heading of its figures."""
+    return "RAM" if has_flash(report) else "L2 memory"
+
+
+def sizes(report: Report) -> Sizes:
+    """Return the bytes of the memory of activations by use."""
+    memory = report["memory"]
+    ports = memory["input_bytes"] + memory["output_bytes"]
+    if has_flash(report):
+        return {
+            "activations": memory["arena_bytes"],
+            "scratch": memory["scratch_bytes"],
+            "in and out": ports,
+            "variables": memory["variables_bytes"],
+        }
+    return {
+        "weights": memory["weights_bytes"],
+        "activations": memory["arena_bytes"],
+        "in and out": ports,
+        "code": memory["code_bytes"],
+    }
+
+
+def flash_sizes(report: Report) -> Sizes:
+    """Return the bytes of the flash by use; {} if weights and code are loaded."""
+    memory = report["memory"]
+    if not has_flash(report):
+        return {}
+    return {"weights": memory["weights_bytes"], "code": memory["code_bytes"]}
+
+
+def used_bytes(parts: Sizes) -> int:
+    """Return the sum of the known sizes."""
+    return sum(size or 0 for size in parts.values())

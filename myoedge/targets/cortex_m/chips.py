@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The cores, with the memories of the boards that QEMU emulates.
+
+Code and weights are read in place from flash; activations are in RAM, which the planner calls L2.
+There are no cycles: QEMU counts instructions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from myoedge.system.toolchain import InstructionSet
+from myoedge.targets.chip import Chip, Engine, OperatingPoint
+from myoedge.targets.program import ProgramTarget
+
+KIB = 1024
+TEMPLATES = (
+    *("runtime/exit_codes.h", "runtime/host.c", "runtime/host.h", "runtime/memory.c"),
+    *("cortex_m/aeabi.c", "cortex_m/start.S", "cortex_m/platform.c", "cortex_m/platform.h"),
+    *("cortex_m/cluster.h", "cortex_m/marks.h", "cortex_m/results.h.j2", "cortex_m/link.ld.j2"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class EmulatedBoard:
+    """A board of QEMU.
+
+    machine   its name there
+    clock_hz  clock of SysTick, which counts 1e9 / clock_hz instructions per tick
+    """
+
+    machine: str
+    clock_hz: int
+
+
+BOARDS: Mapping[str, EmulatedBoard] = {
+    "cortex-m4": EmulatedBoard("mps2-an386", 25_000_000),
+    "cortex-m33": EmulatedBoard("mps2-an505", 20_000_000),
+    "cortex-m55": EmulatedBoard("mps3-an547", 32_000_000),
+}
+
+
+def _chip(
+    name: str,
+    doc: str,
+    cpu: tuple[str, str, str],
+    origins: Mapping[str, int],
+    flash_bytes: int,
+    ram_bytes: int,
+) -> Chip:
+    """Return a chip.
+
+    cpu       -mcpu of zig and GCC, and -mfpu of GCC
+    origins   first addresses of VECTORS, FLASH and RAM
+    """
+    zig, gcc, fpu = cpu
+    isa = InstructionSet(
+        zig=("-target", "thumb-freestanding-eabihf", f"-mcpu={zig}"),
+        clang=("--target=thumb-none-eabi", "-fuse-ld=lld"),
+        gcc=("-mthumb", f"-mcpu={gcc}", "-mfloat-abi=hard", f"-mfpu={fpu}"),
+        machine="EM_ARM",
+    )
+    regions = {"VECTORS": KIB, "FLASH": flash_bytes, "RAM": ram_bytes}
+    board = BOARDS[name].machine
+    program = ProgramTarget(
+        isa,
+        ("CC_ARM", "arm-none-eabi-gcc"),
+        f"qemu-system-arm -machine {board}",
+        regions,
+        origins,
+        TEMPLATES,
+        defines=("ME_TRACE",),
+    )
+    return Chip(
+        name=name,
+        doc=f"{doc}; memories as on QEMU's {board}",
+        l1_bytes=0,
+        l2_bytes=ram_bytes,
+        flash_bytes=flash_bytes,
+        # The parts of GAP9's eight cores, one after another.
+        engines=(
+            Engine("cluster", cores=8, macs_per_cycle=0),
+            Engine("nine cores", cores=9, macs_per_cycle=0, control_core=True),
+        ),
+        points=(OperatingPoint("any", volts=0.0, clock_hz=0),),
+        program=program,
+    )
+
+
+CORTEX_M = (
+    _chip(
+        "cortex-m4",
+        "Arm Cortex-M4 with DSP instructions",
+        ("cortex_m4", "cortex-m4", "fpv4-sp-d16"),
+        {"VECTORS": 0, "FLASH": 0x400, "RAM": 0x20000000},
+        flash_bytes=4096 * KIB - KIB,
+        ram_bytes=4096 * KIB,
+    ),
+    _chip(
+        "cortex-m33",
+        "Arm Cortex-M33 with DSP instructions",
+        ("cortex_m33", "cortex-m33", "fpv5-sp-d16"),
+        {"VECTORS": 0x10000000, "FLASH": 0x10000400, "RAM": 0x38000000},
+        flash_bytes=4096 * KIB - KIB,
+        ram_bytes=4096 * KIB,
+    ),
+    _chip(
+        "cortex-m55",
+        "Arm Cortex-M55 with Helium (MVE)",
+        ("cortex_m55+mve", "cortex-m55", "auto"),
+        {"VECTORS": 0, "FLASH": 0x60000000, "RAM": 0x21000000},
+        flash_bytes=4096 * KIB,
+        ram_bytes=4096 * KIB,
+    ),
+)

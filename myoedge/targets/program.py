@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How programs for a chip are compiled and linked, as data of the chip."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from myoedge.system.toolchain import InstructionSet
+
+
+@dataclass(frozen=True, slots=True)
+class Erratum:
+    """An instruction on which chip and simulators differ.
+
+    pattern    16 or 32 bits, highest first: 0, 1, or - for any; blanks are ignored
+    why        the difference
+    asked_by   names of functions that may contain it, because they test for the difference
+    """
+
+    name: str
+    pattern: str
+    why: str
+    asked_by: tuple[str, ...] = ()
+
+    @property
+    def size_bytes(self) -> int:
+        return len(self._field_mask()) // 8
+
+    @property
+    def mask(self) -> int:
+        return int("".join("0" if bit == "-" else "1" for bit in self._field_mask()), 2)
+
+    @property
+    def match(self) -> int:
+        return int(self._field_mask().replace("-", "0"), 2)
+
+    def _field_mask(self) -> str:
+        return self.pattern.replace(" ", "")
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramTarget:
+    """Programs for a chip: their compiler, start-up and memories.
+
+    isa            compiler flags that choose the instruction set
+    make           variable of src/Makefile with a compiler for the chip, and its default
+    runs_on        what runs firmware.elf, in the Makefile
+    regions        region of the linker script -> its bytes
+    origins        region of the linker script -> its first address, if the script is generated
+    templates      files of firmware_templates with start-up, drivers and linker script; (): those
+                   of GAP9's runtime
+    defines        macros to define
+    forbidden      instructions that no program may have
+    applications   whether there are programs of `--app` and of parts for the chip
+    """
+
+    isa: InstructionSet
+    make: tuple[str, str]
+    runs_on: str
+    regions: Mapping[str, int]
+    origins: Mapping[str, int] = field(default_factory=dict)
+    templates: tuple[str, ...] = ()
+    defines: tuple[str, ...] = ()
+    forbidden: tuple[Erratum, ...] = ()
+    applications: bool = False
