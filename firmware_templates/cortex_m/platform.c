@@ -21,6 +21,9 @@ int32_t me_semihost(int32_t operation, const void *argument); /* defined in star
 void me_clock_start(void);
 void me_tick(void);
 
+#define UNTOUCHED 0x57AC0000u
+
+extern uint32_t me_stack[]; /* the lowest word of the stack, of the linker script */
 static volatile uint32_t turns; /* how often SysTick reached 0 */
 static uint32_t spent[ME_LAYERS + 1], since;
 static int32_t layers_file = -1;
@@ -34,8 +37,11 @@ _Noreturn void me_exit(int32_t code)
 
 void me_tick(void) { turns++; }
 
+bool me_stacks_intact(void) { return *(volatile uint32_t *)me_stack == UNTOUCHED; }
+
 void me_clock_start(void)
 {
+    me_stack[0] = UNTOUCHED;
     SYSTICK_RELOAD = SYSTICK_MOST;
     SYSTICK_VALUE = 0;
     SYSTICK_CONTROL = 7; /* the processor's clock, interrupt, on */
@@ -77,6 +83,8 @@ void me_cluster_run(me_work work, void *argument)
     since = now();
     work(ME_CONTROL_CORE, argument);
     note(-1, 0, 0);
+    if (!me_stacks_intact())
+        me_exit(ME_EXIT_STACK);
     for (int32_t i = 0; i < ME_LAYERS + ME_COPIES; i++)
         me_marks[i + 1] = me_marks[i] + spent[i];
 }

@@ -6,7 +6,7 @@
 
 #include "me_share.h" /* ME_L1, ME_NOINIT */
 
-#define ME_EXIT_FAULT 109 /* the processor faulted: a stack overflowed, or an invalid address */
+#define ME_EXIT_FAULT 109 /* the processor faulted, as by an invalid address */
 
 int main(void);
 

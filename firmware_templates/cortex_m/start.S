@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Vectors, and the way from reset to main. The stack ends where RAM begins, so that an overflow is a fault.
+ * Vectors, and the way from reset to main.
  */
     .syntax unified
     .thumb
@@ -47,10 +47,15 @@ me_reset:
 
     .thumb_func
     .type me_fault, %function
-me_fault:                           /* the stack may be used up */
-    ldr r0, =me_stack_end
-    mov sp, r0
+me_fault:
     movs r0, #109                   /* ME_EXIT_FAULT */
+    mov r1, sp
+    ldr r2, =me_stack
+    cmp r1, r2
+    bhs 5f
+    movs r0, #101                   /* ME_EXIT_STACK */
+5:  ldr r1, =me_stack_end
+    mov sp, r1
     b me_exit
     .size me_fault, . - me_fault
 

@@ -27,7 +27,7 @@ MEANINGS: Mapping[int, str] = {
     106: "l3.bin is missing or too short",
     107: "code or constants have changed",
     108: "weights in the flash on the chip are missing or damaged",
-    109: "the processor faulted: a stack overflowed, or an invalid address",
+    109: "the processor faulted, as by an invalid address",
 }
 RUNTIME_SYMBOL = "me_stacks"  # in programs whose runtime reports these exit codes
 

@@ -106,10 +106,8 @@ def consumption(
         report = {key: value for key, value in report.items() if key != "every"}
     chip = find_chip(str(build.manifest.get("target")))
     if not chip.point.clock_hz:
-        facts = {"target": chip.name}
-        raise MyoedgeError(
-            "E240", f"{build.folder.name} has no firmware", facts, [build.rebuilt(target="gap9")]
-        )
+        title, facts = f"the energy of {chip.name} is not known", {"target": chip.name}
+        raise MyoedgeError("E240", title, facts, [build.rebuilt(target="gap9")])
     coefficients_now = coefficients()
     if latency_s is not None or point_name == AUTO_POINT:
         point_name = _least_energy_point(report, chip, coefficients_now, latency_s)

@@ -144,7 +144,8 @@ def after_build(build: Build, options: Mapping[str, Any]) -> Iterator[str]:
 
 def validate_step(build: Build, options: Mapping[str, Any]) -> Iterator[str]:
     """Yield the command that validates a build on every backend of its target."""
-    words = ("--on", "host,simulator") if build.report["cycles"] else ()
+    others = [name for name in build.report["exact"] if name != "host"]
+    words = ("--on", f"host,{others[0]}") if others else ()
     yield command("validate", build.folder, *words)
 
 

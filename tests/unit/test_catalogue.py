@@ -124,9 +124,10 @@ SHARED = {
     },  # not of the sensor, of another one, or of no front end
     "E240": {
         "backends.build_folder",
+        "backends.runner",
         "building.energy",
         "extensions.boards.board",
-    },  # a build for a target without a chip
+    },  # a build for a target without a chip, or with another
     "E212": {"quantization.samples", "backends.inputs"},  # data of other names than the inputs
     "E213": {"quantization.samples", "backends.inputs"},  # data of another shape than the input
     "E214": {
@@ -214,6 +215,7 @@ SHARED = {
         "frontend.torch.load",
         "backends.onnx_agreement",
         "backends.gvsoc",
+        "extensions.qemu.runner",
         "power.calibrate",
         "passes.condition",
         "extensions.recordings.libraries",
@@ -242,6 +244,7 @@ SHARED = {
         "plan.l1.layer_kernels",
     },
     "E502": {"extensions.boards.board", "system.tools"},  # too slow
+    "E710": {"backends.measurement", "extensions.qemu.runner"},  # damaged results of a firmware
     "E601": {
         "extensions.boards.board",
         "extensions.boards.openocd",

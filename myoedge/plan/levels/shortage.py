@@ -25,15 +25,16 @@ def too_large(
     l2_bytes = plan.l2_room_bytes if chip.levels else chip.l2_bytes
     title = f"{plan.l1_room_bytes:,} B are too few for tiles with which more could leave L2:"
     layers = [title, *names[:3]]
+    stored = () if chip.flash_bytes else enumerate(plan.steps)
     sizes = [
         (sum(a.nbytes for a in plan.stored(index).values()), plan.names[step.node.name])
-        for index, step in enumerate(plan.steps)
+        for index, step in stored
     ]
     made = [life for life in plan.lives if life.name in plan.quant.graph.producer]
     sizes += [(life.size_bytes, _displayed_name(plan, life.name)) for life in made]
     return MyoedgeError(
         NO_L2,
-        f"the network does not fit {chip.name}'s L2 memory",
+        f"the network does not fit {chip.name}'s {'RAM' if chip.flash_bytes else 'L2 memory'}",
         {
             "needs": _describe_l2_use(plan, least, l2_bytes),
             "has": f"{l2_bytes:,} B{_describe_code_share(plan, l2_bytes)}",
@@ -47,6 +48,8 @@ def too_large(
 
 def _explain_shortage(plan: Plan, least: Plan | None) -> dict[str, str]:
     """Return the facts of an error that explain why the other memory levels do not suffice."""
+    if plan.chip.flash_bytes:
+        return {}
     if least is not None:
         return {"stays in L2": _describe_largest_buffer(least)}
     levels = plan.chip.levels
@@ -65,7 +68,8 @@ def _describe_code_share(plan: Plan, l2_bytes: int) -> str:
 def _describe_l2_use(plan: Plan, least: Plan | None, l2_bytes: int) -> str:
     """Describe the bytes of L2 by use: with all weights if other levels are too small or absent,
     otherwise with weights read at once."""
-    needed, weights = plan, f"{plan.l2_bytes:,} B: weights {plan.weight_bytes:,} B"
+    held = ("scratch", plan.l1_bytes) if plan.chip.flash_bytes else ("weights", plan.weight_bytes)
+    needed, weights = plan, f"{plan.l2_bytes:,} B: {held[0]} {held[1]:,} B"
     if least is not None and (total := least_bytes(least)) > l2_bytes:
         at_once = total - least.arena_bytes - least.border_bytes
         weights = f"{total:,} B in the tiles tried: weights that are read at once {at_once:,} B"
