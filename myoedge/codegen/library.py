@@ -14,6 +14,7 @@ from myoedge.codegen.render import template_dir
 from myoedge.errors import MyoedgeError
 from myoedge.plan.l1.tiling import Tiling
 from myoedge.plan.plan import Plan
+from myoedge.targets.program import ProgramTarget
 
 NOTHING: Mapping[str, str] = {}
 C_COLUMNS = 110  # line length, as in .clang-format
@@ -54,6 +55,14 @@ def include_files(texts: Iterable[str], chip_only: Container[str]) -> dict[str, 
             headers[name] = path.read_text()
             names += _INCLUDE.findall(headers[name])
     return headers
+
+
+def with_replaced(files: Mapping[str, str], program: ProgramTarget | None) -> dict[str, str]:
+    """Return the files of src/; files of the chip replace headers and kernels with their names."""
+    own = {Path(name).name: name for name in (() if program is None else program.replaced)}
+    places = {path: own[Path(path).name] for path in files if Path(path).name in own}
+    texts = {path: (template_dir() / template).read_text() for path, template in places.items()}
+    return {**files, **texts}
 
 
 def headers(kernels: Iterable[str], brought: Mapping[str, str] = NOTHING) -> list[str]:

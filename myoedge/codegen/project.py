@@ -24,7 +24,13 @@ from myoedge.codegen.constants import (
     slice_crcs,
 )
 from myoedge.codegen.known_answer import KnownAnswer
-from myoedge.codegen.library import brought, called, include_files, library_files
+from myoedge.codegen.library import (
+    brought,
+    called,
+    include_files,
+    library_files,
+    with_replaced,
+)
 from myoedge.codegen.made_with import DEFAULT_OPTIONS, SourceOptions
 from myoedge.codegen.names import default_prefix, public_names
 from myoedge.codegen.network import network_values
@@ -113,6 +119,7 @@ def make_sources(
         **({} if golden is None else _selftest_files(golden, common)),
     }
     files |= include_files(files.values(), () if common["applications"] else CHIP_ONLY)
+    files = with_replaced(files, plan.chip.program)
     content = None if blob is None else blob.content()
     return Sources(dict(sorted(files.items())), common["digest"], plan.chip.program, content)
 

@@ -50,6 +50,8 @@ class ProgramTarget:
     origins        region of the linker script -> its first address, if the script is generated
     templates      files of firmware_templates with start-up, drivers and linker script; (): those
                    of GAP9's runtime
+    replaced       files of firmware_templates that replace those with the same name in include/ and
+                   among the kernels
     defines        macros to define
     forbidden      instructions that no program may have
     applications   whether there are programs of `--app` and of parts for the chip
@@ -61,6 +63,7 @@ class ProgramTarget:
     regions: Mapping[str, int]
     origins: Mapping[str, int] = field(default_factory=dict)
     templates: tuple[str, ...] = ()
+    replaced: tuple[str, ...] = ()
     defines: tuple[str, ...] = ()
     forbidden: tuple[Erratum, ...] = ()
     applications: bool = False

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from myoedge.graph.ir import Attrs, Shape
+from myoedge.nest.c import WORKERS
 from myoedge.numerics.arrays import Array
 from myoedge.operators.attributes import AXIS, FLAG, GROUPS, NOT_NEGATIVE
 from myoedge.operators.base import QuantizedNode, QuantizeInputs, add_operator
@@ -38,6 +39,7 @@ LENGTH_MAX = 2**20  # elements per group: an int8 sum times their number fits 48
 WIDE_LENGTH_MAX = 2**16  # int16 elements per group: sum of squares times number fits 62 bits
 NORMAL_BITS = 17  # bits of a normalised value without the sign
 FRACTION_BITS = 12  # maximum fraction bits of a normalised value
+PARTS = WORKERS  # ME_GROUP_CORES, on every chip
 MOMENTS = 16  # bytes per core for a sum and a sum of squares
 AROUND = 60  # overhead per group, in elements
 
@@ -151,7 +153,7 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
             "rows": regions["y"].extent[0],
             "groups": regions["y"].extent[2],
         },
-        scratch=lambda sizes: engine.cores * engine.cores * MOMENTS,
+        scratch=lambda sizes: PARTS * PARTS * MOMENTS,
         work=work,
     )
 

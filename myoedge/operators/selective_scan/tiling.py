@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from myoedge.graph.ir import Attrs, Shape
+from myoedge.nest.c import WORKERS
 from myoedge.numerics.arrays import Array, round_up
 from myoedge.numerics.element_type import INT16, INT32
 from myoedge.numerics.quant_params import QuantParams
@@ -172,7 +173,7 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
         operands=_scan_operands(step, batch, filled),
         op={"n": n, "states": states, **({"keeps": 1} if gives_states(step) else {})},
         tile=_tile_fields,
-        scratch=lambda sizes: _tile_scratch_bytes(sizes, engine.cores, filled, is_wide=is_wide),
+        scratch=lambda sizes: _tile_scratch_bytes(sizes, filled, is_wide=is_wide),
         work=work,
     )
     if is_wide:
@@ -183,11 +184,11 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     return replace(tiled, op=op)
 
 
-def _tile_scratch_bytes(sizes: Sizes, cores: int, filled: int, *, is_wide: bool) -> Any:
+def _tile_scratch_bytes(sizes: Sizes, filled: int, *, is_wide: bool) -> Any:
     """Return the scratch bytes: operands of all channels, each core's steps, states."""
     reads, own, states = WIDE_BYTES if is_wide else (READ_BYTES, STEP_BYTES, STATE_BYTES)
     of_states = round_up(sizes["d"] * filled * states, 4)
-    return STEPS * reads * filled + cores * STEPS * own + of_states
+    return STEPS * reads * filled + WORKERS * STEPS * own + of_states
 
 
 def _scan_operands(step: QuantizedNode, batch: int, filled: int) -> tuple[Operand, ...]:

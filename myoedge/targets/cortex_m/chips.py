@@ -70,6 +70,7 @@ def _chip(
         regions,
         origins,
         TEMPLATES,
+        replaced=("cortex_m/replaced/me_share.h",),
         defines=("ME_TRACE",),
     )
     return Chip(
@@ -78,11 +79,7 @@ def _chip(
         l1_bytes=0,
         l2_bytes=ram_bytes,
         flash_bytes=flash_bytes,
-        # The parts of GAP9's eight cores, one after another.
-        engines=(
-            Engine("cluster", cores=8, macs_per_cycle=0),
-            Engine("nine cores", cores=9, macs_per_cycle=0, control_core=True),
-        ),
+        engines=(Engine("cluster", cores=1, macs_per_cycle=0),),
         points=(OperatingPoint("any", volts=0.0, clock_hz=0),),
         program=program,
     )
