@@ -216,7 +216,9 @@ class BuildOptions(QuantizeOptions):
              the fastest, and cache the measurements
     """
 
-    target: str | None = _option("gap9 (default) or host.", metavar="CHIP")
+    target: str | None = _option(
+        "gap9 (default), cortex-m4, cortex-m33, cortex-m55 or host.", metavar="CHIP"
+    )
     board: str | None = _option("Use only memories that this board has.", metavar="ID|TOML")
     l1: str | int | None = _option("Limit for L1, for example 64KiB.", metavar="SIZE")
     l2: str | int | None = _option("Limit for L2, code included.", metavar="SIZE")

@@ -45,6 +45,14 @@ def sizes(report: Report) -> Sizes:
     }
 
 
+def bytes_in_use(report: Report) -> int:
+    """Return the bytes of the memory of activations in use: data, and what the linked program takes
+    besides."""
+    memory = report["memory"]
+    own = memory["variables_bytes"] if has_flash(report) else memory["code_bytes"]
+    return int(memory["l2_peak_bytes"] + (own or 0))
+
+
 def flash_sizes(report: Report) -> Sizes:
     """Return the bytes of the flash by use; {} if weights and code are loaded."""
     memory = report["memory"]

@@ -123,7 +123,7 @@ COMPARISONS = {True: "same integers", False: "DIFFERENT", None: "not run"}
 
 def l2_bytes(report: Report) -> int:
     """Return the bytes of L2 in use: data, and the code if it has been linked."""
-    return near_memory.used_bytes(near_memory.sizes(report))
+    return near_memory.bytes_in_use(report)
 
 
 def l2_parts(report: Report) -> str:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How programs for a chip are compiled and linked, as data of the chip."""
+"""Programs for a chip: how they are compiled and linked, as data of the chip."""
 
 from __future__ import annotations
 

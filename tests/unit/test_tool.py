@@ -352,7 +352,7 @@ def test_a_compilation_leaves_nothing_but_its_library(tmp_path: Path) -> None:
     assert sorted(os.listdir(tmp_path / "src")) == ["net.c", library.name]
 
 
-FOR_BOARDS = ("pyserial", "openocd", "openocd_tools", "gap_sdk", "cmake", "probe")
+FOR_BOARDS = ("qemu", "pyserial", "openocd", "openocd_tools", "gap_sdk", "cmake", "probe")
 OPTIONAL = {"torch", "ortools", "onnxruntime", "cc", "gvsoc", *FOR_BOARDS}
 
 

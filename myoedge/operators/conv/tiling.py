@@ -111,7 +111,7 @@ class _DenseConv:
             conv.windows(once=once),
             in_place=in_place,
             gather=not (conv.pointwise and copies_words),
-            padded=not once and _is_padded_first(conv),
+            padded=not once and _is_padded_first(conv, cores),
             together=once or (room > TOGETHER_BYTES and copies_words and not conv.pointwise),
             room=room,
             table=dense.TABLE if step.table is not None else 0,
@@ -158,9 +158,10 @@ class _DenseConv:
         return {**tile_fields(regions), "padded": padded}
 
 
-def _is_padded_first(conv: Conv2dGeometry) -> bool:
-    """Return whether the input is copied with its padding before windows are read."""
-    few = conv.x[-1] <= FEW_CHANNELS and conv.kernel[0] > 1
+def _is_padded_first(conv: Conv2dGeometry, cores: int) -> bool:
+    """Return whether the input is copied with its padding before windows are read; one core only
+    does so if it must, because it gathers fewer windows at once than the copy takes."""
+    few = conv.x[-1] <= FEW_CHANNELS and conv.kernel[0] > 1 and cores > 1
     odd = conv.crossing and conv.taps % 4 > 0
     return conv.narrow or odd or (conv.reaches_over and (few or conv.crossing))
 

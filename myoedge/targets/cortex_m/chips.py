@@ -79,7 +79,10 @@ def _chip(
         l1_bytes=0,
         l2_bytes=ram_bytes,
         flash_bytes=flash_bytes,
-        engines=(Engine("cluster", cores=1, macs_per_cycle=0),),
+        # One core runs what several do on other chips, with nine those that are large.
+        engines=tuple(
+            Engine(name, cores=1, macs_per_cycle=0) for name in ("cluster", "nine cores")
+        ),
         points=(OperatingPoint("any", volts=0.0, clock_hz=0),),
         program=program,
     )
