@@ -6,14 +6,12 @@ from __future__ import annotations
 from myoedge.extension import BackendHook, Extension, SectionHook, ToolHook
 from myoedge.targets.cortex_m.chips import BOARDS
 
-_PLACE = "myoedge.extensions.qemu"
-
 EXTENSION = Extension(
     backends=(
         BackendHook(
             "qemu",
             "QEMU",
-            f"{_PLACE}.runner:RUNNER",
+            "myoedge.extensions.qemu.runner:RUNNER",
             shows_layers=True,
             is_listed=True,
             chips=tuple(BOARDS),
@@ -23,12 +21,12 @@ EXTENSION = Extension(
         SectionHook(
             "instructions",
             "instructions",
-            f"{_PLACE}.report:line",
+            "myoedge.extensions.qemu.report:line",
             "Instructions",
             "Counted by QEMU for one run of the network. A real core takes more cycles than "
             "instructions; how many is not known.",
-            f"{_PLACE}.report:table",
+            "myoedge.extensions.qemu.report:table",
         ),
     ),
-    tools=(ToolHook("qemu", f"{_PLACE}.runner:tool", after="gvsoc"),),
+    tools=(ToolHook("qemu", "myoedge.extensions.qemu.runner:tool", after="gvsoc"),),
 )
