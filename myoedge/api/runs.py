@@ -56,7 +56,6 @@ def validate(
     """
     from myoedge.backends.equivalence import check_backends
     from myoedge.backends.onnx_agreement import check_comparable, onnx_agreement_db
-    from myoedge.backends.runner import runner_of
     from myoedge.backends.samples import real_inputs
     from myoedge.building.simulate import samples_for
     from myoedge.reports.evaluations import evaluation_rows
@@ -73,8 +72,7 @@ def validate(
     onnx_db = onnx_agreement_db(chosen, real_inputs(chosen, given)) if onnx else None
     found = _evaluate(chosen, given, tested)
     rows = None if found is None else evaluation_rows(found)
-    entries = {key: x for name in same for key, x in runner_of(name).entries(chosen).items()}
-    exact, unwritten = _record_results(chosen, same, None if tested is None else rows, entries)
+    exact, unwritten = _record_results(chosen, same, None if tested is None else rows)
     warnings = _warnings(chosen, given, tested, found)
     in_passes = chosen.stream is not None
     return Validation(exact, counts, difference, onnx_db, in_passes, unwritten, rows, warnings)
@@ -84,18 +82,16 @@ def _record_results(
     build: Build,
     same: Mapping[str, bool | None],
     evaluation: Mapping[str, Any] | None,
-    entries: Mapping[str, Any],
 ) -> tuple[dict[str, bool | None], Notice | None]:
     """Write the results into the reports; return results by backend, old ones included, and W210 if
-    writing failed.
-
-    entries   further entries of report.json
-    """
+    writing failed."""
+    from myoedge.backends.runner import runner_of
     from myoedge.building.build_files import report_files
     from myoedge.reports.evaluations import with_evaluation
 
     report = build.report  # may have been updated by `simulate`
     exact = {**report["exact"], **same}
+    entries = {key: x for name in same for key, x in runner_of(name).entries(build).items()}
     if evaluation is not None:
         report = with_evaluation(report, evaluation)
     return exact, build.updated(report_files({**report, **entries, "exact": exact}))

@@ -57,7 +57,6 @@ if TYPE_CHECKING:
 
 LONGEST_CYCLES = 600_000_000  # estimated cycles up to which a build is simulated without --simulate
 MOST_CANDIDATES = 6
-PLANNED = ("L1", "L2")  # memories of which the plan can leave more
 MOST_PLANS = 3  # plans: the code of each may be larger than that of the one before
 NO_COMPILER = (5, 70)  # exit codes: no compiler; it rejects the simulator's C
 
@@ -107,8 +106,6 @@ def _plan_again(inputs: BuildInputs) -> Finished:
             over = error
             inputs = replace(inputs, request=inputs.request.with_linked(error.linked_bytes))
         except ProgramTooLarge as error:
-            if error.region not in PLANNED:
-                raise
             too_large = error
             inputs = replace(inputs, request=inputs.request.with_room_for(error))
         except MyoedgeError as error:

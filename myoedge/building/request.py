@@ -34,6 +34,7 @@ DEFAULT_CHIP = "gap9"
 DEFAULT_ENGINE = FASTEST.name
 CODE_MARGIN_BYTES = 4096  # allowance for longer code of the next plan
 LINKED_MARGIN_BYTES = 256
+PLANNED = ("L1", "L2")  # memories of which a plan can leave more
 LEAST_BITS = 2  # minimum bits of a weight
 
 
@@ -106,7 +107,10 @@ class BuildRequest:
 
     def with_room_for(self, program: ProgramTooLarge) -> BuildRequest:
         """Return the request with more memory reserved for the program: the bytes by which it
-        exceeded L2 (code) or L1 (runtime and kernel arguments)."""
+        exceeded L2 (code) or L1 (runtime and kernel arguments). Raises the error of a program that
+        exceeds another memory, of which no plan leaves more."""
+        if program.region not in PLANNED:
+            raise program
         name = f"{program.region.lower()}_reserved_bytes"
         margin = CODE_MARGIN_BYTES if program.region == "L2" else 0
         reserved = getattr(self.chip, name) + program.over_bytes + program.free_bytes + margin

@@ -58,11 +58,12 @@ def include_files(texts: Iterable[str], chip_only: Container[str]) -> dict[str, 
 
 
 def with_replaced(files: Mapping[str, str], program: ProgramTarget | None) -> dict[str, str]:
-    """Return the files of src/; files of the chip replace headers and kernels with their names."""
+    """Return the files of src/, sorted; files of the chip replace headers and kernels with their
+    names."""
     own = {Path(name).name: name for name in (() if program is None else program.replaced)}
     places = {path: own[Path(path).name] for path in files if Path(path).name in own}
     texts = {path: (template_dir() / template).read_text() for path, template in places.items()}
-    return {**files, **texts}
+    return dict(sorted({**files, **texts}.items()))
 
 
 def headers(kernels: Iterable[str], brought: Mapping[str, str] = NOTHING) -> list[str]:

@@ -99,7 +99,7 @@ def make_sources(
         **_network_sources(common, network),
         **library_files([*called(plan.tilings), *_product_files(plan, options)], brought(plan)),
     }
-    if plan.chip.program is not None:
+    if common["program"]:
         files |= _chip_program(plan, common, application)
     for part in parts:
         files |= part.files(plan, {**common, "copies": plan.copies})
@@ -119,9 +119,8 @@ def make_sources(
         **({} if golden is None else _selftest_files(golden, common)),
     }
     files |= include_files(files.values(), () if common["applications"] else CHIP_ONLY)
-    files = with_replaced(files, plan.chip.program)
-    content = None if blob is None else blob.content()
-    return Sources(dict(sorted(files.items())), common["digest"], plan.chip.program, content)
+    program, content = plan.chip.program, None if blob is None else blob.content()
+    return Sources(with_replaced(files, program), common["digest"], program, content)
 
 
 def _product_files(plan: Plan, options: SourceOptions) -> list[str]:

@@ -94,8 +94,15 @@ def memory(plan: Plan) -> Row:
         "l1_planned_bytes": l1_bytes,
         "l1_reserved_bytes": chip.l1_reserved_bytes if chip.l1_bytes else None,
         "l1_buffers": list(_l1_buffer_rows(plan)),
-        **({"scratch_bytes": plan.l1_bytes, "variables_bytes": None} if chip.flash_bytes else {}),
+        **_beside_flash(plan),
     }
+
+
+def _beside_flash(plan: Plan) -> Row:
+    """Return the further entries of a chip that reads constants in place from flash."""
+    if not plan.chip.flash_bytes:
+        return {}
+    return {"scratch_bytes": plan.l1_bytes, "variables_bytes": None}
 
 
 def with_firmware(report: Mapping[str, Any], plan: Plan, program: Program) -> Row:
