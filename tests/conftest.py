@@ -57,6 +57,15 @@ def pytest_configure(config: pytest.Config) -> None:
     gc.disable()
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """make test runs no test that cheaper ones stand in for (tests/selection/record.py)."""
+    from tests.selection.deferred import mark_slow, read_deferred
+
+    if not config.pluginmanager.hasplugin("tests.selection.reached"):
+        mark_slow(items, read_deferred())
+
+
 def pytest_collection_finish() -> None:
     """The garbage collector leaves out what imports and collection have made."""
     gc.freeze()

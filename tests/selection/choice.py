@@ -1,0 +1,112 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which tests `make test` runs: the cheap ones, and of the others what reaches something new."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+CHEAP_S = 0.25  # CPU seconds of a test that runs in any case
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """A test, or what several tests share, as it was recorded.
+
+    cpu_s   CPU seconds of its own
+    parts   parts of the product that it reaches
+    uses    names of what it shares with other tests
+    """
+
+    cpu_s: float
+    parts: frozenset[int] = frozenset()
+    uses: frozenset[str] = frozenset()
+
+
+class Choice:
+    """Tests are chosen one by one; each also pays for what it shares, unless an earlier one did."""
+
+    def __init__(self, tests: Mapping[str, Measured], shared: Mapping[str, Measured]) -> None:
+        self.tests, self.shared = tests, shared
+        self.paid, self.chosen, self.reached = set[str](), list[str](), set[int]()
+
+    def unpaid(self, test: str) -> set[str]:
+        found, pending = set[str](), [*self.tests[test].uses]
+        while pending:
+            name = pending.pop()
+            if name not in found and name not in self.paid and name in self.shared:
+                found.add(name)
+                pending += self.shared[name].uses
+        return found
+
+    def cost_s(self, test: str) -> float:
+        """CPU seconds that the run takes longer with this test."""
+        return self.tests[test].cpu_s + sum(self.shared[x].cpu_s for x in self.unpaid(test))
+
+    def new_parts(self, test: str) -> int:
+        parts = (self.shared[name].parts for name in self.unpaid(test))
+        return len(self.tests[test].parts.union(*parts) - self.reached)
+
+    def take(self, test: str) -> None:
+        unpaid = self.unpaid(test)
+        self.reached.update(self.tests[test].parts, *(self.shared[x].parts for x in unpaid))
+        self.paid |= unpaid
+        self.chosen.append(test)
+
+    def take_cheap(self, cheap_s: float) -> None:
+        left = self.tests.keys() - {*self.chosen}
+        while taken := [test for test in sorted(left) if self.cost_s(test) <= cheap_s]:
+            for test in taken:
+                self.take(test)
+            left -= {*taken}
+
+    def take_what_is_new(self) -> None:
+        """Take whatever reaches most new parts a second, until none does."""
+        rates = [(-self.rate(test), test) for test in self.tests.keys() - {*self.chosen}]
+        heapq.heapify(rates)
+        while rates:
+            _, test = heapq.heappop(rates)
+            rate = self.rate(test)
+            if rate == 0:
+                continue
+            if rates and rate < -rates[0][0]:  # others may have more now
+                heapq.heappush(rates, (-rate, test))
+            else:
+                self.take(test)
+
+    def rate(self, test: str) -> float:
+        return self.new_parts(test) / max(self.cost_s(test), 1e-3)
+
+
+def chosen(
+    tests: Mapping[str, Measured], shared: Mapping[str, Measured], cheap_s: float = CHEAP_S
+) -> set[str]:
+    """Return the tests of `make test`, which together reach all that any test reaches.
+
+    These are tests of at most `cheap_s`, and the cheapest of each file; then those that reach most
+    new parts a second, until no other test reaches a new one; then tests that share with these and
+    add at most `cheap_s`.
+    """
+    choice = Choice(tests, shared)
+    choice.take_cheap(cheap_s)
+    for test in cheapest_of_files(choice, tests.keys() - {*choice.chosen}):
+        choice.take(test)
+    choice.take_what_is_new()
+    choice.take_cheap(cheap_s)
+    return {*choice.chosen}
+
+
+def cheapest_of_files(choice: Choice, left: Iterable[str]) -> list[str]:
+    """Return the cheapest test of each file of which none is chosen."""
+    with_one = {file_of(test) for test in choice.chosen}
+    best: dict[str, tuple[float, str]] = {}
+    for test in left:
+        file, cost = file_of(test), (choice.cost_s(test), test)
+        if file not in with_one:
+            best[file] = min(cost, best.get(file, cost))
+    return sorted(test for _, test in best.values())
+
+
+def file_of(test: str) -> str:
+    return test.split("::")[0]

@@ -1,0 +1,22 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tests that deferred.txt leaves to make test-all (tests/selection/record.py writes it)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import pytest
+
+DEFERRED = Path(__file__).with_name("deferred.txt")  # an id of a test per line
+
+
+def read_deferred() -> frozenset[str]:
+    return frozenset(DEFERRED.read_text(encoding="utf-8").splitlines())
+
+
+def mark_slow(items: Iterable[pytest.Item], deferred: frozenset[str]) -> None:
+    """Mark these tests as slow. A new or renamed test is not among them: it runs."""
+    for item in items:
+        if item.nodeid in deferred:
+            item.add_marker(pytest.mark.slow)

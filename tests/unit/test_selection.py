@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`make test` runs what is cheap, and reaches all that the tests it leaves out reach."""
+
+from __future__ import annotations
+
+import ast
+import os
+import subprocess
+import sys
+from collections.abc import Iterable, Mapping
+from functools import cache
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from tests.conftest import ROOT
+from tests.selection.choice import Measured, chosen
+from tests.selection.deferred import mark_slow, read_deferred
+from tests.selection.record import read
+from tests.support.each import each
+
+CHEAP_S = 0.25
+
+
+def drawn(seed: int) -> tuple[dict[str, Measured], dict[str, Measured]]:
+    """(tests, what they share)."""
+    rng = np.random.default_rng(seed)
+
+    def one(uses: list[str]) -> Measured:
+        parts = frozenset(rng.integers(0, 60, rng.integers(0, 20)).tolist())
+        return Measured(float(rng.choice([0.01, 0.2, 0.3, 1.0, 4.0])), parts, frozenset(uses))
+
+    shared = {f"shared: {i}": one([f"shared: {i - 1}"] if i % 2 else []) for i in range(6)}
+    names = [*shared]
+    some = [[names[i] for i in rng.integers(0, 6, rng.integers(0, 3))] for _ in range(40)]
+    return {f"test_{i % 9}.py::test_{i}": one(uses) for i, uses in enumerate(some)}, shared
+
+
+def reached(names: Iterable[str], rows: Mapping[str, Measured]) -> set[int]:
+    """By tests, what they share, and what that shares."""
+    pending, found = [*names], set[str]()
+    while pending:
+        found.add(name := pending.pop())
+        pending += rows[name].uses - found
+    return {part for name in found for part in rows[name].parts}
+
+
+@each("seed", range(20))
+def test_chosen_tests_reach_what_all_tests_reach(seed: int) -> None:
+    tests, shared = drawn(seed)
+    taken, rows = chosen(tests, shared, CHEAP_S), {**tests, **shared}
+    assert taken < tests.keys()
+    assert reached(taken, rows) == reached(tests, rows)
+    assert {t.split("::")[0] for t in taken} == {t.split("::")[0] for t in tests}
+
+
+@each("seed", range(20))
+def test_a_cheap_test_is_never_left_out(seed: int) -> None:
+    """Nor is one whose fixtures another one has paid for."""
+    tests, shared = drawn(seed)
+    taken = chosen(tests, shared, CHEAP_S)
+    made = set[str]()
+    pending = [name for test in taken for name in tests[test].uses]
+    while pending:
+        made.add(name := pending.pop())
+        pending += shared[name].uses
+    for test in tests.keys() - taken:
+        assert tests[test].cpu_s > CHEAP_S or tests[test].uses - made
+
+
+def test_the_cheaper_of_two_alike_is_chosen() -> None:
+    both = frozenset({1, 2})
+    build = {"shared: build": Measured(3.0, frozenset({3}))}
+    tests = {
+        "a.py::test_first": Measured(0.01),
+        "a.py::test_dear": Measured(2.0, both),
+        "a.py::test_cheaper": Measured(1.0, both),
+        "a.py::test_reads_a_build": Measured(0.1, frozenset(), frozenset(build)),
+    }
+    assert chosen(tests, build, CHEAP_S) == tests.keys() - {"a.py::test_dear"}
+    without = {"shared: build": Measured(3.0)}
+    assert chosen(tests, without, CHEAP_S) == {"a.py::test_first", "a.py::test_cheaper"}
+
+
+def test_marks_are_those_of_the_list() -> None:
+    left_out, others = (
+        ["a/b.py::test_c", "a/b.py::test_d[x]"],
+        ["a/b.py::test_c[x]", "a/b.py::test_d"],
+    )
+    marked: list[str] = []
+    items: list[Any] = [
+        SimpleNamespace(nodeid=name, add_marker=lambda mark, name=name: marked.append(name))
+        for name in [*left_out, *others]
+    ]
+    mark_slow(items, frozenset(left_out))
+    assert marked == left_out
+
+
+@cache
+def functions(file: str) -> set[str]:
+    tree = ast.parse((ROOT / file).read_text())
+    return {node.name for node in ast.walk(tree) if isinstance(node, ast.FunctionDef)}
+
+
+def test_the_list_names_tests_that_exist() -> None:
+    """A file or function that is renamed loses its lines."""
+    for test in read_deferred():
+        file, *_, name = test.partition("[")[0].split("::")
+        assert name in functions(file), test
+
+
+TESTS = """
+from functools import cache
+import pytest
+from myoedge.errors import MyoedgeError
+
+@cache
+def shared(code):
+    return MyoedgeError(code, "")
+
+@pytest.fixture(scope="module")
+def wide():
+    return str(MyoedgeError("E101", ""))
+
+@pytest.mark.parametrize("case", [1, 2])
+def test_wide(wide, case):
+    pass
+
+def test_nothing():
+    pass
+
+def test_cached():
+    shared("E102")
+
+def test_cached_again():
+    shared("E102")
+"""
+
+
+def test_a_run_records_what_tests_reach_and_share(tmp_path: Path) -> None:
+    (tmp_path / "test_it.py").write_text(TESTS)
+    (tmp_path / "reached").mkdir()
+    env = {**os.environ, "REACHED": str(tmp_path / "reached"), "PYTHONPATH": str(ROOT)}
+    plugins = ["-p", "tests.selection.reached", "-p", "no:cacheprovider"]
+    command = [sys.executable, "-m", "pytest", *plugins, "test_it.py"]
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    tests, shared = read(tmp_path / "reached")
+    wide, again, nothing, cached, cached_again = tests.values()
+    names = [test.removeprefix("test_it.py::") for test in tests]
+    assert names[:3] == ["test_wide[1]", "test_wide[2]", "test_nothing"]
+    (fixture,) = wide.uses & again.uses
+    (result,) = cached.uses & cached_again.uses
+    assert shared[fixture].parts
+    assert shared[result].parts
+    assert not nothing.uses
+    assert not nothing.parts
+    assert not cached_again.parts
