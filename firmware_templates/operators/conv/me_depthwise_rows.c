@@ -26,21 +26,24 @@ void me_depthwise_pairs(const int8_t *a, const int8_t *b, int32_t a_step, int32_
 
 void me_depthwise_strip(const me_depthwise_two *two)
 {
-    const int32_t n = 3 * two->thirds + two->rest;
-    for (int32_t j = 0; j < 4; j++)
-        for (int32_t i = 0; i < n; i++) {
+    const me_depthwise_two t = *two; /* stores of results do not change it */
+    const int32_t n = 3 * t.thirds + t.rest;
+    for (int32_t j = 0; j < 4; j++) {
+        const int8_t *vectors = t.vectors + j * t.channel_bytes;
+        const me_channel c = t.channels[j];
+        const uint32_t w[3] = { word_at(t.weights + 4 * j), word_at(t.weights + 16 + 4 * j),
+                                word_at(t.weights + 32 + 4 * j) };
+        for (int32_t i = 0; i < n; i++, vectors += 4) {
             int32_t upper = 0, lower = 0;
             for (int32_t s = 0; s < 3; s++) {
-                const uint32_t vector = word_at(two->vectors + j * two->channel_bytes + 4 * (i + s));
-                const uint32_t rows = me_ror(vector, (uint32_t)two->turn);
-                const uint32_t w = word_at(two->weights + 16 * s + 4 * j);
-                upper = me_sdotsp_b(upper, rows, w);
-                lower = me_sdotsp_b(lower, rows, w << 8);
+                const uint32_t rows = me_ror(word_at(vectors + 4 * s), (uint32_t)t.turn);
+                upper = me_sdotsp_b(upper, rows, w[s]);
+                lower = me_sdotsp_b(lower, rows, w[s] << 8);
             }
-            const me_channel *c = two->channels + j;
-            two->lower[i * two->y_step + j] = scaled(lower, c, two->pre, two->low, two->high, two->zero);
-            two->upper[i * two->y_step + j] = scaled(upper, c, two->pre, two->low, two->high, two->zero);
+            t.lower[i * t.y_step + j] = scaled(lower, &c, t.pre, t.low, t.high, t.zero);
+            t.upper[i * t.y_step + j] = scaled(upper, &c, t.pre, t.low, t.high, t.zero);
         }
+    }
 }
 
 void me_depthwise_strip_limits(const me_depthwise_two *two) { me_depthwise_strip(two); }

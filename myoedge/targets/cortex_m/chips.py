@@ -20,6 +20,9 @@ TEMPLATES = (
     *("cortex_m/aeabi.c", "cortex_m/start.S", "cortex_m/platform.c", "cortex_m/platform.h"),
     *("cortex_m/cluster.h", "cortex_m/marks.h", "cortex_m/results.h.j2", "cortex_m/link.ld.j2"),
 )
+REPLACED = tuple(
+    f"cortex_m/replaced/{name}" for name in ("me_share.h", "me_intrinsics.h", "me_gemm_s8_block.c")
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +73,7 @@ def _chip(
         regions,
         origins,
         TEMPLATES,
-        replaced=("cortex_m/replaced/me_share.h",),
+        replaced=REPLACED,
         defines=("ME_TRACE",),
     )
     return Chip(

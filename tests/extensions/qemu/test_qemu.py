@@ -202,6 +202,31 @@ def test_what_does_not_fit_is_refused(
     assert region in str(refused.value) or region == "RAM"
 
 
+def linked(build: myoedge.Build, main: str, more: dict[str, str]) -> bytes:
+    """The program of a build with another main.c and more files."""
+    src, left_out = build.folder / "src", ("selftest.c", "LICENSE")
+    paths = [path for path in src.rglob("*.[chSl]*") if path.name not in left_out]
+    files = {str(path.relative_to(src)): path.read_text() for path in paths}
+    target = find_chip(str(build.manifest["target"])).program
+    assert target is not None
+    return link({**files, **more, "firmware/main.c": main}, target=target).elf
+
+
+@in_qemu
+@pytest.mark.skipif(shutil.which("arm-none-eabi-gcc") is None, reason="no GCC for Arm")
+@pytest.mark.parametrize("target", CORES)
+def test_gcc_makes_a_firmware_with_the_same_integers(target: str, tmp_path: Path) -> None:
+    folder = built("conv", tmp_path, target).folder
+    src, golden = folder / "src", dict(np.load(folder / "golden" / "input.npz"))
+    assert tools.run(("make", "-s", "firmware"), cwd=src, timeout_s=300).returncode == 0
+    next(x for name, x in golden.items() if name.endswith(".q")).tofile(src / "input.bin")
+    command = (runner.find(), "-machine", BOARDS[target].machine, "-kernel", "firmware.elf")
+    assert tools.run((*command, *runner.FLAGS), cwd=src, timeout_s=60).returncode == 0
+    wanted = dict(np.load(folder / "golden" / "output.npz"))
+    expected = next(x for name, x in wanted.items() if name.endswith(".q"))
+    assert (src / "output.bin").read_bytes() == expected.tobytes()
+
+
 PROGRAMS = {
     "the stack": ("volatile int array[3000]; for (int i = 0; i < 3000; i++) array[i] = i;", 101),
     "an address": ("(void)*(volatile int *)(uintptr_t)0xE0100000u;", 109),
@@ -223,12 +248,7 @@ def test_a_fault_ends_the_program(fault: str, target: str, tmp_path: Path) -> No
     static void work(int32_t core, void *argument) {{ (void)core, (void)argument; {statements} }}
     int main(void) {{ me_cluster_run(work, 0); return 0; }}
     """
-    src, left_out = built("mlp", tmp_path, target).folder / "src", ("selftest.c", "LICENSE")
-    paths = [path for path in src.rglob("*.[chSl]*") if path.name not in left_out]
-    files = {str(path.relative_to(src)): path.read_text() for path in paths}
-    program = find_chip(target).program
-    assert program is not None
-    made = link(files | {"firmware/main.c": text}, target=program)
-    (tmp_path / "firmware.elf").write_bytes(made.elf)
+    build = built("mlp", tmp_path, target)
+    (tmp_path / "firmware.elf").write_bytes(linked(build, text, {}))
     command = (runner.find(), "-machine", BOARDS[target].machine, "-kernel", "firmware.elf")
     assert tools.run((*command, *runner.FLAGS), cwd=tmp_path, timeout_s=60).returncode == code

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The operations of me_intrinsics_c.h for Cortex-M: those for which the DSP extension has an instruction by it, all
+ * others in C.
+ */
+#ifndef ME_INTRINSICS_H
+#define ME_INTRINSICS_H
+
+#include <stdint.h>
+
+#include "me_intrinsics_c.h"
+
+#ifdef __ARM_FEATURE_SIMD32
+#include <arm_acle.h>
+
+static inline uint32_t me_arm_ror(uint32_t a, uint32_t n) { return a >> (n & 31) | a << (-n & 31); }
+
+/* The bytes 0 and 2, and 1 and 3, of a word as halves. */
+static inline uint32_t me_even_b(uint32_t word) { return (uint32_t)__sxtb16((int8x4_t)word); }
+static inline uint32_t me_odd_b(uint32_t word) { return (uint32_t)__sxtb16((int8x4_t)me_arm_ror(word, 8)); }
+
+/* Sums of products of halves, modulo 2**32. */
+static inline int32_t me_arm_sdotsp_h(int32_t acc, uint32_t a, uint32_t b)
+{
+    return __smlad((int16x2_t)a, (int16x2_t)b, acc);
+}
+
+static inline int32_t me_arm_sdotsp_b(int32_t acc, uint32_t a, uint32_t b)
+{
+    acc = me_arm_sdotsp_h(acc, me_even_b(a), me_even_b(b));
+    return me_arm_sdotsp_h(acc, me_odd_b(a), me_odd_b(b));
+}
+
+#define me_ror(a, n) me_arm_ror((a), (n))
+#define me_sdotsp_b(acc, a, b) me_arm_sdotsp_b(acc, a, b)
+#define me_dotsp_b(a, b) me_arm_sdotsp_b(0, a, b)
+#define me_sdotsp_h(acc, a, b) me_arm_sdotsp_h(acc, a, b)
+#define me_dotsp_h(a, b) me_arm_sdotsp_h(0, a, b)
+#define me_add_h(a, b) ((uint32_t)__sadd16((int16x2_t)(a), (int16x2_t)(b)))
+#define me_sub_h(a, b) ((uint32_t)__ssub16((int16x2_t)(a), (int16x2_t)(b)))
+#define me_add_b(a, b) ((uint32_t)__sadd8((int8x4_t)(a), (int8x4_t)(b)))
+#define me_sub_b(a, b) ((uint32_t)__ssub8((int8x4_t)(a), (int8x4_t)(b)))
+#endif
+
+#endif
