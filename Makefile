@@ -1,5 +1,5 @@
 # make demo    train, build, validate and report a network on real sEMG recordings
-# make test    every test but the long ones
+# make test    every test but the long ones, and those that add little (CONTRIBUTING.md)
 # make check   format, lint, types, imports, unused names, dead files, size
 # make format  formats Python and C
 # make bench   timings          make test-all   the long tests too          make wheel, docs, clean

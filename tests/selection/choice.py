@@ -8,20 +8,23 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 CHEAP_S = 0.25  # CPU seconds of a test that runs in any case
+LEAST_RATE = 2.0  # new parts a CPU second, below which a test is left out
 
 
 @dataclass(frozen=True, slots=True)
 class Measured:
     """A test, or what several tests share, as it was recorded.
 
-    cpu_s   CPU seconds of its own
-    parts   parts of the product that it reaches
-    uses    names of what it shares with other tests
+    cpu_s      CPU seconds of its own
+    parts      parts of the product that it reaches
+    uses       names of what it shares with other tests
+    is_opaque  whether it reaches more than is known, in C or processes of its own
     """
 
     cpu_s: float
     parts: frozenset[int] = frozenset()
     uses: frozenset[str] = frozenset()
+    is_opaque: bool = False
 
 
 class Choice:
@@ -61,14 +64,14 @@ class Choice:
                 self.take(test)
             left -= {*taken}
 
-    def take_what_is_new(self) -> None:
-        """Take whatever reaches most new parts a second, until none does."""
+    def take_what_is_new(self, least_rate: float) -> None:
+        """Take whatever reaches most new parts a second, as long as that is more than a rate."""
         rates = [(-self.rate(test), test) for test in self.tests.keys() - {*self.chosen}]
         heapq.heapify(rates)
         while rates:
             _, test = heapq.heappop(rates)
             rate = self.rate(test)
-            if rate == 0:
+            if rate <= least_rate:
                 continue
             if rates and rate < -rates[0][0]:  # others may have more now
                 heapq.heappush(rates, (-rate, test))
@@ -80,19 +83,25 @@ class Choice:
 
 
 def chosen(
-    tests: Mapping[str, Measured], shared: Mapping[str, Measured], cheap_s: float = CHEAP_S
+    tests: Mapping[str, Measured],
+    shared: Mapping[str, Measured],
+    cheap_s: float = CHEAP_S,
+    least_rate: float = LEAST_RATE,
 ) -> set[str]:
-    """Return the tests of `make test`, which together reach all that any test reaches.
+    """Return the tests of `make test`.
 
-    These are tests of at most `cheap_s`, and the cheapest of each file; then those that reach most
-    new parts a second, until no other test reaches a new one; then tests that share with these and
-    add at most `cheap_s`.
+    These are tests of at most `cheap_s`, opaque ones, and the cheapest of each file; then those
+    that reach most new parts a second, until no other test reaches more than `least_rate`; then
+    tests that share with these and add at most `cheap_s`.
     """
     choice = Choice(tests, shared)
     choice.take_cheap(cheap_s)
+    for test in sorted(tests.keys() - {*choice.chosen}):
+        if tests[test].is_opaque:
+            choice.take(test)
     for test in cheapest_of_files(choice, tests.keys() - {*choice.chosen}):
         choice.take(test)
-    choice.take_what_is_new()
+    choice.take_what_is_new(least_rate)
     choice.take_cheap(cheap_s)
     return {*choice.chosen}
 

@@ -2,8 +2,8 @@
 """pytest plugin: CPU seconds of each test, and which parts of the product it reaches.
 
 A part is a branch of a function in myoedge/, a C file that a build compiles, or a few instructions
-of a function in firmware_templates/ or of an extension that the simulated chip executes. What a
-test compiles or starts itself is a part of its own, as nothing tells which lines of it run.
+of a function in firmware_templates/ or of an extension that the simulated chip executes. Nothing
+tells which lines run of what a test compiles or starts itself: such a test is marked.
 What several tests share is recorded by itself, as the first of them makes it for all: fixtures of
 a wider scope, and cached functions of the tests.
 
@@ -34,20 +34,23 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE, TEMPLATES = ROOT / "myoedge", ROOT / "firmware_templates"
 EXTENSIONS = PACKAGE / "extensions"
+TESTS = ("tests.", "test_", "conftest")  # modules of pytest files have no folder in their name
 
 
 @dataclass
 class Reach:
     """What a test, or something that tests share, costs and reaches itself.
 
-    name   id of a test, or "shared: " and a name
-    uses   names of what it shares with others
+    name       id of a test, or "shared: " and a name
+    uses       names of what it shares with others
+    is_opaque  whether it compiles C or starts a process itself
     """
 
     name: str
     cpu_s: float = 0.0
     parts: set[int] = field(default_factory=set)
     uses: set[str] = field(default_factory=set)
+    is_opaque: bool = False
 
 
 class Recorder:
@@ -91,6 +94,7 @@ class Recorder:
             self.flush()
             reach = self.running.pop()
             row = {"name": name, "cpu_s": round(reach.cpu_s, 3), "uses": sorted(reach.uses)}
+            row["is_opaque"] = reach.is_opaque
             self.parts.write(array("Q", reach.parts).tobytes())
             self.parts.flush()
             self.rows.write(json.dumps({**row, "parts": len(reach.parts)}) + "\n")
@@ -118,7 +122,7 @@ def shares(cached: Callable[..., Any]) -> Callable[..., Any]:
 
     @functools.wraps(cached)
     def cache(function: Callable[..., Any]) -> Any:
-        if not (function.__module__ or "").startswith(("tests.", "test_")):
+        if not (function.__module__ or "").startswith(TESTS):
             return cached(function)
 
         def name_of(given: Any, named: Any) -> str:
@@ -148,7 +152,7 @@ def pytest_sessionstart() -> None:
 
     functools.cache = shares(functools.cache)
     watch(library, "compile_objects", c_files)
-    watch(toolchain, "compile_sources", own_c)
+    watch(toolchain, "compile_sources", compiled)
     watch(machine, "_set_observers", lambda core, chip, *_: (core.machine_profile(chip), ())[1])
     watch(machine, "_load_program", lambda core, chip, program: PROGRAMS.append(program) or ())
     watch(machine, "_simulation_result", executed)
@@ -160,28 +164,29 @@ def c_files(sources: Any, options: Any) -> Iterator[str]:
     return (f"{'chip' if chip else 'host'} {source.name}" for source in sources)
 
 
-def own_c(*_: Any, **__: Any) -> Iterator[str]:
-    """A part of the test that calls the compiler, not by a build."""
+def compiled(*_: Any, **__: Any) -> tuple[str, ...]:
+    """No part, but a mark where a test calls the compiler, not by a build."""
     if is_by_a_test(sys._getframe(2), ("myoedge.system.",)) and RECORDER.running:
-        yield f"C of {RECORDER.running[-1].name}"
+        RECORDER.running[-1].is_opaque = True
+    return ()
 
 
 def pytest_configure() -> None:
-    """A process that a test starts is a part of its own too."""
     sys.addaudithook(started)
 
 
 def started(event: str, _: object) -> None:
+    """Mark a test that starts a process."""
     is_start = event in ("subprocess.Popen", "os.fork") and RECORDER.running
     if is_start and is_by_a_test(sys._getframe(1), ("subprocess", "multiprocessing.")):
-        RECORDER.named.add(f"process of {RECORDER.running[-1].name}")
+        RECORDER.running[-1].is_opaque = True
 
 
 def is_by_a_test(frame: Any, within: tuple[str, ...]) -> bool:
     """Whether the caller, but for modules with these names, is a module of the tests."""
     while frame.f_globals["__name__"].startswith(within):
         frame = frame.f_back
-    return bool(frame.f_globals["__name__"].startswith("tests."))
+    return bool(frame.f_globals["__name__"].startswith(TESTS))
 
 
 PROGRAMS: list[Any] = []  # the one that is simulated is the last

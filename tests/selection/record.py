@@ -15,7 +15,7 @@ import sys
 import tempfile
 from array import array
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from tests.selection.choice import Measured, chosen, file_of
@@ -44,13 +44,15 @@ def measured(folder: Path) -> Iterator[tuple[str, Measured]]:
             row = json.loads(line)
             parts = frozenset(numbers[at : at + row["parts"]])
             at += row["parts"]
-            yield row["name"], Measured(row["cpu_s"], parts, frozenset(row["uses"]))
+            uses, is_opaque = frozenset(row["uses"]), row["is_opaque"]
+            yield row["name"], Measured(row["cpu_s"], parts, uses, is_opaque)
 
 
 def of_several(one: Measured, other: Measured) -> Measured:
     """What two processes made of the same."""
     cpu_s = min(one.cpu_s, other.cpu_s)
-    return Measured(cpu_s, one.parts | other.parts, one.uses | other.uses)
+    is_opaque = one.is_opaque or other.is_opaque
+    return Measured(cpu_s, one.parts | other.parts, one.uses | other.uses, is_opaque)
 
 
 def read(folder: Path) -> tuple[dict[str, Measured], dict[str, Measured]]:
@@ -67,6 +69,16 @@ def seconds_by_folder(tests: Mapping[str, Measured]) -> Counter[str]:
     for test, row in tests.items():
         found[str(Path(file_of(test)).parent)] += row.cpu_s
     return found
+
+
+def places(names: Iterable[str], rows: Mapping[str, Measured]) -> int:
+    """How many parts these reach with what they share."""
+    pending, found = [*names], set[str]()
+    while pending:
+        if (name := pending.pop()) in rows and name not in found:
+            found.add(name)
+            pending += rows[name].uses
+    return len(frozenset[int]().union(*(rows[name].parts for name in found)))
 
 
 def main() -> None:
@@ -86,7 +98,11 @@ def main() -> None:
     after = seconds_by_folder({test: tests[test] for test in taken})
     for name in before:
         print(f"{name:35} {before[name]:8.1f} {after[name]:8.1f} CPU s")
-    print(f"{len(taken)} of {len(tests)} tests")
+    rows = {**tests, **shared}
+    print(
+        f"{len(taken)} of {len(tests)} tests, which reach {places(taken, rows)} of "
+        f"{places(tests, rows)} places"
+    )
 
 
 if __name__ == "__main__":

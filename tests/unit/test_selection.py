@@ -7,7 +7,6 @@ import ast
 import os
 import subprocess
 import sys
-from collections.abc import Iterable, Mapping
 from functools import cache
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,7 +17,7 @@ import numpy as np
 from tests.conftest import ROOT
 from tests.selection.choice import Measured, chosen
 from tests.selection.deferred import mark_slow, read_deferred
-from tests.selection.record import read
+from tests.selection.record import places, read
 from tests.support.each import each
 
 CHEAP_S = 0.25
@@ -38,21 +37,12 @@ def drawn(seed: int) -> tuple[dict[str, Measured], dict[str, Measured]]:
     return {f"test_{i % 9}.py::test_{i}": one(uses) for i, uses in enumerate(some)}, shared
 
 
-def reached(names: Iterable[str], rows: Mapping[str, Measured]) -> set[int]:
-    """By tests, what they share, and what that shares."""
-    pending, found = [*names], set[str]()
-    while pending:
-        found.add(name := pending.pop())
-        pending += rows[name].uses - found
-    return {part for name in found for part in rows[name].parts}
-
-
 @each("seed", range(20))
 def test_chosen_tests_reach_what_all_tests_reach(seed: int) -> None:
     tests, shared = drawn(seed)
-    taken, rows = chosen(tests, shared, CHEAP_S), {**tests, **shared}
+    taken, rows = chosen(tests, shared, CHEAP_S, 0), {**tests, **shared}
     assert taken < tests.keys()
-    assert reached(taken, rows) == reached(tests, rows)
+    assert places(taken, rows) == places(tests, rows)
     assert {t.split("::")[0] for t in taken} == {t.split("::")[0] for t in tests}
 
 
@@ -60,7 +50,7 @@ def test_chosen_tests_reach_what_all_tests_reach(seed: int) -> None:
 def test_a_cheap_test_is_never_left_out(seed: int) -> None:
     """Nor is one whose fixtures another one has paid for."""
     tests, shared = drawn(seed)
-    taken = chosen(tests, shared, CHEAP_S)
+    taken = chosen(tests, shared, CHEAP_S, 0)
     made = set[str]()
     pending = [name for test in taken for name in tests[test].uses]
     while pending:
@@ -79,9 +69,29 @@ def test_the_cheaper_of_two_alike_is_chosen() -> None:
         "a.py::test_cheaper": Measured(1.0, both),
         "a.py::test_reads_a_build": Measured(0.1, frozenset(), frozenset(build)),
     }
-    assert chosen(tests, build, CHEAP_S) == tests.keys() - {"a.py::test_dear"}
+    assert chosen(tests, build, CHEAP_S, 0) == tests.keys() - {"a.py::test_dear"}
     without = {"shared: build": Measured(3.0)}
-    assert chosen(tests, without, CHEAP_S) == {"a.py::test_first", "a.py::test_cheaper"}
+    assert chosen(tests, without, CHEAP_S, 0) == {"a.py::test_first", "a.py::test_cheaper"}
+
+
+def test_places_are_those_of_tests_and_what_they_share() -> None:
+    rows = {
+        "a.py::test": Measured(1.0, frozenset({1, 2}), frozenset({"shared: x", "shared: unknown"})),
+        "shared: x": Measured(1.0, frozenset({2, 3}), frozenset({"shared: y"})),
+        "shared: y": Measured(1.0, frozenset({4})),
+        "b.py::test": Measured(1.0, frozenset({9})),
+    }
+    assert [places([name], rows) for name in rows] == [4, 3, 1, 1]
+
+
+def test_a_few_new_parts_are_not_worth_long_tests() -> None:
+    tests = {
+        "a.py::test_first": Measured(0.01),
+        "a.py::test_five": Measured(2.0, frozenset(range(5))),
+        "a.py::test_four": Measured(2.0, frozenset(range(10, 14))),
+        "a.py::test_starts_a_process": Measured(9.0, frozenset(), frozenset(), True),
+    }
+    assert tests.keys() - chosen(tests, {}, CHEAP_S, 2.0) == {"a.py::test_four"}
 
 
 def test_marks_are_those_of_the_list() -> None:
@@ -113,6 +123,7 @@ def test_the_list_names_tests_that_exist() -> None:
 
 TESTS = """
 from functools import cache
+import subprocess
 import pytest
 from myoedge.errors import MyoedgeError
 
@@ -136,6 +147,9 @@ def test_cached():
 
 def test_cached_again():
     shared("E102")
+
+def test_starts_a_process():
+    subprocess.run(["true"])
 """
 
 
@@ -148,7 +162,7 @@ def test_a_run_records_what_tests_reach_and_share(tmp_path: Path) -> None:
     done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     tests, shared = read(tmp_path / "reached")
-    wide, again, nothing, cached, cached_again = tests.values()
+    wide, again, nothing, cached, cached_again, process = tests.values()
     names = [test.removeprefix("test_it.py::") for test in tests]
     assert names[:3] == ["test_wide[1]", "test_wide[2]", "test_nothing"]
     (fixture,) = wide.uses & again.uses
@@ -158,3 +172,4 @@ def test_a_run_records_what_tests_reach_and_share(tmp_path: Path) -> None:
     assert not nothing.uses
     assert not nothing.parts
     assert not cached_again.parts
+    assert [row for row in tests.values() if row.is_opaque] == [process]
