@@ -48,7 +48,7 @@ static inline void me_loops_end(int32_t layers)
  * loads the tile. */
 static inline void me_next_arguments(const me_layer *layer)
 {
-    if (me_core() == 0)
+    if (me_core() == (me_has_jobs(layer) ? ME_CONTROL_CORE : 0))
         me_begin_layer(layer);
     if (layer->kernel_waits && me_core() != ME_CONTROL_CORE)
         me_barrier_workers();

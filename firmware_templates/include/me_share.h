@@ -14,6 +14,9 @@
 #define ME_MOST_OF(n) (((n) + ME_WORKERS - 1) / ME_WORKERS) /* items of the largest share */
 #define ME_FIRST_OF_7(n) me_share_of_7(me_core(), (n)) /* core 0 has an empty share */
 #define ME_LAST_OF_7(n) me_share_of_7(me_core() + 1, (n))
+/* Items of cores 1 .. 7 in turn: the first one of this core, and how far the next is; core 0 has none of n */
+#define ME_FIRST_TURN_OF_7(n) (me_core() > 0 ? me_core() - 1 : (n))
+#define ME_NEXT_TURN_OF_7 7
 #define ME_CORE() me_core() /* 0 .. 7 */
 #define ME_OWN(n) me_own_share(n) /* items per core; the last core may have fewer */
 #define ME_SYNC() me_barrier_workers() /* makes data that one core wrote visible to the others */
@@ -35,6 +38,8 @@
 #define ME_MOST_OF(n) (n)
 #define ME_FIRST_OF_7(n) 0
 #define ME_LAST_OF_7(n) (n)
+#define ME_FIRST_TURN_OF_7(n) 0
+#define ME_NEXT_TURN_OF_7 1
 #define ME_CORE() 0
 #define ME_OWN(n) (n)
 #define ME_SYNC() ((void)0)

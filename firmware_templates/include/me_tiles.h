@@ -24,6 +24,7 @@
 #define me_no_tile_is_loaded() ((void)0)
 #define me_next_tile_is_loaded() ((void)0)
 #define me_make_jobs(layer, t) ((void)0)
+#define me_has_jobs(layer) 0
 #endif
 
 /* A function of a layer: for its only tile, or for tile t. 0: nothing to do. */
@@ -43,7 +44,7 @@ typedef union {
  *               them
  * nine_cores    the control core computes too, after starting all transfers of a tile
  * arguments     writes the arguments of the kernel call
- * jobs          turns them into a layer of accelerator jobs, once all transfers have been started
+ * jobs          fetches or makes its accelerator jobs; then only the control core calls it and `arguments`
  * load, store   start transfers and do not wait
  * prefetch      starts transfers of constants for the first tiles of later layers */
 typedef struct {
@@ -83,6 +84,8 @@ static inline void me_make_jobs(const me_layer *layer, int32_t t)
     if (layer->jobs.once)
         me_call(layer->jobs, layer->tiles, t);
 }
+
+static inline int me_has_jobs(const me_layer *layer) { return layer->jobs.once != 0; }
 #endif
 
 /* Writes the arguments of a layer's first tile and, if it has accelerator jobs, its jobs. */
@@ -104,9 +107,9 @@ ME_OF_A_LAYER void me_between_tiles(const me_layer *layer, int32_t tiles, int32_
         layer->arguments.of_tile(t + 1);
     } else if (layer[1].arguments.once)
         me_call(layer[1].arguments, layer[1].tiles, 0);
+    me_make_jobs(t + 1 < tiles ? layer : layer + 1, t + 1 < tiles ? t + 1 : 0);
     if (layer->prefetch.once)
         me_call(layer->prefetch, tiles, t);
-    me_make_jobs(t + 1 < tiles ? layer : layer + 1, t + 1 < tiles ? t + 1 : 0);
 }
 
 #ifdef ME_GAP9
@@ -202,7 +205,7 @@ ME_OF_A_LAYER void me_compute_layer(const me_layer *layer, int32_t number)
 {
     const int32_t tiles = layer->tiles;
     if (number == 0) {
-        if (me_core() == 0)
+        if (me_core() == 0 && !me_has_jobs(layer))
             me_first_arguments(layer);
         if (layer->kernel_waits)
             me_barrier_workers();
@@ -222,6 +225,8 @@ ME_OF_A_LAYER void me_move_layer(const me_layer *layer, int32_t number)
     if (!layer->back_to_back) {
         if (layer->load.once)
             me_call(layer->load, tiles, 0);
+        if (number == 0 && me_has_jobs(layer))
+            me_first_arguments(layer);
         me_wait_for(&me_of_next);
         if (layer->buffers > 2)
             me_wait_for(&me_of_tile[0]);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * NE16, the convolution engine of GAP9's cluster: a job is its 24 registers, in their order
+ * NE16, the convolution engine of GAP9's cluster: a job is its 24 registers, in their order: six addresses, and its shape
  * (docs/developers/ne16.md). Operands lie in L1. Off the chip, and with
  * -DME_NE16_IN_C, the same jobs run in C.
  */
@@ -38,15 +38,23 @@ typedef struct {
     int8_t *y;
     const uint8_t *scales, *shifts;
     const int32_t *biases;
+} me_ne16_places;
+
+typedef struct {
     uint32_t x_pixel, x_row, x_unused, y_group, y_pixel, y_row, weight_plane, weight_channel, weight_unused;
     uint32_t last_channels, last_outputs, last_inputs, tiles_channels, tiles_pixels, padding;
     int32_t weight_offset;
     uint32_t filter_mask, config;
+} me_ne16_shape;
+
+typedef struct {
+    me_ne16_places at;
+    me_ne16_shape shape;
 } me_ne16_job;
 
-/* Called by one core. Writes the registers of a job; waits if two jobs are already queued. Returns the
- * job's number, for me_ne16_wait. */
-int32_t me_ne16_program(const me_ne16_job *job);
+/* Called by one core. Writes the registers of a job, its addresses and the others; waits if two jobs are
+ * already queued. Returns the job's number, for me_ne16_wait. */
+int32_t me_ne16_program(const me_ne16_places *at, const me_ne16_shape *shape);
 
 /* Starts the job whose registers were written, or queues it after the running one. */
 void me_ne16_trigger(void);
@@ -54,7 +62,7 @@ void me_ne16_trigger(void);
 /* Writes the registers of a job and starts it. Returns its number. */
 static inline int32_t me_ne16_start(const me_ne16_job *job)
 {
-    const int32_t number = me_ne16_program(job);
+    const int32_t number = me_ne16_program(&job->at, &job->shape);
     me_ne16_trigger();
     return number;
 }

@@ -22,17 +22,16 @@ static void add_row(const me_add_s16_params *op, const int8_t *a, const int8_t *
     me_add_row(&bytes, a, b, y, n, 1, 1);
 }
 
-void me_ne16_add(const me_ne16_layer *layer, int32_t first, int32_t end)
+void me_ne16_add(const me_ne16_jobs_params *op, const me_ne16_jobs_tile *tile, const me_ne16_range *range)
 {
-    const me_add_s16_params *add = &((const me_ne16_jobs_params *)layer->op)->add;
-    const me_ne16_jobs_tile *tile = layer->tile;
-    if (layer->nine || layer->table) {
-        me_ne16_finish_bytes(layer, first, end);
+    const me_add_s16_params *add = &op->add;
+    if (tile->ninth || op->conv.scale.table) {
+        me_ne16_finish_bytes(op, tile, range);
         ME_SYNC();
     }
-    const me_part part = me_part_of((end - first) * layer->unit_bytes);
-    const int32_t i = first * layer->unit_bytes + part.first;
+    const me_part part = me_part_of((range[1].first - range->first) * tile->unit_bytes);
+    const int32_t i = range->first * tile->unit_bytes + part.first;
     if (part.last > part.first)
-        add_row(add, layer->y + i, tile->b + (i << add->b_wide), tile->y + (i << add->y_wide),
+        add_row(add, tile->conv.y + i, tile->b + (i << add->b_wide), tile->y + (i << add->y_wide),
                 part.last - part.first);
 }

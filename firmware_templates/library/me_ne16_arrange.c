@@ -167,29 +167,31 @@ static me_ne16_area rows_of(const me_conv_s8_params *op, const me_conv_s8_tile *
                            0 };
 }
 
-void me_ne16_pad(const me_ne16_layer *layer, int32_t first, int32_t end)
+void me_ne16_pad(const me_ne16_jobs_params *op, const me_ne16_jobs_tile *tile, const me_ne16_range *range)
 {
-    const me_ne16_jobs_params *op = layer->op;
-    const me_ne16_jobs_tile *tile = layer->tile;
+    const int32_t first = range->prepared, end = range[1].prepared;
+    uint8_t *const scratch = (uint8_t *)tile->conv.padded;
     const me_conv_s8_params *conv = &op->conv;
     if (op->form & ME_NE16_RUN) {
         const int32_t k_w = conv->k_w, stride = conv->stride_w, dilation = conv->dilation_w;
         const me_ne16_area area = {
             0, 1, span(first, k_w, stride, dilation), span(end, k_w, stride, dilation), conv->c, 0
         };
-        me_ne16_write_area(conv, &tile->conv, &area, 0, layer->scratch);
+        me_ne16_write_area(conv, &tile->conv, &area, 0, scratch);
         return;
     }
     me_ne16_area area = rows_of(conv, &tile->conv, first, end);
     if (op->form & ME_NE16_TURNED)
         area.column_bytes = tile->x_column;
-    me_ne16_write_area(conv, &tile->conv, &area, area.end_column * conv->c, layer->scratch);
+    me_ne16_write_area(conv, &tile->conv, &area, area.end_column * conv->c, scratch);
 }
 
-void me_ne16_copy_windows(const me_ne16_layer *layer, int32_t first, int32_t end)
+void me_ne16_copy_windows(const me_ne16_jobs_params *op, const me_ne16_jobs_tile *of,
+                          const me_ne16_range *range)
 {
-    const me_ne16_jobs_params *op = layer->op;
-    const me_conv_s8_tile *tile = &((const me_ne16_jobs_tile *)layer->tile)->conv;
+    const int32_t first = range->prepared, end = range[1].prepared;
+    const me_conv_s8_tile *tile = &of->conv;
+    uint8_t *const scratch = (uint8_t *)tile->padded;
     const me_conv_s8_params *conv = &op->conv;
     const int32_t ow = tile->ow;
     const me_ne16_area whole = rows_of(conv, tile, 0, tile->oh);
@@ -197,16 +199,16 @@ void me_ne16_copy_windows(const me_ne16_layer *layer, int32_t first, int32_t end
         tile->pad_top > 0 || tile->pad_left > 0 || whole.end_row > tile->h || whole.end_column > tile->w;
     padded_image image = { tile->x, tile->row_stride, ME_TO_UNSIGNED };
     if (padded && !(op->form & ME_NE16_COPIES)) {
-        write_padded_windows(conv, tile, first, end, layer->scratch);
+        write_padded_windows(conv, tile, first, end, scratch);
         return;
     }
     if (padded) {
         const int32_t columns = whole.end_column;
-        uint8_t *copy = layer->scratch + me_gemm_row_bytes(layer->units * op->step);
+        uint8_t *copy = scratch + me_gemm_row_bytes(tile->oh * ow * op->step);
         const me_ne16_area area = rows_of(conv, tile, (first + ow - 1) / ow, (end + ow - 1) / ow);
         me_ne16_write_area(conv, tile, &area, columns * conv->c, copy);
         ME_SYNC();
         image = (padded_image){ copy, columns * conv->c, 0 };
     }
-    write_windows(conv, &image, ow, first, end, layer->scratch);
+    write_windows(conv, &image, ow, first, end, scratch);
 }

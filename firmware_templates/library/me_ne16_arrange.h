@@ -26,10 +26,4 @@ static inline int32_t me_ne16_padded_columns(const me_conv_s8_params *op, const 
 void me_ne16_write_area(const me_conv_s8_params *op, const me_conv_s8_tile *tile, const me_ne16_area *area,
                         int32_t row_bytes, uint8_t *image);
 
-/* Prepares units of me_ne16_jobs.h: the rows or columns of the padded input that earlier units did not need. */
-void me_ne16_pad(const me_ne16_layer *layer, int32_t first, int32_t end);
-
-/* Prepares units of me_ne16_jobs.h: the windows of these results. There is a barrier inside with ME_NE16_COPIES. */
-void me_ne16_copy_windows(const me_ne16_layer *layer, int32_t first, int32_t end);
-
 #endif

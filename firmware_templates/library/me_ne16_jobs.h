@@ -19,47 +19,84 @@ typedef struct {
     me_scale scale;
 } me_row_mean;
 
-/* form, with the mode of the jobs (ME_NE16_1X1, ME_NE16_DEPTHWISE, or 0 for 3x3 filters):
+typedef struct me_ne16_jobs_params me_ne16_jobs_params;
+typedef struct me_ne16_jobs_tile me_ne16_jobs_tile;
+
+/* Pieces of equal bytes that are copied from x to scratch as unsigned bytes, one
+ * copy by one core.
+ * from, to   first piece, from the beginning of x and of scratch; from: -1 for op.padding */
+typedef struct {
+    int32_t from, to, pieces, bytes, from_step, to_step;
+} me_ne16_copy;
+
+/* Units of a tile that are finished together, and the `jobs` jobs from `job` on whose results they are.
+ * first     first unit: a row of results, or a result
+ * prepared  first unit whose operands are prepared for them, which are those up to the next range's
+ * copy      first copy that prepares them
+ * x, y      added to the jobs' addresses */
+typedef struct {
+    int32_t first, prepared, copy, job, jobs, x, y;
+} me_ne16_range;
+
+/* A job of ranges: the index of its shape, and what is added to their addresses. */
+typedef struct {
+    int32_t shape, weights, x, y;
+} me_ne16_placed_job;
+
+/* Work of the cores for a range of a tile. */
+typedef void me_ne16_of_range(const me_ne16_jobs_params *op, const me_ne16_jobs_tile *tile,
+                              const me_ne16_range *range);
+
+/* Work of the cores for a tile, while its jobs run. */
+typedef void me_ne16_of_tile(const me_ne16_jobs_params *op, const me_ne16_jobs_tile *tile);
+
+/* form:
  *   ME_NE16_RUN     units are results in a row, not rows of results. A 3x3 job treats them as rows of three, so that
  *                   the nine taps of a filter follow each other
  *   ME_NE16_TURNED  rows of the convolution are columns of x and y
- *   ME_NE16_PHASES  a job has every phases_h-th row and phases_w-th column of the results: the engine moves from tap
- *                   to tap as from result to result. As many jobs as there are phases have all results
- *   ME_NE16_INT32   results are sums, which `finish` requantises; only 1x1 jobs of results in a row
  *   ME_NE16_COPIES  me_ne16_copy_windows copies from a copy of the input with its padding */
-enum { ME_NE16_RUN = 1, ME_NE16_TURNED = 2, ME_NE16_PHASES = 4, ME_NE16_COPIES = 8 };
+enum { ME_NE16_RUN = 1, ME_NE16_TURNED = 2, ME_NE16_COPIES = 8 };
 
 /* conv     sizes, strides, x_zero and scale.table; of rows of bytes only the table; all of it if `beside` needs it
  * step     bytes between the operands of neighbouring results   inputs: of a pixel of a job
- * k        outputs of the whole layer   scale_bytes, weight_bits, parameters: of me_ne16_outputs
- * prepare, finish, beside   of me_ne16_layer; without `finish`, results are looked up in the table, if there is one
+ * padding  four bytes of padding, of me_ne16_copy_pieces
+ * prepare  called by all cores; cores 1 .. 7 prepare a range's operands while core 0 writes its job; 0:
+ *          nothing to prepare
+ * finish   called by all cores after a range's jobs have ended and before the jobs of the range after the next start
+ * beside   called by all cores when all jobs are queued or running; 0: nothing to compute
  * add      of me_ne16_add: a is the layer's result   mean: of me_ne16_mean */
-typedef struct {
+struct me_ne16_jobs_params {
     me_conv_s8_params conv;
     uint32_t form;
-    int32_t step, inputs, k, scale_bytes, weight_bits, phases_h, phases_w;
-    const uint8_t *parameters;
-    me_ne16_units *prepare, *finish;
-    me_ne16_on_cores *beside;
+    int32_t step, inputs, padding;
+    me_ne16_of_range *prepare, *finish;
+    me_ne16_of_tile *beside;
     union {
         me_add_s16_params add;
         me_row_mean mean;
     };
-} me_ne16_jobs_params;
+};
 
-/* conv     weights are bit planes of outputs first_k .. first_k + conv.k - 1; y: results of the jobs; channels,
- *          scratch are unused; padded: operands of the jobs, x itself if they are made unsigned in place
- * units    rows of results, or results, that the engine computes: first_units in the first job, units_at_a_time in
- *          each other one; in 3x3 jobs of a run multiples of 3 * phases_w
- * ninth    eight units are computed as nine, in scratch after the operands
+/* at       addresses that those of the jobs are added to; weights are bit planes, x: operands of the jobs, x itself
+ *          if they are made unsigned in place
+ * ranges   range_count, and one more, which begins after the last unit and copy; jobs, shapes, copies: of the ranges
+ * conv     x, y and their sizes; weights, channels and scratch are unused; padded: as at.x
+ * unit_bytes   bytes of results of a unit in y
+ * ninth    eight results are computed as nine, in scratch after the operands
  * has_scratch   the tile before wrote the operands   restores: x, which is unsigned, is int8 again after this tile
  * x_column, y_row   of ME_NE16_TURNED: bytes between rows of x and between columns of y; conv.row_stride: between
  *          columns of x, conv.y_stride: between rows of y
  * b, y     of `finish`: addend, and results if they are not conv.y
  * rest     of me_ne16_rest: weights, channels and scratch of the units that the cores compute */
-typedef struct {
+struct me_ne16_jobs_tile {
+    me_ne16_places at;
+    const me_ne16_range *ranges;
+    const me_ne16_placed_job *jobs;
+    const me_ne16_shape *shapes;
+    const me_ne16_copy *copies;
+    int32_t range_count, unit_bytes;
     me_conv_s8_tile conv;
-    int32_t first_k, units, first_units, units_at_a_time, ninth, has_scratch, restores, x_column, y_row;
+    int32_t ninth, has_scratch, restores, x_column, y_row;
     const int8_t *b;
     int8_t *y;
     struct {
@@ -68,19 +105,60 @@ typedef struct {
         int8_t *scratch;
     } rest;
     me_next_tile next;
-} me_ne16_jobs_tile;
+};
 
 /* Linear layer or convolution, int8 [h][w][c] -> [oh][ow][k]: y = clip8(((sum of (x + 128) * weights) * scale + bias)
- * >> shift), then the table, then what `finish` computes. Weights of weight_bits, 2 to 8; scale 0 to 65,535 (0 to 255
+ * >> shift), then the table, then what `finish` computes. Weights of 2 to 8 bits; scale 0 to 65,535 (0 to 255
  * of a byte), shift 0 to 30; products and sums stay inside int32. Barriers are inside. */
-void me_ne16_jobs_layer(const me_ne16_jobs_params *op, const me_ne16_jobs_tile *tile, me_ne16_layer *layer);
+void me_ne16_jobs(const me_ne16_jobs_params *op, const me_ne16_jobs_tile *tile);
 
-/* Where the job that starts at unit `first`, or the job before it, writes its results. Sums of jobs alternate between two
- * buffers. */
-int8_t *me_ne16_results(const me_ne16_layer *layer, int32_t first);
+/* Data of a tile that the DMA brings: its ranges, with their end, jobs, shapes and copies; after the layer's op; after the tile
+ * itself, if it is the layer's only one. */
+#define ME_NE16_TABLE(range_count, job_count, shape_count, copy_count) \
+    me_ne16_range ranges[range_count]; \
+    me_ne16_placed_job jobs[job_count]; \
+    me_ne16_shape shapes[shape_count]; \
+    me_ne16_copy copies[copy_count];
+#define ME_NE16_JOBS(range_count, job_count, shape_count, copy_count) \
+    struct { \
+        ME_NE16_TABLE(range_count, job_count, shape_count, copy_count) \
+    }
+#define ME_NE16_JOBS_WITH_OP(range_count, job_count, shape_count, copy_count) \
+    struct { \
+        me_ne16_jobs_params op; \
+        ME_NE16_TABLE(range_count, job_count, shape_count, copy_count) \
+    }
+#define ME_NE16_JOBS_WITH_TILE_WITH_OP(range_count, job_count, shape_count, copy_count) \
+    struct { \
+        me_ne16_jobs_tile tile; \
+        me_ne16_jobs_params op; \
+        ME_NE16_TABLE(range_count, job_count, shape_count, copy_count) \
+    }
 
-/* Replaces the results of units [first, end) by their entries in the layer's table, if there is one, and
+/* Number of units of a tile. */
+static inline int32_t me_ne16_units_of(const me_ne16_jobs_tile *tile)
+{
+    return tile->ranges[tile->range_count].first;
+}
+
+/* A `finish`: replaces the results of a range by their entries in the layer's table, if there is one, and
  * copies eight of nine results to y. */
-void me_ne16_finish_bytes(const me_ne16_layer *layer, int32_t first, int32_t end);
+void me_ne16_finish_bytes(const me_ne16_jobs_params *op, const me_ne16_jobs_tile *tile,
+                          const me_ne16_range *range);
+
+/* A `prepare`: the rows or columns of the padded input that earlier units did not need. */
+void me_ne16_pad(const me_ne16_jobs_params *op, const me_ne16_jobs_tile *tile, const me_ne16_range *range);
+
+/* A `prepare`: the windows of these results. There is a barrier inside with ME_NE16_COPIES. */
+void me_ne16_copy_windows(const me_ne16_jobs_params *op, const me_ne16_jobs_tile *tile,
+                          const me_ne16_range *range);
+
+/* A `prepare`: the range's copies. */
+void me_ne16_copy_pieces(const me_ne16_jobs_params *op, const me_ne16_jobs_tile *tile,
+                         const me_ne16_range *range);
+
+/* A `prepare`: converts the range's rows of x. */
+void me_ne16_prepare_rows(const me_ne16_jobs_params *op, const me_ne16_jobs_tile *tile,
+                          const me_ne16_range *range);
 
 #endif

@@ -13,47 +13,34 @@ void me_ne16_sums_job_of(const me_ne16_outputs *out, uint32_t config, me_ne16_jo
 {
     const uint32_t inputs = tiles_of(out->inputs, 16);
     const uint32_t last_inputs = (uint32_t)(out->inputs - 16 * ((int32_t)inputs - 1));
-    const int each = config == ME_NE16_DEPTHWISE; /* tiles have as many outputs as inputs */
-    const uint32_t outputs = each ? inputs : tiles_of(out->k, 32);
-    const uint32_t last_outputs = each ? last_inputs : last_of(out->k, 32);
     *job = (me_ne16_job){
-        .weights = out->weights,
-        .y_group = 32,
-        .weight_plane = 18,
-        .weight_channel = (uint32_t)(out->weight_bytes * out->weight_bits) * inputs,
-        .last_channels = last_outputs << 16 | last_inputs,
-        .tiles_channels = outputs << 16 | inputs,
-        .weight_offset = -(1 << (out->weight_bits - 1)),
-        .config = config | ME_NE16_WEIGHT_BITS(out->weight_bits) | ME_NE16_INT32 | ME_NE16_SIGNED,
+        .at.weights = out->weights,
+        .shape.y_group = 32,
+        .shape.weight_plane = 18,
+        .shape.weight_channel = (uint32_t)(out->weight_bytes * out->weight_bits) * inputs,
+        .shape.last_channels = last_of(out->k, 32) << 16 | last_inputs,
+        .shape.tiles_channels = tiles_of(out->k, 32) << 16 | inputs,
+        .shape.weight_offset = -(1 << (out->weight_bits - 1)),
+        .shape.config = config | ME_NE16_WEIGHT_BITS(out->weight_bits) | ME_NE16_INT32 | ME_NE16_SIGNED,
     };
-}
-
-void me_ne16_job_of(const me_ne16_outputs *out, uint32_t config, me_ne16_job *job)
-{
-    const uint8_t *scales = out->parameters + 4 * out->all_k;
-    me_ne16_sums_job_of(out, config, job);
-    job->scales = scales + out->first_k * out->scale_bytes;
-    job->shifts = scales + out->all_k * out->scale_bytes + out->first_k;
-    job->biases = (const int32_t *)(const void *)out->parameters + out->first_k;
-    job->config &= ~ME_NE16_INT32;
-    job->config |= ME_NE16_NORMALISE | ME_NE16_SCALE_BYTES(out->scale_bytes) | ME_NE16_SHIFTS | ME_NE16_BIAS;
 }
 
 void me_ne16_set_image(me_ne16_job *job, int32_t rows, int32_t columns, int32_t reach)
 {
     const uint32_t last_rows = last_of(rows, 3), last_columns = last_of(columns, 3), more = (uint32_t)reach;
-    job->last_outputs = last_rows << 16 | last_columns;
-    job->last_inputs = (last_rows ? last_rows + more : 0) << 16 | (last_columns ? last_columns + more : 0);
-    job->tiles_pixels = tiles_of(rows, 3) << 16 | tiles_of(columns, 3);
+    job->shape.last_outputs = last_rows << 16 | last_columns;
+    job->shape.last_inputs =
+        (last_rows ? last_rows + more : 0) << 16 | (last_columns ? last_columns + more : 0);
+    job->shape.tiles_pixels = tiles_of(rows, 3) << 16 | tiles_of(columns, 3);
 }
 
 void me_ne16_set_run(me_ne16_job *job, int32_t n, int32_t step, int32_t y_step)
 {
     const int32_t third = (n + 2) / 3, run = third + ((n - third) & 1), apart = (n - run) / 2;
-    job->x_pixel = (uint32_t)step;
-    job->x_row = (uint32_t)(apart * step);
-    job->y_pixel = (uint32_t)y_step;
-    job->y_row = (uint32_t)(apart * y_step);
+    job->shape.x_pixel = (uint32_t)step;
+    job->shape.x_row = (uint32_t)(apart * step);
+    job->shape.y_pixel = (uint32_t)y_step;
+    job->shape.y_row = (uint32_t)(apart * y_step);
     me_ne16_set_image(job, 3, run, 0);
 }
 
@@ -62,20 +49,6 @@ void me_ne16_unsigned_rows(const int8_t *x, uint8_t *to, int32_t c, int32_t firs
     const int32_t from = (first * c + 3) / 4, words = (end * c + 3) / 4 - from;
     const int32_t at = from + ME_FIRST(words), n = ME_LAST(words) - ME_FIRST(words);
     me_unsigned_words(x + 4 * at, to + 4 * at, n);
-}
-
-void me_ne16_prepare_rows(const me_ne16_layer *layer, int32_t first, int32_t end)
-{
-    const int32_t c = layer->outputs.inputs, from = (first * c + 3) / 4, words = (end * c + 3) / 4 - from;
-    const int32_t at = from + ME_FIRST_OF_7(words), n = from + ME_LAST_OF_7(words) - at;
-    me_unsigned_words(layer->x + 4 * at, layer->scratch + 4 * at, n);
-}
-
-/* Start of the job's first pixel. A run of 9 n + 8 pixels would take two more 3x3 tiles than 9 n
- * (me_ne16_set_run), one of 9 n + 9 only one: such a job starts one pixel earlier and computes it again. */
-static int32_t start_of(const me_ne16_layer *layer, int32_t first, int32_t last)
-{
-    return first > 0 && layer->in_run && (last - first) % 9 == 8 ? first - 1 : first;
 }
 
 #ifdef ME_GAP9
@@ -112,7 +85,7 @@ static __attribute__((noinline)) void start_next(const me_ne16_layer *layer, int
         return;
     const me_ne16_layer *next = layer->next->tile;
     if (ME_CORE() == 0)
-        *number = me_ne16_program(next->first);
+        *number = me_ne16_program(&next->first->at, &next->first->shape);
     if (next->prepare) {
         next->prepare(next, 0, end_of_job(next, 0));
         ME_SYNC();
@@ -133,19 +106,15 @@ static void end_tile(const me_ne16_layer *layer, int32_t running, int32_t before
         ME_SYNC();
         layer->finish(layer, before, layer->units);
     }
-    if (layer->behind) {
-        ME_SYNC();
-        layer->behind(layer);
-    }
 }
 
 static int32_t program(const me_ne16_layer *layer, int32_t first, int32_t end)
 {
     if (first == 0 && layer->first)
-        return me_ne16_program(layer->first);
+        return me_ne16_program(&layer->first->at, &layer->first->shape);
     me_ne16_job job;
     layer->job(layer, first, end, &job);
-    return me_ne16_program(&job);
+    return me_ne16_program(&job.at, &job.shape);
 }
 
 void me_ne16_run(const me_ne16_layer *layer)
@@ -160,27 +129,24 @@ void me_ne16_run(const me_ne16_layer *layer)
     for (int32_t last; first < layer->units; first = last) {
         const int32_t ended = running;
         last = end_of_job(layer, first);
-        const int32_t from = start_of(layer, first, last);
         if (ME_CORE() == 0)
-            running = program(layer, from, last);
+            running = program(layer, first, last);
         if (layer->prepare)
             layer->prepare(layer, first, last);
         ME_SYNC();
         if (ME_CORE() == 0) {
             me_ne16_trigger();
             if (layer->start_others) /* the engine queues two jobs */
-                running = layer->start_others(layer, from, last);
+                running = layer->start_others(layer, first, last);
             else if (layer->finish && first > 0)
                 me_ne16_wait(ended);
         }
         if (layer->finish && first > 0) {
             ME_SYNC();
-            layer->finish(layer, before, from);
+            layer->finish(layer, before, first);
         }
-        before = from;
+        before = first;
     }
-    if (layer->beside)
-        layer->beside(layer);
     end_tile(layer, running, before);
 }
 

@@ -8,15 +8,13 @@
 #include "me_ne16.h"
 #include "me_next_tile.h"
 
-/* Constants of outputs [first_k, first_k + k) of a layer with all_k outputs.
- * parameters    all_k biases of 4 bytes, all_k scales of scale_bytes, all_k shifts of one byte; unused if
- *               results are sums
+/* k outputs of a job.
  * inputs        input channels
- * weight_bytes  bytes per bit plane, for an output and 16 inputs (depthwise: for 16 channels)
+ * weight_bytes  bytes per bit plane, for an output and 16 inputs
  * weight_bits   bits of a weight, 2 to 8 */
 typedef struct {
-    const uint8_t *weights, *parameters;
-    int32_t scale_bytes, all_k, first_k, k, inputs, weight_bytes, weight_bits;
+    const uint8_t *weights;
+    int32_t k, inputs, weight_bytes, weight_bits;
 } me_ne16_outputs;
 
 typedef struct me_ne16_layer me_ne16_layer;
@@ -26,12 +24,7 @@ typedef void me_ne16_units(const me_ne16_layer *layer, int32_t first, int32_t en
 typedef void me_ne16_job_of_units(const me_ne16_layer *layer, int32_t first, int32_t end, me_ne16_job *job);
 typedef int32_t me_ne16_start_units(const me_ne16_layer *layer, int32_t first, int32_t end);
 
-/* Work of the cores during or after the tile's last jobs. */
-typedef void me_ne16_on_cores(const me_ne16_layer *layer);
-
-/* `units` units with unit_bytes bytes of results each, from y on: first_units in the first job,
- * at_a_time in each later one
- * in_run   whether units are pixels of 1x1 jobs in a row (me_ne16_set_run); all jobs but the last are then whole tiles
+/* `units` units: first_units in the first job, at_a_time in each later one
  * job      makes the job of these units, from op and tile
  * start_others  called by core 0 after it has started that job: starts the remaining jobs of these
  *          units, at least one, and returns the number of the last; 0: one job per unit
@@ -39,25 +32,15 @@ typedef void me_ne16_on_cores(const me_ne16_layer *layer);
  *          nothing to prepare
  * finish   called by all cores after the job has ended and before the job after the next starts; 0:
  *          nothing to finish
- * beside   called by all cores when all jobs are queued or running; 0: nothing to compute
- * nine     results of nine pixels, if units are eight pixels in a run; otherwise 0
- * x, scratch   of me_ne16_prepare_rows: rows of outputs.inputs bytes, int8 and converted to uint8
- * table    256 entries, the first for -128, or 0
- * behind   called by all cores after the last job has ended; 0: nothing to do
  * op, tile arguments of these functions
  * next     the layer of the next tile, whose first job may start before this one ends because its operands are
  *          prepared already; 0: none
  * first    the job of the first units; 0: core 0 makes it while the other cores prepare its operands */
 struct me_ne16_layer {
-    int32_t units, first_units, at_a_time, unit_bytes, in_run;
-    const int8_t *x;
-    uint8_t *scratch;
-    int8_t *y, *nine;
-    const int8_t *table;
+    int32_t units, first_units, at_a_time;
     me_ne16_units *prepare, *finish;
     me_ne16_job_of_units *job;
     me_ne16_start_units *start_others;
-    me_ne16_on_cores *beside, *behind;
     const void *op, *tile;
     const me_next_tile *next;
     me_ne16_outputs outputs;
@@ -79,12 +62,8 @@ void me_ne16_run(const me_ne16_layer *layer);
  * row. */
 void me_ne16_unsigned_rows(const int8_t *x, uint8_t *to, int32_t c, int32_t first, int32_t end);
 
-/* As me_ne16_unsigned_rows, for layers whose units are rows of x. */
-void me_ne16_prepare_rows(const me_ne16_layer *layer, int32_t first, int32_t end);
-
-/* Sets up a job for these outputs; its pixels are set separately. Results are int8, or 32-bit sums.
- * config: ME_NE16_1X1, ME_NE16_DEPTHWISE, or 0 */
-void me_ne16_job_of(const me_ne16_outputs *outputs, uint32_t config, me_ne16_job *job);
+/* Sets up a job for these outputs, whose results are 32-bit sums; its pixels are set separately.
+ * config: ME_NE16_1X1, or 0 */
 void me_ne16_sums_job_of(const me_ne16_outputs *outputs, uint32_t config, me_ne16_job *job);
 
 /* Bytes of each bit plane's 8 bits for an int8 weight vector of n inputs: n up to a multiple of 16. */

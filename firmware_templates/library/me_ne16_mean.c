@@ -44,14 +44,13 @@ static void row_means(const me_row_mean *mean, const int8_t *x, int8_t *y, int32
     }
 }
 
-void me_ne16_mean(const me_ne16_layer *layer, int32_t first, int32_t end)
+void me_ne16_mean(const me_ne16_jobs_params *op, const me_ne16_jobs_tile *tile, const me_ne16_range *range)
 {
-    const me_ne16_jobs_params *op = layer->op;
-    const me_ne16_jobs_tile *tile = layer->tile;
-    const int32_t k = tile->conv.k;
-    if (layer->table) {
-        me_ne16_finish_bytes(layer, first, end);
+    const int32_t k = tile->conv.k, first = range->first;
+    if (op->conv.scale.table) {
+        me_ne16_finish_bytes(op, tile, range);
         ME_SYNC();
     }
-    row_means(&op->mean, layer->y + first * layer->unit_bytes, tile->y + first * k, end - first, k);
+    row_means(&op->mean, tile->conv.y + first * tile->unit_bytes, tile->y + first * k, range[1].first - first,
+              k);
 }

@@ -6,6 +6,6 @@
 
 /* Finishes rows of results, int8 [oh][ow][k] in conv.y: y[oh][k] = mean over ow, as clip((((acc >> pre) * mult) +
  * offset) >> shift), then the table of the mean. */
-void me_ne16_mean(const me_ne16_layer *layer, int32_t first, int32_t end);
+void me_ne16_mean(const me_ne16_jobs_params *op, const me_ne16_jobs_tile *tile, const me_ne16_range *range);
 
 #endif

@@ -119,16 +119,16 @@ static void job_of_parts(const me_ne16_layer *layer, int32_t first, int32_t last
     outputs.k = me_min(all_k - k, outputs_at_once(op, tile));
     outputs.weights += k * all_bytes + (part - tile->first_part) * plane_bytes;
     me_ne16_sums_job_of(&outputs, has_filter(op) ? 0 : ME_NE16_1X1, job);
-    job->weight_plane >>= op->x_wide;
-    job->weight_channel = (uint32_t)all_bytes;
-    job->config |= (part > 0 ? ME_NE16_STREAM_IN : 0) | (op->x_wide ? ME_NE16_WIDE_INPUT : 0);
-    job->x = (const uint8_t *)tile->conv.padded + offset_of(op, &tile->conv, part)
+    job->shape.weight_plane >>= op->x_wide;
+    job->shape.weight_channel = (uint32_t)all_bytes;
+    job->shape.config |= (part > 0 ? ME_NE16_STREAM_IN : 0) | (op->x_wide ? ME_NE16_WIDE_INPUT : 0);
+    job->at.x = (const uint8_t *)tile->conv.padded + offset_of(op, &tile->conv, part)
         + first * (in_rows ? x_row : x_pixel);
-    job->y = (int8_t *)(tile->sums + k) + first * bytes * (in_rows ? results.columns : 1);
-    job->x_pixel = (uint32_t)x_pixel;
-    job->x_row = (uint32_t)x_row;
-    job->y_pixel = (uint32_t)bytes;
-    job->y_row = (uint32_t)(results.columns * bytes);
+    job->at.y = (int8_t *)(tile->sums + k) + first * bytes * (in_rows ? results.columns : 1);
+    job->shape.x_pixel = (uint32_t)x_pixel;
+    job->shape.x_row = (uint32_t)x_row;
+    job->shape.y_pixel = (uint32_t)bytes;
+    job->shape.y_row = (uint32_t)(results.columns * bytes);
     me_ne16_set_image(job, in_rows ? last - first : results.rows, in_rows ? results.columns : last - first,
                       has_filter(op) ? 2 : 0);
 }

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 from myoedge.codegen.tile_transfers import guarded
 from myoedge.plan.l1.tiling import Tiling
 
@@ -23,6 +25,18 @@ def jobs(fn: str, index: int, tiling: Tiling, before_cycles: float) -> list[str]
     return [made, *guarded("t > 0", [kept])] if len(tiling.tiles) > 1 else [made]
 
 
+@dataclass(frozen=True, slots=True)
+class Structs:
+    """C expressions of the structs of a kernel call.
+
+    table   what follows them in L1; "" without jobs as data
+    """
+
+    op: str
+    tile: str
+    table: str = ""
+
+
 def kernel_call(fn: str, index: int, tiling: Tiling) -> str:
     if tiling.kernel.runs_jobs:
         return f"me_ne16_run(&me_ne16_layers[{slot_of(tiling)}]);"
@@ -31,17 +45,19 @@ def kernel_call(fn: str, index: int, tiling: Tiling) -> str:
 
 def _struct_arguments(fn: str, index: int, tiling: Tiling) -> str:
     """Return the arguments of a kernel call: pointers to the op and tile structs."""
-    op, tile = argument_structs(fn, index, tiling)
-    return f"&{op}, &{tile}"
+    place = argument_structs(fn, index, tiling)
+    return f"&{place.op}, &{place.tile}"
 
 
-def argument_structs(fn: str, index: int, tiling: Tiling) -> tuple[str, str]:
+def argument_structs(fn: str, index: int, tiling: Tiling) -> Structs:
     """Return the op and tile structs of a kernel call in C: the layer's own, or those of every
     second layer and tile."""
     if tiling.arguments_once:
-        return f"{fn}_op[0]", f"{fn}_tile[0]"
+        return Structs(f"{fn}_op[0]", f"{fn}_tile[0]")
     kernel, slot = tiling.kernel.function, slot_of(tiling)
-    return f"me_op[{index % 2}].{kernel}", f"me_tile[{slot}].{kernel}"
+    if tiling.kernel.jobs:
+        return Structs(*(f"me_jobs[{slot}].{name}" for name in ("op", "tile", "table")))
+    return Structs(f"me_op[{index % 2}].{kernel}", f"me_tile[{slot}].{kernel}")
 
 
 def slot_of(tiling: Tiling) -> str:

@@ -14,6 +14,7 @@ import numpy as np
 
 from myoedge.codegen.addresses import NetworkAddresses, Outside, added, macro
 from myoedge.codegen.constants import constant_name, function_name
+from myoedge.codegen.job_tables import slots
 from myoedge.codegen.library import brought, called, headers
 from myoedge.codegen.loops import RowFetch, loop_values, row_fetches
 from myoedge.codegen.render import wrapped
@@ -51,7 +52,9 @@ def network_values(plan: Plan, *, as_data: bool = False) -> dict[str, Any]:
             for index, (step, layer) in enumerate(zip(plan.steps, layers, strict=True))
             if layer.scalars
         },
-        "used": sorted({tiling.kernel.function for tiling in plan.tilings}),
+        "used": bool(plan.tilings),
+        "arguments": sorted({x.kernel.function for x in plan.tilings if not x.kernel.jobs}),
+        "job_slots": slots(max((layer.job_words for layer in layers), default=0)),
         "starts_next_tiles": any(tiling.kernel.launches_next_tile for tiling in plan.tilings),
         "headers": headers(called(plan.tilings), brought(plan)),
         "row_fetches": rows,

@@ -11,6 +11,7 @@ from itertools import pairwise
 
 from myoedge.codegen.addresses import Addresses, Base, l1_addresses, named
 from myoedge.codegen.constants import dimensions, function_name, heading
+from myoedge.codegen.job_tables import Arguments, JobTables
 from myoedge.codegen.kernel_calls import argument_structs, jobs, kernel_call
 from myoedge.codegen.render import assignment, render
 from myoedge.codegen.tile_transfers import Movement, Tables, guarded, movements, phases_of, within
@@ -29,11 +30,13 @@ class TiledLayer:
     functions   functions that it defines: "arguments", "jobs", "load", "compute",
                 "store", "fetch_constants", "fetch_operands"
     scalars     numbers that it reads from the model's data
+    job_words   words of its longest table of NE16's jobs
     """
 
     text: str
     functions: frozenset[str]
     scalars: tuple[int, ...] = ()
+    job_words: int = 0
 
 
 @dataclass(frozen=True)
@@ -101,9 +104,10 @@ def tiled_layer(
     base = named(base, l1)
     addresses = LayerAddresses(l1, _pointers_outside_l1(tiling, base, l1, outside))
     # The statements that compute a tile
+    arguments = _argument_statements(index, tiling, addresses, tables)
     lines = {
-        "arguments": _argument_statements(index, tiling, addresses, tables),
-        "jobs": jobs(fn, index, tiling, before_cycles),
+        "arguments": arguments.written,
+        "jobs": arguments.fetched or jobs(fn, index, tiling, before_cycles),
         **movements(tiling, base, Movement(tables, l1)),
         "compute": [*_unpack_statements(tiling, tables, addresses), kernel_call(fn, index, tiling)],
     }
@@ -124,7 +128,7 @@ def tiled_layer(
     }
     functions = frozenset(name for name, part in lines.items() if part)
     text = render("project/layer.c.j2", values)
-    return TiledLayer(text, functions, tuple(tables.scalars or ()))
+    return TiledLayer(text, functions, tuple(tables.scalars or ()), arguments.job_words)
 
 
 def _pointers_outside_l1(
@@ -143,17 +147,35 @@ def _pointers_outside_l1(
 
 def _argument_statements(
     index: int, tiling: Tiling, addresses: LayerAddresses, tables: Tables
-) -> list[str]:
+) -> Arguments:
     """Return the statements that write the arguments of the kernel call."""
-    kernel = tiling.kernel.function
-    place, tile = argument_structs(addresses.l1.function, index, tiling)
-    op, fields = _op_fields(tiling, addresses, tables), _tile_fields(tiling, tables, addresses)
-    op = [(name, tables.scalar(f"{place}.{name}", text)) for name, text in op]
+    kernel, fn = tiling.kernel.function, addresses.l1.function
+    place = argument_structs(fn, index, tiling)
+    rows = _rows_of_fields(tiling)
+    form = tiling.kernel.jobs
+    jobs = JobTables.of(form, rows) if form else None
+    known = {**tiling.kernel.op, **(jobs.prepare if jobs else {})}
+    op = _op_fields(tiling, known, addresses, tables)
+    fields = _tile_fields(tiling, rows, tables, addresses)
+    op = [(name, tables.scalar(f"{place.op}.{name}", text)) for name, text in op]
+    if jobs:
+        return jobs.arguments(fn, place, {"tile": fields, "op": op}, tables)
     by_field = tiling.kernel.runs_jobs
-    params = assignment(place, f"{kernel}_params", op, by_field=by_field)
+    params = assignment(place.op, f"{kernel}_params", op, by_field=by_field)
     if len(tiling.tiles) > 1:
         params = ["if (t == 0) {", *(f"    {line}" for line in params), "}"]
-    return [*params, *assignment(tile, f"{kernel}_tile", fields, by_field=by_field)]
+    return Arguments(
+        [*params, *assignment(place.tile, f"{kernel}_tile", fields, by_field=by_field)]
+    )
+
+
+def _rows_of_fields(tiling: Tiling) -> list[Fields]:
+    """Return the fields of the tile struct, by tile, and of NE16's jobs."""
+    strides = dict(_operand_strides(tiling))
+    return [
+        {**_unpacked_fields(tiling, tiling.kernel.tile(tile.regions)), **strides}
+        for tile in tiling.tiles
+    ]
 
 
 def summary(step: QuantizedNode, tiling: Tiling) -> str:
@@ -183,10 +205,12 @@ def _long_axes(shape: Shape) -> list[int]:
     return [extent for extent in shape if extent != 1]
 
 
-def _op_fields(tiling: Tiling, addresses: LayerAddresses, tables: Tables) -> list[tuple[str, str]]:
-    """Return the fields of the kernel's op struct."""
+def _op_fields(
+    tiling: Tiling, known: Fields, addresses: LayerAddresses, tables: Tables
+) -> list[tuple[str, str]]:
+    """Return the fields of the kernel's op struct, as C."""
     first = tiling.tiles[0].l1
-    op = _unpacked_fields(tiling, tiling.kernel.op)
+    op = _unpacked_fields(tiling, known)
     fields = [(name, _field_value(value, first, addresses, tables)) for name, value in op.items()]
     if tiling.kernel.nine_cores is not None:
         fields.append(("nine_cores", str(int(tiling.kernel.nine_cores))))
@@ -239,24 +263,20 @@ def _unpack_statements(tiling: Tiling, tables: Tables, addresses: LayerAddresses
 
 
 def _tile_fields(
-    tiling: Tiling, tables: Tables, addresses: LayerAddresses
+    tiling: Tiling, rows: Sequence[Fields], tables: Tables, addresses: LayerAddresses
 ) -> list[tuple[str, str]]:
     """Return the fields of the tile struct, as C in the tile's number t."""
-    strides = dict(_operand_strides(tiling))
-    rows = [
-        {**_unpacked_fields(tiling, tiling.kernel.tile(tile.regions)), **strides}
-        for tile in tiling.tiles
-    ]
-    fields = []
-    for name, value in rows[0].items():
+    jobs, fields = tiling.kernel.jobs, []
+    own = [jobs.tile_fields(row) for row in rows] if jobs else rows
+    for name, value in own[0].items():
         if isinstance(value, str):
             places = (
-                _l1_offset(str(row[name]), t.l1) for row, t in zip(rows, tiling.tiles, strict=True)
+                _l1_offset(str(row[name]), t.l1) for row, t in zip(own, tiling.tiles, strict=True)
             )
             known = [place for place in places if place is not None]
             fields.append((name, addresses.pointer(_operand_name(value), known, tables, name)))
         else:
-            fields.append((name, tables.number(name, [int(row[name]) for row in rows])))
+            fields.append((name, tables.number(name, [int(row[name]) for row in own])))
     fields += _next_tile(tiling, rows, tables)
     if tiling.kernel.kernel_waits:
         fields.append(("kernel_waits", _wait_condition(tiling)))
@@ -277,10 +297,11 @@ def _next_tile(tiling: Tiling, rows: Sequence[Fields], tables: Tables) -> Iterat
     if any(follows):
         slot = "t % 2" if tiling.first % 2 else "(t + 1) % 2"
         follows_now = tables.number("starts_next", [*follows, 0])
-        yield "next.tile", f"{follows_now} ? &me_ne16_layers[{slot}] : 0"
+        there = f"me_jobs[{slot}].tile" if tiling.kernel.jobs else f"me_ne16_layers[{slot}]"
+        yield "next.tile", f"{follows_now} ? &{there} : 0"
         yield "next.number", f"t + {tiling.first + 1}"
         yield "next.follows", tables.number("started_before", [0, *follows])
-    elif tiling.kernel.runs_jobs:
+    elif tiling.kernel.runs_jobs or tiling.kernel.jobs:
         yield from (("next.tile", "0"), ("next.follows", "0"))
 
 

@@ -145,7 +145,7 @@ def test_every_way_to_run_a_layer_is_exact(name: str, tmp_path: Path) -> None:
     assert_exact(build)
 
 
-POINTWISE = 64  # of the mode in me_ne16_jobs.h
+POINTWISE = 64  # of the mode in me_ne16.h
 IN_PHASES = (
     "depthwise filters of a row",
     "taps of three jobs that lie between each other",
@@ -162,8 +162,8 @@ IN_PHASES = (
 def test_jobs_step_over_positions(name: str, tmp_path: Path) -> None:
     torch.manual_seed(0)
     build = built(*LAYERS[name], tmp_path, "24KiB", engine="ne16")
-    forms = re.findall(r"\.form = (\d+)", (build.folder / "src" / "network.c").read_text())
-    assert any(not int(form) & POINTWISE for form in forms)
+    text = (build.folder / "src" / "network.c").read_text()
+    assert any(not int(word, 16) & POINTWISE for word in re.findall(r"\.config = (0x\w+)", text))
     assert_exact(build)
 
 
@@ -253,7 +253,7 @@ def test_operands_of_the_next_tile_wait_for_the_first_of_two_jobs(tmp_path: Path
     torch.manual_seed(0)
     build = built(TwoJobsATile(), (1, 1, 9, 32), tmp_path)
     plan = json.loads((build.folder / "plan.json").read_text())
-    assert plan["steps"][-1]["tiles"]["count"] == 2
+    assert plan["steps"][-1]["tiles"]["count"] > 1
     assert_exact(build)
 
 
@@ -304,7 +304,7 @@ def test_gates_of_many_inputs_turn_them_in_their_place(tmp_path: Path) -> None:
     """Both directions read x, which is int8 again behind the first."""
     torch.manual_seed(0)
     build = built(nn.LSTM(600, 40, bidirectional=True), (59, 1, 600), tmp_path, "80KiB")
-    assert (build.folder / "src" / "network.c").read_text().count(".in_place = 1") > 1
+    assert (build.folder / "src" / "network.c").read_text().count(".restores = 1") > 1
     assert_exact(build)
 
 

@@ -21,8 +21,11 @@ import myoedge
 from myoedge.building.loading import load_model
 from myoedge.building.pipeline import run_quantize
 from myoedge.building.pipeline_options import Options
+from myoedge.codegen.job_tables import JobTables
+from myoedge.codegen.kernel_calls import Structs
 from myoedge.codegen.library import headers
 from myoedge.codegen.render import assignment
+from myoedge.codegen.tile_transfers import Tables
 from myoedge.numerics.arrays import Array
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.interpreter import integer_step
@@ -217,20 +220,31 @@ def case_of(number: int, step: QuantizedNode, kernel: TiledKernel) -> tuple[Case
     return Case(kernel.function, (number,), placed.data, expected), places
 
 
-def arguments(number: int, kernel: TiledKernel, places: Mapping[str, str]) -> list[str]:
+Texts = tuple[list[str], list[str]]  # definitions, and statements
+
+
+def arguments(number: int, kernel: TiledKernel, places: Mapping[str, str]) -> Texts:
     """Statements that write the kernel's structs, of all of the layer as one tile."""
     whole = {axis: (0, n) for axis, n in kernel.axes.items()}
     tile = kernel.tile({o.name: o.region(whole) for o in kernel.operands})
-    alone = {"next.tile": 0, "next.follows": 0} if kernel.runs_jobs else {}
+    alone = {"next.tile": 0, "next.follows": 0} if kernel.runs_jobs or kernel.jobs else {}
 
     def written(kind: str, fields: Fields) -> list[str]:
         values = [(name, _c(str(value), places)) for name, value in fields.items()]
         place, struct = f"{kind}_{number}", f"{kernel.function}_{kind}"
-        return assignment(place, struct, values, by_field=kernel.runs_jobs)
+        return assignment(place, struct, values, by_field=bool(kernel.runs_jobs or kernel.jobs))
 
+    if kernel.jobs:
+        place = Structs(f"params_{number}", f"tile_{number}", f"jobs_{number}")
+        jobs, tables = JobTables.of(kernel.jobs, [tile]), Tables(f"row_{number}")
+        fetched = jobs.data(f"row_{number}", tables, {}, place)
+        tile = {**kernel.jobs.tile_fields(tile), **alone, **dict(jobs.fields(place, tables))}
+        definitions = [*tables.lines, f"static int32_t jobs_{number}[{jobs.words}] ME_L1;"]
+        op = {**kernel.op, **jobs.prepare}
+        return definitions, [*written("params", op), *written("tile", tile), fetched]
     layer = f"{kernel.function}_layer(&params_{number}, &tile_{number}, me_ne16_layers);"
-    jobs = [layer, "me_ne16_keep_first_job(me_ne16_layers);"] if kernel.runs_jobs else []
-    return [*written("params", kernel.op), *written("tile", {**tile, **alone}), *jobs]
+    made = [layer, "me_ne16_keep_first_job(me_ne16_layers);"] if kernel.runs_jobs else []
+    return [], [*written("params", kernel.op), *written("tile", {**tile, **alone}), *made]
 
 
 def _c(value: str, places: Mapping[str, str]) -> str:
@@ -252,7 +266,17 @@ def sources(kernels: list[TiledKernel]) -> dict[str, str]:
     return {name: text for kernel in kernels for name, text in kernel.sources.items()}
 
 
-def program(kernels: list[TiledKernel], texts: list[list[str]]) -> str:
+FETCH = """static void me_fetch(int8_t *to, const int8_t *from, int32_t bytes, int32_t line,
+                     int32_t stride)
+{
+    (void)line;
+    (void)stride;
+    for (int32_t i = 0; i < bytes; i++)
+        to[i] = from[i];
+}"""
+
+
+def program(kernels: list[TiledKernel], texts: list[Texts]) -> str:
     """C of all rows: the first number of a case is that of its row."""
     names = [kernel.function for kernel in kernels]
     known = headers(functions(kernels), sources(kernels))
@@ -262,9 +286,10 @@ def program(kernels: list[TiledKernel], texts: list[list[str]]) -> str:
     lines += [f"static int32_t nine_cores(void) {{ return {nine or 0}; }}"]
     for i, name in enumerate(names):
         lines += [f"static {name}_{kind} {kind}_{i} ME_L1;" for kind in ("params", "tile")]
+    lines += [FETCH, *(line for definitions, _ in texts for line in definitions)]
     lines += ["static void set_case(const int32_t *n, int8_t *in, int8_t *out, int8_t *scratch)"]
     lines += ["{", "    row = n[0];"]
-    for i, text in enumerate(texts):
+    for i, (_, text) in enumerate(texts):
         lines += [f"    if (row == {i}) {{", *(f"        {line}" for line in text), "    }"]
     lines += ["}", "static void run_case(void)", "{"]
     for i, kernel in enumerate(kernels):

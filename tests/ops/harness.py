@@ -8,7 +8,7 @@ import pickle
 import shutil
 import warnings
 import zlib
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from functools import cache
 from pathlib import Path
@@ -19,6 +19,7 @@ import numpy as np
 from myoedge.backends import host
 from myoedge.codegen.addresses import Outside
 from myoedge.codegen.constants import arrays, function_name
+from myoedge.codegen.job_tables import slots
 from myoedge.codegen.library import called, headers, library_files
 from myoedge.codegen.network import layer_fields
 from myoedge.codegen.render import C_TYPES, initializer, template_dir
@@ -104,25 +105,29 @@ def generated(tilings: Sequence[Tiling]) -> dict[str, str]:
 
 def c_text(cases: Sequence[Layer], tilings: Sequence[Tiling]) -> str:
     """One file with a function case_<index> for every case."""
-    names = sorted({tiling.kernel.function for tiling in tilings})
+    names = sorted({tiling.kernel.function for tiling in tilings if not tiling.kernel.jobs})
+    each = enumerate(zip(cases, tilings, strict=True))
+    functions = [_functions(index, *pair) for index, pair in each]
     size = max((b.offset + b.size_bytes for t in tilings for b in t.buffers), default=0) or 1
-    unions = [
+    unions = [slots(max(1, *(words for words, _ in functions)))] * any(
+        x.kernel.jobs for x in tilings
+    )
+    unions += [
         f"static union {{ {' '.join(f'{n}{end} {n};' for n in names)} }} {variable};"
         for end, variable in (("_params", "me_op[2]"), ("_tile", "me_tile[2]"))
+        if names
     ]
     kernels = headers(called(tilings), generated(tilings))
     head = ("me_math.h", "me_share.h", *kernels, "me_tiles.h")
     lines = ["#include <string.h>", *(f'#include "{name}"' for name in head)]
     lines += [f"_Alignas(16) static int8_t me_l1[{size} + {GUARD_BYTES}];", GUARDS]
-    each = zip(cases, tilings, strict=True)
-    texts = (text for index, pair in enumerate(each) for text in _functions(index, *pair))
-    return "\n".join([*lines, *unions, *texts])
+    return "\n".join([*lines, *unions, *(text for _, texts in functions for text in texts)])
 
 
-def _functions(index: int, case: Layer, tiling: Tiling) -> Iterator[str]:
+def _functions(index: int, case: Layer, tiling: Tiling) -> tuple[int, list[str]]:
+    """Words of the case's longest table of jobs, and its C."""
     fn, step = function_name(index, case.step), case.step
-    for name, values in arrays(index, step, tiling.kernel.arrays).items():
-        yield array_text(name, values)
+    texts = [array_text(*x) for x in arrays(index, step, tiling.kernel.arrays).items()]
 
     def base(operand: Operand, stays: bool = False) -> Outside:
         if isinstance(operand.source, Written):
@@ -136,18 +141,20 @@ def _functions(index: int, case: Layer, tiling: Tiling) -> Iterator[str]:
         tiling.l2_scratch_bytes,
     )
     if scratch:
-        yield f"static _Alignas(16) int8_t {scratch}[{size_bytes}];"
+        texts.append(f"static _Alignas(16) int8_t {scratch}[{size_bytes}];")
     layer = tiled_layer(index, step, tiling, base, outside=OutsideL1(scratch))
-    yield layer.text
+    texts.append(layer.text)
     fields = " ".join(layer_fields(fn, tiling, layer))
-    yield f"static const me_layer layers_{index}[] = {{ {{ {fields} }}, {{ 0 }} }};"
+    texts.append(f"static const me_layer layers_{index}[] = {{ {{ {fields} }}, {{ 0 }} }};")
     begin = f"me_tiles_begin(layers_{index}, in, out);"
     # fields that a kernel reads are all written for it
-    poisoned = "memset(me_op, 0xA5, sizeof me_op); memset(me_tile, 0xA5, sizeof me_tile);"
+    there = ("me_jobs",) if tiling.kernel.jobs else ("me_op", "me_tile")
+    poisoned = " ".join(f"memset({name}, 0xA5, sizeof {name});" for name in there)
     end = max((b.offset + b.size_bytes for b in tiling.buffers), default=0)
     call = f"{poisoned}\n    guard({end});\n    {begin}\n    me_run_layer(layers_{index}, 0);"
     name = f"int case_{index}{ARGUMENTS}"
-    yield f"{name};\n{name}\n{{\n    {call}\n    return guarded({end});\n}}\n"
+    texts.append(f"{name};\n{name}\n{{\n    {call}\n    return guarded({end});\n}}\n")
+    return layer.job_words, texts
 
 
 def array_text(name: str, values: Array) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from myoedge.codegen.job_tables import JobTables
 from myoedge.operators.cases import Draw, DrawnUse, weight_slack
 from myoedge.operators.conv import CONV_IN_TORCH
 from myoedge.operators.conv.ne16 import every_schedule, jobs_in_tiles
@@ -62,6 +63,13 @@ def tiled(case: Case, way: JobSchedule, number: int) -> Tiling:
     return in_room(kernel, alone, number)
 
 
+def has_copies(tiling: Tiling) -> bool:
+    """Whether operands are prepared by lists of copies."""
+    assert tiling.kernel.jobs is not None
+    rows = [tiling.kernel.tile(tile.regions) for tile in tiling.tiles]
+    return bool(JobTables.of(tiling.kernel.jobs, rows).prepare)
+
+
 FLAGS = ("turned", "is_spread", "keeps_scratch", "copies_padding", "in_rows")
 
 
@@ -95,5 +103,6 @@ def test_every_form_of_jobs_equals_numpy(tmp_path: Path) -> None:
     cases = [case for case, _ in ways]
     tilings = [tiled(case, way, number) for number, (case, way) in enumerate(ways)]
     assert any(len(tiling.tiles) > 1 for tiling in tilings)
+    assert {has_copies(tiling) for tiling in tilings} == {False, True}
     wanted = [integer_step(case.step, case.data) for case in cases]
     assert not mismatches(cases, wanted, run_c(cases, tmp_path, "-O0", tilings))

@@ -114,10 +114,10 @@ static int32_t me_ne16_start_scores(const me_ne16_attention_work *a, int32_t par
     const int32_t width = a->op.width;
     me_ne16_job job;
     me_ne16_packed_job(a->k_planes, a->op.keys, width, ME_NE16_NORMALISE | ME_NE16_BIAS, &job);
-    job.x = me_ne16_q_of(a, part);
-    job.y = me_ne16_scores_of(a, part);
-    job.scales = a->multipliers;
-    job.biases = a->terms;
+    job.at.x = me_ne16_q_of(a, part);
+    job.at.y = me_ne16_scores_of(a, part);
+    job.at.scales = a->multipliers;
+    job.at.biases = a->terms;
     me_ne16_set_run(&job, me_ne16_rows_of(a, part), width, a->row);
     return me_ne16_start(&job);
 }
@@ -127,13 +127,13 @@ static int32_t me_ne16_start_values(const me_ne16_attention_work *a, int32_t par
 {
     me_ne16_job job;
     me_ne16_packed_job(a->v_planes, a->op.out_width, a->filled, 0, &job);
-    job.x = (const uint8_t *)me_ne16_scores_of(a, part);
-    job.y = me_ne16_scores_of(a, part) + 4 * a->filled;
+    job.at.x = (const uint8_t *)me_ne16_scores_of(a, part);
+    job.at.y = me_ne16_scores_of(a, part) + 4 * a->filled;
     me_ne16_set_run(&job, me_ne16_rows_of(a, part), a->row, a->row);
     if (ME_EXP12) { /* one job for the lower bytes, one for the upper bytes */
         (void)me_ne16_start(&job);
-        job.x += a->row - a->filled;
-        job.y += 4 * a->op.out_width;
+        job.at.x += a->row - a->filled;
+        job.at.y += 4 * a->op.out_width;
     }
     return me_ne16_start(&job);
 }

@@ -50,10 +50,10 @@ static void me_ne16_job_of_scores(const me_ne16_layer *layer, int32_t first, int
     const int32_t width = a->work.op->width;
     me_ne16_packed_job(a->planes + first * me_ne16_plane_bytes(width), end - first, width,
                        ME_NE16_NORMALISE | ME_NE16_BIAS, job);
-    job->x = a->q;
-    job->y = me_scores_row(&a->work, 0) + 4 * (me_ne16_tile_of(layer)->first_key + first);
-    job->scales = a->multipliers;
-    job->biases = a->terms + first;
+    job->at.x = a->q;
+    job->at.y = me_scores_row(&a->work, 0) + 4 * (me_ne16_tile_of(layer)->first_key + first);
+    job->at.scales = a->multipliers;
+    job->at.biases = a->terms + first;
     me_ne16_set_run(job, me_ne16_pixels_of(layer), width, a->work.row);
 }
 
@@ -114,9 +114,9 @@ static void me_ne16_job_of_values(const me_ne16_layer *layer, int32_t first, int
     const int32_t upper = me_ne16_is_upper(a, first);
     me_ne16_packed_job(a->planes + of.first * me_ne16_plane_bytes(tile->values), of.end - of.first,
                        tile->values, add, job);
-    job->x = (upper ? me_upper_bytes(&a->work, 0) : (const uint8_t *)me_scores_row(&a->work, 0))
+    job->at.x = (upper ? me_upper_bytes(&a->work, 0) : (const uint8_t *)me_scores_row(&a->work, 0))
         + tile->first_value;
-    job->y = me_scores_row(&a->work, 0) + a->work.filled + 4 * (of.first + upper * a->work.op->out_width);
+    job->at.y = me_scores_row(&a->work, 0) + a->work.filled + 4 * (of.first + upper * a->work.op->out_width);
     me_ne16_set_run(job, me_ne16_pixels_of(layer), a->work.row, a->work.row);
 }
 

@@ -15,26 +15,25 @@ static extent behind(int32_t at, int32_t n, int32_t pad)
     return (extent){ first, n - first, first - from };
 }
 
-void me_ne16_rest(const me_ne16_layer *layer)
+void me_ne16_rest(const me_ne16_jobs_params *op, const me_ne16_jobs_tile *tile)
 {
-    const me_ne16_jobs_params *op = layer->op;
-    const me_ne16_jobs_tile *tile = layer->tile;
+    const int32_t units = me_ne16_units_of(tile);
     const me_conv_s8_params *conv = &op->conv;
     me_conv_s8_tile rest = tile->conv;
     if (op->form & ME_NE16_RUN) {
-        const extent columns = behind(tile->units * conv->stride_w, rest.w, rest.pad_left);
+        const extent columns = behind(units * conv->stride_w, rest.w, rest.pad_left);
         rest.x += columns.first * rest.k;
         rest.w = columns.n;
         rest.pad_left = columns.pad;
-        rest.ow -= tile->units;
+        rest.ow -= units;
     } else {
-        const extent rows = behind(tile->units * conv->stride_h, rest.h, rest.pad_top);
+        const extent rows = behind(units * conv->stride_h, rest.h, rest.pad_top);
         rest.x += rows.first * rest.row_stride;
         rest.h = rows.n;
         rest.pad_top = rows.pad;
-        rest.oh -= tile->units;
+        rest.oh -= units;
     }
-    rest.y += tile->units * layer->unit_bytes;
+    rest.y += units * tile->unit_bytes;
     rest.weights = tile->rest.weights;
     rest.channels = tile->rest.channels;
     rest.scratch = tile->rest.scratch;

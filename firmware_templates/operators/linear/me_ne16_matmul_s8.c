@@ -102,10 +102,10 @@ static void job_of(const me_ne16_layer *layer, int32_t first, int32_t end, me_ne
     const int32_t c = w->op->c;
     me_ne16_packed_job(at.planes, of.n, c, ME_NE16_NORMALISE | ME_NE16_BIAS, job);
     (void)end;
-    job->x = at.a + (w->tile->a_step ? of.batch * w->tile->m * c : 0);
-    job->y = (int8_t *)at.sums;
-    job->scales = at.multipliers;
-    job->biases = at.terms;
+    job->at.x = at.a + (w->tile->a_step ? of.batch * w->tile->m * c : 0);
+    job->at.y = (int8_t *)at.sums;
+    job->at.scales = at.multipliers;
+    job->at.biases = at.terms;
     me_ne16_set_run(job, w->tile->m, c, 4 * COLUMNS);
 }
 

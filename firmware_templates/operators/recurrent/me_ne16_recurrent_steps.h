@@ -18,18 +18,19 @@ ME_INLINE me_ne16_job me_ne16_step_job(const me_recurrent_params *op, const int8
     const uint32_t rows = (uint32_t)(op->units + 15) / 16, tiles = (rows + 15) / 16;
     const uint32_t sums = (uint32_t)(gates * op->engine_units);
     return (me_ne16_job){
-        .weights = op->planes,
-        .x = (const uint8_t *)h,
-        .y = (int8_t *)me_ne16_sums_of(op),
-        .x_pixel = 16,
-        .y_group = 32,
-        .last_channels = sums % 32 << 16 | rows % 16,
-        .last_outputs = 1 << 16 | 1,
-        .last_inputs = 1 << 16 | 1,
-        .tiles_channels = (sums + 31) / 32 << 16 | tiles,
-        .tiles_pixels = 1 << 16 | 1,
-        .weight_offset = -(1 << (op->weight_bits - 1)),
-        .config = ME_NE16_LINEAR | ME_NE16_WEIGHT_BITS(op->weight_bits) | ME_NE16_INT32 | ME_NE16_SIGNED,
+        .at.weights = op->planes,
+        .at.x = (const uint8_t *)h,
+        .at.y = (int8_t *)me_ne16_sums_of(op),
+        .shape.x_pixel = 16,
+        .shape.y_group = 32,
+        .shape.last_channels = sums % 32 << 16 | rows % 16,
+        .shape.last_outputs = 1 << 16 | 1,
+        .shape.last_inputs = 1 << 16 | 1,
+        .shape.tiles_channels = (sums + 31) / 32 << 16 | tiles,
+        .shape.tiles_pixels = 1 << 16 | 1,
+        .shape.weight_offset = -(1 << (op->weight_bits - 1)),
+        .shape.config =
+            ME_NE16_LINEAR | ME_NE16_WEIGHT_BITS(op->weight_bits) | ME_NE16_INT32 | ME_NE16_SIGNED,
     };
 }
 

@@ -30,9 +30,11 @@ from myoedge.operators.engine_choice import ConstraintViolation
 from myoedge.operators.kernel import FREE, AffineExpr, Fields, Operand, TiledKernel
 from myoedge.operators.library.ne16 import rows_on_ne16
 from myoedge.operators.library.ne16_add import SummedKernel, linear_with_add_on_ne16
+from myoedge.operators.library.ne16_copies import CopiedOperands
 from myoedge.operators.library.ne16_jobs import (
     DEPTHWISE_MODE,
     FILTER_MODE,
+    IN_RUN,
     JOBS_A_TILE,
     OUTPUTS,
     POINTWISE_MODE,
@@ -42,6 +44,7 @@ from myoedge.operators.library.ne16_jobs import (
     parameters,
     scale_bytes,
 )
+from myoedge.operators.library.ne16_table import JobForm
 from myoedge.operators.library.packing import table_operand
 from myoedge.targets.chip import Engine
 
@@ -51,6 +54,7 @@ MODES = {
     PIXELS: POINTWISE_MODE,
     WINDOWS: POINTWISE_MODE,
 }
+TURNED, COPIES = 2, 8  # flags of me_ne16_jobs.h, as IN_RUN
 OF_CORES = ("scale.pre", "scale.low", "scale.high")  # fields for the cores alone
 
 
@@ -142,7 +146,7 @@ def jobs_in_tiles(step: QuantizedNode, way: JobSchedule, engine: Engine) -> Tile
 
     way   the schedule
     """
-    table, scale, conv = table_operand(step), way.scale, way.conv
+    table, conv = table_operand(step), way.conv
     k, planes = conv.y[-1], _weight_planes(step, way)
     cut: AffineExpr = () if way.is_depthwise else (("k", 1),)
     by_channels: dict[str, Any] = {} if way.is_depthwise else _split_channel_fields(k, way)
@@ -151,11 +155,7 @@ def jobs_in_tiles(step: QuantizedNode, way: JobSchedule, engine: Engine) -> Tile
     x, y = conv.read(()), replace(conv.write(cut), position_stride=strided)
     op = {
         **_job_fields(step, way),
-        "k": k * conv.groups,
-        "scale_bytes": scale,
-        "weight_bits": way.bits,
-        "parameters": "@parameters",
-        "finish": 0,
+        "finish": "me_ne16_finish_bytes" if table or way.number == WINDOWS else 0,
         "beside": 0,
     }
     return TiledKernel(
@@ -172,7 +172,7 @@ def jobs_in_tiles(step: QuantizedNode, way: JobSchedule, engine: Engine) -> Tile
         op=op,
         tile=way.fields,
         launches_next_tile=way.launches_next_tile,
-        runs_jobs=True,
+        jobs=_form(way),
         scratch=way.scratch,
         work=way.cycles,
         cost=engine.kernels.get(f"me_ne16_jobs, {way.row}", FREE),
@@ -182,19 +182,46 @@ def jobs_in_tiles(step: QuantizedNode, way: JobSchedule, engine: Engine) -> Tile
 
 def _job_fields(step: QuantizedNode, way: JobSchedule) -> Fields:
     """Return the fields of me_ne16_jobs_params that describe the jobs."""
-    conv, phases, c = way.conv, way.phases or ONE_PHASE, way.conv.x[-1]
-    sizes, copies = conv.fields(c, step), way.number == WINDOWS
-    flags = (not way.in_rows, way.turned, phases.count > 1, way.copies_padding)
-    has_filter = MODES[way.number] != POINTWISE_MODE
+    form, sizes, copies = _form(way), way.conv.fields(way.conv.x[-1], step), way.number == WINDOWS
+    zero = int(sizes["x_zero"]).to_bytes(1, "little", signed=True)
+    flags = {IN_RUN: form.in_run, TURNED: way.turned, COPIES: way.copies_padding}
     return {
         **{f"conv.{name}": sizes[name] for name in sizes if name not in OF_CORES},
-        "form": MODES[way.number] + sum(flag << bit for bit, flag in enumerate(flags)),
-        "step": conv.taps if copies else conv.stride[1] * c,
-        "inputs": phases.pixel * c if has_filter else conv.taps,
-        "phases_h": phases.down,
-        "phases_w": phases.across,
+        "form": sum(flag for flag, is_set in flags.items() if is_set),
+        "step": form.step,
+        "padding": int.from_bytes(zero * 4, "little", signed=True),
+        "inputs": form.inputs,
         "prepare": "me_ne16_copy_windows" if copies else "me_ne16_pad",
     }
+
+
+def _form(way: JobSchedule) -> JobForm:
+    """Return the jobs of a schedule."""
+    conv, phases, c = way.conv, way.phases or ONE_PHASE, way.conv.x[-1]
+    has_filter = MODES[way.number] != POINTWISE_MODE
+    row, column = conv.stride[0] * c, conv.stride[1] * c
+    return JobForm(
+        MODES[way.number],
+        way.bits,
+        way.scale,
+        outputs=conv.y[-1] * conv.groups,
+        inputs=phases.pixel * c if has_filter else conv.taps,
+        step=conv.taps if way.number == WINDOWS else column,
+        row_bytes=(row * ((conv.kernel[1] - 1) * conv.dilation[1] + 1), row * conv.stride[1]),
+        in_run=not way.in_rows,
+        turned=way.turned,
+        phases=(phases.down, phases.across),
+        operands=_copied(way),
+    )
+
+
+def _copied(way: JobSchedule) -> CopiedOperands | None:
+    """Return what may be copied by a list: an input with its padding, or windows of one row."""
+    conv, is_windows = way.conv, way.number == WINDOWS
+    if way.turned or (is_windows and (conv.kernel[0] > 1 or conv.y[1] > 1)):
+        return None
+    sizes = (conv.kernel, conv.stride, conv.dilation)
+    return CopiedOperands(conv.x[-1], *sizes, is_windows, in_row=not way.in_rows)
 
 
 def _split_channel_fields(k: int, way: JobSchedule) -> dict[str, Any]:

@@ -20,7 +20,6 @@ from myoedge.operators.base import QuantizedNode
 from myoedge.operators.kernel import FREE, OUT, Fields, Operand, Region, Sizes, TiledKernel
 from myoedge.operators.library.ne16_jobs import (
     IN_RUN,
-    INT32,
     JOB,
     JOB_PIXELS,
     OUTPUTS,
@@ -34,6 +33,7 @@ from myoedge.operators.library.ne16_jobs import (
     pointwise_cycles,
     scale_bytes,
 )
+from myoedge.operators.library.ne16_table import JobForm
 from myoedge.operators.library.packing import packed_channels, row_sums, table_operand
 from myoedge.operators.library.rows import row_sizes
 from myoedge.targets.chip import Engine
@@ -64,14 +64,16 @@ def rows_on_ne16(step: QuantizedNode, engine: Engine, *, in_place: bool = False)
         return round_up(sizes["row"] * c, 4) + nine
 
     kernel = _tile_rows(step, constants=(Operand.whole("parameters", parameters(step)), *table))
-    of_layer: Fields = {"k": k, "scale_bytes": scale_bytes(step), "parameters": "@parameters"}
+    finish = "me_ne16_finish_bytes" if table or (rows == JOB_PIXELS - 1 and not in_place) else 0
+    of_layer: Fields = {"conv.scale.table": "@table" if table else 0, "finish": finish}
     return replace(
         kernel,
         operands=(
             *kernel.operands[:-1],
             replace(kernel.out, position_stride="" if table else "conv.y_stride"),
         ),
-        op={**kernel.op, **of_layer, "conv.scale.table": "@table" if table else 0, "finish": 0},
+        op={**kernel.op, **of_layer},
+        jobs=_form_of_rows(step, scale_bytes(step)),
         tile=partial(_rows_fields, rows, k, in_place=in_place),
         scratch=scratch,
         work=partial(_rows_cycles, step, in_place),
@@ -156,9 +158,9 @@ def wide_rows_on_ne16(
         op={
             **kernel.op,
             **of_layer,
-            "form": int(kernel.op["form"]) + INT32,
             "finish": "me_ne16_int16",
         },
+        jobs=_form_of_rows(step, SUMS),
         tile=tile,
         launches_next_tile=lambda here, behind: (
             bool(behind["has_scratch"])
@@ -188,19 +190,26 @@ def _tile_rows(step: QuantizedNode, constants: tuple[Operand, ...]) -> TiledKern
             Operand("y", OUT, (rows, k), ((("row", 1),), (("k", 1),)), itemsize=size_bytes),
         ),
         op={
-            "form": POINTWISE_MODE + IN_RUN,
+            "form": IN_RUN,
             "step": c,
             "inputs": c,
-            "weight_bits": step.weight_bits,
             "prepare": "me_ne16_prepare_rows",
             "beside": 0,
         },
         tile=lambda regions: {},
         launches_next_tile=partial(launches_next_tile, c),
-        runs_jobs=True,
         work=lambda sizes: 0,
         l1_only=True,
     )
+
+
+def _form_of_rows(step: QuantizedNode, scale: int) -> JobForm:
+    """Return the jobs of rows.
+
+    scale   bytes of a multiplier, or SUMS
+    """
+    _, c, k = row_sizes(step)
+    return JobForm(POINTWISE_MODE, step.weight_bits, scale, outputs=k, inputs=c, step=c)
 
 
 def launches_next_tile(c: int, here: Fields, behind: Fields) -> bool:

@@ -16,7 +16,7 @@ from myoedge.operators.library.packing import row_sums
 
 INPUTS, OUTPUTS, SIDE = 16, 32, 3  # of a tile: input and output channels, rows and columns
 FILTER_MODE, DEPTHWISE_MODE, POINTWISE_MODE = 0, 1 << 5, 2 << 5  # of a job, as in me_ne16.h
-IN_RUN, INT32 = 1, 2 << 21  # flags of me_ne16_jobs.h
+IN_RUN = 1  # a flag of me_ne16_jobs.h
 WEIGHT_BITS = 8
 WEIGHT_OFFSET = 1 << (WEIGHT_BITS - 1)  # weights are stored as unsigned numbers
 

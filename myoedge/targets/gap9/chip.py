@@ -19,24 +19,24 @@ KERNELS = {
     "me_unpack_s4_s16": KernelCost(12.5, 100),
     # Per word of taps of 4 x 4 sums.
     "me_linear_s8": KernelCost(25.8, 740, 1200),
-    "me_ne16_jobs, rows": KernelCost(1.07, 1310, 1300),  # cycles of the engine and the cores
-    "me_ne16_jobs, rows, add": KernelCost(1.0, 500, 1300),
-    "me_ne16_jobs, rows, int16": KernelCost(1.0, 1100, 1000),
+    "me_ne16_jobs, rows": KernelCost(1.07, 900),  # cycles of the engine and the cores
+    "me_ne16_jobs, rows, add": KernelCost(1.0, 500, 300),
+    "me_ne16_jobs, rows, int16": KernelCost(1.0, 1100, 300),
     "me_ne16_matmul_s8": KernelCost(1.0, 900, 2500),
     "me_ne16_attention_s8": KernelCost(1.0, 4000, 5000),
     "me_ne16_attention_resident_s8": KernelCost(1.0, 300, 5000),
     "me_ne16_attention_exp12_s8": KernelCost(1.0, 4000, 5000),
     "me_ne16_attention_resident_exp12_s8": KernelCost(1.0, 300, 5000),
     "me_ne16_recurrent": KernelCost(1.0, 700, 1500),  # cycles of the engine and the cores
-    "me_ne16_jobs, conv": KernelCost(1.0, 600, 1800),
-    "me_ne16_jobs, turned": KernelCost(1.0, 600, 2000),
+    "me_ne16_jobs, conv": KernelCost(1.0, 600, 500),
+    "me_ne16_jobs, turned": KernelCost(1.0, 600, 700),
     "me_ne16_sums, 8": KernelCost(1.0, 500, 2000),
     "me_ne16_sums, 16": KernelCost(1.03, 500, 3000),
-    "me_ne16_jobs, conv, add": KernelCost(1.0, 900, 2500),
-    "me_ne16_jobs, phases, add": KernelCost(1.0, 900, 3000),
-    "me_ne16_jobs, mean": KernelCost(1.0, 600, 1800),
-    "me_ne16_jobs, phases": KernelCost(1.0, 600, 2300),
-    "me_ne16_jobs, rest": KernelCost(1.0, 800, 3300),  # both have code
+    "me_ne16_jobs, conv, add": KernelCost(1.0, 900, 1200),
+    "me_ne16_jobs, phases, add": KernelCost(1.0, 900, 1700),
+    "me_ne16_jobs, mean": KernelCost(1.0, 600, 600),
+    "me_ne16_jobs, phases": KernelCost(1.0, 600, 1000),
+    "me_ne16_jobs, rest": KernelCost(1.0, 800, 2000),  # both have code
     "me_conv_s8": KernelCost(25.5, 1300, 1400, warm_cycles=1200),
     "me_matmul_s8": KernelCost(27.0, 2600, 800),
     "me_conv_s16": KernelCost(23.8, 1030, 1500),
