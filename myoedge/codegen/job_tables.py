@@ -20,7 +20,7 @@ CTexts = Sequence[tuple[str, str]]  # (field, C)
 
 
 @dataclasses.dataclass(frozen=True)
-class Arguments:
+class KernelArguments:
     """C statements that prepare a kernel call.
 
     written    those that write its arguments
@@ -82,7 +82,7 @@ class JobTables:
 
     def arguments(
         self, fn: str, place: Structs, structs: dict[str, CTexts], tables: Tables
-    ) -> Arguments:
+    ) -> KernelArguments:
         """Return the statements of a layer: of its structs, tile and op, those that differ between
         tiles are written, or those that are read from the model's data; the others are data."""
         structs["tile"] = [*structs["tile"], *self.fields(place, tables)]
@@ -92,7 +92,7 @@ class JobTables:
             for name in names
             for line in assignment(getattr(place, name), "", structs.pop(name), by_field=True)
         ]
-        return Arguments(written, [self.data(fn, tables, structs, place)], self.words)
+        return KernelArguments(written, [self.data(fn, tables, structs, place)], self.words)
 
     def fields(self, place: Structs, tables: Tables) -> Iterator[tuple[str, str]]:
         """Yield the fields of the tile struct that lead to its jobs."""

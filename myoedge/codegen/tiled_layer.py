@@ -11,7 +11,7 @@ from itertools import pairwise
 
 from myoedge.codegen.addresses import Addresses, Base, l1_addresses, named
 from myoedge.codegen.constants import dimensions, function_name, heading
-from myoedge.codegen.job_tables import Arguments, JobTables
+from myoedge.codegen.job_tables import JobTables, KernelArguments
 from myoedge.codegen.kernel_calls import argument_structs, jobs, kernel_call
 from myoedge.codegen.render import assignment, render
 from myoedge.codegen.tile_transfers import Movement, Tables, guarded, movements, phases_of, within
@@ -147,7 +147,7 @@ def _pointers_outside_l1(
 
 def _argument_statements(
     index: int, tiling: Tiling, addresses: LayerAddresses, tables: Tables
-) -> Arguments:
+) -> KernelArguments:
     """Return the statements that write the arguments of the kernel call."""
     kernel, fn = tiling.kernel.function, addresses.l1.function
     place = argument_structs(fn, index, tiling)
@@ -164,7 +164,7 @@ def _argument_statements(
     params = assignment(place.op, f"{kernel}_params", op, by_field=by_field)
     if len(tiling.tiles) > 1:
         params = ["if (t == 0) {", *(f"    {line}" for line in params), "}"]
-    return Arguments(
+    return KernelArguments(
         [*params, *assignment(place.tile, f"{kernel}_tile", fields, by_field=by_field)]
     )
 

@@ -75,6 +75,8 @@ class L1Operands:
     def name(self, span: Span, at: float, layers: Sequence[str]) -> str:
         """Return the operand that a transfer moves, "weights of conv2"; "" if none fits.
 
+        Other places in L1 only get jobs of NE16.
+
         span     the transfer
         at       its time, counted in layers
         layers   names of the layers
@@ -88,7 +90,8 @@ class L1Operands:
             and (row["kind"] == "result") == (span.what == "dma out")
         ]
         if not rows:
-            return ""
+            end = max((row["offset"] + row["size_bytes"] for row in self.buffers), default=0)
+            return "" if 0 <= begin < end else "jobs of NE16"
         nearest = min(_distance_in_layers(row, at) for row in rows)
         found = (row for row in rows if _distance_in_layers(row, at) == nearest)
         shown = (f"{row['operand']} of {layers[row['step']]}" for row in found)

@@ -183,13 +183,14 @@ def test_transfers_have_the_names_of_their_operands() -> None:
         transfer("dma out", 1_450, 1_490),  # y of 0 and weights of 1 lie where it goes
         transfer("dma in", 1_600, 1_700),
         transfer("l3 read", 1_600, 1_700),
+        replace(transfer("dma in", 1_800, 1_900), address=base + 1024),
     ]
     operands = trace.L1Operands(base, buffers)
     _, events = read(trace.perfetto(run(TWICE, spans), LAYERS, CLOCK_HZ, operands))
     shown = [e["name"] for e in events if e["tid"] >= 100]
     head = LAYERS[1]["label"]
     assert shown[:2] == ["dma in: weights of stem", "dma out: y of stem"]
-    assert shown[2:] == [f"dma in: weights of {head}", "l3 read"]
+    assert shown[2:] == [f"dma in: weights of {head}", "l3 read", "dma in: jobs of NE16"]
 
 
 def test_every_core_has_a_track_with_what_it_did() -> None:

@@ -31,7 +31,7 @@ class Copy:
 
 @dataclass(frozen=True, slots=True)
 class CopiedOperands:
-    """What the cores arrange in scratch for a convolution's jobs, in copies.
+    """Operands of a convolution's jobs in scratch, as copies that the cores make.
 
     c, kernel, stride, dilation   of the convolution
     is_windows   whether windows are copied, of kernels of one row; otherwise the padded input

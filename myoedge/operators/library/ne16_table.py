@@ -283,7 +283,10 @@ class JobForm:
         config |= NORMALISE | self.scale_bytes // 2 << SCALE_BYTES | SHIFTS | BIAS
         sums = self.mode | self.weight_bits - 1 | SIGNED | INT32
         return Shape(
-            *(0, 0, 0, 0),
+            x_pixel=0,
+            x_row=0,
+            y_pixel=0,
+            y_row=0,
             weight_channel=WEIGHT_BYTES[self.mode] * self.weight_bits * groups,
             last_channels=_packed(last_outputs, last),
             last_outputs=_packed(last_rows, last_columns),
