@@ -4,10 +4,12 @@
 from __future__ import annotations
 
 import heapq
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 CHEAP_S = 0.25  # CPU seconds of a test that runs in any case
+TABLE_ROWS, ROW_S = 8, 1.0  # cases of a test that is a table, and CPU seconds of one that runs
 LEAST_RATE = 2.0  # new parts a CPU second, below which a test is left out
 
 
@@ -90,14 +92,16 @@ def chosen(
 ) -> set[str]:
     """Return the tests of `make test`.
 
-    These are tests of at most `cheap_s`, opaque ones, and the cheapest of each file; then those
-    that reach most new parts a second, until no other test reaches more than `least_rate`; then
-    tests that share with these and add at most `cheap_s`.
+    These are tests of at most `cheap_s`, opaque ones, rows of tables of at most ROW_S, and the
+    cheapest of each file; then those that reach most new parts a second, until no other test
+    reaches more than `least_rate`; then tests that share with these and add at most `cheap_s`.
+    A row of a table of the product may be data, which no branch shows.
     """
     choice = Choice(tests, shared)
     choice.take_cheap(cheap_s)
+    rows = rows_of_tables(tests)
     for test in sorted(tests.keys() - {*choice.chosen}):
-        if tests[test].is_opaque:
+        if tests[test].is_opaque or (test in rows and choice.cost_s(test) <= ROW_S):
             choice.take(test)
     for test in cheapest_of_files(choice, tests.keys() - {*choice.chosen}):
         choice.take(test)
@@ -115,6 +119,13 @@ def cheapest_of_files(choice: Choice, left: Iterable[str]) -> list[str]:
         if file not in with_one:
             best[file] = min(cost, best.get(file, cost))
     return sorted(test for _, test in best.values())
+
+
+def rows_of_tables(tests: Iterable[str]) -> set[str]:
+    """Return the cases of tests with at least TABLE_ROWS cases."""
+    tests = [*tests]
+    count = Counter(test.partition("[")[0] for test in tests)
+    return {test for test in tests if count[test.partition("[")[0]] >= TABLE_ROWS}
 
 
 def file_of(test: str) -> str:

@@ -74,6 +74,15 @@ def test_the_cheaper_of_two_alike_is_chosen() -> None:
     assert chosen(tests, without, CHEAP_S, 0) == {"a.py::test_first", "a.py::test_cheaper"}
 
 
+def test_each_row_of_a_table_is_chosen() -> None:
+    def left_out(rows: int, cpu_s: float) -> int:
+        tests = {f"a.py::test[{row}]": Measured(cpu_s) for row in range(rows)}
+        tests["a.py::test_first"] = Measured(0.01)
+        return len(tests.keys() - chosen(tests, {}, CHEAP_S, 2.0))
+
+    assert [left_out(8, 1.0), left_out(8, 1.1), left_out(7, 1.0)] == [0, 8, 7]
+
+
 def test_places_are_those_of_tests_and_what_they_share() -> None:
     rows = {
         "a.py::test": Measured(1.0, frozenset({1, 2}), frozenset({"shared: x", "shared: unknown"})),
