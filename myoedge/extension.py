@@ -59,6 +59,8 @@ class ApplicationHook:
     levels    whether the program opens optional memory levels of the chip: --memory
     waits     whether the chip waits between inferences, so that a build without --operating-point
               takes the point of least average power: "auto"
+    gate      place of a function of a Found (myoedge.building.config) that returns the file of a
+              network that runs before the other one on the same input, or None; "": never
     """
 
     name: str
@@ -68,6 +70,7 @@ class ApplicationHook:
     project: str = ""
     levels: bool = False
     waits: bool = False
+    gate: str = ""
 
 
 @dataclass(frozen=True)

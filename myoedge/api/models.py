@@ -169,6 +169,7 @@ def build(options: BuildOptions) -> Build:
     simulation failed.
     """
     from myoedge.backends.arguments import arguments_of, remember
+    from myoedge.building.applications import gate_of
     from myoedge.building.config import find
     from myoedge.building.early_checks import check_graph
     from myoedge.building.energy import coefficients
@@ -177,7 +178,8 @@ def build(options: BuildOptions) -> Build:
     from myoedge.building.plans import planned_cycles
     from myoedge.building.request import build_request, check_simulation
 
-    request = build_request(options, find(options.config).settings)
+    found = find(options.config)
+    request = build_request(options, found.settings)
     check_simulation(request.chip, options.simulate, options.tune)
     given = Options.of(
         options,
@@ -189,6 +191,7 @@ def build(options: BuildOptions) -> Build:
         stream=options.stream,
         engine=options.engine,
         chip=request.chip_in_limits,
+        gate=gate_of(options, found),
         decided_by=(request.of_integers, coefficients()),
     )
     folder = Path(os.path.normpath(options.output)) if options.output else None

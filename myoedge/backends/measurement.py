@@ -61,6 +61,10 @@ class Activity:
     def __add__(self, other: Activity) -> Activity:
         return Activity(*(a + b for a, b in zip(astuple(self), astuple(other), strict=True)))
 
+    def times(self, factor: float) -> Activity:
+        """Return the counters multiplied by a factor."""
+        return Activity(*(factor * count for count in astuple(self)))
+
 
 @dataclass(frozen=True, slots=True)
 class LayerCost:

@@ -10,6 +10,9 @@ from myoedge.extension import ApplicationHook, ProjectHook
 from myoedge.system.hooks import find_hook, hooks, load
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
+    from myoedge.building.config import Found
     from myoedge.building.config_tables import Config
     from myoedge.building.options import BuildOptions
     from myoedge.codegen.application import Application, FirmwarePart
@@ -73,6 +76,14 @@ def requested(options: BuildOptions, settings: Config) -> ApplicationRequest | N
         return None
     found: ApplicationRequest = load(hook.request)(options, settings)
     return found
+
+
+def gate_of(options: BuildOptions, found: Found) -> Path | None:
+    """Return the file of a network that the application runs before the other one, on the same
+    input; None if it runs none. Errors: those of the application."""
+    hook = find_application(options.app)
+    gate: Path | None = load(hook.gate)(found) if hook is not None and hook.gate else None
+    return gate
 
 
 # --- parts of the firmware ------------------------------------------------------------------------

@@ -154,7 +154,9 @@ def make_contents(
     if request.of_app is not None:
         app = request.of_app.application(plan, stream).learned(plan, calibration)
     parts = [asked.part(plan, calibration, stream) for asked in request.parts]
-    options = replace(request.of_sources, class_names=_class_names(quantized))
+    exit_output = None if app is None else app.exit_output
+    names = _class_names(quantized)
+    options = replace(request.of_sources, class_names=names, exit_output=exit_output)
     sample, around = GoldenSample(integers, values, *last), (stream, app, parts)
     sources = build_sources(plan, name, sample, options, *around)
     made_with = MadeWith.of(plan, options, "" if app is None else app.name).to_json()
@@ -170,7 +172,7 @@ def make_contents(
         **golden_files(quantized, integers, values),
         **{f"{part.name}.npz": npz(part.arrays()) for part in parts},
     }
-    told = {} if app is None else app.reported()
+    told = {} if app is None else {**app.reported(), **_period_entry(app)}
     told |= {key: entry for part in parts for key, entry in part.reported().items()}
     run = (integers, values, programs.get(FIRMWARE))
     return BuildArtifacts(files, sources.digest, made_with, *run, told)
@@ -208,7 +210,6 @@ def build_files(
     report     report.json
     plugins    plug-ins that the build needs
     """
-    report = {**report, **contents.of_parts}
     files = {**contents.files, **report_files(report)}
     model = {key: report["model"][key] for key in ("name", "digest")}
     manifest = {  # digests of inputs and files, and the meaning of the network's inputs and outputs
@@ -246,6 +247,12 @@ def _description_files(
     }
 
 
+def _period_entry(application: Application) -> dict[str, Any]:
+    """Return the entry `period` that an application adds to report.json; {} if it sets none."""
+    period = application.period
+    return {} if period is None else {"period": {**asdict(period), "set_by": application.name}}
+
+
 def period_of(
     request: ApplicationRequest | None, plan: Plan, stream_plan: StreamPlan | None
 ) -> dict[str, Any] | None:
@@ -254,7 +261,8 @@ def period_of(
     stream = None if stream_plan is None else stream_plan.stream
     application = None if request is None else request.application(plan, stream)
     if application is not None and application.period is not None:
-        return {**asdict(application.period), "set_by": application.name}
+        period: dict[str, Any] = _period_entry(application)["period"]
+        return period
     if stream_plan is None or stream_plan.frame_hz is None:
         return None
     own = Period(stream_plan.stream.frames / stream_plan.frame_hz)

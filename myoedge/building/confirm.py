@@ -45,6 +45,7 @@ from myoedge.operators.interpreter import one_blas_thread
 from myoedge.plan.cost.network import modelled_cycles
 from myoedge.plan.engine_rules import check_forced
 from myoedge.reports.budget import goals, over_budget
+from myoedge.reports.energy import with_energy
 from myoedge.reports.memory import with_firmware
 from myoedge.simulator.binding import core
 from myoedge.streaming.stream import first_frames, ready_specs
@@ -209,6 +210,7 @@ def _finish_candidate(inputs: BuildInputs, build_plan: BuildPlan) -> Finished:
         contents = _generate_contents(
             build_plan.at(report["target"]["operating_point"]), quantized, request
         )
+    report = with_energy({**report, **contents.of_parts}, inputs.energy)
     if contents.firmware is not None:
         report = with_firmware(report, plan, contents.firmware.program)
         check_linked(request.limits, plan, report["memory"]["code_bytes"])

@@ -6,7 +6,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +22,7 @@ from myoedge.operators.layer_names import node_rows, unique_names
 from myoedge.operators.queries import macs
 from myoedge.operators.turns import times_run
 from myoedge.passes.condition import Conditioning, add_conditioning_filters
+from myoedge.passes.join import joined
 from myoedge.quantization import samples
 from myoedge.quantization.recordings.reading import Reading
 from myoedge.quantization.recordings.recorded import first_sample
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 
     Exported = tuple[torch.export.ExportedProgram, tuple[str, ...]]
 
+GATE = "gate"  # name of a network that runs before another one on the same input
 TORCH, ONNX, SKLEARN = "torch", "onnx", "skl2onnx"  # writers of a model file
 WHOLE = (ModelFormat.EXPORTED, ModelFormat.ONNX)  # files that contain the network
 WEIGHTS = (
@@ -55,12 +57,15 @@ class PrePostProcessing:
     ctc         blank class of a greedy CTC decoder; None: no decoder
     vote        frames in a majority vote; None: no vote
     framewise   whether decoders work frame by frame, for a stream
+    gate        file of a network that runs before this one on the same input: its outputs follow
+                this network's; None: there is none
     """
 
     filters: Conditioning = field(default_factory=Conditioning)
     ctc: int | None = None
     vote: int | None = None
     framewise: bool = False
+    gate: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -185,12 +190,21 @@ def check_kind(kind: ModelFormat, path: Path, factory: str | None) -> None:
 def model_key(path: Path, stages: PrePostProcessing) -> str | None:
     """Return the cache key of a model file; None for checkpoints and for files that refer to other
     files."""
+    paths = [path] if stages.gate is None else [path, stages.gate]
+    digests = [_digest_of_whole(one) for one in paths]
+    if None in digests:
+        return None
+    names = [one.name for one in paths]
+    return key("load", digests, names, replace(stages, gate=None))
+
+
+def _digest_of_whole(path: Path) -> str | None:
+    """Return the digest of a file that contains its whole network; None for other files."""
     kind = sniff(path)
     if kind not in WHOLE or (kind is ModelFormat.ONNX and ELSEWHERE in path.read_bytes()):
         return None
     with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return key("load", digest, path.name, stages)
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _load_model(
@@ -199,15 +213,28 @@ def _load_model(
     stages: PrePostProcessing,
     exported: Callable[[Path], Exported],
 ) -> Model:
+    """Load a network and, behind the network of its gate, prepare it."""
+    found = _imported(kind, path, exported)
+    graph = _with_decoders(found.imported, stages)
+    if stages.gate is not None:
+        gate = _imported(sniff(stages.gate), stages.gate, exported)
+        graph = joined(gate.imported, graph, GATE)
+        imported = joined(gate.imported, found.imported, GATE)
+        params = found.params + gate.params
+        found = replace(found, imported=imported, params=params, notes=found.notes + gate.notes)
+    return replace(found, graph=_prepare_graph(graph, stages.filters))
+
+
+def _imported(kind: ModelFormat, path: Path, exported: Callable[[Path], Exported]) -> Model:
+    """Import a network; its `graph` is the one that was imported."""
     name = os.fsencode(path.stem).decode("utf-8", "replace")  # file names may be arbitrary bytes
     if kind is ModelFormat.ONNX:
         from myoedge.frontend.onnx.model import load_onnx
 
         found = load_onnx(path)
-        graph = _prepare_graph(found.graph, stages)
         told = (None, found.notes, found.class_names)
         writer = found.producer if found.producer == SKLEARN else ONNX
-        return Model(name, found.graph, graph, found.params, *told, writer)
+        return Model(name, found.graph, found.graph, found.params, *told, writer)
     from myoedge.frontend.torch.model import import_archive, import_program
 
     notes: tuple[str, ...] = ()
@@ -216,8 +243,7 @@ def _load_model(
     else:
         program, notes = exported(path)
         network = import_program(program)
-    graph = _prepare_graph(network.graph, stages)
-    return Model(name, network.graph, graph, network.params, network.examples, notes)
+    return Model(name, network.graph, network.graph, network.params, network.examples, notes)
 
 
 def _load_factory_program(
@@ -244,17 +270,21 @@ def check_work(model: Model) -> None:
         raise MyoedgeError("E122", f"{model.name} computes nothing", {"has": has}, tries)
 
 
-def _prepare_graph(imported: Graph, stages: PrePostProcessing) -> Graph:
-    from myoedge.passes import prepare
+def _with_decoders(graph: Graph, stages: PrePostProcessing) -> Graph:
     from myoedge.passes.decode import append_ctc_decoder, append_majority_vote
 
-    graph = imported
-    if stages.filters != Conditioning():
-        graph = add_conditioning_filters(graph, stages.filters)
     if stages.ctc is not None:
         graph = append_ctc_decoder(graph, stages.ctc, framewise=stages.framewise)
     if stages.vote is not None:
         graph = append_majority_vote(graph, stages.vote)
+    return graph
+
+
+def _prepare_graph(graph: Graph, filters: Conditioning) -> Graph:
+    from myoedge.passes import prepare
+
+    if filters != Conditioning():
+        graph = add_conditioning_filters(graph, filters)
     return prepare(graph)
 
 

@@ -37,7 +37,7 @@ from myoedge.quantization.samples import Data, Given
 
 NAMED = "myoedge build model.pt2 --calib calib.npz"
 # Options whose effect is in ModelInputs.key or in the settings: files by their content.
-_OF_INPUTS = {"model", "calib", "test", "factory", "config", "ctc"}
+_OF_INPUTS = {"model", "calib", "test", "factory", "config", "ctc", "gate"}
 
 
 @dataclass(frozen=True)
@@ -190,9 +190,8 @@ def model_inputs(options: Options, found: Found) -> ModelInputs:
     factory = None if is_whole else options.factory or settings.model.factory
     check_kind(kind, path, factory)
     calib = given_or_stated(options.calib, base, settings.calib.data)
-    stages = PrePostProcessing(
-        settings.conditioning, options.ctc, settings.model.vote, options.stream
-    )
+    decoders = (options.ctc, settings.model.vote, options.stream)
+    stages = PrePostProcessing(settings.conditioning, *decoders, options.gate)
     reading = replace(settings.calib.reading, max_bytes=options.max_bytes)
     of_file = options.calib is None or settings.calib.reading != Reading()
     typed = "--calib" if isinstance(options.calib, str | Path) else ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import Any
 
 from myoedge.building.options import QuantizeOptions
@@ -40,6 +41,7 @@ class Options(QuantizeOptions):
                 limits
     reading     network -> how its plan reads constants in every step of a loop from memories behind
                 L2; None if that is not planned
+    gate        file of a network that runs before the other one on the same input; None: none
     decided_by  values that determine planned_cycles, keeps, reading and examine, for the cache key;
                 None: no caching
     """
@@ -53,6 +55,7 @@ class Options(QuantizeOptions):
     chip: Chip | None = None
     keeps: Callable[[QuantGraph], bool] | None = None
     reading: Callable[[QuantGraph], ConstantReading] | None = None
+    gate: Path | None = None
     decided_by: object = None
 
     @classmethod

@@ -26,6 +26,8 @@ class Period:
     decision_s         time that a decision takes on the bus and the line, and that the first frame
                        of a pass waits for the last one
     clocks_hz          clocks below the chip's operating points with which it keeps up
+    rest_share         share of the periods in which the run ends early, expected
+    rest_layers        layers that run in these periods
     """
 
     seconds: float
@@ -33,6 +35,8 @@ class Period:
     decision_cycles: int = 0
     decision_s: float = 0.0
     clocks_hz: tuple[int, ...] = ()
+    rest_share: float = 0.0
+    rest_layers: int = 0
 
 
 class Application(ABC):
@@ -77,6 +81,11 @@ class Application(ABC):
     def described(self) -> dict[str, Any]:
         """Return further JSON files of the build folder, as name -> document."""
         return {}
+
+    @property
+    def exit_output(self) -> int | None:
+        """Number of the output after which the application may end a run; None: it never does."""
+        return None
 
     @property
     def period(self) -> Period | None:

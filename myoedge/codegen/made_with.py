@@ -29,6 +29,8 @@ class SourceOptions:
                    <prefix>_self_test
     traced         whether a function that computes several layers stores the result of each
     class_names    names of the classes of the first output's scores; (): unknown
+    exit_output    number of the output after which <prefix>_ends may end a run; None: a run always
+                   computes all outputs
     """
 
     prefix: str | None = None
@@ -36,6 +38,7 @@ class SourceOptions:
     weights_blob: bool = False
     traced: bool = False
     class_names: tuple[str, ...] = ()
+    exit_output: int | None = None
 
     @property
     def is_tested(self) -> bool:
@@ -125,6 +128,8 @@ def read_made_with(document: Mapping[str, Any]) -> MadeWith:
     engines, ranks = dict(document["engines"]), dict(document["tile_ranks"])
     if document["application"] and not find_hook("applications", document["application"]):
         raise ValueError("no installed extension has its application")
+    if type(made.exit_output) not in (int, type(None)):
+        raise TypeError("an output whose number is no integer")
     if not all(isinstance(word, str) for word in (*engines.values(), *made.class_names)):
         raise TypeError("an engine or class that is no text")
     if not all(type(rank) is int for rank in ranks.values()):

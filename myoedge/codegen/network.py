@@ -7,7 +7,7 @@ from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from typing import Any
 
 import numpy as np
@@ -33,10 +33,13 @@ from myoedge.plan.plan import Plan, scratch_name, size_bytes
 FUNCTIONS = ("arguments", "jobs", "load", "compute", "store")  # of a me_layer; also prefetch
 
 
-def network_values(plan: Plan, *, as_data: bool = False) -> dict[str, Any]:
+def network_values(
+    plan: Plan, exit_output: int | None = None, *, as_data: bool = False
+) -> dict[str, Any]:
     """Return the template values of network.c, without inputs and outputs.
 
-    as_data   whether kernel arguments are stored as data: "scalars", C name -> numbers
+    exit_output   number of the output after which a run may end; None: never
+    as_data       whether kernel arguments are stored as data: "scalars", C name -> numbers
     """
     layers = [_layer_source(plan, index, as_data=as_data) for index in range(len(plan.steps))]
     copies = [_output_copy(plan, index, name) for index, name in plan.copies]
@@ -63,23 +66,41 @@ def network_values(plan: Plan, *, as_data: bool = False) -> dict[str, Any]:
         "copies": copies,
         "layer_table": table,
         "loops": loops,
-        "parts": list(_network_parts(loops, len(table))),
+        "parts": list(
+            _network_parts(
+                loops, len(table), -1 if exit_output is None else exit_layer(plan, exit_output)
+            )
+        ),
+        "exit": None if exit_output is None else _output_place(plan, exit_output),
         "levels": [*_level_values(plan)],
         "map_bytes": plan.map_bytes,
     }
 
 
-def _network_parts(loops: Sequence[Mapping[str, Any]], layers: int) -> Iterator[dict[str, Any]]:
+def _network_parts(
+    loops: Sequence[Mapping[str, Any]], layers: int, exit_layer: int
+) -> Iterator[dict[str, Any]]:
     """Yield the parts of a network in order, layers first .. end - 1: loops, and layers between
-    them with "loop" None."""
-    done = 0
-    for loop in loops:
-        if loop["first"] > done:
-            yield {"first": done, "end": loop["first"], "loop": None}
-        done = loop["last"] + 1
-        yield {"first": loop["first"], "end": done, "loop": loop}
-    if layers > done:
-        yield {"first": done, "end": layers, "loop": None}
+    them with "loop" None. The run may end behind a part with "may_end".
+
+    exit_layer   layer behind which, or behind whose loop, the run may end; -1: none
+    """
+    borders = {0, layers, *(loop["first"] for loop in loops), *(loop["last"] + 1 for loop in loops)}
+    inside = any(loop["first"] <= exit_layer < loop["last"] for loop in loops)
+    ordered = sorted(borders | (set() if inside else {exit_layer + 1}))
+    of_loop = {loop["first"]: loop for loop in loops}
+    for first, end in pairwise(ordered):
+        may_end = first <= exit_layer < end < layers
+        yield {"first": first, "end": end, "loop": of_loop.get(first), "may_end": may_end}
+
+
+def exit_layer(plan: Plan, output: int) -> int:
+    """Return the last layer of those that compute an output; -1 if it is an input."""
+    written = {r.node.name: at for at, step in enumerate(plan.steps) for r in step.results}
+    graph, name = plan.quant.graph, plan.graph_outputs[output]
+    while name not in written and name in graph.producer:  # views of a result
+        name = graph.producer[name].inputs[0]
+    return written.get(name, -1)
 
 
 def _level_values(plan: Plan) -> Iterator[dict[str, Any]]:
@@ -279,10 +300,16 @@ def _prefetch(plan: Plan, index: int, fetched: Sequence[tuple[str, int]]) -> Pre
 
 def _output_copy(plan: Plan, index: int, name: str) -> dict[str, Any]:
     """Return the copy of an output that no layer writes directly to the caller's buffer."""
+    source = _output_place(plan, index)
+    return {"to": f"me_out[{index}]", "source": source, "bytes": size_bytes(plan.quant, name)}
+
+
+def _output_place(plan: Plan, index: int) -> str:
+    """Return the C expression for the address at which the layers leave an output."""
+    name = plan.graph_outputs[index]
     location, last = plan.where[name], len(plan.steps)
     known = location.kind in ("arena", "l1")
-    source = NetworkAddresses(plan).address(location, last) if known else pointer(plan, name)
-    return {"to": f"me_out[{index}]", "source": source, "bytes": size_bytes(plan.quant, name)}
+    return NetworkAddresses(plan).address(location, last) if known else pointer(plan, name)
 
 
 def pointer(plan: Plan, name: str) -> str:

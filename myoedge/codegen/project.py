@@ -94,7 +94,8 @@ def make_sources(
     common["app"] = application.name if application is not None else ""
     common["calls"] = {part.name: part.calls(plan, stream, common["prefix"]) for part in parts}
     common |= _weight_values(plan, common, options, answer)
-    network = network_values(plan, as_data=options.weights_blob)
+    common["exit_output"] = options.exit_output
+    network = network_values(plan, options.exit_output, as_data=options.weights_blob)
     files = {
         **_network_sources(common, network),
         **library_files([*called(plan.tilings), *_product_files(plan, options)], brought(plan)),

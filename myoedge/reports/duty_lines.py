@@ -9,7 +9,7 @@ from typing import Any
 from myoedge.power.states import WAITING
 from myoedge.reports import speed, wording
 from myoedge.reports.energy import digits, module_powers, with_range
-from myoedge.reports.period import clocked_by
+from myoedge.reports.period import clocked_by, rest
 
 STATE_NAMES = {
     "run": "cluster computes",
@@ -125,7 +125,10 @@ def on_average(report: Mapping[str, Any]) -> str:
         return ""
     if not report["duty"]["keeps_up"]:
         return f"an inference takes longer than the {rows['every']} from one to the next"
-    power = f"{rows['average']} with one every {rows['every']} ({counted_powers(report)})"
+    share, _ = rest(report)
+    at_rest = f", {wording.percent(share)} of them at rest" if share else ""
+    counted = counted_powers(report)
+    power = f"{rows['average']} with one every {rows['every']}{at_rest} ({counted})"
     battery = f"{rows['battery']} on the battery" if "battery" in rows else ""
     width = _explain_range_width(report)
     return "; ".join(filter(None, (power, battery, f"the range is {width}" if width else "")))

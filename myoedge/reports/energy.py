@@ -24,7 +24,7 @@ from myoedge.power.model import (
 )
 from myoedge.power.states import PlayedStates, duty
 from myoedge.reports import speed, wording
-from myoedge.reports.period import clocked_by, control_cycles, period_s
+from myoedge.reports.period import clocked_by, control_cycles, period_s, rest
 from myoedge.reports.report_json import Report
 from myoedge.targets import OperatingPoint
 
@@ -113,8 +113,19 @@ def _duty(
     played = played_states(report)
     known = by if played is not None else coefficients_for(report, by)
     given = (battery_of(report), module_powers(report), played, control_cycles(report))
-    result = duty(inference, point, known, window_s, *given)
+    result = duty(_of_mean_period(report, inference), point, known, window_s, *given)
     return {**asdict(result), "keeps_up": result.keeps_up}
+
+
+def _of_mean_period(report: Mapping[str, Any], inference: Activity) -> Activity:
+    """Return the counters of a period in the mean, in some of which only the first layers run."""
+    share, layers = rest(report)
+    return inference.times(1 - share) + of_first_layers(report, layers).times(share)
+
+
+def of_first_layers(report: Mapping[str, Any], count: int) -> Activity:
+    """Return the counters of the first layers of an inference."""
+    return sum(map(layer_activity, report["layers"][:count]), Activity(0))
 
 
 def played_states(report: Mapping[str, Any]) -> PlayedStates | None:

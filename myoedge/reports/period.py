@@ -28,6 +28,13 @@ def control_cycles(report: Mapping[str, Any]) -> int:
     return cycles
 
 
+def rest(report: Mapping[str, Any]) -> tuple[float, int]:
+    """Return the share of the periods in which the network is expected to rest, and the number of
+    layers that run nevertheless; (0.0, 0) without a gate."""
+    period = report.get("period") or {}
+    return period.get("rest_share", 0.0), period.get("rest_layers", 0)
+
+
 def own_period_s(report: Mapping[str, Any]) -> float | None:
     """Return the period that the sensor or the stream's rate sets, in seconds; None if neither
     does."""

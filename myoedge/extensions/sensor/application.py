@@ -15,9 +15,17 @@ from myoedge.codegen.application import Application, Period
 from myoedge.codegen.render import C_TYPES, render
 from myoedge.errors import MyoedgeError
 from myoedge.extensions.sensor.clocks import check_clock, interrupt_us, period_of
+from myoedge.extensions.sensor.gate_limit import gate_of
 from myoedge.extensions.sensor.program import JSON, SensorProgram, sensor_program
 from myoedge.extensions.sensor.settings import sensor_of
-from myoedge.extensions.sensor.wake import CODE, NO_GATE, WakeTable, check_wake, gate_of
+from myoedge.extensions.sensor.wake import (
+    CODE,
+    NO_GATE,
+    GateOutput,
+    WakeTable,
+    check_wake,
+    gate_output,
+)
 from myoedge.power.states import RISE_US, WORTH_OFF_US
 from myoedge.targets.sensor import CHIP_CHANNELS, Sensor, SensorTable
 
@@ -37,12 +45,14 @@ class SensorApplication(Application):
     """The application that runs the network on the samples of a front end and sends its
     decisions.
 
-    wake   [wake]; None: the network runs on every window
+    wake     [wake]; None: the network runs on every window
+    output   output of the network by which [wake] decides; None: none
     """
 
     program: SensorProgram
     chip: Chip
     wake: WakeTable | None = None
+    output: GateOutput | None = None
     name = "sensor"
 
     def learned(self, plan: Plan, data: Data) -> Application:
@@ -68,8 +78,17 @@ class SensorApplication(Application):
         return {JSON: self.program.to_json()}
 
     @property
+    def exit_output(self) -> int | None:
+        return None if self.output is None else self.output.number
+
+    @property
     def period(self) -> Period:
-        return period_of(self.program, self.chip, gated=self.wake is not None)
+        by_energy = self.wake is not None and self.wake.by_energy
+        period, gate = period_of(self.program, self.chip, gated=by_energy), self.program.gate
+        if gate is None or not gate.windows:
+            return period
+        share = gate.below / gate.windows
+        return replace(period, rest_share=share, rest_layers=gate.layers)
 
 
 @dataclass(frozen=True)
@@ -103,9 +122,11 @@ class SensorRequest:
             }
             tries = ["[stream] rate alone, if a frame of the network is one sample"]
             raise MyoedgeError("E265", "a frame has other samples than [stream] says", facts, tries)
+        output = None
         if self.wake is not None:
             check_wake(self.wake, program)
-        return SensorApplication(program, plan.chip, self.wake)
+            output = gate_output(self.wake, plan)
+        return SensorApplication(program, plan.chip, self.wake, output)
 
     def _input_channels(self, plan: Plan, stream: Stream | None) -> int | None:
         """Return the number of channels of the network's input; None if its time axis is unknown.
@@ -162,6 +183,7 @@ DRIVERS = {
 }
 LABELS = ("labels.c", "labels.h", "receive.c", "receive.h")  # for networks that adapt
 WAKE = ("wake.c", "wake.h")  # for [wake]
+WAKE_BY = ("wake_energy.c", "wake_output.c")  # what it compares: one of them
 COMMAND_BYTES, CRC_BYTES = 6, 2  # bytes of a message
 INT32_MIN = -(2**31)
 
@@ -197,6 +219,7 @@ def header(program: SensorProgram, banner: str, digest: str, *, adapts: bool = F
     """
     sensor, kind = program.sensor, program.sensor.kind
     low, conversion = sensor.count_limits[0], program.conversion
+    output = None if program.gate is None else program.gate.output
     squares = program.layout.samples * max(conversion.low**2, conversion.high**2)
     # The bytes of the longest message that the line receives; 0: it receives none
     longest = max(sensor.sample_bytes * sensor.is_on_line, COMMAND_BYTES * adapts)
@@ -218,6 +241,7 @@ def header(program: SensorProgram, banner: str, digest: str, *, adapts: bool = F
         "frames_per_output": Fraction(program.frames, program.ready),
         "value_bytes": 3 + program.values_bytes if program.all_values else 0,
         "gate": program.gate,
+        "gate_type": C_TYPES[output.dtype] if output is not None else "",
         "squares_type": "uint32_t" if squares < 1 << 32 else "uint64_t",
         "digest": ", ".join(f"0x{digest[i : i + 2]}" for i in range(0, 16, 2)),
     }
@@ -257,12 +281,14 @@ def sensor_files(program: SensorProgram, values: Mapping[str, Any], digest: str)
         "all_values": program.all_values,
         "other_outputs": program.other_outputs_bytes,
         "is_stream": program.is_stream,
+        "ends": program.gate is not None and program.gate.output is not None,
     }
     drivers = chain.from_iterable(DRIVERS.values())
-    left_out = {SDK_PORT, "sensor_network.h.j2", *LABELS, *WAKE, *drivers}
+    left_out = {SDK_PORT, "sensor_network.h.j2", *LABELS, *WAKE, *WAKE_BY, *drivers}
     left_out -= {*DRIVERS[program.sensor.front_end]}
     left_out -= {*LABELS} if adapts else set()
-    left_out -= set() if program.gate is None else {*WAKE}
+    if program.gate is not None:
+        left_out -= {*WAKE, WAKE_BY[program.gate.output is not None]}
     files = {"sensor_network.h": header(program, values["banner"], digest, adapts=adapts)}
     for path in sorted(FIRMWARE.iterdir()):
         if path.name not in left_out:

@@ -23,6 +23,7 @@ from myoedge.building.model_inputs import given_or_stated
 from myoedge.building.quantities import positive
 from myoedge.errors import MyoedgeError, Notice, command
 from myoedge.extensions.sensor.decisions import Compared, Reference, compared
+from myoedge.extensions.sensor.gate_playback import accuracy, rested
 from myoedge.extensions.sensor.program import JSON, SensorProgram, from_json
 from myoedge.extensions.sensor.recording import (
     CODE,
@@ -43,12 +44,17 @@ from myoedge.extensions.sensor.report import (
     state_rows,
 )
 from myoedge.extensions.sensor.savings import Saving, savings
-from myoedge.extensions.sensor.wake import rested
 from myoedge.numerics.arrays import Array
 from myoedge.operators.interpreter import one_blas_thread
 from myoedge.power.model import energy
 from myoedge.power.states import PlayedStates, StatePower, state_power
-from myoedge.reports.energy import activity, battery_of, module_powers, with_energy
+from myoedge.reports.energy import (
+    activity,
+    battery_of,
+    module_powers,
+    of_first_layers,
+    with_energy,
+)
 from myoedge.reports.streams import with_passes
 from myoedge.simulator import Fault, RunOptions, Simulation, simulate
 from myoedge.system import tools
@@ -79,6 +85,8 @@ class Played(Tabular):
     unlike         W605 if the recording seems to have another scale than the calibration data
     unwritten      W210 if the reports of the build could not be replaced
     wake           how the gate worked, as in schema playback/1; None without [wake]
+    accuracy       share of decisions that are the recording's labels, as in schema playback/1; None
+                   without labels
     """
 
     frames: int
@@ -95,6 +103,7 @@ class Played(Tabular):
     unlike: Notice | None = None
     unwritten: Notice | None = None
     wake: Mapping[str, Any] | None = None
+    accuracy: Mapping[str, Any] | None = None
 
     @property
     def exact(self) -> bool:
@@ -114,7 +123,7 @@ class Played(Tabular):
             flagged=sum(bool(decision.events) for decision in self.decisions),
         )
         found = [asdict(saving) for saving in self.savings]
-        return {**document, "savings": found, "wake": self.wake}
+        return {**document, "savings": found, "wake": self.wake, "accuracy": self.accuracy}
 
     def lines(self) -> list[str]:
         """Return the result as lines of text, with the first decision that differs."""
@@ -190,7 +199,10 @@ def play_build(
     found = decoded(run.line)
     with one_blas_thread():
         sent = _decisions_before_restart([x for _, x in found])
-        same = compared(reference, _locate_decisions(run, sent, program.clock_hz))
+        located = _locate_decisions(run, sent, program.clock_hz)
+        same = compared(reference, located)
+        judged = [row for row in located if row.frame < len(counts)]
+        decided = reference.network_classes(judged)
     rows = tuple(record for _, record in found if isinstance(record, Decision))
     awake = [(end, row) for end, row in found if isinstance(row, Decision) and not row.is_resting]
     # The distribution of the decisions' latencies; None without a decision
@@ -200,7 +212,8 @@ def play_build(
     times = (dict(run.state_cycles), program.clock_hz, run.timeline, run.bin_cycles)
     states = PlayedStates(activity_of(run), *times)
     report = with_given_powers(build.report, given)
-    power = _application_power(report, program, states, -(-len(awake) // program.ready))
+    runs = (-(-len(awake) // program.ready), len(rows) - len(awake))
+    power = _application_power(report, program, states, *runs)
     return Played(
         frames=len(run.ready_cycles),
         samples_lost=_count_lost_samples([record for _, record in found], len(run.ready_cycles)),
@@ -215,7 +228,8 @@ def play_build(
         unlike=unlike_calibration(program.conversion, counts),
         over=over_latency(latency, (build.report.get("budget") or {}).get("latency_s")),
         unwritten=None if faults else _replace_report_power(build, report, states),
-        wake=rested(program, [row.is_resting for row in rows], same.overruled, len(counts)),
+        wake=rested(program, delivered.labels, judged, decided, len(counts)),
+        accuracy=accuracy(program, delivered.labels, judged, decided),
     )
 
 
@@ -308,15 +322,21 @@ def _count_lost_samples(records: Sequence[Record], frames: int) -> int:
 
 
 def _application_power(
-    report: Mapping[str, Any], program: SensorProgram, states: PlayedStates, passes: int
+    report: Mapping[str, Any],
+    program: SensorProgram,
+    states: PlayedStates,
+    passes: int,
+    resting: int,
 ) -> StatePower:
-    """Return the power of the application, with the part of the network's passes."""
+    """Return the power of the application, with the part of the network's passes, and of those that
+    the gate ended."""
     point, by = replace(program.point, clock_hz=program.clock_hz), coefficients()
     given = (battery_of(report), module_powers(report))
     power = state_power(states.activity, states.state_cycles, point, by, *given)
-    one = energy(activity(report), point, by)
-    network_j = (passes * one.joules, passes * one.low_j, passes * one.high_j)
-    return replace(power, network_j=network_j)
+    first = of_first_layers(report, 0 if program.gate is None else program.gate.layers)
+    ran = activity(report).times(passes) + first.times(resting)
+    network = energy(ran, point, by)
+    return replace(power, network_j=(network.joules, network.low_j, network.high_j))
 
 
 def _replace_report_power(

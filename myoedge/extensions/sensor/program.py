@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from myoedge.errors import MyoedgeError
-from myoedge.extensions.sensor.wake import Gate
+from myoedge.extensions.sensor.wake import Gate, GateOutput
 from myoedge.numerics.arrays import Array, outer_inner
 from myoedge.numerics.counts import CountConversion, count_conversion
 from myoedge.plan.plan import Plan, size_bytes
@@ -142,11 +142,16 @@ def from_json(document: Mapping[str, Any]) -> SensorProgram:
     }
     values["sensor"] = Sensor(**{**sensor, "pins": Pins(**sensor["pins"])})
     values["point"] = OperatingPoint(**values["point"])
-    values["gate"] = Gate(**values["gate"]) if values.get("gate") else None
+    values["gate"] = _gate_from_json(values["gate"]) if values.get("gate") else None
     values["layout"] = SampleLayout(**values["layout"])
     values["conversion"] = CountConversion(**conversion)
     values["other_outputs_bytes"] = tuple(values["other_outputs_bytes"])
     return SensorProgram(**values)
+
+
+def _gate_from_json(document: Mapping[str, Any]) -> Gate:
+    output = document.get("output")
+    return Gate(**{**document, "output": None if output is None else GateOutput(**output)})
 
 
 def sensor_program(

@@ -34,11 +34,13 @@ class Delivered:
     """A recording as the converter's integers (counts).
 
     counts       int32 [samples, channels]
+    labels       int [samples]: array `labels` of the file; None if it has none
     is_assumed   whether the rate of [sensor] is assumed, because the file specifies none
     """
 
     counts: Array = field(repr=False)
     is_assumed: bool = False
+    labels: Array | None = field(default=None, repr=False)
 
 
 def recording_of(sensor: Sensor, signal: str | Path | Array) -> Delivered:
@@ -56,7 +58,10 @@ def recording_of(sensor: Sensor, signal: str | Path | Array) -> Delivered:
     values = _sample_array(arrays, sensor)
     low, high = sensor.count_limits
     counts = np.rint(values.astype(np.float64) / float(sensor.count_units))
-    return Delivered(np.asarray(np.clip(counts, low, high), np.int32), is_assumed)
+    labels = arrays.get("labels")
+    if labels is not None and (labels.shape != (len(counts),) or labels.dtype.kind not in "iu"):
+        labels = None
+    return Delivered(np.asarray(np.clip(counts, low, high), np.int32), is_assumed, labels)
 
 
 def _states_rate(content: Content, sensor: Sensor) -> bool:

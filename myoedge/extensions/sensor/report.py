@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from myoedge.errors import Notice
+from myoedge.extensions.sensor.gate_playback import accuracy_lines, wake_lines
 from myoedge.extensions.sensor.savings import OTHERS, STATIC, WORK, largest_share
 from myoedge.numerics.arrays import Array
 from myoedge.power.model import Interval
@@ -190,24 +191,12 @@ def playback_lines(document: Mapping[str, Any]) -> list[str]:
     return [
         f"decisions {document['decisions']:,}, {verdict}; {flagged}",
         f"samples   {document['frames']:,}, {f'{lost:,}' if lost else 'none'} lost",
-        *_wake_lines(document.get("wake")),
+        *accuracy_lines(document.get("accuracy")),
+        *wake_lines(document.get("wake")),
         *_latency_lines(document["latency_s"]),
         *_power_lines(document),
         *_state_lines(document),
         *_saving_lines(document["largest"], document.get("savings", ())),
-    ]
-
-
-def _wake_lines(wake: Mapping[str, Any] | None) -> list[str]:
-    if wake is None:
-        return []
-    passes, resting = wake["passes"], wake["resting"]
-    share = rough_percent(resting, passes + resting)
-    rate = f"{three_digits(wake['wake_ups_per_minute'])} wake-ups per minute"
-    overruled = f"the network decides {wake['overruled']:,} of them otherwise"
-    return [
-        f"wake      {passes:,} passes of the network, {rate}",
-        *([f"          {resting:,} windows at rest ({share}); {overruled}"] if resting else []),
     ]
 
 

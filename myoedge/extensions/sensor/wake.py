@@ -1,39 +1,39 @@
 # SPDX-License-Identifier: Apache-2.0
-"""[wake]: a gate in front of the network, which runs only on windows with enough energy.
+"""[wake]: a gate in front of the network, which runs only on windows that reach a limit: by their
+energy, or by an output of the network that is computed first.
 
 The energy of a window of N samples is the sum over channels of N * sum(q * q) - sum(q) ** 2, for
 the integers q of the network's input: N * N times the sum of the channels' variances. Offsets do
-not change it.
+not change it. The value of an output is its integer; of several, the largest one less that of rest.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
+from myoedge.building.loading import WEIGHTS, WHOLE
+from myoedge.codegen.network import exit_layer
 from myoedge.errors import MyoedgeError
+from myoedge.frontend.detect import ModelFormat, sniff
+from myoedge.frontend.file_refusals import missing, refuse
+from myoedge.frontend.refusals import EXPORT_LINES
 from myoedge.numerics.arrays import Array
-from myoedge.operators.interpreter import one_blas_thread, run_int
-from myoedge.quantization.sqnr import quantized_inputs
-from myoedge.reports.tables import ReportTable
-from myoedge.reports.wording import percent, several, three_digits
 
 if TYPE_CHECKING:
+    from myoedge.building.config import Found
     from myoedge.extensions.sensor.program import SensorProgram
     from myoedge.plan.plan import Plan
-    from myoedge.quantization.samples import Data
 
 CODE = "E265"
 NO_GATE = "a build without [wake]"
-DEFAULT_MISS = 0.01
 MOST_HOLD, MOST_CLASS = 1 << 16, 0xFFFE  # 0xFFFF in a packet: no class
-MOST_JUDGED = 500  # calibration windows, on which the reference runs
 MOST_THRESHOLD = 1e9
 INTEGER_BITS, SUM_BITS, ENERGY_BITS = 16, 31, 63  # of the C code: |q|, a sum of q, an energy
 
@@ -42,45 +42,114 @@ INTEGER_BITS, SUM_BITS, ENERGY_BITS = 16, 31, 63  # of the C code: |q|, a sum of
 class WakeTable:
     """[wake]: when the network of the sensor application runs.
 
-    threshold   RMS of a window, around the mean of each channel and in the unit of [sensor], from
-                which the network runs; None: chosen by `miss`
+    threshold   value of a window from which the network runs: its RMS around the mean of each
+                channel, in the unit of [sensor]; with `model` or `output` that of the gate's
+                output; None: chosen by `miss`
     miss        maximum share of the calibration windows with another decision than `rest` that may
-                lie below the threshold, 0 to 1; None: DEFAULT_MISS
+                lie below the threshold, which is midway between them and those of rest; 0 to 1;
+                None: 0.01
     hold        windows that run although they are below, after one above
     rest        class that is reported while the network does not run
+    model       file of a network on the same window that decides whether the other one runs
+    output      name of an output of the network that decides whether the layers behind it run
+    rest_output   index of rest among the values of the gate's output
     """
 
     threshold: float | None = None
     miss: float | None = None
     hold: int = 5
     rest: int = 0
+    model: str | None = None
+    output: str | None = None
+    rest_output: int = 0
+
+    @property
+    def by_energy(self) -> bool:
+        """Whether the energy of a window decides, and no output of a network."""
+        return self.model is None and self.output is None
 
 
 def rules(table: WakeTable) -> Iterator[tuple[str, bool]]:
     """Yield the ranges of the numbers of [wake], each with whether it is satisfied."""
     threshold, miss = table.threshold, table.miss
+    least = 0 if table.by_energy else -MOST_THRESHOLD
     yield (
-        f"wake.threshold must be 0 to {MOST_THRESHOLD:,.0f}",
-        threshold is None or 0 <= threshold <= MOST_THRESHOLD,
+        f"wake.threshold must be {least:,.0f} to {MOST_THRESHOLD:,.0f}",
+        threshold is None or least <= threshold <= MOST_THRESHOLD,
     )
     yield "wake.miss must be at least 0 and less than 1", miss is None or 0 <= miss < 1
     yield "wake.miss chooses the threshold: state one of the two", None in (threshold, miss)
     yield f"wake.hold must be 0 to {MOST_HOLD:,} windows", 0 <= table.hold <= MOST_HOLD
     yield f"wake.rest must be 0 to {MOST_CLASS:,}", 0 <= table.rest <= MOST_CLASS
+    yield (
+        "wake.output is one of the network itself: not with model",
+        None in (table.model, table.output),
+    )
+    needs_output = table.rest_output > 0 and table.by_energy
+    yield "wake.rest_output needs wake.model or wake.output", not needs_output
+    yield "wake.rest_output must be 0 or more", table.rest_output >= 0
+
+
+def gate_file(found: Found) -> Path | None:
+    """Return the file that [wake] model names, relative to the folder of myoedge.toml.
+
+    Errors: E101 .. E107 it holds no whole network.
+    """
+    table: WakeTable | None = found.settings.tables.get("wake")
+    if table is None or table.model is None:
+        return None
+    path = found.base / table.model
+    kind = sniff(path)
+    if kind is ModelFormat.MISSING:
+        raise missing(path, f"[wake] model of {found.file}")
+    if kind in WEIGHTS:
+        facts = {"named by": f"[wake] model of {found.file}", "needs": "a file with its network"}
+        raise MyoedgeError("E106", f"{path} is {kind}", facts, [EXPORT_LINES])
+    if kind not in WHOLE:
+        refuse(kind, path)
+    return path
+
+
+# --- the gate of a build --------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class GateOutput:
+    """An output of the network by which the gate decides.
+
+    number   of the output
+    values   its number of values
+    rest     index of rest among them; with one value it is not used
+    dtype    element type
+    layers   number of layers of the network up to this output
+    """
+
+    number: int
+    values: int
+    rest: int
+    dtype: str
+    layers: int
+
+    def value(self, output: Array) -> int:
+        """Return what is compared with the limit: the only integer, or the largest of the others
+        less that of rest."""
+        q = [int(x) for x in output.ravel()]
+        return q[0] if len(q) == 1 else max(q[: self.rest] + q[self.rest + 1 :]) - q[self.rest]
 
 
 @dataclass(frozen=True, slots=True)
 class Gate:
     """The gate of a build.
 
-    limit       least energy with which a window runs
+    limit       least value with which a window runs: its energy, or that of `output`
     hold, rest  as in [wake]
-    threshold   the limit as an RMS in the unit of [sensor]
+    threshold   the limit as an RMS in the unit of [sensor], or as a real number of the output
     miss        share that chose the threshold; None: it was given
-    windows     number of calibration windows that were judged, for `miss`
+    windows     number of calibration windows that were judged; 0: random ones are not
     others      number of them whose decision is not `rest`
     missed      number of the others below the limit
     below       number of all below the limit
+    output      output of the network that decides; None: the energy does
     """
 
     limit: int
@@ -92,19 +161,22 @@ class Gate:
     others: int = 0
     missed: int = 0
     below: int = 0
+    output: GateOutput | None = None
 
-    def resting(self, integers: Array, window: int, hop: int, first: int = 0) -> list[bool]:
+    @property
+    def layers(self) -> int:
+        """Number of layers that run on every window."""
+        return 0 if self.output is None else self.output.layers
+
+    def resting(self, values: Iterable[int]) -> list[bool]:
         """Return for each window whether the network does not run on it.
 
-        integers    [samples, channels] of the network's input
-        window      samples per window
-        hop, first  samples between the starts of two windows, and start of the first one; it is a
-                    start of the application, or the end of a gap: the first `hold` windows run
+        values   energies or outputs of the windows, from a start of the application or the end of
+                 a gap on: the first `hold` windows run
         """
         left, found = self.hold, []
-        for start in range(first, len(integers) - window + 1, hop):
-            (energy,) = energies(integers[None, start : start + window], 1)
-            above = int(energy) >= self.limit
+        for value in values:
+            above = value >= self.limit
             found.append(not above and left == 0)
             left = self.hold if above else max(left - 1, 0)
         return found
@@ -121,31 +193,6 @@ def energies(windows: Array, axis: int) -> Array:
     return np.asarray(spread.reshape(len(q), -1).sum(1))
 
 
-def check_wake(table: WakeTable, program: SensorProgram) -> None:
-    """Raise E265 if the network's input or decisions do not allow a gate."""
-    reach = max(map(abs, (program.conversion.low, program.conversion.high)))
-    samples, channels = program.layout.samples, program.sensor.channels
-    classes = {"largest": program.results, "index": MOST_CLASS + 1}.get(program.classes, 0)
-    needs = {
-        "windows: a stream needs every frame": not program.is_stream,
-        "windows of two samples or more": samples > 1,
-        f"an input of at most {INTEGER_BITS} bits": reach < 1 << INTEGER_BITS,
-        "shorter windows, whose energy fits 63 bits": (
-            samples * reach < 1 << SUM_BITS and channels * (samples * reach) ** 2 < 1 << ENERGY_BITS
-        ),
-        "an output of classes": classes > 0,
-        f"rest = 0 to {classes - 1}, a class of the output": table.rest < classes,
-    }
-    for need, holds in needs.items():
-        if not holds:
-            raise _wake_error(need, NO_GATE)
-
-
-def _wake_error(needs: str, *tries: str, **facts: object) -> MyoedgeError:
-    title = "the network does not fit the gate of [wake]"
-    return MyoedgeError(CODE, title, {"needs": needs, **facts}, tries)
-
-
 def unit_energy(program: SensorProgram) -> Fraction:
     """Return the energy of a window whose channels all have an RMS of 1 unit of [sensor]."""
     made, sensor = program.conversion, program.sensor
@@ -154,102 +201,71 @@ def unit_energy(program: SensorProgram) -> Fraction:
     return mean * program.layout.samples**2 * sensor.channels
 
 
-def gate_of(table: WakeTable, plan: Plan, program: SensorProgram, data: Data) -> Gate:
-    """Return the gate of a planned network.
-
-    data   calibration windows, by which a threshold is chosen if none is given
-    Errors: E265 no calibration window has another decision than `rest`.
-    """
-    unit = unit_energy(program)
-    if table.threshold is not None:
-        limit = math.ceil(Fraction(table.threshold) ** 2 * unit)
-        return Gate(min(limit, 1 << ENERGY_BITS), table.hold, table.rest, table.threshold)
-    miss = DEFAULT_MISS if table.miss is None else table.miss
-    energy, classes = _judged(plan, program, data)
-    others = np.sort(energy[classes != table.rest])
-    if data.is_random or not len(others):
-        needs = f"recorded calibration windows with other decisions than class {table.rest}"
-        tries = ["[wake] threshold = 12.5, for example", "[wake] rest = 1, another class"]
-        raise _wake_error(needs, *tries, has=data.source)
-    limit = int(others[math.floor(Fraction(str(miss)) * len(others))])
-    return Gate(
-        limit,
-        table.hold,
-        table.rest,
-        math.sqrt(limit / unit),
-        miss,
-        windows=len(energy),
-        others=len(others),
-        missed=int((others < limit).sum()),
-        below=int((energy < limit).sum()),
-    )
+# --- what a network has to fulfil -----------------------------------------------------------------
 
 
-def _judged(plan: Plan, program: SensorProgram, data: Data) -> tuple[Array, Array]:
-    """Return energy and class, by the reference, of evenly spread calibration windows."""
-    q, name, layout = plan.quant, plan.graph_inputs[0], program.layout
-    count = min(data.count, MOST_JUDGED)
-    numbers = [n * data.count // count for n in range(count)]
-    windows = [quantized_inputs(q, {name: data.inputs[name][n]})[name] for n in numbers]
-    with one_blas_thread():
-        results = [
-            run_int(q.steps, q.constants, {name: x})[plan.graph_outputs[0]].ravel() for x in windows
-        ]
-    classes = [int(x[0] if program.classes == "index" else np.argmax(x)) for x in results]
-    arranged = np.stack(windows).reshape(count, layout.outer, layout.samples, layout.inner)
-    return energies(arranged, 2), np.array(classes)
-
-
-# --- reports --------------------------------------------------------------------------------------
-
-
-def one_line(report: Mapping[str, Any]) -> str:
-    """Describe when the network runs."""
-    found = report["wake"]
-    rms, hold = three_digits(found["threshold"]), several(found["hold"], "window")
-    text = f"from an RMS of {rms} on, and {hold} after it"
-    if found["miss"] is None:
-        return text
-    below, windows = found["below"], several(found["windows"], "calibration window")
-    rest = f"class {found['rest']}"
-    return f"{text}; {below:,} of {windows} below, {found['missed']:,} of these not {rest}"
-
-
-def wake_table(report: Mapping[str, Any]) -> ReportTable:
-    """Return the settings of the gate, and numbers of calibration windows below its limit."""
-    found = report["wake"]
-    rows = [
-        ("RMS from which the network runs", three_digits(found["threshold"])),
-        ("hold", several(found["hold"], "window")),
-        ("class while it rests", str(found["rest"])),
-    ]
-    if found["miss"] is not None:
-        rows += [
-            ("windows of the calibration", f"{found['windows']:,}"),
-            ("of them below the RMS", f"{found['below']:,}"),
-            ("decisions other than rest", f"{found['others']:,}"),
-            ("of them below the RMS", f"{found['missed']:,}; at most {percent(found['miss'])}"),
-        ]
-    return ReportTable(("part", "value"), tuple(rows), words=("part", "value"))
-
-
-def rested(
-    program: SensorProgram, resting: Sequence[bool], overruled: int, samples: int
-) -> dict[str, Any] | None:
-    """Return how a gate worked in a playback, the entry `wake` of schema playback/1; None without
-    a gate.
-
-    resting     whether the network rested, of each decision in order
-    overruled   number of windows on which it rested and would decide another class than `rest`
-    samples     of the recording
-    """
-    if program.gate is None:
-        return None
-    wake_ups = sum(before and not after for before, after in pairwise(resting))
-    return {
-        "passes": len(resting) - sum(resting),
-        "resting": sum(resting),
-        "overruled": overruled,
-        "wake_ups_per_minute": float(60 * wake_ups * program.sensor.rate_hz / samples),
-        "threshold": program.gate.threshold,
+def check_wake(table: WakeTable, program: SensorProgram) -> None:
+    """Raise E265 if the network's input or decisions do not allow a gate."""
+    reach = max(map(abs, (program.conversion.low, program.conversion.high)))
+    samples, channels = program.layout.samples, program.sensor.channels
+    classes = {"largest": program.results, "index": MOST_CLASS + 1}.get(program.classes, 0)
+    needs = {
+        "windows: a stream needs every frame": not program.is_stream,
+        "an output of classes": classes > 0,
+        f"rest = 0 to {classes - 1}, a class of the output": table.rest < classes,
     }
+    if table.by_energy:
+        fits = (
+            samples * reach < 1 << SUM_BITS and channels * (samples * reach) ** 2 < 1 << ENERGY_BITS
+        )
+        needs |= {
+            "windows of two samples or more": samples > 1,
+            f"an input of at most {INTEGER_BITS} bits": reach < 1 << INTEGER_BITS,
+            "shorter windows, whose energy fits 63 bits": fits,
+        }
+    for need, holds in needs.items():
+        if not holds:
+            raise wake_error(need, NO_GATE)
+
+
+def gate_output(table: WakeTable, plan: Plan) -> GateOutput | None:
+    """Return the output that decides whether the network runs; None: the energy decides.
+
+    Errors: E265 there is no such output, or it holds no values of at most 16 bits along one axis.
+    """
+    if table.by_energy:
+        return None
+    labels = plan.quant.graph.output_labels
+    number = _output_number(table, labels)
+    name = plan.graph_outputs[number]
+    shape, q = plan.quant.graph.shape(name), plan.quant
+    size, layers = math.prod(shape), exit_layer(plan, number) + 1
+    needs = {
+        "real numbers of at most 16 bits": name in q.params and q.element_type(name).bits <= 16,
+        "one axis of values": max(shape, default=1) == size,
+        f"rest_output = 0 to {size - 1}": table.rest_output < size,
+        "it in L2": not plan.where[name].in_level,
+        "layers behind it: compute it before the other outputs": 0 < layers < len(plan.steps),
+    }
+    for need, holds in needs.items():
+        if not holds:
+            raise wake_error(f"in output {labels[number]}: {need}", NO_GATE, has=f"{[*shape]}")
+    return GateOutput(number, size, table.rest_output, q.dtype(name), layers)
+
+
+def _output_number(table: WakeTable, labels: tuple[str, ...]) -> int:
+    if table.output is not None:
+        if table.output not in labels[1:]:
+            others = [f'[wake] output = "{label}"' for label in labels[1:]]
+            needs = "an output after the first one, which decides whether the others are computed"
+            raise wake_error(needs, *(others or [NO_GATE]), has=", ".join(labels))
+        return labels.index(table.output)
+    of_gate = [n for n, label in enumerate(labels) if label.startswith("gate.")]
+    if len(of_gate) != 1:
+        raise wake_error("one output of [wake] model", NO_GATE, has=f"{len(of_gate)} outputs")
+    return of_gate[0]
+
+
+def wake_error(needs: str, *tries: str, **facts: object) -> MyoedgeError:
+    title = "the network does not fit the gate of [wake]"
+    return MyoedgeError(CODE, title, {"needs": needs, **facts}, tries)

@@ -73,6 +73,28 @@ class Causal(nn.Module):
         return self.classes(self.rnn(y)[0])
 
 
+class Early(Windows):
+    """Gestures, behind a gate that shares the first layer."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels)
+        self.gate = nn.Linear(16, 3)
+
+    def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:  # type: ignore[override]
+        y = self.conv(x)
+        at_rest = self.gate(y.mean(-1))
+        return {"gestures": self.classes(y.abs().mean(-1)), "early": at_rest}
+
+
+class LateGate(Early):
+    """The gate's output comes last."""
+
+    def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:  # type: ignore[override]
+        y = self.conv(x)
+        gestures = self.classes(y.abs().mean(-1))
+        return {"gestures": gestures, "early": self.gate(y.mean(-1))}
+
+
 def emg() -> Array:
     with np.load(MYO) as file:
         return np.asarray(file["emg"], np.float32)
@@ -84,19 +106,22 @@ def built(
     samples: int,
     point: str | None = None,
     memory: str | None = None,
+    gate: nn.Module | None = None,
     **tables: Any,
 ) -> Build:
     torch.manual_seed(0)
     channels = int(tables["sensor"]["channels"])
     shape = (1, channels, samples)
     model = save_exported(kind(channels).eval(), (torch.zeros(shape),), folder / "model.pt2")
+    if gate is not None:
+        save_exported(gate, (torch.zeros(shape),), folder / "gate.pt2")
     rows = emg()[: 16 * samples].reshape(16, samples, 8).transpose(0, 2, 1)
     rows = np.tile(rows, (1, channels // 8, 1))
     return myoedge.build(
         model,
         calib=np.ascontiguousarray(rows)[:, None],
         app="sensor",
-        config=Found(from_tables(tables, "myoedge.toml"), Path()),
+        config=Found(from_tables(tables, "myoedge.toml"), folder),
         stream="stream" in tables,
         output=folder / "out",
         simulate=False,

@@ -215,6 +215,25 @@ def resting(gate: Gate, samples: int, q: Array, first: int, hop: int) -> dict[in
     return found
 
 
+def resting_by_output(made: SensorProgram, q: Array, first: int) -> dict[int, bool]:
+    """The same of a gate by an output of the network of sensor_host: the largest value less that of
+    rest, or the only value."""
+    gate, samples = made.gate, made.layout.samples
+    assert gate is not None
+    assert gate.output is not None
+    starts, above = range(first, len(q) - samples + 1, made.hop), []
+    for start in starts:
+        values = (~results(made, window(made, q, start)).astype(np.int64)).tolist()
+        values = values[: gate.output.values]
+        rest = values.pop(gate.output.rest) if len(values) > 1 else 0
+        above.append(max(values) - rest >= gate.limit)
+    found = {}
+    for number, start in enumerate(starts):
+        near = above[max(number - gate.hold, 0) : number + 1]
+        found[start + samples - 1] = number >= gate.hold and not any(near)
+    return found
+
+
 def stream_decisions(made: SensorProgram, q: Array, first: int) -> dict[int, tuple[int, int]]:
     """Decisions by frame number of a stream that starts with sample `first`."""
     memory, found = 0, {}

@@ -29,8 +29,8 @@ from myoedge.extensions.sensor.wake import (
     check_wake,
     energies,
     unit_energy,
-    wake_table,
 )
+from myoedge.extensions.sensor.wake_report import wake_table
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.counts import CountConversion
 from myoedge.reports.sections import sections
@@ -90,7 +90,8 @@ def test_the_reference_rests_by_definition(hold: int) -> None:
     known = sorted(int(energy_of(q[s : s + 20])) for s in starts)
     for limit in (0, 1, known[0], known[len(known) // 2], known[-1], known[-1] + 1, NEVER):
         gate, first = Gate(limit, hold, 0, 0.0), limit % 7
-        found = gate.resting(q, 20, HOP, first)
+        windows = np.stack([q[s : s + 20] for s in range(first, len(q) - 19, HOP)])
+        found = gate.resting(map(int, energies(windows, 1)))
         assert found == [*player.resting(gate, 20, q, first, HOP).values()]
         assert not any(found[:hold])
         assert limit > 0 or not any(found)
@@ -345,9 +346,10 @@ def test_a_program_that_never_rests_is_that_without_a_gate(
 ) -> None:
     plain = applications.shared(tmp_path_factory, "windows")
     assert not [name for name in plain.manifest["files"] if "wake" in name]
+    names = ("wake.c", "wake.h", "wake_energy.c")
     assert [x for x in build.manifest["files"] if "wake" in x] == [
-        "src/firmware/sensor/wake.c", "src/firmware/sensor/wake.h",
-    ]  # fmt: skip
+        f"src/firmware/sensor/{name}" for name in names
+    ]
     counts = armband(1)
     decided = [
         {
@@ -400,7 +402,8 @@ def test_channels_of_different_factors() -> None:
 
 @pytest.mark.parametrize("miss", [None, 0.0, 0.3, 0.99])
 def test_a_threshold_by_missed_windows(tmp_path: Path, miss: float | None) -> None:
-    """The largest limit that gates at most this share of the windows with another decision."""
+    """At most this share of the windows with another decision lies below; midway to those of rest,
+    if these lie lower."""
     wake = {"rest": 3, **({} if miss is None else {"miss": miss})}
     build = applications.built(tmp_path, applications.Windows, 40, **SENSOR, wake=wake)
     gate, network = program_of(build).gate, build.network
@@ -412,9 +415,14 @@ def test_a_threshold_by_missed_windows(tmp_path: Path, miss: float | None) -> No
     energy = [energy_of(x.reshape(8, 40).T) for x in q]
     assert 4 < sum(other) < 16
     judged = sorted(e for e, is_other in zip(energy, other, strict=True) if is_other)
+    at_rest = sorted(e for e, is_other in zip(energy, other, strict=True) if not is_other)
     allowed = math.floor(gate.miss * len(judged))
     assert sum(e < gate.limit for e in judged) <= allowed
-    assert sum(e < gate.limit + 1 for e in judged) > allowed
+    end = at_rest[math.ceil((1 - gate.miss) * len(at_rest)) - 1]
+    if end < judged[allowed]:
+        assert gate.limit**2 == pytest.approx(float(end * judged[allowed]), rel=1e-3)
+    else:
+        assert gate.limit == judged[allowed]
     assert (gate.windows, gate.others) == (16, len(judged))
     assert gate.missed == sum(e < gate.limit for e in judged)
     assert gate.below == sum(e < gate.limit for e in energy)
@@ -444,6 +452,10 @@ def test_a_threshold_by_missed_windows(tmp_path: Path, miss: float | None) -> No
         ({"wake": {"theshold": 1.0}}, "E230", "threshold"),
         ({"wake": {"threshold": 1.0, "rest": 5}}, "E265", "rest = 0 to 4"),
         ({"wake": {}, "adapt": {"methods": ["prototypes"]}}, "E265", "[adapt]"),
+        ({"wake": {"model": "a.pt2", "output": "b"}}, "E232", "wake.output"),
+        ({"wake": {"rest_output": 1}}, "E232", "wake.rest_output"),
+        ({"wake": {"model": "absent.pt2"}}, "E101", "[wake] model"),
+        ({"wake": {"output": "absent"}}, "E265", "an output after the first one"),
     ],
 )
 def test_what_is_refused(tmp_path: Path, tables: dict[str, Any], code: str, says: str) -> None:

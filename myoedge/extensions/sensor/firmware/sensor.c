@@ -179,6 +179,18 @@ static void send_decisions(int ready)
     }
 }
 
+#ifdef ME_WAKES
+/* -> whether the network rests on a window; if so, a packet says it. Streams have no gate: ends[0] is its frame.
+ * above   whether the window reaches the gate's limit */
+static bool rests(bool above)
+{
+    me_wake_take(above);
+    if (me_wake_rests())
+        send_rest(&ends[0]);
+    return me_wake_rests();
+}
+#endif
+
 static void take_frame(void)
 {
     skip_overwritten();
@@ -195,17 +207,19 @@ static void take_frame(void)
     }
     next += ME_HOP;
     pushed++;
-#ifdef ME_WAKES
-    if (!me_wake_window(me_sensor_input)) {
-        send_rest(&ends[0]); /* of the only frame, as streams have no gate */
+#ifdef ME_WAKES_BY_ENERGY
+    if (rests(me_wake_is_above(me_sensor_input)))
         return;
-    }
 #endif
     const int ready = me_sensor_infer();
     if (ready < 0) {
         skip_pass();
         return;
     }
+#ifdef ME_WAKES_BY_OUTPUT
+    if (rests(me_wake_was_above()))
+        return;
+#endif
 #ifdef ME_ADAPTS
     if (ready > 0)
         me_labels_window(next - ME_PASS_SAMPLES);
@@ -215,10 +229,11 @@ static void take_frame(void)
 
 /* ---- main loop */
 
-/* While the network rests, the time of its next pass is not known: the cluster is not switched on for it. */
+/* While the energy lets the network rest, the time of its next pass is not known: the cluster is not switched on
+ * for it. */
 static uint32_t until_pass_us(void)
 {
-#ifdef ME_WAKES
+#ifdef ME_WAKES_BY_ENERGY
     if (me_wake_rests())
         return UINT32_MAX;
 #endif
@@ -241,6 +256,9 @@ bool me_sensor_open(void)
         return false;
     me_port_watchdog_feed();
     me_port_interrupts(true);
+#ifdef ME_WAKES_BY_OUTPUT
+    me_wake_open();
+#endif
     send_start();
     start_stream();
     me_acquisition_start();

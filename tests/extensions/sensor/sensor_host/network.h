@@ -7,5 +7,6 @@
 int me_push(const void *const frame[], void *const out[]);
 void me_reset(void);
 extern int (*me_pass)(const void *const in[], void *const out[]);
+extern int (*me_ends)(const void *output);
 
 #endif

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * A network whose results anybody can compute: result r of a window is the sum of q * (place % 7 + r
- * + 1), modulo 256; a stream's adds what came before.
+ * + 1), modulo 256; a stream's adds what came before. Value v of a gate's output is result v, its sign
+ * reversed.
  */
 #include "network.h"
 
@@ -31,10 +32,28 @@ static uint32_t weighted(const me_sample *values, uint32_t result)
     return sum;
 }
 
+int (*me_ends)(const void *output);
+
+/* -> whether the gate ends the run */
+static int is_ended(const me_sample *window, void *const to[])
+{
+#ifdef ME_WAKES_BY_OUTPUT
+    me_wake_value *values = to[1];
+    for (uint32_t v = 0; v < ME_WAKE_VALUES; v++)
+        values[v] = (me_wake_value)~(int8_t)weighted(window, v);
+    return me_ends && me_ends(values);
+#else
+    (void)window, (void)to;
+    return 0;
+#endif
+}
+
 int me_port_run(const void *const in[], void *const to[])
 {
     me_result *results = to[0];
     run_pass();
+    if (is_ended(in[0], to))
+        return 0;
     for (uint32_t frame = 0; frame < ME_FRAMES; frame++) {
         const me_sample *values = (const me_sample *)in[0] + frame * ME_CHANNELS * ME_WINDOW;
         for (uint32_t r = 0; r < ME_RESULTS; r++)

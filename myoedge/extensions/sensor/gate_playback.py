@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How a gate worked in a playback, and how often decisions are the labels of the recording."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby, pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from myoedge.backends.packets import Decision
+from myoedge.numerics.arrays import Array
+from myoedge.reports.speed import duration
+from myoedge.reports.wording import rough_percent, several, three_digits
+
+if TYPE_CHECKING:
+    from myoedge.extensions.sensor.program import SensorProgram
+
+Classes = Sequence[int | None]  # by window: what a network decides
+
+
+def rested(
+    program: SensorProgram,
+    labels: Array | None,
+    rows: Sequence[Decision],
+    network: Classes,
+    samples: int,
+) -> dict[str, Any] | None:
+    """Return how a gate worked in a playback, the entry `wake` of schema playback/1; None without
+    a gate.
+
+    labels    class of each sample of the recording; None: unknown
+    rows      decisions in order
+    network   the class that the network decides on each of their windows
+    samples   of the recording
+    A gesture is a run of windows with another label of their last sample than `rest`; without
+    labels, for which the network decides another class. Its onset is the first window for which the
+    network decides another class; a gesture without one does not count. The gate misses it if the
+    network runs on none of these windows.
+    """
+    gate = program.gate
+    if gate is None:
+        return None
+    resting = [row.is_resting for row in rows]
+    wake_ups = sum(before and not after for before, after in pairwise(resting))
+    truth = network if labels is None else [int(labels[row.frame]) for row in rows]
+    gestures = [*_gestures(resting, network, truth, gate.rest)]
+    delays = [gate_at - alone_at for alone_at, gate_at in gestures if gate_at is not None]
+    return {
+        "passes": len(resting) - sum(resting),
+        "resting": sum(resting),
+        "overruled": sum(
+            rests and found != gate.rest for rests, found in zip(resting, network, strict=True)
+        ),
+        "wake_ups_per_minute": float(60 * wake_ups * program.sensor.rate_hz / samples),
+        "false_wake_ups": _false_wake_ups(resting, network, gate.rest),
+        "onsets": len(gestures),
+        "missed_onsets": sum(gate_at is None for _, gate_at in gestures),
+        "late_onsets": sum(delay > 0 for delay in delays),
+        "latest_s": float(max(delays, default=0) * program.hop / program.sensor.rate_hz),
+        "threshold": gate.threshold,
+    }
+
+
+def _gestures(
+    resting: Sequence[bool], network: Classes, truth: Classes, rest: int
+) -> Iterator[tuple[int, int | None]]:
+    """Yield for each gesture after a rest that the network finds, the first window of the gesture
+    for which it decides another class than rest, and the first one of them with the gate; None: on
+    none of them it runs.
+
+    truth   class of each window
+    """
+    windows = zip(resting, network, truth, strict=True)
+    runs = groupby(windows, lambda window: window[2] != rest)
+    for number, (is_gesture, of_run) in enumerate(runs):
+        found = [(at, rests) for at, (rests, decided, _) in enumerate(of_run) if decided != rest]
+        if is_gesture and number > 0 and found:
+            with_gate = (at for at, rests in found if not rests)
+            yield found[0][0], next(with_gate, None)
+
+
+def _false_wake_ups(resting: Sequence[bool], network: Classes, rest: int) -> int:
+    """Return the number of wake-ups after which the network decides `rest` until it rests again."""
+    runs = groupby(zip(resting, network, strict=True), lambda row: row[0])
+    found = (
+        all(decided == rest for _, decided in windows)
+        for number, (is_resting, windows) in enumerate(runs)
+        if not is_resting and number > 0
+    )
+    return sum(found)
+
+
+def accuracy(
+    program: SensorProgram, labels: Array | None, rows: Sequence[Decision], network: Classes
+) -> dict[str, Any] | None:
+    """Return the share of decisions that are the label of their window, the entry `accuracy` of
+    schema playback/1; None without labels.
+
+    labels    class of each sample; other numbers than those of the network's classes: unknown
+    network   the class that the network decides on each window, without a gate
+    Windows with samples of several labels are left out.
+    """
+    if labels is None:
+        return None
+    window = program.layout.samples
+    judged = [
+        (row.class_index == label, decided == label)
+        for row, decided in zip(rows, network, strict=True)
+        if (label := _label(labels[row.frame + 1 - window : row.frame + 1], program)) is not None
+    ]
+    if not judged:
+        return None
+    shares = np.mean(judged, axis=0)
+    return {
+        "windows": len(judged),
+        "decisions": float(shares[0]),
+        "network": None if program.gate is None else float(shares[1]),
+    }
+
+
+def _label(labels: Array, program: SensorProgram) -> int | None:
+    label = int(labels[0])
+    is_class = program.classes == "index" or label < program.results
+    return label if is_class and label >= 0 and bool((labels == label).all()) else None
+
+
+# --- lines of text --------------------------------------------------------------------------------
+
+
+def accuracy_lines(found: Mapping[str, Any] | None) -> list[str]:
+    """Return the accuracy as lines of text."""
+    if found is None:
+        return []
+    text = f"{100 * found['decisions']:.1f} % of {found['windows']:,} windows with one label"
+    if found["network"] is not None:
+        text += f"; {100 * found['network']:.1f} % without the gate"
+    return [f"accuracy  {text}"]
+
+
+def wake_lines(wake: Mapping[str, Any] | None) -> list[str]:
+    """Return how a gate worked as lines of text."""
+    if wake is None:
+        return []
+    passes, resting = wake["passes"], wake["resting"]
+    share = rough_percent(resting, passes + resting)
+    rate = f"{three_digits(wake['wake_ups_per_minute'])} wake-ups per minute"
+    in_vain = f", {wake['false_wake_ups']:,} of them at rest" if wake["false_wake_ups"] else ""
+    overruled = f"the network decides {wake['overruled']:,} of them otherwise"
+    lines = [f"wake      {passes:,} passes of the network, {rate}{in_vain}"]
+    if resting:
+        lines.append(f"          {resting:,} windows at rest ({share}); {overruled}")
+    if wake["onsets"]:
+        missed, late = wake["missed_onsets"], wake["late_onsets"]
+        told = f"{missed:,} missed" if missed else "none missed"
+        if late:
+            told += f", {late:,} late by at most {duration(wake['latest_s'])}"
+        lines.append(f"          {several(wake['onsets'], 'onset')} of gestures: {told}")
+    return lines
