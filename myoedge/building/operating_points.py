@@ -63,7 +63,7 @@ def application_points(
     """Return (name, seconds from a window's last sample to its decision on the line, planned
     average power in mW) of the operating points with which an application keeps up, within [budget]
     energy; of all if there is none."""
-    period, judged = _stored_period(report), _at_candidates(report, chip, by)
+    period, judged = stored_period(report), _at_candidates(report, chip, by)
     points = judged["energy_uj"]["points"]
     times = [_application_times(period, p) for p in points]
     costs = [average_mw(judged, as_point(p), by) for p in points]
@@ -78,7 +78,7 @@ def application_points(
 
 def _at_candidates(report: Report, chip: Chip, by: Coefficients) -> Report:
     least_hz = chip.least_hz(report["memory"]["levels"])
-    clocks_hz = _stored_period(report).clocks_hz
+    clocks_hz = stored_period(report).clocks_hz
     lower = chip.with_clocks_hz(hz for hz in clocks_hz if hz >= least_hz)
     return at_operating_point(report, lower.at_every_voltage(), False, by)
 
@@ -87,7 +87,7 @@ def _least(limits: Iterable[float | None]) -> float | None:
     return min((limit for limit in limits if limit is not None), default=None)
 
 
-def _stored_period(report: Report) -> Period:
+def stored_period(report: Report) -> Period:
     """Return the period of a report, of an older version too; never if it has none."""
     stored = report.get("period") or {"seconds": math.inf}
     return Period(**{name: x for name, x in stored.items() if name != "set_by"})

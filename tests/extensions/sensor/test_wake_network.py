@@ -16,10 +16,12 @@ from torch import nn
 
 import myoedge
 from myoedge.backends.build import Build
+from myoedge.building.config import Found, from_tables
+from myoedge.building.operating_points import stored_period
 from myoedge.errors import MyoedgeError
 from myoedge.extensions.sensor.playback import program_of
 from myoedge.extensions.sensor.program import JSON, SampleLayout, from_json
-from myoedge.extensions.sensor.wake import Gate, GateOutput
+from myoedge.extensions.sensor.wake import Gate, GateOutput, gate_file
 from myoedge.numerics.arrays import Array
 from myoedge.simulator import Fault
 from tests.conftest import save_exported
@@ -186,7 +188,7 @@ def test_a_playback(tmp_path: Path, name: str) -> None:
 def test_the_layers_behind_the_gate_do_not_run(tmp_path: Path, name: str) -> None:
     """The cluster computes as long as the first layers take, on windows at rest."""
     counts = armband(2)
-    spent = {}
+    spent, planned_mw = {}, {}
     for threshold in (-1e6, 1e6):
         build = built(tmp_path, name, threshold=threshold, hold=0)
         played = myoedge.play(build, counts)
@@ -194,13 +196,18 @@ def test_the_layers_behind_the_gate_do_not_run(tmp_path: Path, name: str) -> Non
         assert {x.is_resting for x in played.decisions} == {threshold > 0}
         spent[threshold] = played.power.states_s["run"]
         simulated = myoedge.simulate(build.folder).report
+        period = stored_period(simulated)
+        planned_mw[threshold] = simulated["duty"]["average_mw"][0]
+        assert period.rest_share == (threshold > 0)
         cycles = [row["cycles"] for row in simulated["layers"]]
         gate = program_of(build).gate
         assert gate is not None
+        assert period.rest_layers == gate.layers
         first, whole = sum(cycles[: gate.layers]), sum(cycles)
     if name == "network":  # others wait for transfers outside the layers
         assert spent[1e6] / spent[-1e6] == pytest.approx(first / whole, rel=0.25)
     assert spent[1e6] < spent[-1e6]
+    assert planned_mw[1e6] < planned_mw[-1e6]
 
 
 def test_outputs_and_layers_are_those_of_both_networks(tmp_path: Path) -> None:
@@ -238,6 +245,14 @@ def test_what_is_refused(
     with pytest.raises(MyoedgeError, match=code) as raised:
         applications.built(tmp_path, model, 40, gate=gate, **SENSOR, wake=table)
     assert says in str(raised.value)
+
+
+def test_the_gate_s_file_is_beside_myoedge_toml(tmp_path: Path) -> None:
+    save_exported(Mean().eval(), (torch.zeros(1, 8, 40),), tmp_path / "gate.pt2")
+    tables = {"wake": {"model": "gate.pt2"}}
+    assert gate_file(Found(from_tables(tables, "a.toml"), tmp_path)) == tmp_path / "gate.pt2"
+    assert gate_file(Found(from_tables({"wake": {}}, "a.toml"), tmp_path)) is None
+    assert gate_file(Found(from_tables({}, "a.toml"), tmp_path)) is None
 
 
 def test_a_gate_of_other_windows_is_refused(tmp_path: Path) -> None:
