@@ -40,7 +40,7 @@ static int is_ended(const me_sample *window, void *const to[])
 #ifdef ME_WAKES_BY_OUTPUT
     me_wake_value *values = to[1];
     for (uint32_t v = 0; v < ME_WAKE_VALUES; v++)
-        values[v] = (me_wake_value)~(int8_t)weighted(window, v);
+        values[v] = (me_wake_value) ~(int8_t)weighted(window, v);
     return me_ends && me_ends(values);
 #else
     (void)window, (void)to;
