@@ -47,6 +47,7 @@ def network_values(
     rows = row_fetches(plan, outside)
     prefetches = _prefetches(plan, rows)
     table = _layer_table(plan, layers, prefetches)
+    exit_at, place = _exit(plan, exit_output)
     loops = [loop_values(plan, number, outside, rows) for number in range(len(plan.loops))]
     return {
         "kernels": [layer.text for layer in layers],
@@ -66,12 +67,8 @@ def network_values(
         "copies": copies,
         "layer_table": table,
         "loops": loops,
-        "parts": list(
-            _network_parts(
-                loops, len(table), -1 if exit_output is None else exit_layer(plan, exit_output)
-            )
-        ),
-        "exit": None if exit_output is None else _output_place(plan, exit_output),
+        "parts": list(_network_parts(loops, len(table), exit_at)),
+        "exit": place,
         "levels": [*_level_values(plan)],
         "map_bytes": plan.map_bytes,
     }
@@ -92,6 +89,12 @@ def _network_parts(
     for first, end in pairwise(ordered):
         may_end = first <= exit_layer < end < layers
         yield {"first": first, "end": end, "loop": of_loop.get(first), "may_end": may_end}
+
+
+def _exit(plan: Plan, output: int | None) -> tuple[int, str]:
+    """Return the layer behind which a run may end, and the address of the output that decides it;
+    (-1, "") without an output."""
+    return (-1, "") if output is None else (exit_layer(plan, output), _output_place(plan, output))
 
 
 def exit_layer(plan: Plan, output: int) -> int:

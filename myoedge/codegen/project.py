@@ -94,7 +94,6 @@ def make_sources(
     common["app"] = application.name if application is not None else ""
     common["calls"] = {part.name: part.calls(plan, stream, common["prefix"]) for part in parts}
     common |= _weight_values(plan, common, options, answer)
-    common["exit_output"] = options.exit_output
     network = network_values(plan, options.exit_output, as_data=options.weights_blob)
     files = {
         **_network_sources(common, network),
@@ -195,6 +194,7 @@ def _common_values(
         "digest": digest,
         "prefix": options.prefix or default_prefix(model_name),
         "checks": options.checks,
+        "exit_output": options.exit_output,
         "as_data": options.weights_blob,
         "blob": None,
         "layers": len(plan.steps),

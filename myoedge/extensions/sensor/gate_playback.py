@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How a gate worked in a playback, and how often decisions are the labels of the recording."""
+"""A gate in a playback: rests, wake-ups, onsets; and the accuracy by the recording's labels."""
 
 from __future__ import annotations
 
@@ -44,9 +44,6 @@ def rested(
         return None
     resting = [row.is_resting for row in rows]
     wake_ups = sum(before and not after for before, after in pairwise(resting))
-    truth = network if labels is None else [int(labels[row.frame]) for row in rows]
-    gestures = [*_gestures(resting, network, truth, gate.rest)]
-    delays = [gate_at - alone_at for alone_at, gate_at in gestures if gate_at is not None]
     return {
         "passes": len(resting) - sum(resting),
         "resting": sum(resting),
@@ -55,11 +52,26 @@ def rested(
         ),
         "wake_ups_per_minute": float(60 * wake_ups * program.sensor.rate_hz / samples),
         "false_wake_ups": _false_wake_ups(resting, network, gate.rest),
+        **_onsets(program, labels, rows, network),
+        "threshold": gate.threshold,
+    }
+
+
+def _onsets(
+    program: SensorProgram, labels: Array | None, rows: Sequence[Decision], network: Classes
+) -> dict[str, Any]:
+    """Return the numbers of onsets, of those that the gate misses, and of those that it delays."""
+    gate = program.gate
+    assert gate is not None, "called for programs with a gate"
+    resting = [row.is_resting for row in rows]
+    truth = network if labels is None else [int(labels[row.frame]) for row in rows]
+    gestures = [*_gestures(resting, network, truth, gate.rest)]
+    delays = [with_gate - alone for alone, with_gate in gestures if with_gate is not None]
+    return {
         "onsets": len(gestures),
-        "missed_onsets": sum(gate_at is None for _, gate_at in gestures),
+        "missed_onsets": len(gestures) - len(delays),
         "late_onsets": sum(delay > 0 for delay in delays),
         "latest_s": float(max(delays, default=0) * program.hop / program.sensor.rate_hz),
-        "threshold": gate.threshold,
     }
 
 

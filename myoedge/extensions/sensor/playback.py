@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,10 +11,8 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from myoedge.backends.packets import Decision, Record, Start, Status, decoded
-from myoedge.backends.simulator import STARTED, activity_of
+from myoedge.backends.packets import Decision, Record, decoded
+from myoedge.backends.simulator import activity_of
 from myoedge.building.build_files import report_files
 from myoedge.building.config import find
 from myoedge.building.energy import coefficients, with_given_powers
@@ -44,6 +41,13 @@ from myoedge.extensions.sensor.report import (
     state_rows,
 )
 from myoedge.extensions.sensor.savings import Saving, savings
+from myoedge.extensions.sensor.simulated_run import (
+    count_lost_samples,
+    decision_cycles,
+    decisions_before_restart,
+    locate_decisions,
+    pass_cycles,
+)
 from myoedge.numerics.arrays import Array
 from myoedge.operators.interpreter import one_blas_thread
 from myoedge.power.model import energy
@@ -197,18 +201,17 @@ def play_build(
     check_length(len(counts), reference.first_samples)
     run = _simulate_playback(build, program, counts, faults, progress)
     found = decoded(run.line)
+    sent = decisions_before_restart([x for _, x in found])
+    located = locate_decisions(run, sent, program.clock_hz)
     with one_blas_thread():
-        sent = _decisions_before_restart([x for _, x in found])
-        located = _locate_decisions(run, sent, program.clock_hz)
         same = compared(reference, located)
-        judged = [row for row in located if row.frame < len(counts)]
-        decided = reference.network_classes(judged)
+        judged = _judged(reference, located, delivered.labels)
     rows = tuple(record for _, record in found if isinstance(record, Decision))
     awake = [(end, row) for end, row in found if isinstance(row, Decision) and not row.is_resting]
     # The distribution of the decisions' latencies; None without a decision
-    of_passes = (*_decision_cycles(run, awake), pass_cycles(run))
+    of_passes = (*decision_cycles(run, awake), pass_cycles(run))
     parts = latency_parts_s(*of_passes, program.clock_hz)
-    latency = latency_of(latency_s(*_decision_cycles(run, found), program.clock_hz), parts)
+    latency = latency_of(latency_s(*decision_cycles(run, found), program.clock_hz), parts)
     times = (dict(run.state_cycles), program.clock_hz, run.timeline, run.bin_cycles)
     states = PlayedStates(activity_of(run), *times)
     report = with_given_powers(build.report, given)
@@ -216,7 +219,7 @@ def play_build(
     power = _application_power(report, program, states, *runs)
     return Played(
         frames=len(run.ready_cycles),
-        samples_lost=_count_lost_samples([record for _, record in found], len(run.ready_cycles)),
+        samples_lost=count_lost_samples([record for _, record in found], len(run.ready_cycles)),
         decisions=rows,
         compared=same,
         latency=latency,
@@ -228,9 +231,21 @@ def play_build(
         unlike=unlike_calibration(program.conversion, counts),
         over=over_latency(latency, (build.report.get("budget") or {}).get("latency_s")),
         unwritten=None if faults else _replace_report_power(build, report, states),
-        wake=rested(program, delivered.labels, judged, decided, len(counts)),
-        accuracy=accuracy(program, delivered.labels, judged, decided),
+        **judged,
     )
+
+
+def _judged(
+    reference: Reference, located: Sequence[Decision], labels: Array | None
+) -> dict[str, Any]:
+    """Return the entries `wake` and `accuracy` of schema playback/1."""
+    samples, program = len(reference.integers), reference.program
+    rows = [row for row in located if row.frame < samples]
+    decided = reference.network_classes(rows)
+    return {
+        "wake": rested(program, labels, rows, decided, samples),
+        "accuracy": accuracy(program, labels, rows, decided),
+    }
 
 
 def _take_first_seconds(counts: Array, seconds: float | None, rate_hz: float) -> Array:
@@ -261,64 +276,6 @@ def _simulate_playback(
             ),
             progress=progress,
         )
-
-
-def _decision_cycles(run: Simulation, found: Sequence[tuple[int, Record]]) -> tuple[Array, Array]:
-    """Return, for each decision, the cycle of its last sample's data-ready and the cycle of its
-    packet's last bit."""
-    events = zip(run.ready_frames, run.ready_cycles, strict=True)
-    ready = dict(reversed([*events]))  # the first time, if a frame is reported twice
-    pairs = [
-        (ready[record.frame], run.line_cycles[end])
-        for end, record in found
-        if isinstance(record, Decision) and record.frame in ready
-    ]
-    starts, ends = zip(*pairs, strict=True) if pairs else ((), ())
-    return np.array(starts, np.int64), np.array(ends, np.int64)
-
-
-def pass_cycles(run: Simulation) -> Array:
-    """Return the first and the last cycle of every pass of the network, [passes, 2]."""
-    starts = [at for at, mark in enumerate(run.marks) if mark.value == STARTED]
-    borders = itertools.pairwise([*starts, len(run.marks)])
-    spans = [(run.marks[a].cycle, run.marks[b - 1].cycle) for a, b in borders]
-    return np.array(spans, np.int64).reshape(-1, 2)
-
-
-def _locate_decisions(
-    run: Simulation, decisions: Sequence[Decision], clock_hz: int
-) -> list[Decision]:
-    """Return the decisions, each with the number of its last sample in the recording.
-
-    After a reset of the front end, sample numbers differ: the program counts periods, the front end
-    counts delivered samples. They are matched by the time of data-ready.
-    """
-    first = next((row for row in decisions if not row.flags), None)
-    if first is None:
-        return [*decisions]
-    cycles = np.asarray(run.ready_cycles, np.int64)
-    start = cycles[list(run.ready_frames).index(first.frame)]
-    times_s = np.array([row.time_us - first.time_us for row in decisions]) / 10**6
-    halfway = (cycles[1:] + cycles[:-1]) // 2
-    nearest = np.searchsorted(halfway, start + times_s * clock_hz)
-    return [
-        replace(row, frame=run.ready_frames[at]) for row, at in zip(decisions, nearest, strict=True)
-    ]
-
-
-def _decisions_before_restart(records: Sequence[Record]) -> list[Decision]:
-    """Return the decisions before the program restarted, which resets its sample numbers."""
-    starts = [at for at, record in enumerate(records) if isinstance(record, Start)]
-    ended = starts[1] if len(starts) > 1 else len(records)
-    return [record for record in records[:ended] if isinstance(record, Decision)]
-
-
-def _count_lost_samples(records: Sequence[Record], frames: int) -> int:
-    """Return the number of lost samples according to the last status packet; all samples if there
-    was no decision."""
-    if not any(isinstance(record, Decision) for record in records):
-        return frames
-    return max((record.frames_lost for record in records if isinstance(record, Status)), default=0)
 
 
 def _application_power(

@@ -81,12 +81,15 @@ def rules(table: WakeTable) -> Iterator[tuple[str, bool]]:
     yield "wake.miss chooses the threshold: state one of the two", None in (threshold, miss)
     yield f"wake.hold must be 0 to {MOST_HOLD:,} windows", 0 <= table.hold <= MOST_HOLD
     yield f"wake.rest must be 0 to {MOST_CLASS:,}", 0 <= table.rest <= MOST_CLASS
-    yield (
-        "wake.output is one of the network itself: not with model",
-        None in (table.model, table.output),
-    )
-    needs_output = table.rest_output > 0 and table.by_energy
-    yield "wake.rest_output needs wake.model or wake.output", not needs_output
+    yield from _output_rules(table)
+
+
+def _output_rules(table: WakeTable) -> Iterator[tuple[str, bool]]:
+    """Yield the rules of the keys that concern an output of a network."""
+    is_one = None in (table.model, table.output)
+    yield "wake.output is one of the network itself: not with wake.model", is_one
+    is_used = table.rest_output == 0 or not table.by_energy
+    yield "wake.rest_output needs wake.model or wake.output", is_used
     yield "wake.rest_output must be 0 or more", table.rest_output >= 0
 
 

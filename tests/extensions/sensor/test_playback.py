@@ -22,8 +22,9 @@ from myoedge.building.config import Found, from_tables
 from myoedge.building.config_tables import Config
 from myoedge.cli.simulate import OPTIONS, PLAYBACK
 from myoedge.errors import MyoedgeError
-from myoedge.extensions.sensor.playback import pass_cycles, play_step, playable_file, program_of
+from myoedge.extensions.sensor.playback import play_step, playable_file, program_of
 from myoedge.extensions.sensor.report import Latency
+from myoedge.extensions.sensor.simulated_run import pass_cycles
 from myoedge.simulator import Fault
 from tests.conftest import Ran, save_exported, steps
 from tests.conftest import myoedge as command

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 import myoedge
-from myoedge.extensions.sensor.playback import Played, pass_cycles
+from myoedge.extensions.sensor.playback import Played
+from myoedge.extensions.sensor.simulated_run import pass_cycles
 from myoedge.reports.charts import LEFT, PLOT_WIDTH
 from myoedge.reports.power_chart import power_chart, power_over_time
 from myoedge.simulator.result import POWER_BINS, POWER_STATES, timeline_of
