@@ -59,8 +59,9 @@ class ApplicationHook:
     levels    whether the program opens optional memory levels of the chip: --memory
     waits     whether the chip waits between inferences, so that a build without --operating-point
               takes the point of least average power: "auto"
-    gate      place of a function of a Found (myoedge.building.config) that returns the file of a
-              network that runs before the other one on the same input, or None; "": never
+    gate      place of a function of a Found (myoedge.building.config) that returns options: `gate`,
+              the file of a network that runs before the other one on the same input, and
+              `first`, an output that is computed before all others; "": none
     """
 
     name: str

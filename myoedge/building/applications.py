@@ -4,14 +4,12 @@ firmware that tables of myoedge.toml request, such as [adapt]."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from myoedge.extension import ApplicationHook, ProjectHook
 from myoedge.system.hooks import find_hook, hooks, load
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from myoedge.building.config import Found
     from myoedge.building.config_tables import Config
     from myoedge.building.options import BuildOptions
@@ -78,11 +76,11 @@ def requested(options: BuildOptions, settings: Config) -> ApplicationRequest | N
     return found
 
 
-def gate_of(options: BuildOptions, found: Found) -> Path | None:
-    """Return the file of a network that the application runs before the other one, on the same
-    input; None if it runs none. Errors: those of the application."""
+def gate_of(options: BuildOptions, found: Found) -> dict[str, Any]:
+    """Return the options `gate` and `first` of the application: a network in front, and an output
+    that is computed before all others. Errors: those of the application."""
     hook = find_application(options.app)
-    gate: Path | None = load(hook.gate)(found) if hook is not None and hook.gate else None
+    gate: dict[str, Any] = load(hook.gate)(found) if hook is not None and hook.gate else {}
     return gate
 
 

@@ -28,6 +28,7 @@ from myoedge.errors import MyoedgeError, set_in
 from myoedge.frontend.detect import ModelFormat, sniff
 from myoedge.frontend.file_refusals import missing
 from myoedge.frontend.refusals import EXPORT_LINES
+from myoedge.passes.join import computed_first
 from myoedge.quantization import no_samples, samples
 from myoedge.quantization.holdout import Samples, samples_by_purpose
 from myoedge.quantization.recordings.reading import OF_TEST, Reading, no_labels
@@ -130,6 +131,7 @@ class ModelInputs:
         check_work(self.model)
         graph = options.examine(self.model.graph)
         graph = on_chip(graph, options.chip, stream=options.stream)
+        graph = computed_first(graph, options.first) if options.first else graph
         model = replace(self.model, graph=graph)
         data, share = self._choose_samples(model), holdout_share(options)
         test = self.test_set(model, data)

@@ -42,6 +42,7 @@ class Options(QuantizeOptions):
     reading     network -> how its plan reads constants in every step of a loop from memories behind
                 L2; None if that is not planned
     gate        file of a network that runs before the other one on the same input; None: none
+    first       name of an output, or of a network in front, that is computed before all others
     decided_by  values that determine planned_cycles, keeps, reading and examine, for the cache key;
                 None: no caching
     """
@@ -56,6 +57,7 @@ class Options(QuantizeOptions):
     keeps: Callable[[QuantGraph], bool] | None = None
     reading: Callable[[QuantGraph], ConstantReading] | None = None
     gate: Path | None = None
+    first: str = ""
     decided_by: object = None
 
     @classmethod

@@ -80,14 +80,12 @@ def _network_parts(
     """Yield the parts of a network in order, layers first .. end - 1: loops, and layers between
     them with "loop" None. The run may end behind a part with "may_end".
 
-    exit_layer   layer behind which, or behind whose loop, the run may end; -1: none
+    exit_layer   layer behind which the run may end, in no loop but as its last one; -1: none
     """
     borders = {0, layers, *(loop["first"] for loop in loops), *(loop["last"] + 1 for loop in loops)}
-    inside = any(loop["first"] <= exit_layer < loop["last"] for loop in loops)
-    ordered = sorted(borders | (set() if inside else {exit_layer + 1}))
     of_loop = {loop["first"]: loop for loop in loops}
-    for first, end in pairwise(ordered):
-        may_end = first <= exit_layer < end < layers
+    for first, end in pairwise(sorted(borders | {exit_layer + 1})):
+        may_end = exit_layer + 1 == end < layers
         yield {"first": first, "end": end, "loop": of_loop.get(first), "may_end": may_end}
 
 
@@ -98,12 +96,14 @@ def _exit(plan: Plan, output: int | None) -> tuple[int, str]:
 
 
 def exit_layer(plan: Plan, output: int) -> int:
-    """Return the last layer of those that compute an output; -1 if it is an input."""
+    """Return the last layer of those that compute an output, or of its loop; -1 if it is an
+    input."""
     written = {r.node.name: at for at, step in enumerate(plan.steps) for r in step.results}
     graph, name = plan.quant.graph, plan.graph_outputs[output]
     while name not in written and name in graph.producer:  # views of a result
         name = graph.producer[name].inputs[0]
-    return written.get(name, -1)
+    layer = written.get(name, -1)
+    return next((loop.last for loop in plan.loops if layer in loop), layer)
 
 
 def _level_values(plan: Plan) -> Iterator[dict[str, Any]]:

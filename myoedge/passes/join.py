@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from myoedge.errors import MyoedgeError
 from myoedge.graph.ir import Graph, Node
+from myoedge.operators.turns import loop_spans
 
 LOOP = "loop"  # attribute of a loop's operators: its name
 
@@ -19,7 +20,8 @@ def joined(first: Graph, second: Graph, name: str) -> Graph:
     differ.
     """
     _check_inputs(first, second, name)
-    names = {old: f"{name}.{old}" for old in (*first.tensors, *first.constants)}
+    prefix = _free_prefix(second, name)
+    names = {old: f"{prefix}{old}" for old in (*first.tensors, *first.constants)}
     names |= zip(first.inputs, second.inputs, strict=True)
     nodes = [_renamed(node, names, name) for node in first.nodes]
     tensors = {
@@ -37,6 +39,35 @@ def joined(first: Graph, second: Graph, name: str) -> Graph:
         tensors={**second.tensors, **tensors},
         constants={**second.constants, **constants},
     )
+
+
+def _free_prefix(graph: Graph, name: str) -> str:
+    """Return a prefix with which no name of a graph begins."""
+    prefix = f"{name}."
+    while any(taken.startswith(prefix) for taken in (*graph.tensors, *graph.constants)):
+        prefix = f"_{prefix}"
+    return prefix
+
+
+def computed_first(graph: Graph, name: str) -> Graph:
+    """Return the graph with the nodes in front that the outputs `name` and `name`.* need; other
+    nodes keep their order, and a loop is moved as a whole."""
+    labels = zip(graph.outputs, graph.output_labels, strict=True)
+    needed = {x for x, label in labels if label == name or label.startswith(f"{name}.")}
+    nodes, spans = graph.nodes, loop_spans(graph.nodes)
+    units = {span.first: span.end for span in spans}
+    inside = {at for span in spans for at in range(span.first + 1, span.end)}
+    starts = [at for at in range(len(nodes)) if at not in inside]
+    parts = [nodes[at : units.get(at, at + 1)] for at in starts]
+    taken = []
+    for part in reversed(parts):
+        is_needed = any(x in needed for node in part for x in node.outputs)
+        taken.append(is_needed)
+        if is_needed:
+            needed.update(x for node in part for x in node.inputs)
+    taken.reverse()
+    order = sorted(range(len(parts)), key=lambda at: not taken[at])
+    return replace(graph, nodes=tuple(node for at in order for node in parts[at]))
 
 
 def _renamed(node: Node, names: dict[str, str], name: str) -> Node:

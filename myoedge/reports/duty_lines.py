@@ -125,7 +125,7 @@ def on_average(report: Mapping[str, Any]) -> str:
         return ""
     if not report["duty"]["keeps_up"]:
         return f"an inference takes longer than the {rows['every']} from one to the next"
-    share, _ = rest(report)
+    share, _ = rest(report) if report["duty"]["source"] == "planned" else (0.0, 0)
     at_rest = f", {wording.percent(share)} of them at rest" if share else ""
     counted = counted_powers(report)
     power = f"{rows['average']} with one every {rows['every']}{at_rest} ({counted})"

@@ -28,6 +28,10 @@ SHARED = {
         "frontend.torch.archive",
         "frontend.onnx.file",
     },  # cannot be opened
+    "E106": {
+        "extensions.sensor.wake",
+        "frontend.file_refusals",
+    },  # weights without their network
     "E107": {
         "frontend.torch.archive",
         "frontend.torch.preflight",

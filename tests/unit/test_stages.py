@@ -301,6 +301,7 @@ def test_a_key_covers_every_option(named: Path) -> None:
         "accurate": True, "weights": "auto", "engine": "cores", "stream": True, "ctc": 0,
         "decided_by": 2, "max_bytes": 1 << 29,
         "chip": myoedge.targets.find_chip("gap9"), "calib": "random", "gate": named / "model.pt2",
+        "first": "output",
     }  # fmt: skip
     functions = {"examine", "planned_cycles", "keeps", "reading", "say", "progress"}
     alike = {"model", "factory", "config", "reuse", "test", *functions}

@@ -118,7 +118,7 @@ def check_console(build: Build) -> None:
     marker_of(build)
     if not has_console(build):
         facts = {"needs": "an application with myoedge's console"}
-        title = f"{build.folder.name} answers MLPerf Tiny's protocol"
+        title = f"the application of {build.folder.name} answers no requests of a computer"
         raise MyoedgeError("E240", title, facts, [build.rebuilt(app="gap-sdk")])
 
 

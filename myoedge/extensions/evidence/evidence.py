@@ -37,7 +37,7 @@ CONTROLLER, CORE = "me_fabric_controller", "me_cluster_core"  # functions that c
 ALLOCATORS = frozenset(("malloc", "calloc", "realloc", "free", "sbrk", "_sbrk"))
 FLOAT_ROUTINE = re.compile(r"__[a-z]*[sd]f[a-z0-9]*")  # of compiler-rt: __addsf3, __fixdfsi
 LOOP = re.compile(r"\b(?:for|while) \(.*")
-COUNTED = re.compile(r"for \(int32_t (\w+) = 0; \1 < \d+; \1(?:\+\+| \+= \d+)\)")
+COUNTED = re.compile(r"for \(int32_t (\w+) = \d+; \1 < \d+; \1(?:\+\+| \+= \d+)\)")
 
 
 @dataclass(frozen=True)

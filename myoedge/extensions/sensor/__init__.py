@@ -39,7 +39,7 @@ EXTENSION = Extension(
             project="gap_sdk",
             levels=True,
             waits=True,
-            gate="myoedge.extensions.sensor.wake:gate_file",
+            gate="myoedge.extensions.sensor.wake:gate_options",
         ),
     ),
     sections=(

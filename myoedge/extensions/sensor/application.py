@@ -87,7 +87,7 @@ class SensorApplication(Application):
         period, gate = period_of(self.program, self.chip, gated=by_energy), self.program.gate
         if gate is None or not gate.windows:
             return period
-        share = gate.below / gate.windows
+        share = gate.at_rest / gate.windows
         return replace(period, rest_share=share, rest_layers=gate.layers)
 
 

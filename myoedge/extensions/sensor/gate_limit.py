@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from fractions import Fraction
 from typing import TYPE_CHECKING
 
@@ -55,7 +56,8 @@ def gate_of(table: WakeTable, plan: Plan, program: SensorProgram, data: Data) ->
         limit = _between(np.sort(values[classes == table.rest]), most, miss, output)
         threshold = _threshold_of(limit, plan, program, output)
     counts = (len(values), len(others), int((others < limit).sum()), int((values < limit).sum()))
-    return Gate(limit, table.hold, table.rest, threshold, miss, *counts, output)
+    gate = Gate(limit, table.hold, table.rest, threshold, miss, *counts, output=output)
+    return replace(gate, at_rest=sum(gate.resting(map(int, values))))
 
 
 def _between(rest: Array, most: int, miss: float, output: GateOutput | None) -> int:

@@ -64,7 +64,7 @@ def _onsets(
     gate = program.gate
     assert gate is not None, "called for programs with a gate"
     resting = [row.is_resting for row in rows]
-    truth = network if labels is None else [int(labels[row.frame]) for row in rows]
+    truth = network if labels is None else [_class(labels[row.frame], program) for row in rows]
     gestures = [*_gestures(resting, network, truth, gate.rest)]
     delays = [with_gate - alone for alone, with_gate in gestures if with_gate is not None]
     return {
@@ -82,10 +82,10 @@ def _gestures(
     for which it decides another class than rest, and the first one of them with the gate; None: on
     none of them it runs.
 
-    truth   class of each window
+    truth   class of each window; None: unknown, as at rest
     """
     windows = zip(resting, network, truth, strict=True)
-    runs = groupby(windows, lambda window: window[2] != rest)
+    runs = groupby(windows, lambda window: window[2] not in (rest, None))
     for number, (is_gesture, of_run) in enumerate(runs):
         found = [(at, rests) for at, (rests, decided, _) in enumerate(of_run) if decided != rest]
         if is_gesture and number > 0 and found:
@@ -133,9 +133,13 @@ def accuracy(
 
 
 def _label(labels: Array, program: SensorProgram) -> int | None:
-    label = int(labels[0])
-    is_class = program.classes == "index" or label < program.results
-    return label if is_class and label >= 0 and bool((labels == label).all()) else None
+    return _class(labels[0], program) if bool((labels == labels[0]).all()) else None
+
+
+def _class(label: int, program: SensorProgram) -> int | None:
+    """Return a label if it is a class of the network, otherwise None."""
+    is_class = label >= 0 and (program.classes == "index" or label < program.results)
+    return int(label) if is_class else None
 
 
 # --- lines of text --------------------------------------------------------------------------------

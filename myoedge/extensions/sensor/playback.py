@@ -86,6 +86,7 @@ class Played(Tabular):
     over           E302 if a decision came later than [budget] latency
     savings        settings that would lower the average power, the best first
     assumed_rate_hz   [sensor] rate, if the recording's file does not specify one
+    is_unlabelled   whether the recording's `labels` are no class numbers, one per sample
     unlike         W605 if the recording seems to have another scale than the calibration data
     unwritten      W210 if the reports of the build could not be replaced
     wake           how the gate worked, as in schema playback/1; None without [wake]
@@ -104,6 +105,7 @@ class Played(Tabular):
     savings: tuple[Saving, ...] = ()
     over: Notice | None = None
     assumed_rate_hz: float | None = None
+    is_unlabelled: bool = False
     unlike: Notice | None = None
     unwritten: Notice | None = None
     wake: Mapping[str, Any] | None = None
@@ -136,6 +138,8 @@ class Played(Tabular):
     def _notes(self) -> Iterator[str]:
         if self.assumed_rate_hz is not None:
             yield f"no fs in the file: {self.assumed_rate_hz:g} samples per second assumed"
+        if self.is_unlabelled:
+            yield "labels are not used: they are no class numbers, one per sample"
         for found, expected in self.compared.wrong[:1]:
             yield f"first difference at sample {found.frame}: {found}, expected {expected}"
 
@@ -228,6 +232,7 @@ def play_build(
         run=run,
         savings=savings(report, program, power, coefficients()),
         assumed_rate_hz=float(program.sensor.rate_hz) if delivered.is_assumed else None,
+        is_unlabelled=delivered.is_unlabelled,
         unlike=unlike_calibration(program.conversion, counts),
         over=over_latency(latency, (build.report.get("budget") or {}).get("latency_s")),
         unwritten=None if faults else _replace_report_power(build, report, states),

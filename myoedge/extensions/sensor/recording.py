@@ -35,12 +35,14 @@ class Delivered:
 
     counts       int32 [samples, channels]
     labels       int [samples]: array `labels` of the file; None if it has none
+    is_unlabelled   whether the file's `labels` are no class numbers, one per sample
     is_assumed   whether the rate of [sensor] is assumed, because the file specifies none
     """
 
     counts: Array = field(repr=False)
     is_assumed: bool = False
     labels: Array | None = field(default=None, repr=False)
+    is_unlabelled: bool = False
 
 
 def recording_of(sensor: Sensor, signal: str | Path | Array) -> Delivered:
@@ -59,9 +61,9 @@ def recording_of(sensor: Sensor, signal: str | Path | Array) -> Delivered:
     low, high = sensor.count_limits
     counts = np.rint(values.astype(np.float64) / float(sensor.count_units))
     labels = arrays.get("labels")
-    if labels is not None and (labels.shape != (len(counts),) or labels.dtype.kind not in "iu"):
-        labels = None
-    return Delivered(np.asarray(np.clip(counts, low, high), np.int32), is_assumed, labels)
+    fits = labels is None or (labels.shape == (len(counts),) and labels.dtype.kind in "iu")
+    limited = np.asarray(np.clip(counts, low, high), np.int32)
+    return Delivered(limited, is_assumed, labels if fits else None, not fits)
 
 
 def _states_rate(content: Content, sensor: Sensor) -> bool:

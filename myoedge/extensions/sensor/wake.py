@@ -13,12 +13,11 @@ import math
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from myoedge.building.loading import WEIGHTS, WHOLE
+from myoedge.building.loading import GATE, WEIGHTS, WHOLE
 from myoedge.codegen.network import exit_layer
 from myoedge.errors import MyoedgeError
 from myoedge.frontend.detect import ModelFormat, sniff
@@ -87,20 +86,21 @@ def rules(table: WakeTable) -> Iterator[tuple[str, bool]]:
 def _output_rules(table: WakeTable) -> Iterator[tuple[str, bool]]:
     """Yield the rules of the keys that concern an output of a network."""
     is_one = None in (table.model, table.output)
+    yield "wake.model must name a file", table.model != ""
     yield "wake.output is one of the network itself: not with wake.model", is_one
     is_used = table.rest_output == 0 or not table.by_energy
     yield "wake.rest_output needs wake.model or wake.output", is_used
     yield "wake.rest_output must be 0 or more", table.rest_output >= 0
 
 
-def gate_file(found: Found) -> Path | None:
-    """Return the file that [wake] model names, relative to the folder of myoedge.toml.
+def gate_options(found: Found) -> dict[str, Any]:
+    """Return the options of a build by which [wake] model or output comes first.
 
-    Errors: E101 .. E107 it holds no whole network.
+    Errors: E101 .. E107 the file, relative to the folder of myoedge.toml, holds no whole network.
     """
     table: WakeTable | None = found.settings.tables.get("wake")
     if table is None or table.model is None:
-        return None
+        return {} if table is None or table.output is None else {"first": table.output}
     path = found.base / table.model
     kind = sniff(path)
     if kind is ModelFormat.MISSING:
@@ -110,7 +110,7 @@ def gate_file(found: Found) -> Path | None:
         raise MyoedgeError("E106", f"{path} is {kind}", facts, [EXPORT_LINES])
     if kind not in WHOLE:
         refuse(kind, path)
-    return path
+    return {"gate": path, "first": GATE}
 
 
 # --- the gate of a build --------------------------------------------------------------------------
@@ -152,6 +152,7 @@ class Gate:
     others      number of them whose decision is not `rest`
     missed      number of the others below the limit
     below       number of all below the limit
+    at_rest     number of all on which the network would rest, in this order, with `hold`
     output      output of the network that decides; None: the energy does
     """
 
@@ -164,6 +165,7 @@ class Gate:
     others: int = 0
     missed: int = 0
     below: int = 0
+    at_rest: int = 0
     output: GateOutput | None = None
 
     @property
@@ -246,13 +248,14 @@ def gate_output(table: WakeTable, plan: Plan) -> GateOutput | None:
     needs = {
         "real numbers of at most 16 bits": name in q.params and q.element_type(name).bits <= 16,
         "one axis of values": max(shape, default=1) == size,
-        f"rest_output = 0 to {size - 1}": table.rest_output < size,
+        f"rest_output = 0{f' to {size - 1}' if size > 1 else ''}": table.rest_output < size,
         "it in L2": not plan.where[name].in_level,
-        "layers behind it: compute it before the other outputs": 0 < layers < len(plan.steps),
+        "layers of its own, and layers behind it": 0 < layers < len(plan.steps),
     }
     for need, holds in needs.items():
         if not holds:
-            raise wake_error(f"in output {labels[number]}: {need}", NO_GATE, has=f"{[*shape]}")
+            tries = ["[wake] rest_output = 0"] if need.startswith("rest_output") else [NO_GATE]
+            raise wake_error(f"in output {labels[number]}: {need}", *tries, has=f"{[*shape]}")
     return GateOutput(number, size, table.rest_output, q.dtype(name), layers)
 
 
@@ -263,7 +266,7 @@ def _output_number(table: WakeTable, labels: tuple[str, ...]) -> int:
             needs = "an output after the first one, which decides whether the others are computed"
             raise wake_error(needs, *(others or [NO_GATE]), has=", ".join(labels))
         return labels.index(table.output)
-    of_gate = [n for n, label in enumerate(labels) if label.startswith("gate.")]
+    of_gate = [n for n, label in enumerate(labels) if label.startswith(f"{GATE}.")]
     if len(of_gate) != 1:
         raise wake_error("one output of [wake] model", NO_GATE, has=f"{len(of_gate)} outputs")
     return of_gate[0]

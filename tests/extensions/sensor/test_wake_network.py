@@ -15,14 +15,18 @@ import torch
 from torch import nn
 
 import myoedge
-from myoedge.backends.build import Build
+from myoedge.backends.build import Build, load_build
 from myoedge.building.config import Found, from_tables
 from myoedge.building.operating_points import stored_period
 from myoedge.errors import MyoedgeError
 from myoedge.extensions.sensor.playback import program_of
 from myoedge.extensions.sensor.program import JSON, SampleLayout, from_json
-from myoedge.extensions.sensor.wake import Gate, GateOutput, gate_file
+from myoedge.extensions.sensor.wake import Gate, GateOutput, gate_options
+from myoedge.frontend.torch.export import from_exported
 from myoedge.numerics.arrays import Array
+from myoedge.operators.interpreter import run_float
+from myoedge.passes.join import joined
+from myoedge.reports.duty_lines import on_average
 from myoedge.simulator import Fault
 from tests.conftest import save_exported
 from tests.extensions.sensor import applications
@@ -61,6 +65,17 @@ class Loop(nn.Module):
         for step in range(8):
             h = torch.tanh(self.cell(torch.cat([x[:, :, 5 * step], h], 1)))
         return self.classes(h)
+
+
+class Rolled(Loop):
+    """A recurrence with two states, which becomes a loop."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        h = g = x.new_zeros(1, 8)
+        for step in range(20):
+            h = torch.tanh(self.cell(torch.cat([x[:, :, 2 * step], h], 1)))
+            g = torch.tanh(h + 0.5 * g)
+        return self.classes(g)
 
 
 # ---- in C on this machine
@@ -127,6 +142,8 @@ CASES: dict[str, tuple[Any, nn.Module | None, dict[str, Any], dict[str, Any]]] =
     "network": (applications.Windows, Mean(), {"model": "gate.pt2"}, {}),
     "one value": (applications.Windows, Mean(1), {"model": "gate.pt2"}, {}),
     "loop": (applications.Windows, Loop(), {"model": "gate.pt2", "rest_output": 2}, {}),
+    "late in forward()": (applications.LateGate, None, {"output": "early", "rest_output": 1}, {}),
+    "rolled loop": (applications.Windows, Rolled(), {"model": "gate.pt2"}, {}),
     "early exit": (applications.Early, None, {"output": "early", "rest_output": 1}, {}),
     "weights behind L2": (
         applications.Wide,
@@ -176,7 +193,14 @@ def test_a_playback(tmp_path: Path, name: str) -> None:
     program = program_of(build)
     assert from_json(json.loads(build.written(JSON))) == program
     assert program.gate is not None
-    assert 0 < program.gate.layers < len(build.report["layers"])
+    labels = [row["label"] for row in build.report["layers"]]
+    is_of_gate = [label.startswith("gate") for label in labels]
+    at = program.gate.layers
+    assert 0 < at < len(labels)
+    if "model" in CASES[name][2]:
+        assert is_of_gate == [number < at for number in range(len(labels))]
+    else:
+        assert at == 4  # transpose, conv, mean, linear
     assert bool(sum(build.report["memory"]["levels"].values())) == (name == "weights behind L2")
     if name == "early exit":
         faulty = myoedge.play(build, counts, faults=[Fault(400, "missed", 0)])
@@ -191,13 +215,14 @@ def test_the_layers_behind_the_gate_do_not_run(tmp_path: Path, name: str) -> Non
     spent, planned_mw = {}, {}
     for threshold in (-1e6, 1e6):
         build = built(tmp_path, name, threshold=threshold, hold=0)
+        planned = load_build(build.folder).report
+        planned_mw[threshold] = planned["duty"]["average_mw"][0]
         played = myoedge.play(build, counts)
         assert played.exact
         assert {x.is_resting for x in played.decisions} == {threshold > 0}
         spent[threshold] = played.power.states_s["run"]
         simulated = myoedge.simulate(build.folder).report
         period = stored_period(simulated)
-        planned_mw[threshold] = simulated["duty"]["average_mw"][0]
         assert period.rest_share == (threshold > 0)
         cycles = [row["cycles"] for row in simulated["layers"]]
         gate = program_of(build).gate
@@ -208,6 +233,8 @@ def test_the_layers_behind_the_gate_do_not_run(tmp_path: Path, name: str) -> Non
         assert spent[1e6] / spent[-1e6] == pytest.approx(first / whole, rel=0.25)
     assert spent[1e6] < spent[-1e6]
     assert planned_mw[1e6] < planned_mw[-1e6]
+    assert "100.0 % of them at rest" in on_average(planned)
+    assert "at rest" not in on_average(simulated)  # of the playback
 
 
 def test_outputs_and_layers_are_those_of_both_networks(tmp_path: Path) -> None:
@@ -230,7 +257,7 @@ def test_outputs_and_layers_are_those_of_both_networks(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("kind", "gate", "wake", "code", "says"),
     [
-        ("LateGate", None, {"output": "early"}, "E265", "before the other outputs"),
+        ("LastLoop", None, {"output": "early"}, "E265", "layers behind it"),
         ("Early", None, {"output": "gestures"}, "E265", "an output after the first one"),
         ("Early", None, {"output": "early", "rest_output": 3}, "E265", "rest_output = 0 to 2"),
         ("Windows", nn.Flatten(), {"model": "gate.pt2"}, "E265", "layers behind it"),
@@ -247,12 +274,48 @@ def test_what_is_refused(
     assert says in str(raised.value)
 
 
+class Named(nn.Module):
+    """A network whose module has the name of the gate, and its weights the same shape."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(1)
+        self.gate = nn.Linear(320, 5)
+        self.classes = nn.Linear(5, 5)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.classes(torch.relu(self.gate(x.flatten(1))))
+
+
+class Bare(nn.Linear):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x.flatten(1))
+
+
+def test_networks_with_equal_names_keep_their_weights() -> None:
+    networks = {"first": Bare(320, 5).eval(), "second": Named().eval()}
+    x = torch.randn(1, 8, 40)
+    graphs = {
+        name: from_exported(torch.export.export(network, (x,)))
+        for name, network in networks.items()
+    }
+    graph = joined(graphs["first"], graphs["second"], "gate")
+    assert (
+        len({*graph.tensors, *graph.constants})
+        == sum(len({*one.tensors, *one.constants}) for one in graphs.values()) - 1
+    )  # the input
+    values = run_float(graph, {graph.inputs[0]: x.numpy()})
+    for name, network in zip(graph.outputs, reversed(networks.values()), strict=True):
+        assert values[name] == pytest.approx(network(x).detach().numpy(), abs=1e-5)
+
+
 def test_the_gate_s_file_is_beside_myoedge_toml(tmp_path: Path) -> None:
     save_exported(Mean().eval(), (torch.zeros(1, 8, 40),), tmp_path / "gate.pt2")
     tables = {"wake": {"model": "gate.pt2"}}
-    assert gate_file(Found(from_tables(tables, "a.toml"), tmp_path)) == tmp_path / "gate.pt2"
-    assert gate_file(Found(from_tables({"wake": {}}, "a.toml"), tmp_path)) is None
-    assert gate_file(Found(from_tables({}, "a.toml"), tmp_path)) is None
+    found = gate_options(Found(from_tables(tables, "a.toml"), tmp_path))
+    assert found == {"gate": tmp_path / "gate.pt2", "first": "gate"}
+    assert gate_options(Found(from_tables({"wake": {}}, "a.toml"), tmp_path)) == {}
+    assert gate_options(Found(from_tables({}, "a.toml"), tmp_path)) == {}
 
 
 def test_a_gate_of_other_windows_is_refused(tmp_path: Path) -> None:
