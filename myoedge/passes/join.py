@@ -52,22 +52,33 @@ def _free_prefix(graph: Graph, name: str) -> str:
 def computed_first(graph: Graph, name: str) -> Graph:
     """Return the graph with the nodes in front that the outputs `name` and `name`.* need; other
     nodes keep their order, and a loop is moved as a whole."""
-    labels = zip(graph.outputs, graph.output_labels, strict=True)
-    needed = {x for x, label in labels if label == name or label.startswith(f"{name}.")}
-    nodes, spans = graph.nodes, loop_spans(graph.nodes)
-    units = {span.first: span.end for span in spans}
-    inside = {at for span in spans for at in range(span.first + 1, span.end)}
-    starts = [at for at in range(len(nodes)) if at not in inside]
-    parts = [nodes[at : units.get(at, at + 1)] for at in starts]
-    taken = []
-    for part in reversed(parts):
-        is_needed = any(x in needed for node in part for x in node.outputs)
-        taken.append(is_needed)
-        if is_needed:
+    needed = _outputs_named(graph, name)
+    front: list[tuple[Node, ...]] = []
+    behind: list[tuple[Node, ...]] = []
+    for part in reversed(_parts_with_whole_loops(graph.nodes)):
+        if needed.isdisjoint(x for node in part for x in node.outputs):
+            behind.append(part)
+        else:
+            front.append(part)
             needed.update(x for node in part for x in node.inputs)
-    taken.reverse()
-    order = sorted(range(len(parts)), key=lambda at: not taken[at])
-    return replace(graph, nodes=tuple(node for at in order for node in parts[at]))
+    parts = (*reversed(front), *reversed(behind))
+    return replace(graph, nodes=tuple(node for part in parts for node in part))
+
+
+def _outputs_named(graph: Graph, name: str) -> set[str]:
+    labels = zip(graph.outputs, graph.output_labels, strict=True)
+    return {output for output, label in labels if f"{label}.".startswith(f"{name}.")}
+
+
+def _parts_with_whole_loops(nodes: tuple[Node, ...]) -> list[tuple[Node, ...]]:
+    """Return the bodies of loops, and single nodes, in order."""
+    ends = {span.first: span.end for span in loop_spans(nodes)}
+    parts, at = [], 0
+    while at < len(nodes):
+        end = ends.get(at, at + 1)
+        parts.append(nodes[at:end])
+        at = end
+    return parts
 
 
 def _renamed(node: Node, names: dict[str, str], name: str) -> Node:

@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -80,6 +82,10 @@ def _nothing_to_wake(table: WakeTable, data: Data) -> MyoedgeError:
     return wake_error(needs, *tries, has=data.source)
 
 
+def _only(values: Mapping[str, Array], names: Sequence[str]) -> dict[str, Array]:
+    return {name: values[name] for name in names}
+
+
 def _limit_of(
     threshold: float, plan: Plan, program: SensorProgram, output: GateOutput | None
 ) -> int:
@@ -114,9 +120,10 @@ def _judged(
     q, name, layout = plan.quant, plan.graph_inputs[0], program.layout
     count = min(data.count, MOST_JUDGED)
     numbers = [n * data.count // count for n in range(count)]
+    outputs_of = partial(_only, names=plan.graph_outputs)
     windows = [quantized_inputs(q, {name: data.inputs[name][n]})[name] for n in numbers]
     with one_blas_thread():
-        runs = [run_int(q.steps, q.constants, {name: x}) for x in windows]
+        runs = [outputs_of(run_int(q.steps, q.constants, {name: x})) for x in windows]
     results = [run[plan.graph_outputs[0]].ravel() for run in runs]
     classes = [int(x[0] if program.classes == "index" else np.argmax(x)) for x in results]
     if output is not None:
