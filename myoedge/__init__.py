@@ -9,7 +9,7 @@
     model files    load, inspect, quantize, build, sweep, check_regressions
     builds         load_build, validate, simulate, play, report, peaks, energy, advise, adapt,
                    evidence, check, diff
-    boards         boards, flash, run, bench, board_card, calibrate_energy, monitor,
+    boards         boards, flash, run, bench, bench_waiting, board_card, calibrate_energy, monitor,
                    adapt_on_device
     and            init, ops, check_plugin, doctor, explain, simulate_elf
 
@@ -55,7 +55,14 @@ if TYPE_CHECKING:
     from myoedge.building.simulate import Simulated
     from myoedge.errors import MyoedgeError
     from myoedge.extensions.adaptation.verbs import adapt, adapt_on_device
-    from myoedge.extensions.boards.verbs import bench, board_card, boards, flash, run
+    from myoedge.extensions.boards.verbs import (
+        bench,
+        bench_waiting,
+        board_card,
+        boards,
+        flash,
+        run,
+    )
     from myoedge.extensions.evidence.verbs import evidence
     from myoedge.extensions.sensor.verbs import monitor, play
     from myoedge.extensions.sweeps.advise import Advice
@@ -79,6 +86,7 @@ __all__ = [
     "adapt_on_device",
     "advise",
     "bench",
+    "bench_waiting",
     "board_card",
     "boards",
     "build",
@@ -121,7 +129,8 @@ _ELSEWHERE = {
     **dict.fromkeys(("adapt", "adapt_on_device"), "myoedge.extensions.adaptation.verbs"),
     "advise": "myoedge.extensions.sweeps.verbs",
     **dict.fromkeys(
-        ("bench", "board_card", "boards", "flash", "run"), "myoedge.extensions.boards.verbs"
+        ("bench", "bench_waiting", "board_card", "boards", "flash", "run"),
+        "myoedge.extensions.boards.verbs",
     ),
     "check_regressions": "myoedge.extensions.sweeps.verbs",
     "evidence": "myoedge.extensions.evidence.verbs",

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from myoedge.backends.build import Build
     from myoedge.extensions.boards.board_card import BoardCard
     from myoedge.extensions.boards.flashing import FlashResult
+    from myoedge.extensions.boards.meter import MeasuredPower
     from myoedge.targets.boards import Board
 
 
@@ -142,6 +143,12 @@ def _show_flashed(terminal: Terminal, flashed: FlashResult) -> None:
 @click.option(
     "--times", type=click.IntRange(1), default=20, help="Number of inferences (default: 20)."
 )
+@click.option(
+    "--waiting",
+    type=float,
+    metavar="SECONDS",
+    help="Instead: the power of an application that waits, its front end stopped.",
+)
 @board_options
 @common
 def bench(
@@ -150,6 +157,7 @@ def bench(
     card: str | None,
     on: str,
     meter: str | None,
+    waiting: float | None,
     **options: Any,
 ) -> None:
     """Measure the energy per inference on a board with a power meter; with --card, all figures.
@@ -167,6 +175,12 @@ def bench(
         return
     if meter is None:
         raise click.UsageError("bench needs --meter DEVICE, or --card FILE")
+    if waiting is not None:
+        _show_waiting(
+            terminal,
+            verbs.bench_waiting(build, meter=meter, seconds=waiting, board=options["board"]),
+        )
+        return
     options["meter"] = meter
     energy = verbs.bench(build, **options)
     if not terminal.json_printed("measured-energy/1", asdict(energy)):
@@ -177,6 +191,16 @@ def bench(
             f"time      {energy.seconds * 1e3:,.2f} ms, mean of {energy.inferences}",
         )
     terminal.next(command("energy", build))
+
+
+def _show_waiting(terminal: Terminal, power: MeasuredPower) -> None:
+    if not terminal.json_printed("measured-power/1", {**asdict(power), "row": power.row}):
+        terminal.text(
+            f"power     {power.watts * 1e3:,.3f} mW, +- {power.spread_watts * 1e3:,.3f}",
+            f"time      {power.seconds:g} s",
+            f"row       {power.row}",
+        )
+    terminal.next("myoedge energy calibrate rows.csv   # that has this row")
 
 
 def _write_card(terminal: Terminal, file: str, card: BoardCard) -> None:

@@ -30,6 +30,7 @@ RANGES = 5
 _ADC_VOLTS = 1.8 / 163840
 ANSWER_TIMEOUT_S = 3.0
 _SETTLE_S = 0.1
+PART_S = 0.1  # parts of a measurement whose means show how it varies
 _COUNTER = 64  # a sample's counter is modulo this
 _ROW = re.compile(r"^(R|GS|GI|O|S|I|UG)([0-4]):\s*(-?[0-9.]+(?:e-?\d+)?)\s*$", re.MULTILINE)
 _SHUNTS = (1031.64, 101.65, 10.15, 0.94, 0.043)  # ohms, if the device does not report them
@@ -103,6 +104,52 @@ def energy_of(trace: PowerTrace, supply_v: float, inferences: int) -> MeasuredEn
     return MeasuredEnergy(
         inferences, float(joules.mean()), float(joules.std()), float(seconds.mean()), watts
     )
+
+
+@dataclass(frozen=True)
+class MeasuredPower(Shown):
+    """Power of a chip that waits.
+
+    watts, spread_watts   mean and standard deviation of parts of PART_S
+    seconds               duration
+    operating_point       of the build
+    """
+
+    watts: float
+    spread_watts: float
+    seconds: float
+    operating_point: str
+
+    @property
+    def row(self) -> str:
+        """Row of the measurements of `energy calibrate`."""
+        return f"idle,{self.operating_point},,{1e3 * self.watts:.4g},"
+
+    def _card(self) -> Card:
+        facts = (
+            ("power", f"{self.watts * 1e3:,.3f} mW, +- {self.spread_watts * 1e3:,.3f}"),
+            ("time", f"{self.seconds:g} s"),
+            ("row", self.row),
+        )
+        return Card("measured power of a chip that waits", facts)
+
+
+def power_of(trace: PowerTrace, supply_v: float, operating_point: str) -> MeasuredPower:
+    """Return the power of a chip that waits, from the samples of a power meter.
+
+    trace      the samples
+    supply_v   supply voltage of the board
+    Errors: E614 an inference ran meanwhile.
+    """
+    if trace.high.any():
+        facts = {"needs": "no inference", "has": f"the pad high in {trace.high.mean():.1%}"}
+        tries = ["stop the front end: no data-ready, or no samples on the line"]
+        raise MyoedgeError("E614", "the chip did not only wait", facts, tries)
+    watts = trace.amps * supply_v
+    parts = np.array_split(watts, max(round(len(watts) / (PART_S * trace.rate_hz)), 1))
+    means = np.array([part.mean() for part in parts])
+    seconds = len(watts) / trace.rate_hz
+    return MeasuredPower(float(watts.mean()), float(means.std()), seconds, operating_point)
 
 
 @dataclass(frozen=True)

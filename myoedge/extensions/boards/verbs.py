@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import platform
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from functools import partial
@@ -31,7 +32,7 @@ from myoedge.version import __version__
 if TYPE_CHECKING:
     from myoedge.building.simulate import Simulated
     from myoedge.extensions.boards.flashing import FlashResult
-    from myoedge.extensions.boards.meter import MeasuredEnergy
+    from myoedge.extensions.boards.meter import MeasuredEnergy, MeasuredPower
 
 
 @with_plugin_errors
@@ -141,6 +142,34 @@ def bench(
     with open_ppk2(meter, supply_v) as opened:
         recorded = measure_on_board(line, marker_of(chosen), case, times, opened)
     return energy_of(recorded, supply_v, times)
+
+
+@with_plugin_errors
+def bench_waiting(
+    build: Build | StrPath, *, meter: str, seconds: float = 10.0, board: str | None = None
+) -> MeasuredPower:
+    """Measure the power of a chip that waits, with an application whose front end is stopped: a row
+    `idle` for `energy calibrate`.
+
+    build     the build that runs on the board
+    meter     as for `bench`
+    seconds   duration
+    Errors: E204 seconds, E602 the board has no power pad, E614 an inference ran, or unexpected
+    signal.
+    """
+    from myoedge.building.plugins import described_board
+    from myoedge.building.quantities import positive
+    from myoedge.extensions.boards.meter import open_ppk2, power_of
+
+    point = str(as_build(build).report["target"]["operating_point"])
+    duration_s = positive(seconds, "seconds")
+    described = described_board(board)
+    if described.power is None:
+        raise MyoedgeError("E602", f"{described.name} has no power pad in its board.toml")
+    supply_v = described.power.supply_v
+    with open_ppk2(meter, supply_v) as opened:
+        recorded = opened.record(lambda: time.sleep(duration_s))
+    return power_of(recorded, supply_v, point)
 
 
 class Boards(Rows[Board]):

@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 
 from myoedge.backends.build import Build
+from myoedge.building import energy_calibration
 from myoedge.errors import MyoedgeError
 from myoedge.extensions.boards import console, meter
-from myoedge.extensions.boards.meter import PowerTrace, energy_of
+from myoedge.extensions.boards.meter import PowerTrace, energy_of, power_of
 from tests.conftest import myoedge as command
 from tests.extensions.boards.peers import Firmware, Peer, at_the_line
 
@@ -65,6 +66,34 @@ def test_energy_of_inferences_on_a_board(two: Build, served: bytes, tmp_path: Pa
     assert ran.json["joules"] == pytest.approx(1.8 * amps * seconds)
     assert ran.json["watts"] == pytest.approx(1.8 * amps)
     assert ran.json["spread_joules"] == pytest.approx(0.0, abs=1e-12)
+
+
+def test_power_of_a_chip_that_waits(two: Build, tmp_path: Path) -> None:
+    """The mean of the samples; the printed row is one that `energy calibrate` reads."""
+    idle = np.array([ADC | STEP << 14 | (n % 64) << 18 for n in range(500)], "<u4").tobytes()
+    with at_the_line(ppk2(idle)) as at:
+        arguments = ("--meter", at, "--waiting", "0.1")
+        ran = command("bench", two.folder, *arguments, "--json", cwd=tmp_path)
+        assert ran.code == 0, ran.err
+    volts = 1.8 / 163840 * (ADC * 4 - 8)
+    amps = volts / 10.0 * 1.0 * (volts / 10.0) + volts / 10.0 * 1.25 + 0.0001
+    assert ran.json["watts"] == pytest.approx(1.8 * amps)
+    assert ran.json["seconds"] == pytest.approx(0.005)
+    rows = f"build,operating_point,energy_uj,power_mw,sigma_percent\n{ran.json['row']}\n"
+    (tmp_path / "rows.csv").write_text(rows)
+    (measured,) = energy_calibration._read_measurement(tmp_path / "rows.csv")
+    assert measured.joules == pytest.approx(1.8 * amps * 1e6 / measured.point.clock_hz, rel=1e-3)
+    with at_the_line(ppk2(words(RUNS))) as at:
+        ran = command("bench", two.folder, "--meter", at, "--waiting", "0.1", cwd=tmp_path)
+    assert (ran.code, "stop the front end" in ran.err) == (6, True)
+
+
+def test_how_the_power_varies() -> None:
+    """Three parts of 0.1 s, each with its own power."""
+    amps = np.repeat([1.0, 2.0, 6.0], 10_000)
+    found = power_of(PowerTrace(amps, np.zeros(30_000, bool), 1e5), 2.0, "low")
+    assert (found.watts, found.seconds) == (pytest.approx(6.0), pytest.approx(0.3))
+    assert found.spread_watts == pytest.approx(2.0 * np.std([1.0, 2.0, 6.0]))
 
 
 @pytest.mark.parametrize(
