@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from shlex import quote
@@ -130,9 +130,31 @@ def _show_flashed(terminal: Terminal, flashed: FlashResult) -> None:
         terminal.text(f"identity: {flashed.says}", soft_wrap=True)
 
 
+def meter_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options of a measurement with a power meter."""
+    options = (
+        click.option("--meter", metavar="DEVICE", help="Serial port of a Nordic PPK2."),
+        click.option(
+            "--times",
+            type=click.IntRange(1),
+            default=20,
+            help="Number of inferences (default: 20).",
+        ),
+        click.option(
+            "--waiting",
+            type=float,
+            metavar="SECONDS",
+            help="Instead: the power of an application that waits, its front end stopped.",
+        ),
+    )
+    for option in reversed(options):
+        function = option(function)
+    return function
+
+
 @click.command("bench")
 @click.argument("folder", type=click.Path(), required=False)
-@click.option("--meter", metavar="DEVICE", help="Serial port of a Nordic PPK2.")
+@meter_options
 @click.option(
     "--card",
     type=click.Path(),
@@ -140,15 +162,6 @@ def _show_flashed(terminal: Terminal, flashed: FlashResult) -> None:
     help="Try everything (flash, outputs, cycles, energy), and write one JSON file.",
 )
 @click.option("--on", default="board", metavar="WHERE", help="With --card: board, or jtag.")
-@click.option(
-    "--times", type=click.IntRange(1), default=20, help="Number of inferences (default: 20)."
-)
-@click.option(
-    "--waiting",
-    type=float,
-    metavar="SECONDS",
-    help="Instead: the power of an application that waits, its front end stopped.",
-)
 @board_options
 @common
 def bench(
@@ -176,10 +189,8 @@ def bench(
     if meter is None:
         raise click.UsageError("bench needs --meter DEVICE, or --card FILE")
     if waiting is not None:
-        _show_waiting(
-            terminal,
-            verbs.bench_waiting(build, meter=meter, seconds=waiting, board=options["board"]),
-        )
+        measured = {"meter": meter, "seconds": waiting, "board": options["board"]}
+        _show_waiting(terminal, verbs.bench_waiting(build, **measured))
         return
     options["meter"] = meter
     energy = verbs.bench(build, **options)
