@@ -23,8 +23,10 @@ from tests.fuzz.sensors import LOSSES, MOST_FAULTS
 
 SECONDS, SHORTEST_S = 2.5, 1.5  # of signal: all, and after the last fault
 DURATIONS = ("stall", "hold")
+BLOCK_SAMPLES = 150  # of rest, or of a gesture
 
 APPLICATIONS = ("chip", "chip stream", "chain", "stream")
+GATED, FIRST_GATED = ("gated", "early exit"), 100_000  # of seeds from here on
 
 
 @functools.cache
@@ -34,8 +36,13 @@ def application(name: str) -> Build:
 
 
 def prepare() -> None:
-    for name in APPLICATIONS:
+    for name in (*APPLICATIONS, *GATED):
         application(name)
+
+
+def name_of(seed: int) -> str:
+    names = APPLICATIONS if seed < FIRST_GATED else GATED
+    return names[seed % len(names)]
 
 
 def drawn_faults(rng: np.random.Generator, program: SensorProgram) -> list[Fault]:
@@ -63,11 +70,14 @@ def played(seed: int) -> tuple[Played, SensorProgram, list[Fault]]:
     """A drawn case. A "bit" is one of the first chip's status word, as others make counts wrong
     that nothing protects."""
     rng = np.random.default_rng([0x44, seed])
-    build = application(APPLICATIONS[seed % len(APPLICATIONS)])
+    build = application(name_of(seed))
     program = program_of(build)
     faults = drawn_faults(rng, program)
     shape = (int(SECONDS * program.sensor.rate_hz), program.sensor.channels)
     signal = rng.normal(0, 40.0, shape)  # microvolts, or counts of 8 bits
+    if program.gate is not None:  # rest and gestures in turn
+        blocks = rng.choice([0.02, 1.0], -(-shape[0] // BLOCK_SAMPLES))
+        signal *= np.repeat(blocks, BLOCK_SAMPLES)[: shape[0], None]
     return myoedge.play(build, signal, faults=faults), program, faults
 
 
@@ -111,5 +121,5 @@ def run(seed: int, folder: Path) -> dict[str, Any]:
     found, program, faults = played(seed)
     problems = [*wrong_packets(found), *silent_gaps(found, program)]
     problems += slow_recoveries(found, program, faults)
-    told = {"program": [*APPLICATIONS][seed % len(APPLICATIONS)], "faults": [*map(str, faults)]}
+    told = {"program": name_of(seed), "faults": [*map(str, faults)]}
     return {"outcome": "wrong" if problems else "exact", "problems": problems[:5], **told}

@@ -161,6 +161,14 @@ MADE: dict[str, tuple[type[Windows | Causal], int, dict[str, Any]]] = {
         40,
         {"sensor": {**ARMBAND, "hop": 8}, "wake": {"threshold": 10.0, "hold": 3}},
     ),
+    "early exit": (
+        Early,
+        40,
+        {
+            "sensor": {**ARMBAND, "hop": 8},
+            "wake": {"output": "early", "threshold": 0.5, "hold": 2},
+        },
+    ),
     "stream": (Causal, 100, {"sensor": ARMBAND, "stream": {**STREAM, "rate": 200}}),
     "chip": (Windows, 40, {"sensor": {**ADS1298, "hop": 10}}),
     "chip stream": (Causal, 100, {"sensor": ADS1298, "stream": {**STREAM, "rate": 1000}}),
