@@ -80,9 +80,10 @@ def integers(build: myoedge.Build, recording: Array) -> dict[str, Array]:
 
 
 def test_each_part_of_the_state_has_its_own_format(build: myoedge.Build) -> None:
-    """h and c are int16 tensors of their own, both 0 at first; the model packs them into one."""
+    """h and c are tensors of their own, c in int16, both 0 at first; the model packs them into
+    one."""
     kinds = [(s.input, build.network.dtype(s.input), s.fill) for s in build.streaming.states]
-    assert kinds == [("lstm_3_h_past", "int16", (0,)), ("lstm_3_c_past", "int16", (0,))]
+    assert kinds == [("lstm_3_h_past", "int8", (0,)), ("lstm_3_c_past", "int16", (0,))]
     assert build.frame_inputs == ("input",)
     assert build.report["stream"]["frame_hz"] == 16000 / 512
 

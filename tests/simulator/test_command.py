@@ -185,9 +185,10 @@ def test_a_program_that_never_ends_is_ended(
 
 
 def test_firmwares_own_exit_codes_are_explained(run: Run, tmp_path: Path) -> None:
-    """The meanings are the comments of the header that firmware is compiled with."""
-    header = (ROOT / "firmware_templates" / "runtime" / "exit_codes.h").read_text()
-    rows = re.findall(r"#define ME_EXIT_\w+ (\d+) +/\* (.*) \*/", header)
+    """The meanings are the comments of the headers that firmware is compiled with."""
+    headers = ("runtime/exit_codes.h", "cortex_m/platform.h")
+    text = "".join((ROOT / "firmware_templates" / name).read_text() for name in headers)
+    rows = re.findall(r"#define ME_EXIT_\w+ (\d+) +/\* (.*) \*/", text)
     assert {int(code): text for code, text in rows} == dict(MEANINGS)
     firmware = GAP9_NETWORKS / "fmap" / "firmware.elf"
     ran = run("simulate", "--elf", firmware)

@@ -397,6 +397,7 @@ def test_a_range_that_several_samples_set(folder: Path) -> None:
 
 @applies("W104", "loud")
 def test_samples_without_the_loud_one(folder: Path) -> None:
+    torch.manual_seed(0)
     model = save_exported(nn.Linear(6, 3), (torch.randn(1, 6),), folder / "m.pt2")
     x = np.random.default_rng(2).standard_normal((40, 1, 6)).astype(np.float32)
     calibrates = samples_by_purpose(Data({"x": x}, None, "")).learn.numbers
