@@ -210,7 +210,8 @@ def _finish_candidate(inputs: BuildInputs, build_plan: BuildPlan) -> Finished:
         contents = _generate_contents(
             build_plan.at(report["target"]["operating_point"]), quantized, request
         )
-    report = with_energy({**report, **contents.of_parts}, inputs.energy)
+    if contents.of_parts:  # among them the period, on which the average power depends
+        report = with_energy({**report, **contents.of_parts}, inputs.energy)
     if contents.firmware is not None:
         report = with_firmware(report, plan, contents.firmware.program)
         check_linked(request.limits, plan, report["memory"]["code_bytes"])

@@ -104,7 +104,7 @@ class Reference:
         return [self.of_window(row.frame).class_index for row in rows]
 
     def _gate_value(self, frame: int) -> int:
-        """Return what the gate compares of the window whose last sample is `frame`."""
+        """Return the gate's value of the window whose last sample is `frame`: energy or output."""
         gate = self.program.gate
         assert gate is not None, "called for programs with a gate"
         if gate.output is not None:

@@ -18,12 +18,12 @@ from myoedge.extensions.sensor.wake import (
     INTEGER_BITS,
     Gate,
     GateOutput,
-    WakeTable,
     energies,
     gate_output,
     unit_energy,
     wake_error,
 )
+from myoedge.extensions.sensor.wake_table import WakeTable
 from myoedge.numerics.arrays import Array
 from myoedge.operators.interpreter import one_blas_thread, run_int
 from myoedge.quantization.sqnr import quantized_inputs
@@ -63,8 +63,8 @@ def gate_of(table: WakeTable, plan: Plan, program: SensorProgram, data: Data) ->
 
 
 def _between(rest: Array, most: int, miss: float, output: GateOutput | None) -> int:
-    """Return the limit midway between the windows of rest and those of other classes, by RMS or by
-    the output's value, so that weaker gestures than those of the calibration wake the network too;
+    """Return the limit midway between the windows of rest and of other classes, by RMS or by the
+    output's value, so that weaker gestures than those of the calibration wake the network too;
     `most` if the two overlap.
 
     rest   values of the windows of rest, sorted; the share `miss` of them may lie above

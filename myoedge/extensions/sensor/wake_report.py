@@ -23,7 +23,7 @@ def one_line(report: Mapping[str, Any]) -> str:
 
 
 def _measure(report: Mapping[str, Any]) -> str:
-    """Return what the gate compares with its threshold."""
+    """Return the name of the gate's value, which the threshold limits."""
     output = report["wake"].get("output")
     if output is None:
         return "an RMS"
