@@ -27,6 +27,7 @@ IDLE, IDLE_CYCLES = "idle", 1e6
 LARGEST = 1e9  # limit of measured values, in microjoules, milliwatts or percent
 NUMBERS = ("energy_uj", "power_mw", "sigma_percent")
 COLUMNS = ("build", "operating_point", *NUMBERS)
+HEADER = ",".join(COLUMNS)
 EXAMPLE = "build,operating_point,power_mw\nidle,high,16.4\nbuild/model-gap9,high,58.1"
 
 

@@ -205,13 +205,16 @@ def bench(
 
 
 def _show_waiting(terminal: Terminal, power: MeasuredPower) -> None:
+    from myoedge.building.energy_calibration import HEADER
+
     if not terminal.json_printed("measured-power/1", {**asdict(power), "row": power.row}):
         terminal.text(
             f"power     {power.watts * 1e3:,.3f} mW, +- {power.spread_watts * 1e3:,.3f}",
             f"time      {power.seconds:g} s",
-            f"row       {power.row}",
+            "rows.csv",
         )
-    terminal.next("myoedge energy calibrate rows.csv   # that has this row")
+        terminal.text(HEADER, power.row, soft_wrap=True)
+    terminal.next("myoedge energy calibrate rows.csv   # a file with these lines")
 
 
 def _write_card(terminal: Terminal, file: str, card: BoardCard) -> None:

@@ -79,10 +79,15 @@ def test_power_of_a_chip_that_waits(two: Build, tmp_path: Path) -> None:
     amps = volts / 10.0 * 1.0 * (volts / 10.0) + volts / 10.0 * 1.25 + 0.0001
     assert ran.json["watts"] == pytest.approx(1.8 * amps)
     assert ran.json["seconds"] == pytest.approx(0.005)
-    rows = f"build,operating_point,energy_uj,power_mw,sigma_percent\n{ran.json['row']}\n"
+    with at_the_line(ppk2(idle)) as at:
+        shown = command("bench", two.folder, "--meter", at, "--waiting", "0.1", cwd=tmp_path)
+    _, rows = shown.out.split("rows.csv\n", 1)
     (tmp_path / "rows.csv").write_text(rows)
     (measured,) = energy_calibration._read_measurement(tmp_path / "rows.csv")
     assert measured.joules == pytest.approx(1.8 * amps * 1e6 / measured.point.clock_hz, rel=1e-3)
+    assert rows.splitlines()[1] == ran.json["row"]
+    step = next(line for line in shown.err.splitlines() if "energy calibrate" in line)
+    assert step.split("#")[0].split()[-3:] == ["energy", "calibrate", "rows.csv"]
     with at_the_line(ppk2(words(RUNS))) as at:
         ran = command("bench", two.folder, "--meter", at, "--waiting", "0.1", cwd=tmp_path)
     assert (ran.code, "stop the front end" in ran.err) == (6, True)

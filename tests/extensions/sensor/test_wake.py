@@ -314,6 +314,27 @@ def test_a_playback(build: Build, seed: int) -> None:
     assert f"{sum(rests):,} windows at rest" in "\n".join(played.lines())
 
 
+def test_labels_of_a_recording(build: Build, tmp_path: Path) -> None:
+    """The accuracy is the share of decisions that are the label; other labels are named."""
+    counts = armband(0)
+    played = myoedge.play(build, counts)
+    classes = np.zeros(1000, np.int64)
+    classes[500:] = 2
+    np.savez(tmp_path / "a.npz", emg=counts, fs=200, labels=classes)
+    found = myoedge.play(build, tmp_path / "a.npz")
+    rows = [(x, classes[x.frame - 39 : x.frame + 1]) for x in played.decisions]
+    same = [x.class_index == labels[0] for x, labels in rows if np.ptp(labels) == 0]
+    assert found.accuracy is not None
+    assert found.accuracy["windows"] == len(same)
+    assert found.accuracy["decisions"] == pytest.approx(np.mean(same))
+    for labels in (classes[:-1], classes + 0.5, np.full(1000, "fist"), classes[:, None]):
+        np.savez(tmp_path / "b.npz", emg=counts, fs=200, labels=labels)
+        other = myoedge.play(build, tmp_path / "b.npz")
+        assert other.accuracy is None
+        assert "labels are not used: they are no class numbers, one per sample" in other.lines()
+    assert not any("labels" in line for line in (*found.lines(), *played.lines()))
+
+
 def test_the_cluster_stays_off_at_rest(tmp_path: Path) -> None:
     """Its power rises for the first windows and the one after them, and no pass runs later."""
     build = applications.built(tmp_path, applications.Windows, 40, "high", **SENSOR, **WAKE)

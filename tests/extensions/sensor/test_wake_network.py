@@ -219,6 +219,9 @@ def test_a_playback(tmp_path: Path, name: str) -> None:
     behind = {"weights behind L2": {"l3"}, "weights in MRAM": {"mram"}}
     assert levels == behind.get(name, set())
     assert program.gate.output.dtype == "int16" or name != "int16"
+    if name == "network":
+        rows = {row.key: row.shown for row in myoedge.evidence(build).requirements}
+        assert rows["LOOP-1"] is True
     if name == "early exit":
         faulty = myoedge.play(build, counts, faults=[Fault(400, "missed", 0)])
         assert not faulty.compared.wrong
