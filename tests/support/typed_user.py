@@ -76,6 +76,7 @@ def on_a_board(folder: Path) -> None:
     assert_type(flashed.says, str | None)
     assert_type(myoedge.run(folder, port="/dev/ttyUSB1").exact, bool)
     assert_type(myoedge.bench(folder, meter="/dev/ttyACM0").joules, float)
+    assert_type(myoedge.bench_waiting(folder, meter="/dev/ttyACM0").watts, float)
     assert_type(myoedge.calibrate_energy("measured.csv").path, Path)
 
 

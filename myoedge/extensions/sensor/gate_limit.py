@@ -55,14 +55,14 @@ def gate_of(table: WakeTable, plan: Plan, program: SensorProgram, data: Data) ->
             raise _nothing_to_wake(table, data)
         miss = DEFAULT_MISS if miss is None else miss
         most = int(others[math.floor(Fraction(str(miss)) * len(others))])
-        limit = _between(np.sort(values[classes == table.rest]), most, miss, output)
+        limit = limit_between(np.sort(values[classes == table.rest]), most, miss, output)
         threshold = _threshold_of(limit, plan, program, output)
     counts = (len(values), len(others), int((others < limit).sum()), int((values < limit).sum()))
     gate = Gate(limit, table.hold, table.rest, threshold, miss, *counts, output=output)
     return replace(gate, at_rest=sum(gate.resting(map(int, values))))
 
 
-def _between(rest: Array, most: int, miss: float, output: GateOutput | None) -> int:
+def limit_between(rest: Array, most: int, miss: float, output: GateOutput | None) -> int:
     """Return the limit midway between the windows of rest and of other classes, by RMS or by the
     output's value, so that weaker gestures than those of the calibration wake the network too;
     `most` if the two overlap.

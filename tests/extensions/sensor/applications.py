@@ -96,17 +96,18 @@ class LateGate(Early):
 
 
 class LastLoop(Windows):
-    """Both outputs are states of one loop, behind which nothing runs."""
+    """Both outputs are states of one loop with two products, behind which nothing runs."""
 
     def __init__(self, channels: int) -> None:
         super().__init__(channels)
-        self.cell = nn.Linear(channels + 5, 5)
+        self.cell = nn.Linear(channels + 8, 8)
+        self.then = nn.Linear(8, 5)
 
     def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:  # type: ignore[override]
-        h = g = x.new_zeros(1, 5)
-        for step in range(20):
-            h = torch.tanh(self.cell(torch.cat([x[:, :, 2 * step], h], 1)))
-            g = torch.tanh(h + 0.5 * g)
+        h, g = x.new_zeros(1, 8), x.new_zeros(1, 5)
+        for step in range(8):
+            h = torch.tanh(self.cell(torch.cat([x[:, :, 5 * step], h], 1)))
+            g = torch.tanh(self.then(h) + g)
         return {"gestures": g, "early": h}
 
 
