@@ -113,7 +113,7 @@
                          : "r"(COUNT) \
                          : "memory"); \
     } while (0)
-/* Rows by their distance from the first one: an offset in the instruction. */
+/* Rows are equally spaced: a load reads row NUMBER by its offset from the first row. */
 #define ME_WORD_OF_ROW(WORD, NUMBER) \
     ME_XPULP_I("lw " WORD "," NUMBER "*%c16(%9)", "0x03", "2", WORD, "%9", NUMBER "*%c16") "\n"
 #define ME_DOT8_WORDS_REPEATED(KIND, COUNT, BYTES) \
@@ -149,19 +149,19 @@
     ME_EITHER(COUNT, ME_DOT2_WORDS_REPEATED(KIND, COUNT), ME_DOT2_WORDS_PLAIN(KIND, COUNT))
 #define ME_DOT4_WORDS(KIND, COUNT) \
     ME_EITHER(COUNT, ME_DOT4_WORDS_REPEATED(KIND, COUNT), ME_DOT4_WORDS_PLAIN(KIND, COUNT))
-/* Each core begins at another word, so that cores that go through their rows in step access different
+/* Each core begins at a different word, so that cores that read their rows in lockstep access different
  * banks of L1. */
 #define ME_DOT8_WORDS(KIND, COUNT, BYTES) \
     do { \
-        int32_t behind = (ME_CORE() & 7) * ((COUNT) / 8), words = (COUNT) - behind; \
-        x += 4 * behind; \
-        a += 4 * behind; \
+        int32_t before = (ME_CORE() & 7) * ((COUNT) / 8), words = (COUNT) - before; \
+        x += 4 * before; \
+        a += 4 * before; \
         do { \
             ME_DOT8_WORDS_REPEATED(KIND, words, BYTES); \
             x -= BYTES; \
             a -= BYTES; \
-            words = behind; \
-            behind = 0; \
+            words = before; \
+            before = 0; \
         } while (words > 0); \
     } while (0)
 #else
@@ -171,7 +171,7 @@
 #define ME_DOT4_WORDS ME_DOT4_WORDS_PLAIN
 #define ME_DOT8_WORDS ME_DOT8_WORDS_PLAIN
 #endif
-#define ME_DOT8_BYTES 292 /* seven times as many are an offset in an instruction */
+#define ME_DOT8_BYTES 292 /* 7 * ME_DOT8_BYTES fits in the 12-bit offset of a load */
 
 /* One word of x and of another row, then the remaining elements after the last whole word; a word has
  * PER_WORD elements. */

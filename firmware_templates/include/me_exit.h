@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The end of a run before its last layer, for networks whose first output decides it. Included after me_tiles.h.
+ * Early exit: ends a run before its last layer if the first output decides so. Included after me_tiles.h.
  */
 #ifndef ME_EXIT_H
 #define ME_EXIT_H
@@ -21,8 +21,9 @@ static inline void me_transfers_stop(void)
 static inline void me_transfers_stop(void) {}
 #endif
 
-/* -> on every core, whether the run ends behind the layer before. Only the control core calls `ends`. Transfers
- * for later layers may be under way: it waits for them, as the next run writes to the same addresses. */
+/* -> whether the run ends after the preceding layer; the same value on every core. Only the control core
+ * calls `ends`. At the end of a run it waits for the transfers of later layers that have already started,
+ * because the next run writes to the same addresses. */
 static inline int me_run_ends(int (*ends)(const void *), const void *output)
 {
     if (me_core() == ME_CONTROL_CORE) {

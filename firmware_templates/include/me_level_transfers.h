@@ -32,7 +32,7 @@ typedef struct {
 /* A memory level.
  * start   starts a transfer -> its ticket; full: whether start would have to wait
  * wait    returns when the transfer of this ticket, and so every earlier one, has ended
- * host    on a host, the offset of the level's image behind <prefix>_l3 */
+ * host    on a host, the offset of the level's image in the array <prefix>_l3 */
 typedef struct {
     const me_level_transfer *transfers;
     const me_level_limit *limits;

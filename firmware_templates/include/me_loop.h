@@ -112,20 +112,20 @@ static inline void me_after_loop(void (*after)(void)) { after(); }
 static inline void me_loop_begins(void (*before)(void))
 {
     ME_TURN = -1;
-    if (me_is_steering())
+    if (me_controls_run())
         me_transfers_loop_begins();
     if (before)
         me_before_loop(before);
 }
 
 /* After a loop.
- * behind   the layer after the loop, whose arguments are written
- * after    stores the states that later layers read; 0: there are none */
-static inline void me_loop_ends(const me_layer *behind, void (*after)(void))
+ * next    the layer after the loop, whose arguments are written
+ * after   stores the states that later layers read; 0: there are none */
+static inline void me_loop_ends(const me_layer *next, void (*after)(void))
 {
     if (after)
         me_after_loop(after);
-    me_next_arguments(behind);
+    me_next_arguments(next);
 }
 
 /* -> whether there is another iteration. If so, the arguments of its first layer are written.
@@ -137,7 +137,7 @@ static inline int me_next_turn(const me_layer *first, int32_t turns)
         return 0;
     }
     if (ME_TURN > 0) {
-        if (me_is_steering())
+        if (me_controls_run())
             me_transfers_loop_again();
         me_next_arguments(first);
     }

@@ -14,7 +14,7 @@ extern "C" {
  * ME_DAMAGED        a CRC-32 differs from the recorded one
  * ME_DIFFERENT      a self-test computed other outputs
  * ME_NO_L3          not on the chip: <prefix>_l3 is 0
- *   <prefix>_load, me_load_model; the model is another one only after ME_OK and ME_HALF_LOADED
+ *   <prefix>_load and me_load_model; only ME_OK and ME_HALF_LOADED mean that the model was replaced
  * ME_WRONG_SIZE     the blob is too short or too long
  * ME_WRONG_VERSION  no blob, or another version of the format
  * ME_WRONG_LAYOUT   another layout; or a network that was built without --weights-blob
@@ -23,12 +23,12 @@ extern "C" {
  *                   neither the old nor the new one; load one of them again
  *   me_gap.h
  * ME_NO_CLUSTER     the cluster does not open
- * ME_NO_MEMORY      no room for stacks, or for reading l3.bin
- * ME_NO_RAM         the external memory does not open, or has no room
+ * ME_NO_MEMORY      no memory for stacks, or for reading l3.bin
+ * ME_NO_RAM         the external memory does not open, or is too small
  * ME_NO_FILE        l3.bin is not in the flash, or has another size
  * ME_NO_CLOCK       the SDK refuses voltage or clock, or another clock is above the operating point
  * ME_WRONG_CORE     cluster tasks start on a core other than 8
- * ME_BUSY           there is a run
+ * ME_BUSY           a run has not ended yet
  * ME_STACK          a stack has overflowed */
 typedef enum {
     ME_OK = 0,

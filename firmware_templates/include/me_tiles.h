@@ -33,11 +33,11 @@ typedef union {
     void (*of_tile)(int32_t t);
 } me_tile_function;
 
-/* A layer; a network is an array of them that ends with one without functions, which has one tile, as a
- * compiler removes the loop if all layers have one.
+/* A layer. A network is an array of layers; its last entry has no functions, and one tile: the compiler then
+ * removes the loop over tiles if all layers have one tile.
  * tiles         1 or more
- * buffers       of an operand that is loaded for each tile; 0: two. With more, load(t) starts the transfers of
- *               tile t + buffers - 2, and load of the first tile all up to that one
+ * buffers       buffers per operand that is loaded for each tile; 0: two. With more, load(t) starts the
+ *               transfers of tile t + buffers - 2, and load(0) those of all tiles up to that one
  * back_to_back  the layer before leaves its result in L1 and the first tile loads nothing: no barrier except
  *               that of the tile before
  * kernel_waits  the kernel itself waits for the operands of the first tile, after what it can prepare without
@@ -254,7 +254,7 @@ ME_OF_A_LAYER void me_move_layer(const me_layer *layer, int32_t number)
 }
 
 /* Whether this core is the control core of the network; exactly one is. */
-static inline int me_is_steering(void) { return me_core() == ME_CONTROL_CORE; }
+static inline int me_controls_run(void) { return me_core() == ME_CONTROL_CORE; }
 
 ME_OF_A_LAYER void me_run_layer(const me_layer *layer, int32_t number)
 {
@@ -303,7 +303,7 @@ static inline void me_start_for_tile(int32_t t) { (void)t; }
 
 static inline void me_start_for_next(void) {}
 
-static inline int me_is_steering(void) { return 1; }
+static inline int me_controls_run(void) { return 1; }
 
 static inline void me_run_layer(const me_layer *layer, int32_t number)
 {

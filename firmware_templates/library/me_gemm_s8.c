@@ -213,7 +213,7 @@ void me_gemm_s8(me_gemm *gemm)
             run_part(gemm, first, (position){ 0, from },
                      to == blocks ? (position){ 1, 0 } : (position){ 0, to });
     }
-    me_gemm_prepare(gemm); /* for cores that computed nothing */
+    me_gemm_prepare(gemm); /* a core without results has not called it yet, and it may contain a barrier */
 }
 
 void me_gemm_s8_small_blocks(me_gemm *gemm, int32_t block_pixels)

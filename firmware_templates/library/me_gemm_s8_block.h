@@ -10,14 +10,14 @@
 
 #include "me_scale.h"
 
-/* Pixels times channels, in blocks of P x C (P and C 1 .. 4):
- *   x         P pointers for every group of pixels: `steps` words of taps each, x_step bytes apart
- *   rows      P numbers for every group, added to the sums of each pixel; or 0
- *   weights   for every block of C channels, for every step: C words
- *   channels  C for every block
- *   y         of the first pixel and the first channel; y_stride bytes from pixel to pixel
- *   low, high the limits, the same in all four bytes
- *   limits    they are other than those of int8
+/* Multiplies pixels by the weights of channels, in blocks of P x C results (P and C 1 .. 4):
+ *   x         P pointers per group of pixels, each to `steps` words of taps, x_step bytes apart
+ *   rows      P values per group, each added to the sums of one pixel; or 0
+ *   weights   for each block of C channels and each step: C words
+ *   channels  C per block
+ *   y         the result of the first pixel and the first channel; y_stride bytes between pixels
+ *   low, high limits of the results, repeated in all four bytes
+ *   limits    whether low or high differs from int8's
  * steps, groups and blocks are at least 1. me_gemm_s8_block.S knows these offsets. */
 typedef struct {
     const int8_t *const *x;
@@ -38,11 +38,10 @@ void me_block_1x8(const me_block *block);
 /* indexed by me_block_kernels[P - 1][C - 1] */
 extern me_block_kernel *const me_block_kernels[4][4];
 
-/* Windows, from_step bytes apart, each to a place of its own, to_step bytes apart; four at a time,
- * 4 * groups in all. A window is `pieces` pieces of 4 * words + rest bytes (rest 0 .. 3), with `skip`
- * bytes between them that are left out. Nothing else is read or written. from_next and to_next lead
- * from the end of a group's first window, skip included, to the next group. me_gemm_s8_block.S knows
- * these offsets. */
+/* Copies 4 * groups windows, four per group. The sources are from_step bytes apart, the destinations to_step
+ * bytes. A window is `pieces` pieces of 4 * words + rest bytes (rest 0 .. 3); `skip` bytes between two pieces
+ * are not copied. No other bytes are read or written. from_next and to_next are the distances from the end of
+ * a group's first window, including `skip`, to the next group. me_gemm_s8_block.S knows these offsets. */
 typedef struct {
     const int8_t *from;
     int32_t from_step;

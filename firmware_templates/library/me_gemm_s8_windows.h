@@ -14,15 +14,15 @@ typedef struct me_gemm_windows me_gemm_windows;
 /* Copies the window at (row, column), which crosses an edge of the input. */
 typedef void me_padded_window(const me_gemm_windows *windows, int32_t row, int32_t column, int8_t *to);
 
-/* Window (i, j) starts at x + i * row_step + j * step. It is `pieces` pieces of `piece` bytes, `skip`
- * bytes between them, and that `planes` times, plane_step apart: `taps` bytes in all.
- *   pixels, columns         windows in all, and of a row
- *   first_row .. end        windows from (first_row, first) to before (end_row, end) are inside x
+/* Window (i, j) starts at x + i * row_step + j * step. It has `planes` planes, plane_step bytes apart, of
+ * `pieces` pieces of `piece` bytes with `skip` bytes between them: `taps` bytes in total.
+ *   pixels, columns         number of windows, and of windows per row
+ *   first_row .. end        windows with first_row <= i < end_row and first <= j < end are inside x
  *   x_step                  bytes between the words of a window that is read in place
- *   in_place                all windows are read in place, otherwise windows of one piece of whole
- *                           words are, and others are copied to scratch
- *   in_step                 and all of them `step` apart, whatever their row
- *   padded, op, tile        copy a window that reaches over an edge */
+ *   in_place                all windows are read in place; otherwise only those of one piece of whole
+ *                           words, and the others are copied to scratch
+ *   in_step                 in_place, and consecutive windows are `step` bytes apart across rows too
+ *   padded, op, tile        copies a window that crosses an edge, and its arguments */
 struct me_gemm_windows {
     const int8_t *x;
     int32_t pixels, columns, row_step, step;

@@ -79,7 +79,7 @@ void me_l3_v3_open(void)
     ME_REG(V3_LATENCY_ADDED) = 1;
     ME_REG(V3_SELECT_MAX) = 0;
     ME_REG(V3_PAGE_BOUND) = 0;
-    ME_REG(V3_MEMORY) = 0; /* the RAM */
+    ME_REG(V3_MEMORY) = 0; /* selects the RAM */
 }
 
 void me_l3_v3_begin(uint32_t l3, uint32_t l2, uint32_t bytes, bool into_l2)

@@ -79,7 +79,7 @@ void me_mram_event(uint32_t event)
 void me_mram_take_events(void)
 {
     while (ME_REG(me_here.itc + ME_ITC_STATUS) & EVENT_LINE) {
-        ME_REG(me_here.itc + ME_ITC_STATUS_CLEAR) = EVENT_LINE; /* set again for a pending event */
+        ME_REG(me_here.itc + ME_ITC_STATUS_CLEAR) = EVENT_LINE; /* set again if events are pending */
         me_mram_event(ME_REG(me_here.itc + ITC_EVENT));
     }
 }
@@ -160,7 +160,7 @@ int32_t me_mram_open(void)
     ME_REG(RX) = RX_CHANNEL;
     ME_REG(TX) = TX_CHANNEL;
     ME_REG(TRANSFERS) = 1;
-    ME_REG(CLOCK) = 1u << 9 | 1u << 8 | DIVIDER; /* enabled */
+    ME_REG(CLOCK) = 1u << 9 | 1u << 8 | DIVIDER; /* enables the clock with this divider */
     ME_REG(MODE) = 0;
     ME_REG(MODE) = POWER;
     ME_REG(MODE) = POWER | RETENTION;

@@ -25,8 +25,9 @@ int32_t me_mram_open(void);
 
 extern const me_flash me_mram;
 
-/* A read that the program does not wait for: begins it; then, after me_mram_take_events or, where an interrupt
- * handler takes the chip's events, me_mram_event with each, whether it has ended; then ME_OK or ME_DAMAGED. */
+/* A read without waiting. me_mram_begin_read starts it, me_mram_has_read returns whether it has ended, and
+ * me_mram_read_result then returns ME_OK or ME_DAMAGED. Before me_mram_has_read, the program calls
+ * me_mram_take_events; an interrupt handler that receives the chip's events calls me_mram_event for each. */
 void me_mram_begin_read(uint32_t at, uint32_t l2, uint32_t bytes);
 void me_mram_take_events(void);
 void me_mram_event(uint32_t event);

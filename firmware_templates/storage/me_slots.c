@@ -40,8 +40,8 @@ static bool fits(const me_slots *slots, uint32_t bytes)
     return bytes <= slots->slot_bytes - me_slots_head_bytes(slots);
 }
 
-/* What reading failed with makes of a slot. -> 0: its bytes are damaged, so it holds no complete record;
- * ME_UNREADABLE */
+/* status   of a read that failed
+ * -> 0: the slot's bytes are damaged, so it holds no complete record; otherwise ME_UNREADABLE */
 static int32_t without_record(int32_t status) { return status == ME_DAMAGED ? 0 : ME_UNREADABLE; }
 
 /* -> 1: the record's CRC matches its header; 0: it does not; ME_UNREADABLE */
@@ -131,7 +131,7 @@ static int32_t program_page(const me_flash *flash, uint32_t at, const uint8_t *f
 {
     const uint32_t size = whole_pages(flash, bytes);
     for (uint32_t i = 0; i < size; i++)
-        /* NOLINTNEXTLINE(clang-analyzer-core.uninitialized.Assign): from has as many bytes */
+        /* NOLINTNEXTLINE(clang-analyzer-core.uninitialized.Assign): from holds `bytes` bytes */
         page.bytes[i] = i < bytes ? from[i] : 0xFFu;
     return flash->program(at, page.bytes, size);
 }

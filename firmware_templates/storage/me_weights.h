@@ -19,18 +19,22 @@
 extern "C" {
 #endif
 
-#define ME_WEIGHTS_HEAD_BYTES 64u /* then the image: a multiple of every page size up to it */
+#define ME_WEIGHTS_HEAD_BYTES 64u /* the image follows; a multiple of all page sizes up to 64 */
 
-/* Looks for an image of this size and CRC-32 at an address, and compares its bytes with the CRC-32. Returns ME_OK;
- * ME_WRONG_VERSION if there is no partition, or one of another format; ME_WRONG_SIZE or ME_WRONG_LAYOUT if the image has
- * another size or another CRC-32 in the header; ME_DAMAGED if its bytes do not have that CRC-32, or an error that
- * the flash does not correct; ME_UNREADABLE if the flash failed. */
+/* Looks for an image of this size and CRC-32 at an address, and compares its bytes with the CRC-32. Returns
+ * ME_OK             the image is there and undamaged
+ * ME_WRONG_VERSION  there is no header, or one of another format
+ * ME_WRONG_SIZE     the header has another size
+ * ME_WRONG_LAYOUT   the header has another CRC-32
+ * ME_DAMAGED        the bytes have another CRC-32, or an error that the flash does not correct
+ * ME_UNREADABLE     the flash failed */
 int32_t me_weights_find(const me_flash *flash, uint32_t at, uint32_t bytes, uint32_t crc);
 
 /* Erases header and image, the header first. Returns ME_OK, or ME_FAILED. */
 int32_t me_weights_erase(const me_flash *flash, uint32_t at, uint32_t bytes);
 
-/* Programs the header, and compares as me_weights_find, with the same results; or ME_FAILED. */
+/* Programs the header, then checks the image as me_weights_find does. Returns ME_FAILED if the flash failed,
+ * otherwise the result of the check. */
 int32_t me_weights_commit(const me_flash *flash, uint32_t at, uint32_t bytes, uint32_t crc);
 
 #ifdef __cplusplus

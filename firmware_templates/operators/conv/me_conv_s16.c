@@ -39,10 +39,10 @@ static void gather_row(const me_conv_s16_params *op, const me_conv_s16_tile *til
         return;
     }
     const int32_t from = me_min(left < 0 ? -left : 0, op->k_w), end = me_min(tile->w - left, op->k_w);
-    const int32_t behind = end > from ? end : from;
+    const int32_t inside_end = end > from ? end : from;
     fill(&to, from * c, op->x_zero);
-    copy(op, x, (left + from) * c, (behind - from) * c, &to);
-    fill(&to, (op->k_w - behind) * c, op->x_zero);
+    copy(op, x, (left + from) * c, (inside_end - from) * c, &to);
+    fill(&to, (op->k_w - inside_end) * c, op->x_zero);
 }
 
 /* Gathers row r of the kernel's taps for the window of the result at (i, j). */

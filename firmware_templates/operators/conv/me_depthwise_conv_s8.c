@@ -169,7 +169,7 @@ static void run_group(const me_depthwise_job *job, int32_t group, int32_t strip,
     for (; strip < end; strip++) {
         row += 2;
         fill_pairs(&pairs, row, (strip + 1) % 2);
-        /* last row alone: both results go to the same address */
+        /* no lower row: both results are stored at the same address, the upper one last */
         two.lower = two.upper + (2 * strip + 1 < tile->oh ? row_bytes : 0);
         run(&two);
         two.upper += 2 * row_bytes;

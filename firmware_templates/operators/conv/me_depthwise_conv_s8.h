@@ -13,12 +13,12 @@
 typedef me_conv_s8_params me_depthwise_conv_s8_params;
 typedef me_conv_s8_tile me_depthwise_conv_s8_tile;
 
-/* Depthwise convolution of int8, channels last: every channel has a kernel of its own; formula and ranges are
- * those of me_conv_s8 (me_gemm.h). kernel_waits is not read. tile->k channels, those of x and of y; op->c does not count. Weights are packed
- * (operators/conv/depthwise.py): for every four channels, for every four taps, a word a channel; where
- * channels are not a multiple of 4, the last four overlap the ones before. Taps run over rows, columns;
- * those of 3 x 3 are a word a column. Fastest for 3 x 3 with stride 1, then 3 x 3 with a horizontal
- * stride of 2. tile->scratch: of eight cores, as operators/conv/depthwise.py computes it. */
+/* Depthwise convolution, int8, channels last; formula and ranges are those of me_conv_s8 (me_gemm.h). x and
+ * y have tile->k channels; op->c and kernel_waits are not read. operators/conv/depthwise.py packs the
+ * weights: for each group of four channels and each four taps, one word per channel. If k is not a multiple
+ * of 4, the last group overlaps the one before. Taps are in row-major order; in a 3 x 3 kernel, a word holds
+ * a column. Fastest for 3 x 3 with stride 1, then for 3 x 3 with horizontal stride 2. tile->scratch is for
+ * eight cores; operators/conv/depthwise.py computes its size. */
 void me_depthwise_conv_s8(const me_depthwise_conv_s8_params *op, const me_depthwise_conv_s8_tile *tile);
 
 #endif

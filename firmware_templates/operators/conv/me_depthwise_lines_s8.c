@@ -46,7 +46,7 @@ static layer layer_of(const me_depthwise_lines_s8_params *op, const me_depthwise
     layer of = {
         .op = op, .tile = tile, .along = op->turned ? columns : rows, .across = op->turned ? rows : columns
     };
-    const int32_t apart = op->phases / of.along.dilation; /* adjacent taps */
+    const int32_t apart = op->phases / of.along.dilation; /* taps t and t + apart are contiguous */
     const int32_t last = (tile->block_along - 1) * of.along.stride / op->phases;
     of.rows = of.across.kernel * apart;
     of.words = ((of.along.kernel + apart - 1) / apart + 6) / 4;

@@ -18,7 +18,7 @@ static void list_inside(const me_depthwise_job *job, intptr_t *taps)
 {
     const me_conv_s8_params *op = job->op;
     for (int32_t t = 0; t < 4 * job->blocks; t++)
-        taps[t] = 0; /* taps without a weight */
+        taps[t] = 0; /* the taps that fill the last block of four have the weight 0 */
     for (int32_t r = 0; r < op->k_h; r++)
         for (int32_t s = 0; s < op->k_w; s++)
             *tap_of(job, taps, r, s) =

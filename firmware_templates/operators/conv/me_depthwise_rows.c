@@ -26,7 +26,7 @@ void me_depthwise_pairs(const int8_t *a, const int8_t *b, int32_t a_step, int32_
 
 void me_depthwise_strip(const me_depthwise_two *two)
 {
-    const me_depthwise_two t = *two; /* stores of results do not change it */
+    const me_depthwise_two t = *two; /* a copy: stores of int8_t results could alias *two */
     const int32_t n = 3 * t.thirds + t.rest;
     for (int32_t j = 0; j < 4; j++) {
         const int8_t *vectors = t.vectors + j * t.channel_bytes;

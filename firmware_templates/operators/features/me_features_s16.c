@@ -60,7 +60,7 @@ INLINE int32_t value_of(const factor *f, int32_t t, int32_t wide, int32_t pairs,
     if (!wide)
         return a * b;
     const int64_t product = (int64_t)a * b;
-    /* cppcheck-suppress knownConditionTrueFalse ; a product of 16 bits twice can have 33 */
+    /* cppcheck-suppress knownConditionTrueFalse ; a product of 17-bit differences may exceed int32 */
     return (int32_t)product == product ? (int32_t)product : product < 0 ? INT32_MIN : INT32_MAX;
 }
 
@@ -82,7 +82,7 @@ static __attribute__((noinline)) int32_t value_any(const factor *f, int32_t t, i
 {
     return f->form == PRODUCT ? value_of(f, t, wide, 0, PRODUCT)
         : f->form == VALUE    ? value_of(f, t, wide, 0, VALUE)
-                              : value_of(f, t, wide, 0, LARGER); /* for ABS, b equals a */
+                              : value_of(f, t, wide, 0, LARGER); /* ABS too: its b equals a */
 }
 
 static int32_t holds_any(const factor *f, int32_t t, int32_t wide)
@@ -169,7 +169,7 @@ LOOP(larger_s16, 1, LARGER)
 
 static int64_t feature(const factor *f, int32_t tests, int32_t has_value, int32_t end, int32_t wide)
 {
-    /* cppcheck-suppress uninitvar ; factor_of sets it */
+    /* cppcheck-suppress uninitvar ; factor_of sets the form */
     switch (f->form) {
     case ABS: return (wide ? magnitudes_s16 : magnitudes_s8)(f, tests, has_value, end);
     case PRODUCT: return (wide ? products_s16 : products_s8)(f, tests, has_value, end);

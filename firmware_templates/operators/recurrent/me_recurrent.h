@@ -30,7 +30,7 @@
  * new_*    int16 GRU: requantisation of its new gate
  * gate_bits, cell_bits   scaled LSTM: fraction bits of the gates' sums, 8, 10 or 14, and of c, 5 to 15;
  *          other LSTMs use 10 and 11
- * relu, x_*, y_*   plain layers: their activation function, and the requantisation of gates and results
+ * relu, x_*, y_*   Elman layers: their activation function, and the requantisation of gates and results
  * engine_units, weight_bits, planes   number of units whose products NE16 computes, a multiple of 8 and
  *          fewer than all; bits per weight, 2 to 8; their weights as bit planes: for each gate and each
  *          bit, the lowest first, one byte per 8 inputs, with units padded to a multiple of 16.

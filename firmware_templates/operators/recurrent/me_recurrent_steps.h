@@ -12,7 +12,7 @@
 
 typedef void me_units_work(const me_units *);
 
-/* gates    gates per unit: 4 for an LSTM, 3 for a GRU, 1 for a plain layer
+/* gates    gates per unit: 4 for an LSTM, 3 for a GRU, 1 for an Elman RNN
  * wide     whether h is int16
  * work     step function of some units; reset: first part of a step in two parts, otherwise 0 */
 typedef struct {
@@ -114,7 +114,7 @@ ME_INLINE me_units me_recurrent_share(const me_recurrent_params *op, me_cell cel
     some.pre = op->pre;
     some.units = ME_LAST(range.count) - at;
     some.layer = op;
-    /* cppcheck-suppress uninitvar ; each step sets the rest */
+    /* cppcheck-suppress uninitvar ; each step sets the other fields */
     return some;
 }
 

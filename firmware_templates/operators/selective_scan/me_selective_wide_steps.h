@@ -100,9 +100,9 @@ static inline int32_t me_selective_wide_dropped(int32_t high, uint32_t low, int3
 {
     if (drop >= 32)
         return high >> (drop - 32);
-    /* cppcheck-suppress shiftTooManyBitsSigned ; signs are shifted in, as everywhere */
+    /* cppcheck-suppress shiftTooManyBitsSigned ; compilers shift arithmetically */
     const int32_t word = (int32_t)((uint32_t)high << 1 << (31 - drop) | low >> drop), rest = high >> drop;
-    /* cppcheck-suppress shiftTooManyBitsSigned ; signs are shifted in */
+    /* cppcheck-suppress shiftTooManyBitsSigned ; -1 or 0: an arithmetic shift */
     return rest == word >> 31 ? word : rest >> 31 ^ INT32_MAX;
 }
 

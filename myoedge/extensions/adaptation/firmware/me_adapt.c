@@ -197,7 +197,7 @@ static int32_t classes_that_came(void)
 static int32_t end_classifier(void)
 {
     int32_t count = 0, right = 0;
-    if (classes_that_came() < LEAST_CLASSES) /* one class alone would always win */
+    if (classes_that_came() < LEAST_CLASSES) /* with one class, every decision would be right */
         return 0;
     fit(UPDATES);
     for (int32_t label = 0; label < me_adapt_of.classes; label++)

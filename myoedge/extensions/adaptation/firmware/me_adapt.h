@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Adaptation to a new session: windows with labels, after inferences, give a linear classifier of the
- * network's features. On a host by one thread, on the chip by the fabric controller.
+ * Adaptation to a new session: trains a linear classifier on the network's features, from windows whose
+ * labels are given after their inferences. On a host one thread calls it, on the chip the fabric controller.
  *
  *   me_adapt_begin(ME_ADAPT_LDA);
  *   for every window: me_run(in, out); me_adapt_window(label);
@@ -35,12 +35,12 @@ typedef enum {
  * Returns ME_OK, or ME_FAILED if the build does not have this method. */
 int32_t me_adapt_begin(int32_t method);
 
-/* The window of the last inference, of a stream that of the last pass, belongs to this class;
- * ME_ADAPT_NORM does not look at it. Every fourth window of a class is held back for evaluation.
- * ME_ADAPT_PSEUDO, in a build with [adapt] pseudo: the window belongs to the class that the network
- * decided, if it is confident. Returns 0 learnt, 1 held back, ME_FAILED not taken: no session, no such
- * class, ME_ADAPT_PSEUDO where the network is not confident or the build has no [adapt] pseudo, or
- * 32,768 windows came already. */
+/* Adds the window of the last inference (for a stream, of the last pass) with its class; ME_ADAPT_NORM
+ * ignores the class. Every fourth window of a class is held back for evaluation. ME_ADAPT_PSEUDO, in a
+ * build with [adapt] pseudo: the class is the network's decision, if it is confident.
+ * Returns 0 if the window is used for training, 1 if it is held back. Returns ME_FAILED and ignores the
+ * window if there is no session or no such class, if 32,768 windows were added already, or for
+ * ME_ADAPT_PSEUDO if the network is not confident or the build has no [adapt] pseudo. */
 #define ME_ADAPT_PSEUDO (-2)
 int32_t me_adapt_window(int32_t label);
 
@@ -48,14 +48,15 @@ int32_t me_adapt_window(int32_t label);
  * or ME_FAILED. */
 int32_t me_adapt_takes(int32_t label);
 
-/* Ends the session. The new classifier comes into force if it decides more of the held-back windows
- * rightly than the one in force did, or unjudged if none was held back (me_adapt_window never returned 1); after pseudo-labels, if it
- * agrees with nine tenths of them; never after windows of fewer than two classes. ME_ADAPT_NORM: from the next inference on
- * inputs are normalised, and the network itself decides again. Returns 1 if so, 0 if not, ME_FAILED without a
+/* Ends the session. The new classifier comes into force if it classifies more of the held-back windows
+ * correctly than the one in force, or agrees with nine tenths of pseudo-labels. If no window was held back
+ * (me_adapt_window never returned 1), it comes into force without evaluation; never if the windows had fewer
+ * than two classes. ME_ADAPT_NORM: from the next inference on, inputs are normalised and the network itself
+ * decides again. Returns 1 if the new classifier or normalisation is in force, 0 if not, ME_FAILED without a
  * session. */
 int32_t me_adapt_end(void);
 
-/* Called by me_adapt_end during its seconds of computation, at least every 10 ms; 0: nothing is called. */
+/* me_adapt_end computes for seconds and calls it at least every 10 ms; 0: no call. */
 extern void (*me_adapt_progress)(void);
 
 /* Class of the window of the last inference, by the new classifier if one is in force, otherwise by the
@@ -69,7 +70,8 @@ int32_t me_adapt_acts(void);
 int32_t me_adapt_network_class(void);
 
 /* Writes the classifier and normalisation in force to a buffer of any alignment with at least
- * me_adapt_saved_bytes() bytes, a constant: <PREFIX>_ADAPT_SAVED_BYTES of the network's header. Returns the bytes written. */
+ * me_adapt_saved_bytes() bytes, which is constant: <PREFIX>_ADAPT_SAVED_BYTES in the network's header.
+ * Returns the number of bytes written. */
 uint32_t me_adapt_saved_bytes(void);
 uint32_t me_adapt_save(void *buffer);
 

@@ -69,14 +69,14 @@ static const int8_t *drawn_window(int32_t place, int32_t *label)
 /* Replaces logits with 12 fraction bits, one per class, by softmax * 2**15. */
 static void softmax(int32_t *z)
 {
-    /* cppcheck-suppress uninitvar ; every caller sets all classes */
+    /* cppcheck-suppress uninitvar ; every caller sets z for all classes */
     int32_t most = z[0];
     uint32_t sum = 0;
     for (int32_t label = 1; label < me_adapt_of.classes; label++)
         most = z[label] > most ? z[label] : most;
     for (int32_t label = 0; label < me_adapt_of.classes; label++) {
-        const int32_t behind = (most - z[label]) >> 8;
-        z[label] = behind < ME_ADAPT_EXPONENTIALS ? me_adapt_exponentials[behind] : 0;
+        const int32_t distance = (most - z[label]) >> 8;
+        z[label] = distance < ME_ADAPT_EXPONENTIALS ? me_adapt_exponentials[distance] : 0;
         sum += (uint32_t)z[label];
     }
     for (int32_t label = 0; label < me_adapt_of.classes; label++)

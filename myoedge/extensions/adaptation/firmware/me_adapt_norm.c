@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Mean and deviation of the input's channels, brought to those of the calibration samples; the formulas
- * are in norm.py. norm_sums: of each channel the sum, then of each that of squares; norm: of each the
- * mean, then of each the gain.
+ * Maps mean and deviation of each input channel to those of the calibration samples; norm.py has the
+ * formulas. norm_sums: the sum of each channel, then the sum of squares of each channel; norm: the mean of
+ * each channel, then the gain of each channel.
  */
 #include "me_adapt_state.h"
 

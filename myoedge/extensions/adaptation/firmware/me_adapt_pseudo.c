@@ -19,10 +19,10 @@ static int32_t confidence(void)
     if (me_adapt_of.is_probability)
         return (int32_t)((int64_t)(best - me_adapt_of.score_zero_point) * me_adapt_of.score_factor >> 8);
     for (int32_t label = 0; label < me_adapt_of.classes; label++) {
-        const int64_t behind = (int64_t)(best - scores[label]) * me_adapt_of.score_factor >> 12;
-        sum += behind < ME_ADAPT_EXPONENTIALS ? me_adapt_exponentials[behind] : 0u;
+        const int64_t distance = (int64_t)(best - scores[label]) * me_adapt_of.score_factor >> 12;
+        sum += distance < ME_ADAPT_EXPONENTIALS ? me_adapt_exponentials[distance] : 0u;
     }
-    /* NOLINTNEXTLINE(clang-analyzer-core.DivideZero): the decision itself adds to the sum */
+    /* NOLINTNEXTLINE(clang-analyzer-core.DivideZero): the decision's own term is above 0 */
     return (int32_t)((1u << 30) / sum);
 }
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What the files of the adaptation share; its meaning is in myoedge/extensions/adaptation/.
+ * Data shared by the files of the adaptation; myoedge/extensions/adaptation/ has the formulas.
  */
 #ifndef ME_ADAPT_STATE_H
 #define ME_ADAPT_STATE_H
@@ -13,23 +13,29 @@
 #define ME_ADAPT_MOST_CLASSES 64
 #define ME_ADAPT_BATCH 16
 
-/* A network's settings, and the room that its adaptation needs; 0 if no method of the build does.
- * methods         bit m: it has method m       digest   of the network
- * held_back, kept windows of each class that are held back, that the head stores; at most
- * replay          windows of the training set [replayed][features], and their classes
+/* A network's settings and the buffers of its adaptation; a pointer is 0 if no method of the build needs it.
+ * methods         bit m is set if the build has method m
+ * held_back, kept maximum windows per class that are held back, and that the head stores
+ * exponent        head: right shift of its sums to logits
+ * digest          of the network
+ * replay, replay_labels   windows of the training set [replayed][features], and their classes
  * window          features of the last inference
- * held            [classes][held_back][features]      stored   [classes][kept][features]
- * sums            [classes][features]                 products lower triangle, row by row
- * means           [classes][features], and one row more: their centre
- * directions      as means
- * factor          lower triangle, row by row          inverses [features]
- * head, momentum  [classes][features + 1], and gradient, the same
- * weights         of the classifier in force, then of the one that is judged, [classes][features] each
- * channels, inner of the input, and its numbers from one channel to the next; elements: all numbers
- * wide            1: they have 16 bits          point   bits after the point of means and deviations
- * channel_means, deviations   of the calibration samples [channels]
- * scores          of the last inference [classes]; 0 if labels must be given; and what they mean
- * norm_sums, norm [2][channels], see me_adapt_norm.c      raw_input, normed_input   [elements] */
+ * held, stored    [classes][held_back][features], [classes][kept][features]
+ * sums            [classes][features]
+ * products, factor        lower triangles, row by row
+ * inverses        [features]
+ * means           [classes + 1][features]: class means, then their centre
+ * directions      [classes + 1][features]
+ * head, momentum, gradient   [classes][features + 1]
+ * weights         of the classifier in force, then of the evaluated one, [classes][features] each
+ * channels, inner of the input; inner: distance of channels in elements
+ * elements, wide  number of input elements, and whether they are int16
+ * point           fraction bits of channel_means and deviations
+ * channel_means, deviations   of the calibration samples, [channels]
+ * norm_sums, norm [2][channels], see me_adapt_norm.c
+ * raw_input, normed_input     [elements]
+ * scores          of the last inference, [classes]; 0: no pseudo-labels
+ * threshold .. score_zero_point   minimum confidence, and the scale of the scores, see me_adapt_pseudo.c */
 typedef struct {
     int32_t features, classes, zero_point, methods, held_back, kept, exponent, replayed;
     uint8_t digest[8];
@@ -50,13 +56,17 @@ typedef struct {
     int32_t threshold, score_factor, is_probability, score_zero_point;
 } me_adapt_network;
 
-/* method        of the session; 0: none
- * decision      of the network for the last inference
+/* method        of the session; 0: no session
+ * decision      of the network in the last inference
  * in_force      method of the classifier in force; 0: the network itself
- * bias          of the classifier in force, then of the one that is judged
- * counts        windows in the sums      seen   windows that the store saw
- * pseudo        1: the session has pseudo-labels
- * normed        1: inputs are normalised        norm_count   numbers of a channel in its sums */
+ * windows       number of windows of the session; came: per class
+ * right         number of held-back windows that the classifier in force classifies correctly
+ * held          number of held-back windows per class
+ * counts, seen  number of windows per class in the sums, and offered to the store
+ * normed        whether inputs are normalised
+ * pseudo        whether the session has pseudo-labels
+ * norm_count    number of elements per channel in norm_sums
+ * bias          of the classifier in force, then of the evaluated one */
 typedef struct {
     int32_t method, decision, in_force, windows, right, normed, pseudo;
     int32_t came[ME_ADAPT_MOST_CLASSES], held[ME_ADAPT_MOST_CLASSES];
@@ -84,8 +94,8 @@ int32_t me_adapt_bits(uint64_t x);
  * of the classes with windows. */
 void me_adapt_find_means(void);
 
-/* Directions -> the classifier to be evaluated: score of class c = direction c . (x - (mean c + centre) /
- * 2). */
+/* Computes the classifier to be evaluated from the directions: score of class c =
+ * direction c . (x - (mean c + centre) / 2). */
 void me_adapt_from_directions(void);
 
 /* Called between two steps of training. */

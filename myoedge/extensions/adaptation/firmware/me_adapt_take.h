@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What the adaptation takes from an inference, in the network's own loop over layers.
+ * Functions that the network calls during an inference to pass features and scores to the adaptation.
  */
 #ifndef ME_ADAPT_TAKE_H
 #define ME_ADAPT_TAKE_H

@@ -135,7 +135,7 @@ static bool open_cluster(const me_gap_options *options)
     return pi_cluster_open(cluster) == 0;
 }
 
-static me_operating_point now_at; /* number of open networks; 0: none */
+static me_operating_point now_at; /* the point that is set; clock_hz 0: none */
 
 static bool is_within(pi_freq_domain_e domain, uint32_t clock_hz)
 {
@@ -238,7 +238,7 @@ static bool open_mram(void)
         return false;
     pi_readfs_conf_init(&conf);
     conf.fs.flash = &mram;
-#ifndef ME_SDK_4 /* one table for all flashes */
+#ifndef ME_SDK_4 /* SDK 5 has one partition table for all flashes */
     conf.fs.partition_name = "readfs_mram";
 #endif
     pi_open_from_conf(&mram_files, &conf);
