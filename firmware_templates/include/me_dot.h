@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Sums of products of rows with n elements in int32: of one row with another, or with 2, 4 or 8 rows,
- * for which the first is loaded once. Literal n; rows at any address.
+ * int32 sums of products of rows with n elements: of one row with another, or with 2, 4 or 8 rows; the
+ * first row is then loaded only once. n is a literal; rows may have any address.
  *
- *   me_sum_b(x, n), me_sum_h                the sum of a row itself, for int8, int16
- *   me_dot_b(x, a, n), me_dot_h             the sum for int8, int16
- *   me_dot2_b(sums, x, a, b, n), me_dot2_h  two sums
+ *   me_sum_b(x, n), me_sum_h                the sum of a row's elements, for int8, int16
+ *   me_dot_b(x, a, n), me_dot_h             the dot product, for int8, int16
+ *   me_dot2_b(sums, x, a, b, n), me_dot2_h  two dot products
  *   me_dot4_b(sums, x, a, b, c, d, n), me_dot4_h
- *   me_dot8_b(sums, x, a, n), me_dot8_h     eight sums: of the rows at a, a + n, ...; at most ME_DOT8_BYTES
- *                                           each
+ *   me_dot8_b(sums, x, a, n), me_dot8_h     eight dot products, of the rows at a, a + n, ..; a row has at
+ *                                           most ME_DOT8_BYTES bytes
  */
 #ifndef ME_DOT_H
 #define ME_DOT_H

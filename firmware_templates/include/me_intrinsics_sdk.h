@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The operations of me_intrinsics.h as the GAP SDK's compiler knows them. It makes post-increments
- * and simple instructions out of plain C by itself.
+ * The operations of me_intrinsics.h with builtins of the GAP SDK's compiler. That compiler generates
+ * post-increments and simple instructions from plain C.
  */
 #ifndef ME_INTRINSICS_SDK_H
 #define ME_INTRINSICS_SDK_H

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Transfers between memory levels and L2. Those of one level run one behind the other in the order of the
- * plan, beside those of other levels. The control core counts timeline steps: one before each layer, and one
- * with each of its tiles. For each of them the plan says how many transfers of a level may have been started,
- * and how many must have ended.
+ * Transfers between memory levels and L2. Transfers of one level run one after another, in the order of the
+ * plan, and in parallel with those of other levels. The control core counts timeline steps: one before each
+ * layer, and one per tile. For each timeline step, the plan specifies how many transfers of a level may
+ * have been started and how many must have ended.
  */
 #ifndef ME_LEVEL_TRANSFERS_H
 #define ME_LEVEL_TRANSFERS_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The line of a row that is normalised: (x * slope + start) >> shift = (x - mean) / sqrt(variance + eps), with
- * `bits` fraction bits.
+ * Normalisation of a row as a linear function: (x * slope + start) >> shift = (x - mean) / sqrt(variance +
+ * eps), with `bits` fraction bits.
  */
 #ifndef ME_LINE_H
 #define ME_LINE_H

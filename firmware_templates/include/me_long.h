@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Integers of 64 bits, in pairs of registers.
+ * 64-bit integers, which are in pairs of registers.
  */
 #ifndef ME_LONG_H
 #define ME_LONG_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Integer arithmetic of every operator. Right shifts of negative numbers are arithmetic (C11 leaves
- * that to the compiler; gcc and clang do it), sums and products are proven to stay inside int32.
+ * Integer arithmetic of the operators. Right shifts of negative values are arithmetic
+ * (implementation-defined in C11; gcc and clang do it); sums and products are proven to stay inside int32.
  */
 #ifndef ME_MATH_H
 #define ME_MATH_H

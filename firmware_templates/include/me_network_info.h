@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What a network says of itself. All of it is constant, and known to the compiler of a program too:
- * <PREFIX>_DIGEST and the other macros of <prefix>.h.
+ * Description of a network at run time. All of it is constant, and available to the compiler of a program
+ * as <PREFIX>_DIGEST and the other macros of <prefix>.h.
  */
 #ifndef ME_NETWORK_INFO_H
 #define ME_NETWORK_INFO_H

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Probabilities of exponentials in Q15, whose sum is mantissa * 2**halvings.
+ * Probabilities from exponentials in Q15 whose sum is mantissa * 2**halvings.
  */
 #ifndef ME_PROBABILITY_H
 #define ME_PROBABILITY_H

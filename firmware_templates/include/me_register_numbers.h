@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Registers by number and name, for assembly and for C whose instructions are words (-DME_XPULP_WORD):
- * there the assembler looks up the numbers of the registers that a compiler names.
+ * Register numbers by name, for assembly and for C whose instructions are words (-DME_XPULP_WORD): the
+ * assembler looks up the numbers of the registers that the compiler names.
  */
 #ifndef ME_REGISTER_NUMBERS_H
 #define ME_REGISTER_NUMBERS_H

@@ -1,14 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Sums, largest and smallest of the n elements of a row in int32. Literal n >= 1; rows at any address.
+ * Sums, maxima and minima of the n elements of a row, in int32. n >= 1 is a literal; rows may have any
+ * address.
  *
- *   me_total_b(x, n), me_total_h       the sum for int8, int16, modulo 2**32
+ *   me_total_b(x, n), me_total_h       the sum, for int8, int16, modulo 2**32
  *   me_squares_b, me_squares_h         the sum of squares, modulo 2**32
- *   me_total_shifted_h(x, bits, n), me_squares_shifted_h   these of x >> bits
+ *   me_total_shifted_h(x, bits, n), me_squares_shifted_h   the same for x >> bits
  *   me_moments_b, _h, me_moments_shifted_h   sum and sum of squares as a struct
- *   me_extremes_b, _h                  largest and smallest as a struct
- *   me_most_b, me_most_h               the largest
- *   me_least_b, me_least_h             the smallest
- *   me_argmax_b, me_argmax_h           index of the first of the largest
+ *   me_extremes_b, _h                  maximum and minimum as a struct
+ *   me_most_b, me_most_h               the maximum
+ *   me_least_b, me_least_h             the minimum
+ *   me_argmax_b, me_argmax_h           index of the first maximum
  */
 #ifndef ME_ROWS_H
 #define ME_ROWS_H

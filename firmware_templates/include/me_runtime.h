@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What runs the network on the chip: the runtime of firmware/, or that of the GAP SDK application
- * (-DME_PMSIS, with its folder among the places of headers). Both have the same functions.
+ * The runtime of the network on the chip: that of firmware/, or of the GAP SDK application (-DME_PMSIS,
+ * with its folder in the include path). Both define the same functions.
  */
 #ifndef ME_RUNTIME_H
 #define ME_RUNTIME_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * How a layer's work is shared. On a host one core does all of it; on the cluster (-DME_GAP9) eight
- * cores run every layer at once, each from its first to before its last of n.
+ * Division of a layer's work. On a host one core does all of it; on the cluster (-DME_GAP9) eight cores run
+ * every layer at once, each on its items from ME_FIRST(n) to ME_LAST(n) - 1.
  */
 #ifndef ME_SHARE_H
 #define ME_SHARE_H

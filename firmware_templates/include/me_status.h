@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Results of all functions of the C interface: ME_OK, or less than 0 if a function did not do its work. Functions
- * that count return the count, 0 or more, or one of these as int.
+ * Status codes of all functions of the C interface: ME_OK, or a negative code if a function failed.
+ * Functions that count return the count, 0 or more, or a negative code as int.
  */
 #ifndef ME_STATUS_H
 #define ME_STATUS_H

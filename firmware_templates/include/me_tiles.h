@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The double buffer of a layer in tiles. While cores 0 .. 7 compute tile t, the control core (core 8)
- * stores tile t - 1, loads tile t + 1 and writes the arguments of its kernel call; a barrier ends the
- * tile. On a host one thread does the same in an order in which a buffer that is overwritten too early
- * changes the results.
+ * Double buffering of the tiles of a layer. While cores 0 .. 7 compute tile t, the control core (core 8)
+ * stores tile t - 1, loads tile t + 1 and writes the arguments of its kernel call; a barrier ends the tile.
+ * On a host, one thread does the same in an order in which overwriting a buffer too early changes the
+ * results.
  */
 #ifndef ME_TILES_H
 #define ME_TILES_H

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * How cores share the elements of a result, and walk over two operands that are broadcast.
+ * Divides the elements of a result among the cores and iterates over two operands with broadcasting.
  */
 #ifndef ME_BROADCAST_H
 #define ME_BROADCAST_H

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Rows of bytes copied by all cores together, each its part of the bytes.
+ * Copies rows of bytes on all cores together; each core copies a part of the bytes.
  */
 #ifndef ME_COPY_ROWS_H
 #define ME_COPY_ROWS_H

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Operators on elements, operands in L1. Cores 0 .. 7 call them together; each computes its share,
- * and no barrier is inside. An operand may be the result (y == a), not part of it.
+ * Elementwise operators on operands in L1. Cores 0 .. 7 call a kernel together, and each computes its
+ * share; there is no barrier inside. The result may overwrite an operand (y == a) but not overlap a part of
+ * it.
  */
 #ifndef ME_ELEMENTWISE_H
 #define ME_ELEMENTWISE_H

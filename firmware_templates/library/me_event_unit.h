@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Events of the cluster's event unit, by the runtime of firmware/ or that of the GAP SDK.
+ * Waiting for events of the cluster's event unit, with the runtime of firmware/ or of the GAP SDK.
  */
 #ifndef ME_EVENT_UNIT_H
 #define ME_EVENT_UNIT_H

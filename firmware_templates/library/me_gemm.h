@@ -1,17 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Convolution, linear layer and matrix product of int8 operands in L1. Cores 0 .. 7 call a kernel
- * together and share its work; none has a barrier at the end.
+ * Convolution, linear layer and matrix product of int8 operands in L1. Cores 0 .. 7 call a kernel together
+ * and share its work; no kernel has a barrier at the end.
  *
- * Results of all: y = clip((((acc >> pre) * mult) + offset) >> shift), then the table; pre 0 to 20, mult 0 to
+ * All results: y = clip((((acc >> pre) * mult) + offset) >> shift), then the table; pre 0 to 20, mult 0 to
  * 32,767, shift 0 to 30 (me_scale.h). acc stays inside int32. Extents and counts are at least 1.
  *
- * Where a tile has `kernel_waits`, its operands may not have come yet: each core waits for them when it
- * has prepared what it can (ME_READY).
+ * If a tile has `kernel_waits`, its operands may still be in transfer: each core waits for them (ME_READY)
+ * after it has prepared what does not need them.
  *
- * Weights are packed: for every four channels (the last may be fewer), for every four taps, a word
- * a channel. Taps run over kernel rows, columns, input channels; zeros fill the last word. Weights,
- * channels and scratch are aligned to 4; x and y need not be, but it is faster. Nothing outside the
- * operands is read or written.
+ * Weights are packed: for each four channels (the last group may have fewer) and each four taps, one word
+ * per channel. Taps are in the order of kernel rows, columns, input channels; zeros fill the last word.
+ * Weights, channels and scratch are aligned to 4; x and y may have any address, but aligned ones are
+ * faster. Only the operands' own bytes are read or written.
  */
 #ifndef ME_GEMM_H
 #define ME_GEMM_H

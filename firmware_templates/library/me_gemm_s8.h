@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Products of pixels and channels, shared by cores: what convolution, linear layer and matrix product
- * have in common. Blocks of 4 x 4 sums are in me_gemm_s8_block.h.
+ * Products of pixels and channels, divided among the cores: the common part of convolution, linear layer
+ * and matrix product. Blocks of 4 x 4 sums are in me_gemm_s8_block.h.
  */
 #ifndef ME_GEMM_S8_H
 #define ME_GEMM_S8_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The micro-kernels behind me_gemm_s8.c. Each has two bodies: me_gemm_s8_block.S for GAP9's cores by any
- * RISC-V assembler (-DME_GAP9), me_gemm_s8_block.c in C, which is the meaning, for hosts and for the
- * SDK's compiler (-DME_SDK).
+ * The micro-kernels of me_gemm_s8.c. Implementations: me_gemm_s8_block.S for GAP9's cores, for any RISC-V
+ * assembler (-DME_GAP9); me_gemm_s8_block.c in portable C, the reference, for hosts and for the SDK's
+ * compiler (-DME_SDK).
  */
 #ifndef ME_GEMM_S8_BLOCK_H
 #define ME_GEMM_S8_BLOCK_H

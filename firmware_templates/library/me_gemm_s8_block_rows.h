@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The functions of me_gemm_s8_block.h that are the same in every version in C. A file that defines `blocks`, the
- * product of so many pixels and channels, includes it once.
+ * The functions of me_gemm_s8_block.h that are the same in every C implementation. A file that defines
+ * `blocks`, the product of a block of pixels and channels, includes it once.
  */
 #ifndef ME_GEMM_S8_BLOCK_ROWS_H
 #define ME_GEMM_S8_BLOCK_ROWS_H

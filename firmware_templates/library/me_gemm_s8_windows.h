@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Windows of an input in L1, one for every pixel of a result, and how a core reads them.
+ * Windows of an input in L1, one for each pixel of a result, and functions that read them on one core.
  */
 #ifndef ME_GEMM_S8_WINDOWS_H
 #define ME_GEMM_S8_WINDOWS_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Data movement within L1: copies, axes in another order, constants. Cores 0 .. 7 call together, each
- * moves its part. `from` and `to` do not overlap.
+ * Data movement within L1: copies, transpositions, constants. Cores 0 .. 7 call a kernel together, and each
+ * moves its share. `from` and `to` must not overlap.
  */
 #ifndef ME_LAYOUT_H
 #define ME_LAYOUT_H

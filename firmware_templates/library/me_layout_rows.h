@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The micro-kernels behind me_copy_s8.c. Two bodies: me_layout_rows.S for GAP9's cores, me_layout_rows.c
- * in C. Nothing beside what is named is read or written; counts are at least 1.
+ * The micro-kernels of me_copy_s8.c. They read and write only the described bytes; counts are at least 1.
+ * Implementations: me_layout_rows.S for GAP9's cores, me_layout_rows.c in portable C.
  */
 #ifndef ME_LAYOUT_ROWS_H
 #define ME_LAYOUT_ROWS_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The tile behind the one that is computed, for kernels that start an accelerator on it before they end:
- * the control core counts the tiles of a run whose operands have come.
+ * The tile after the current one, for kernels that start an accelerator on it before they end. The control
+ * core counts the tiles of a run whose operands have been loaded.
  */
 #ifndef ME_NEXT_TILE_H
 #define ME_NEXT_TILE_H

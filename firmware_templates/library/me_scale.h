@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * From sums to int8, as docs/developers/integer-semantics.md has it, for kernels of the library:
+ * Requantisation from int32 sums to int8 (docs/developers/integer-semantics.md), for kernels of the
+ * library:
  *   q = clip((((acc >> pre) * mult) + offset) >> shift), then the table if there is one.
  */
 #ifndef ME_SCALE_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Tables of 256 entries, the first for -128, in L1: what follows the arithmetic of several kernels.
- * Two bodies: me_table.S for GAP9's cores, me_table.c in C.
+ * Lookup tables of 256 entries in L1, the first entry for -128, applied after the arithmetic of several
+ * kernels. Implementations: me_table.S for GAP9's cores, me_table.c in portable C.
  */
 #ifndef ME_TABLE_H
 #define ME_TABLE_H

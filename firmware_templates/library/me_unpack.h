@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Weights of few bits as the bytes or halfwords that kernels read: in front of a kernel, where a tile has other
- * weights than the tile before.
+ * Unpacks weights of few bits to the bytes or halfwords that kernels read. Runs before a kernel if the tile
+ * has other weights than the tile before.
  */
 #ifndef ME_UNPACK_H
 #define ME_UNPACK_H

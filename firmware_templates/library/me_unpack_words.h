@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Packed weights as bytes or halfwords. Two bodies: me_unpack_words.S for GAP9's cores, me_unpack_words.c in C.
+ * Unpacks packed weights to bytes or halfwords. Implementations: me_unpack_words.S for GAP9's cores,
+ * me_unpack_words.c in portable C.
  */
 #ifndef ME_UNPACK_WORDS_H
 #define ME_UNPACK_WORDS_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * int8 to uint8: every byte plus 128, as NE16 reads activations.
- * Two bodies: me_unsigned.S for GAP9's cores, me_unsigned.c in C.
+ * Converts int8 to uint8 by adding 128, because NE16 reads unsigned activations. Implementations:
+ * me_unsigned.S for GAP9's cores, me_unsigned.c in portable C.
  */
 #ifndef ME_UNSIGNED_H
 #define ME_UNSIGNED_H

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The cluster: cores 0 .. 7 compute, core 8 steers and moves data.
+ * The cluster: cores 0 .. 7 compute; core 8 controls the run and transfers data.
  */
 #ifndef ME_CLUSTER_H
 #define ME_CLUSTER_H

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The cores of the cluster, for the one file of a program that runs them: cluster.c, or that of an
+ * The cores of the cluster. Exactly one file of a program includes it: cluster.c, or a file of an
  * application whose cores wait in another way.
  */
 #ifndef ME_CLUSTER_CORES_H

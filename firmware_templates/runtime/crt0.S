@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Where every core starts. Harts 0 .. 8 are the cluster's, any other is the fabric controller.
+ * Entry point of every core. Harts 0 .. 8 are the cluster's cores, any other hart is the fabric controller.
  */
     .section .text.start, "ax"
     .globl _start

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The cluster's DMA (mchan) between L2 and L1. Up to 16 transfers are under way at a time; each has
- * a number that must be waited for.
+ * The cluster's DMA (mchan) between L2 and L1. At most 16 transfers may be in flight; each has an id that
+ * must be awaited.
  */
 #ifndef ME_DMA_H
 #define ME_DMA_H

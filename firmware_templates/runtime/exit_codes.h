@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * How a program ends: 0, or one of these.
+ * Exit codes of a program other than 0.
  */
 #ifndef ME_EXIT_CODES_H
 #define ME_EXIT_CODES_H

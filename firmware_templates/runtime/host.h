@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Files of the machine that runs or debugs the chip, and words on its screen (semihosting). Plain
- * names lie in the working folder. By the fabric controller; not while time is measured.
+ * Semihosting: files of the host that simulates or debugs the chip, and text on its screen. File names are
+ * relative to the working directory. Only the fabric controller calls these functions, and not while time
+ * is measured.
  */
 #ifndef ME_HOST_H
 #define ME_HOST_H

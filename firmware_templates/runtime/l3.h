@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The external memory (L3). The core that steers asks for transfers and goes on; the fabric
- * controller, asleep otherwise, runs them one behind the other in the order they were asked for.
- * The fabric controller may ask too, while the cluster has no work.
+ * The external memory (L3). The control core requests transfers and continues; the fabric controller, which
+ * sleeps otherwise, runs them one after another, in the order of the requests. The fabric controller may
+ * also request transfers while the cluster is idle.
  */
 #ifndef ME_L3_H
 #define ME_L3_H

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The two controllers that lead to an external memory: one transfer at a time, by the fabric
+ * Drivers of the two controllers of an external memory: one transfer at a time, started by the fabric
  * controller.
  */
 #ifndef ME_L3_DRIVERS_H

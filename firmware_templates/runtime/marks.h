@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * When layers ended, in cycles of the cluster.
+ * End times of layers, in cycles of the cluster.
  */
 #ifndef ME_MARKS_H
 #define ME_MARKS_H

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What compilers call without being asked.
+ * Functions that compilers call implicitly, such as memcpy.
  */
 #include <stddef.h>
 #include <stdint.h>

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Weights in the flash on the chip. The core that steers asks for reads and goes on; the fabric controller,
- * asleep otherwise, runs them one behind the other, beside the transfers of L3. The fabric controller may ask
- * too, while the cluster has no work.
+ * Weights in the flash on the chip (MRAM). The control core requests reads and continues; the fabric
+ * controller, which sleeps otherwise, runs them one after another, in parallel with transfers of L3. The
+ * fabric controller may also request reads while the cluster is idle.
  */
 #ifndef ME_MRAM_READS_H
 #define ME_MRAM_READS_H

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What differs between the chip and its simulators, chosen once at start.
+ * Differences between the chip and its simulators; the platform is detected once at the start.
  */
 #ifndef ME_PLATFORM_H
 #define ME_PLATFORM_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Addresses of GAP9, as a program without an operating system needs them. Sources: the register
- * pages of GreenWaves' gap_sdk 4.12 (ITC, FLL, cluster control, event unit, DMA, uDMA), and for the
- * addresses of the public GVSoC target pulp-open its own description.
+ * Register addresses of GAP9 for a program without an operating system. Sources: the register pages of
+ * GreenWaves' gap_sdk 4.12 (ITC, FLL, cluster control, event unit, DMA, uDMA), and the description of the
+ * public GVSoC target pulp-open for its addresses.
  */
 #ifndef ME_REGISTERS_H
 #define ME_REGISTERS_H

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Loading a blob: what <prefix>_load does for its network.
+ * Loads a blob; <prefix>_load calls it with its network's data.
  */
 #ifndef ME_BLOB_H
 #define ME_BLOB_H

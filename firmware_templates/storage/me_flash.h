@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A flash memory, as a program's storage uses it: chip, driver or array are the port's.
+ * Interface of a flash memory. The port implements it for a chip, a driver or an array.
  */
 #ifndef ME_FLASH_H
 #define ME_FLASH_H

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The flash on GAP9 (eMRAM, 2 MiB) without an operating system, by the fabric controller. Registers are
- * those of the pages of gap_sdk 4.12, their order that of its driver; its power domain must be on, as it
- * is after a boot from it. A call sleeps until the flash's event; other events of the chip that come
- * meanwhile are dropped. Reading returns ME_DAMAGED for bytes with an error that ECC does not correct.
- * Tried on the simulated chip only.
+ * The flash on GAP9 (eMRAM, 2 MiB) without an operating system, for the fabric controller. Registers are
+ * those of the register pages of gap_sdk 4.12, in the order in which its driver writes them. The power
+ * domain must be on, as it is after a boot from this flash. A call sleeps until the flash's event and drops
+ * other events of the chip. Reads return ME_DAMAGED for bytes with an error that ECC does not correct.
+ * Tested only on the simulated chip.
  */
 #ifndef ME_MRAM_H
 #define ME_MRAM_H

@@ -1,26 +1,26 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A record in flash that survives power cuts at any time. There are two slots: the newest whole record
- * is in one of them, and the next one is written into the other. Its head, with a sequence number and
- * the CRC-32 of the record, is programmed last. So the old record or the new one is there, never
- * neither.
+ * A record in flash that survives power failures at any time. The newest complete record is in one of two
+ * slots, and the next one is written to the other slot. A record's header, with a sequence number and the
+ * CRC-32 of the record, is programmed last. Therefore at least one of the old and the new record is always
+ * valid.
  *
  *   static const me_slots slots = { .flash = &my_flash, .first = 0x1FC000, .slot_bytes = 0x2000 };
  *   me_slots_save(&slots, bytes, count);
  *   count = me_slots_load(&slots, bytes, sizeof bytes);
  *
- * A record that memory has no room for is written and read part by part:
+ * A record that is too large for a buffer is written and read in parts:
  *
  *   me_slots_record record;
  *   me_slots_begin(&slots, &record);
- *   me_slots_append(&record, part, bytes);   so often
- *   me_slots_read(&record, 0, to, bytes);    to look at it, while the old record is still in force
+ *   me_slots_append(&record, part, bytes);   once per part
+ *   me_slots_read(&record, 0, to, bytes);    to check it while the old record is still in force
  *   me_slots_commit(&record);
  *
- * Functions return ME_OK or less than 0 (me_status.h). ME_UNREADABLE: reading the flash failed, so that the newest
- * record is unknown: retry or restart. Nothing was erased.
+ * Functions return ME_OK or a negative status (me_status.h). ME_UNREADABLE: reading the flash failed, so
+ * that the newest record is unknown; retry or restart. Nothing was erased.
  *
- * What it relies on: a page that power cuts while it is programmed reads the same each time, whatever
- * its bits are, or reading it returns ME_DAMAGED; erasing or programming changes no other block.
+ * Assumptions: a page whose programming was cut by a power failure reads the same bits each time, or
+ * reading it returns ME_DAMAGED; erasing or programming does not change other blocks.
  */
 #ifndef ME_SLOTS_H
 #define ME_SLOTS_H

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Attention of some heads: rows of queries in L1 with their keys and values, or a part of these at a
- * time: first keys, from the first to the last, then values, with the same rows and scratch. All of
- * cores 0 .. 7 call it and share its work; barriers are inside, none is at the end.
+ * Attention of some heads in L1: rows of queries with their keys and values, all of them or one part per
+ * call: first the parts of the keys, in order, then the parts of the values, with the same rows and
+ * scratch. Cores 0 .. 7 call it and share its work; there are barriers inside, but none at the end.
  */
 #ifndef ME_ATTENTION_H
 #define ME_ATTENTION_H

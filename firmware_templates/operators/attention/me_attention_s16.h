@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Attention of some heads of which queries, keys, values or a bias have 16 bits, in tiles as those of
- * me_attention.h: first keys, from the first to the last, then values, with the same rows and scratch.
- * All of cores 0 .. 7 call it and share its work; barriers are inside, none is at the end.
+ * Attention of some heads with int16 queries, keys, values or bias, in parts as in me_attention.h: first
+ * the parts of the keys, in order, then those of the values, with the same rows and scratch. Cores 0 .. 7
+ * call it and share its work; there are barriers inside, but none at the end.
  */
 #ifndef ME_ATTENTION_S16_H
 #define ME_ATTENTION_S16_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The micro-kernels behind me_attention_s16.c. Two bodies: me_attention_s16_rows.S for GAP9's cores,
- * me_attention_s16_rows.c in C. Every count is at least 1.
+ * The micro-kernels of me_attention_s16.c. Implementations: me_attention_s16_rows.S for GAP9's cores,
+ * me_attention_s16_rows.c in portable C. Every count is at least 1.
  */
 #ifndef ME_ATTENTION_S16_ROWS_H
 #define ME_ATTENTION_S16_ROWS_H

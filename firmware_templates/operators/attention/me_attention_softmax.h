@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Attention between its two products: exponentials in the place of a row's scores, and sums of values
- * as int8. Work of one core, in kernels that share the rows. The including file
- * defines ME_EXP12: 1 for 12-bit exponentials, 0 for 8-bit exponentials.
+ * The part of attention between its two products: exponentials that replace a row's scores, and the
+ * requantisation of sums of values to int8. Work of one core, in kernels whose cores share the rows. The
+ * including file defines ME_EXP12: 1 for 12-bit exponentials, 0 for 8-bit exponentials.
  */
 #ifndef ME_ATTENTION_SOFTMAX_H
 #define ME_ATTENTION_SOFTMAX_H

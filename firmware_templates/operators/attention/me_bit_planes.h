@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Rows of bytes as weights of NE16's 1x1 jobs: bit planes of bytes plus 128 (docs/developers/ne16.md). Two bodies:
- * me_bit_planes.S for GAP9's cores, me_bit_planes.c in C.
+ * Converts rows of bytes to weights of NE16's 1x1 jobs: bit planes of the bytes plus 128
+ * (docs/developers/ne16.md). Implementations: me_bit_planes.S for GAP9's cores, me_bit_planes.c in portable
+ * C.
  */
 #ifndef ME_BIT_PLANES_H
 #define ME_BIT_PLANES_H

@@ -1,4 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Exponentials of attention have 12 bits.
+ * Attention with 12-bit exponentials.
  */
 #define ME_EXP12 1

@@ -1,4 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Exponentials of attention are bytes.
+ * Attention with 8-bit exponentials.
  */
 #define ME_EXP12 0

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Convolution whose products have 16 bits, on operands in L1. All of cores 0 .. 7 call the kernel and
- * share its work; a barrier between gathering and sums is inside, unless x is read in place, and none at
- * the end.
+ * Convolution with int16 operands in L1. Cores 0 .. 7 call the kernel and share its work. There is a
+ * barrier between gathering and summing unless x is read in place, and none at the end.
  *
- * Weights are int16, packed: for every four channels, for every two taps, a word a channel; zeros fill
- * the last word and the last four channels. No sum leaves int32: the weights are chosen so.
+ * Weights are int16, packed: for each four channels and each two taps, one word per channel; zeros fill the
+ * last word and the last four channels. The weights are quantised so that no sum exceeds int32.
  */
 #ifndef ME_CONV_S16_H
 #define ME_CONV_S16_H

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Windows of a convolution that reach over an edge of the input, filled with the value of padding.
+ * Windows of a convolution that cross an edge of the input: taps outside the input read the padding value.
  */
 #ifndef ME_CONV_S8_PADDING_H
 #define ME_CONV_S8_PADDING_H

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Convolution with a kernel of its own for every channel, whose products have 16 bits, on operands in L1.
- * All of cores 0 .. 7 call the kernel and share its work; a barrier between the copy of the input with its
- * padding and the sums is inside, and none at the end.
+ * Depthwise convolution with int16 operands in L1. Cores 0 .. 7 call the kernel and share its work. There
+ * is a barrier between copying the input with its padding and summing, and none at the end.
  *
- * Weights are int16, packed: for every two channels, for every tap, a word of both; zeros stand for a
- * channel that is not there. No sum leaves int32: the weights are chosen so.
+ * Weights are int16, packed: for each two channels and each tap, one word of both; zeros fill the last word
+ * of an odd number of channels. The weights are quantised so that no sum exceeds int32.
  */
 #ifndef ME_DEPTHWISE_CONV_S16_H
 #define ME_DEPTHWISE_CONV_S16_H

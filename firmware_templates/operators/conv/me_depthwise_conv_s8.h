@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Convolution of each channel with a kernel of its own. As in me_gemm.h operands
- * lie in L1, cores 0 .. 7 call together and share the work, and no barrier is inside. Channels
- * last. Weights, channels and scratch are aligned to 4; x and y need not be, but it is faster.
+ * Depthwise convolution with int8 operands in L1, channels last. As in me_gemm.h, cores 0 .. 7 call the
+ * kernel together and share the work; there is no barrier inside. Weights, channels and scratch are aligned
+ * to 4; x and y may have any address, but aligned ones are faster.
  */
 #ifndef ME_DEPTHWISE_CONV_S8_H
 #define ME_DEPTHWISE_CONV_S8_H

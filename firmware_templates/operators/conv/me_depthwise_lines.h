@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The micro-kernels behind me_depthwise_lines_s8.c. Two bodies: me_depthwise_lines.S for GAP9's cores, which
- * knows these offsets, and me_depthwise_lines.c in C.
+ * The micro-kernels of me_depthwise_lines_s8.c. Implementations: me_depthwise_lines.S for GAP9's cores,
+ * which knows these offsets, and me_depthwise_lines.c in portable C.
  */
 #ifndef ME_DEPTHWISE_LINES_H
 #define ME_DEPTHWISE_LINES_H

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Depthwise convolution of any kernel, stride and dilation, with any number of outputs for each input. As in me_gemm.h
- * operands lie in L1, cores 0 .. 7 call together and share the work, and no barrier is inside.
+ * Depthwise convolution with any kernel, stride, dilation and number of outputs per input channel. As in
+ * me_gemm.h, operands are in L1, cores 0 .. 7 call the kernel together and share the work; there is no
+ * barrier inside.
  */
 #ifndef ME_DEPTHWISE_LINES_S8_H
 #define ME_DEPTHWISE_LINES_S8_H

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Depthwise convolution of any kernel, pixel by pixel: where the taps of a window lie, then all its channels.
+ * Depthwise convolution with any kernel, pixel by pixel: lists the addresses of a window's taps, then
+ * computes all its channels.
  */
 #ifndef ME_DEPTHWISE_PIXELS_S8_H
 #define ME_DEPTHWISE_PIXELS_S8_H

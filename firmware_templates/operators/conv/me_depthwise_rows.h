@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The micro-kernels behind me_depthwise_conv_s8.c, four channels at a time. Two bodies: me_depthwise_rows.S
- * for GAP9's cores, which knows these offsets, and me_depthwise_rows.c in C. zero: the table's entry
- * for 0, or 0 without a table.
+ * The micro-kernels of me_depthwise_conv_s8.c, for four channels at once. Implementations:
+ * me_depthwise_rows.S for GAP9's cores, which knows these offsets, and me_depthwise_rows.c in portable C.
+ * zero: the table's entry for 0, or 0 without a table.
  */
 #ifndef ME_DEPTHWISE_ROWS_H
 #define ME_DEPTHWISE_ROWS_H

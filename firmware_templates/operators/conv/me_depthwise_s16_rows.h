@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The micro-kernels behind me_depthwise_conv_s16.c. Two bodies: me_depthwise_s16_rows.S for GAP9's cores,
- * me_depthwise_s16_rows.c in C.
+ * The micro-kernels of me_depthwise_conv_s16.c. Implementations: me_depthwise_s16_rows.S for GAP9's cores,
+ * me_depthwise_s16_rows.c in portable C.
  */
 #ifndef ME_DEPTHWISE_S16_ROWS_H
 #define ME_DEPTHWISE_S16_ROWS_H

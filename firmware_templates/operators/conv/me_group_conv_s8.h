@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Convolution in groups. As in me_gemm.h operands lie in L1, cores 0 .. 7 call together and share the work, and no
- * barrier is inside. Channels last.
+ * Grouped convolution, channels last. As in me_gemm.h, operands are in L1, cores 0 .. 7 call the kernel
+ * together and share the work; there is no barrier inside.
  */
 #ifndef ME_GROUP_CONV_S8_H
 #define ME_GROUP_CONV_S8_H

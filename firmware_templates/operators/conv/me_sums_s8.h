@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * From sums to int8, as docs/developers/integer-semantics.md has it. Two bodies: me_sums_s8.S for GAP9's cores,
- * me_sums_s8.c in C.
+ * Requantisation from int32 sums to int8 (docs/developers/integer-semantics.md). Implementations:
+ * me_sums_s8.S for GAP9's cores, me_sums_s8.c in portable C.
  */
 #ifndef ME_SUMS_S8_H
 #define ME_SUMS_S8_H

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The sum of two rows: what me_add_s8 and layers of NE16 with a sum have in common.
+ * Sums of two rows, used by me_add_s8 and by NE16 layers with a fused addition.
  */
 #ifndef ME_ADD_ROW_H
 #define ME_ADD_ROW_H

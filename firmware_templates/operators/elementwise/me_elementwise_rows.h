@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The micro-kernels behind me_add_s8.c and others: four elements a turn, at any address, best at aligned
- * ones; words >= 1. Two bodies: me_elementwise_rows.S for GAP9's cores, me_elementwise_rows.c in C.
+ * The micro-kernels of me_add_s8.c and others: four elements per iteration, at any address, fastest at
+ * aligned ones; words >= 1. Implementations: me_elementwise_rows.S for GAP9's cores, me_elementwise_rows.c
+ * in portable C.
  */
 #ifndef ME_ELEMENTWISE_ROWS_H
 #define ME_ELEMENTWISE_ROWS_H

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A function of one int16 number between two of its points.
+ * A function of an int16 value, interpolated between tabulated points.
  */
 #ifndef ME_POINTS_H
 #define ME_POINTS_H

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A function of one int16 number by line segments, which may begin at jumps.
+ * A piecewise linear function of an int16 value; it may jump between two segments.
  */
 #ifndef ME_SEGMENTS_H
 #define ME_SEGMENTS_H

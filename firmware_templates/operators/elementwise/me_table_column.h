@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The micro-kernel behind me_tables_s8.c. Two bodies: me_table_column.S for GAP9's cores, me_table_column.c in C.
+ * The micro-kernel of me_tables_s8.c. Implementations: me_table_column.S for GAP9's cores,
+ * me_table_column.c in portable C.
  */
 #ifndef ME_TABLE_COLUMN_H
 #define ME_TABLE_COLUMN_H

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Numbers that have 8 or 16 bits, one by one.
+ * Loads and stores of single values that are int8 or int16.
  */
 #ifndef ME_WIDE_H
 #define ME_WIDE_H

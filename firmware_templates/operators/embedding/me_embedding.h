@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Rows of a table outside L1 by integers. All nine cores call a kernel; the control core has rows moved, the others
- * return at once. No barrier is inside.
+ * Embedding: rows of a table outside L1, selected by integers. All nine cores call a kernel; the control
+ * core starts the transfers of the rows, the other cores return at once. There is no barrier inside.
  */
 #ifndef ME_EMBEDDING_H
 #define ME_EMBEDDING_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Time-domain features of windows in L1. Cores 0 .. 7 call it together; each computes its share of the sums, and no
- * barrier is inside.
+ * Time-domain features of windows in L1. Cores 0 .. 7 call the kernel together, and each computes its share
+ * of the sums; there is no barrier inside.
  */
 #ifndef ME_FEATURES_H
 #define ME_FEATURES_H

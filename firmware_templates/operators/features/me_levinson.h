@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Linear predictors from autocorrelations.
+ * Linear predictors, computed from autocorrelations.
  */
 #ifndef ME_LEVINSON_H
 #define ME_LEVINSON_H

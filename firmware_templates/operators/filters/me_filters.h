@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Filters over time, one signal after another, with products of 64 bits. Cores 0 .. 7 call a kernel
- * together, each computes its share of the signals, and no barrier is inside.
+ * Filters over time, signal by signal, with 64-bit products. Cores 0 .. 7 call a kernel together, and each
+ * computes its share of the signals; there is no barrier inside.
  */
 #ifndef ME_FILTERS_H
 #define ME_FILTERS_H

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Samples over the root of their signal's running power.
+ * Samples divided by the square root of their signal's running power.
  */
 #ifndef ME_NORMALISED_H
 #define ME_NORMALISED_H

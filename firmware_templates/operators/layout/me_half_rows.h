@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The micro-kernel behind me_transpose_s16.c. Two bodies: me_half_rows.S for GAP9's cores,
- * me_half_rows.c in C.
+ * The micro-kernel of me_transpose_s16.c. Implementations: me_half_rows.S for GAP9's cores,
+ * me_half_rows.c in portable C.
  */
 #ifndef ME_HALF_ROWS_H
 #define ME_HALF_ROWS_H

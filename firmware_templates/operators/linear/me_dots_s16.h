@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The micro-kernel behind me_matmul_s16.c. Two bodies: me_dots_s16.S for GAP9's cores, me_dots_s16.c in C.
+ * The micro-kernel of me_matmul_s16.c. Implementations: me_dots_s16.S for GAP9's cores, me_dots_s16.c in
+ * portable C.
  */
 #ifndef ME_DOTS_S16_H
 #define ME_DOTS_S16_H

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Linear layers with results of 16 bits, operands in L1: what inputs add to the gates of LSTM and GRU.
- * All of cores 0 .. 7 call the kernel and share its rows and blocks; no barrier is inside.
+ * Linear layer with int16 results, operands in L1: the contributions of the inputs to the gates of LSTM and
+ * GRU. Cores 0 .. 7 call the kernel and share its rows and blocks; there is no barrier inside.
  *
- * Weights are packed: for every four channels (the last filled with zeros), for every four columns a
- * word a channel; zeros fill the last word.
+ * Weights are packed: for each four channels (zeros fill the last group) and each four columns, one word
+ * per channel; zeros fill the last word.
  */
 #ifndef ME_LINEAR_S8_S16_H
 #define ME_LINEAR_S8_S16_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The matrix product of two activations of which some, or the result, have 16 bits; operands in L1. Cores
- * 0 .. 7 call together, with one barrier: they copy columns of b, then share the results.
+ * Matrix product of two activations in L1, in which operands or the result may be int16. Cores 0 .. 7 call
+ * the kernel together: they copy the columns of b and share the results after one barrier.
  */
 #ifndef ME_MATMUL_S16_H
 #define ME_MATMUL_S16_H

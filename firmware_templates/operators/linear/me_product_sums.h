@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The micro-kernel behind me_ne16_matmul_s8.c. Two bodies: me_product_sums.S for GAP9's cores, me_product_sums.c in C.
+ * The micro-kernel of me_ne16_matmul_s8.c. Implementations: me_product_sums.S for GAP9's cores,
+ * me_product_sums.c in portable C.
  */
 #ifndef ME_PRODUCT_SUMS_H
 #define ME_PRODUCT_SUMS_H

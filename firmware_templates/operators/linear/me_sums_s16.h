@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * From sums to int16, as docs/developers/integer-semantics.md has it. Two bodies: me_sums_s16.S for GAP9's cores,
- * me_sums_s16.c in C.
+ * Requantisation from int32 sums to int16 (docs/developers/integer-semantics.md). Implementations:
+ * me_sums_s16.S for GAP9's cores, me_sums_s16.c in portable C.
  */
 #ifndef ME_SUMS_S16_H
 #define ME_SUMS_S16_H

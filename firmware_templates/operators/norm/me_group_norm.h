@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Group norm of operands in L1. Cores 0 .. 7 call together. Where there are fewer groups than cores, each
- * core takes a part of every group, with one barrier; else each takes its share of the groups.
+ * Group norm of operands in L1. Cores 0 .. 7 call the kernel together. If there are fewer groups than
+ * cores, each core computes a part of every group, with one barrier; otherwise each core computes its share
+ * of the groups.
  */
 #ifndef ME_GROUP_NORM_H
 #define ME_GROUP_NORM_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Group norm of numbers of 8 or 16 bits: what the kernels have in common. Sizes in bytes are constants
- * of a kernel where it calls me_group_norm, so that a compiler leaves out the other cases.
+ * The common part of the group norm kernels, for int8 or int16. Kernels pass the sizes of elements as
+ * constants, so that the compiler removes the other cases.
  */
 #ifndef ME_GROUP_PARTS_H
 #define ME_GROUP_PARTS_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The micro-kernels behind me_group_parts.h, of n >= 1 numbers at equal
- * distances. Two bodies: me_group_rows.S for GAP9's cores, me_group_rows.c in C.
+ * The micro-kernels of me_group_parts.h, for n >= 1 values at equal distances. Implementations:
+ * me_group_rows.S for GAP9's cores, me_group_rows.c in portable C.
  */
 #ifndef ME_GROUP_ROWS_H
 #define ME_GROUP_ROWS_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Rows of n numbers on a line, each with a gain and an offset of its own. Two bodies: me_norm_rows.S for GAP9's cores,
- * me_norm_rows.c in C.
+ * Normalises rows of n values with a gain and an offset per value. Implementations: me_norm_rows.S for
+ * GAP9's cores, me_norm_rows.c in portable C.
  */
 #ifndef ME_NORM_ROWS_H
 #define ME_NORM_ROWS_H

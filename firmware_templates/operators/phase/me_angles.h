@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The angle of a point in the first quadrant; of the origin 0.
+ * The angle of a point in the first quadrant; 0 for the origin.
  */
 #ifndef ME_ANGLES_H
 #define ME_ANGLES_H

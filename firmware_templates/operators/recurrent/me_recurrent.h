@@ -1,15 +1,16 @@
 /* SPDX-License-Identifier: Apache-2.0
- * LSTM, GRU and plain recurrent layers on operands in L1. A generated kernel is one of the bodies below, made for a cell
- * whose constants it states. All of cores 0 .. 7 call it and share the units of a step.
+ * LSTM, GRU and Elman RNN with operands in L1. A generated kernel instantiates one of the bodies below with
+ * the constants of its cell. Cores 0 .. 7 call it and share the units of a step.
  *
- * Of all cells: units, batch, steps at least 1; channels' mult 0 to 32,767, shift 0 to 30, pre 0 to 20; factors of
- * states and results (h_*, c_*, x_*, y_*) mult 0 to 32,767, shift 0 to 30; result_shift 1 to 30. All sums stay
- * inside int32; results are rounded to nearest. Gates are int16; docs/developers/integer-semantics.md has the formulas. h,
- * weights and h of all steps in y have one type. states, weights and channels are aligned to 4.
+ * All cells: units, batch, steps at least 1; channels: mult 0 to 32,767, shift 0 to 30, pre 0 to 20;
+ * factors of states and results (h_*, c_*, x_*, y_*): mult 0 to 32,767, shift 0 to 30; result_shift 1 to
+ * 30. All sums stay inside int32; results are rounded to nearest. Gates are int16;
+ * docs/developers/integer-semantics.md has the formulas. h, weights and h of all steps in y have the same
+ * type. states, weights and channels are aligned to 4.
  *
- * Gates lie unit by unit: four (input, forget, cell, output), three (reset, update, new) or one. Weights are packed:
- * for every unit a row a gate, for every word of columns a word a row; zeros fill the last word. Channels: one for
- * every gate.
+ * Gates are stored unit by unit: four (input, forget, cell, output), three (reset, update, new) or one.
+ * Weights are packed: each unit has one row per gate; for each word of columns, one word per row; zeros
+ * fill the last word. There is one channel per gate.
  */
 #ifndef ME_RECURRENT_H
 #define ME_RECURRENT_H

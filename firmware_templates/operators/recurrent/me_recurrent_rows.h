@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The micro-kernels of recurrent layers: a step of some units. Two bodies: me_recurrent_rows.S
- * for GAP9's cores, me_recurrent_rows.c in C; plain layers have C alone.
+ * The micro-kernels of recurrent layers: one step of some units. Implementations: me_recurrent_rows.S for
+ * GAP9's cores, me_recurrent_rows.c in portable C; the Elman RNN has only C.
  */
 #ifndef ME_RECURRENT_ROWS_H
 #define ME_RECURRENT_ROWS_H

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The bodies of recurrent kernels. Each kernel has its own, made for its cell, so all of it is inline.
+ * The bodies of recurrent kernels. They are inline, because each kernel instantiates them for its cell.
  */
 #ifndef ME_RECURRENT_STEPS_H
 #define ME_RECURRENT_STEPS_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The micro-kernels behind me_selective_scan_s8.c, all of one channel. Two bodies: me_selective_rows.S
- * for GAP9's cores, me_selective_rows.c in C.
+ * The micro-kernels of me_selective_scan_s8.c, for one channel. Implementations: me_selective_rows.S for
+ * GAP9's cores, me_selective_rows.c in portable C.
  */
 #ifndef ME_SELECTIVE_ROWS_H
 #define ME_SELECTIVE_ROWS_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Selective scans of state-space models, operands in L1. Cores 0 .. 7 call the kernel together, each takes its share
- * of the channels; two barriers are inside for every 32 steps of a batch, none at the end.
+ * Selective scans of state-space models, operands in L1. Cores 0 .. 7 call the kernel together, and each
+ * computes its share of the channels; there are two barriers per 32 steps of a batch, and none at the end.
  */
 #ifndef ME_SELECTIVE_SCAN_H
 #define ME_SELECTIVE_SCAN_H

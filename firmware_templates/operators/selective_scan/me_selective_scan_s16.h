@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Selective scans of which delta, x, B or C have 16 bits, operands in L1. Products have 64 bits. Cores share work
- * and wait as those of me_selective_scan_s8 do.
+ * Selective scans with int16 delta, x, B or C, operands in L1, and 64-bit products. Cores share the work
+ * and wait as in me_selective_scan_s8.
  */
 #ifndef ME_SELECTIVE_SCAN_S16_H
 #define ME_SELECTIVE_SCAN_S16_H

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * States of selective scans between the passes of a stream, int32 [batch][width][states + 1]: behind the states of a
- * channel the number of steps before, modulo 2, on which the rounding of int16 operands depends.
+ * States of selective scans between the passes of a stream, int32 [batch][width][states + 1]. The last
+ * value of each channel is the parity of the number of earlier steps, on which the rounding of int16
+ * operands depends.
  */
 #ifndef ME_SELECTIVE_STREAM_H
 #define ME_SELECTIVE_STREAM_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The micro-kernel behind me_selective_scan_s16.c. Two bodies: me_selective_wide_rows.S for GAP9's cores,
- * me_selective_wide_rows.c in C.
+ * The micro-kernel of me_selective_scan_s16.c. Implementations: me_selective_wide_rows.S for GAP9's cores,
+ * me_selective_wide_rows.c in portable C.
  */
 #ifndef ME_SELECTIVE_WIDE_ROWS_H
 #define ME_SELECTIVE_WIDE_ROWS_H

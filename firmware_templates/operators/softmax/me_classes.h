@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Classes over time, as indices: symbols of CTC, and what most frames say. Cores 0 .. 7 call a kernel
- * together, each computes its share; only greedy CTC has a barrier inside.
+ * Class indices over time: greedy CTC decoding and majority votes. Cores 0 .. 7 call a kernel together, and
+ * each computes its share; only greedy CTC has a barrier inside.
  */
 #ifndef ME_CLASSES_H
 #define ME_CLASSES_H

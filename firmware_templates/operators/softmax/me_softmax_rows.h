@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Exponentials of rows of n bytes x at any address, n >= 1: exp are 256 numbers in Q15 by the distance from the
- * largest, exp[0] is 32,768 and no entry is larger. Two bodies: me_softmax_rows.S for GAP9's cores, me_softmax_rows.c in C.
+ * Exponentials of rows of n >= 1 bytes x at any address. exp has 256 entries in Q15, indexed by the
+ * distance from the row's largest value; exp[0] is 32,768, and no entry is larger. Implementations:
+ * me_softmax_rows.S for GAP9's cores, me_softmax_rows.c in portable C.
  */
 #ifndef ME_SOFTMAX_ROWS_H
 #define ME_SOFTMAX_ROWS_H

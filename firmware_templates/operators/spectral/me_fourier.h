@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Short-time Fourier transforms of 16-bit samples in 32 bits, as docs/developers/integer-semantics.md has it.
- * Every stage halves as often as its radix has bits, so that nothing leaves sqrt(2) * 2**30.
+ * Short-time Fourier transforms of int16 samples in int32 (docs/developers/integer-semantics.md). Each
+ * stage shifts right by ceil(log2(radix)) bits, so that magnitudes stay below sqrt(2) * 2**30.
  */
 #ifndef ME_FOURIER_H
 #define ME_FOURIER_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Spectrograms on operands in L1: a curve over the power of short-time Fourier transforms. All of
- * cores 0 .. 7 call the kernel and share the frames and lanes; there is no barrier at its end.
+ * Spectrograms of operands in L1: a function of the power of short-time Fourier transforms. Cores 0 .. 7
+ * call the kernel and share the frames and lanes; there is no barrier at the end.
  */
 #ifndef ME_SPECTROGRAM_H
 #define ME_SPECTROGRAM_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Ensembles of decision trees. Cores 0 .. 7 call it together and share the trees of a row; barriers are inside, none
- * is at the end.
+ * Ensembles of decision trees. Cores 0 .. 7 call the kernel together and share the trees of a row; there
+ * are barriers inside, but none at the end.
  */
 #ifndef ME_TREES_H
 #define ME_TREES_H

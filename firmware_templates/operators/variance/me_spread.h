@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Variances of rows, and roots of them, from sums over the rows.
+ * Variances of rows and their square roots, computed from sums over the rows.
  */
 #ifndef ME_SPREAD_H
 #define ME_SPREAD_H

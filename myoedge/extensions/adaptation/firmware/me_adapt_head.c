@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A linear layer by gradient descent on stored windows; the formulas are in head.py.
+ * Trains a linear layer by gradient descent on stored windows; head.py has the formulas.
  */
 #include "me_adapt_exponentials.h"
 #include "me_adapt_state.h"

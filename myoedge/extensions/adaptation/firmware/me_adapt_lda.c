@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Linear discriminants. The scatter within classes, scaled to 29 bits and with a ridge on its diagonal,
- * becomes a lower factor with 30 bits after the point; for each class it is solved for the way from the
- * centre to the class mean. Bounds are those of statistics.py; sums of products wrap around in 64 bits.
+ * Linear discriminant analysis. The scatter within classes, scaled to 29 bits and with a ridge on its
+ * diagonal, is factored (Cholesky) into a lower triangle with 30 fraction bits. Solving with it turns each
+ * class's difference of mean and centre into the direction of the class. Bounds are those of statistics.py;
+ * sums of products wrap modulo 2**64.
  */
 #include "me_adapt_state.h"
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Confidence in the network's decision, with 15 bits after the point; the formulas are in pseudo.py.
+ * Confidence in the network's decision, with 15 fraction bits; pseudo.py has the formulas.
  */
 #include "me_adapt_exponentials.h"
 #include "me_adapt_state.h"

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A saved classifier, of little-endian words: magic and version, 8 bytes of the network's digest,
+ * A saved classifier, in little-endian words: magic number and version, 8 bytes of the network's digest,
  * method (0: the network itself), classes, features, int32 biases, int16 weights, padded to a word; in a
- * build with norm, 1 where it is in force, then means and gains; CRC-32 of all before it.
+ * build with norm, whether inputs are normalised, then means and gains; CRC-32 of all preceding bytes.
  */
 #include "me_adapt_state.h"
 #include "me_crc32.h"

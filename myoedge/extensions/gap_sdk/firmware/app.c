@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The fabric controller's program: starts the chip, then runs the network whenever the host asks
- * (ME_UART), or once on the golden sample and prints what it took.
+ * The fabric controller's program: starts the chip, then runs the network when the host requests it
+ * (ME_UART), or once on the golden sample, and prints the measured cycles.
  */
 #include <stdbool.h>
 #include <stdint.h>

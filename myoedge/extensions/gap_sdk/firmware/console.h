@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Frames over a serial line. The host asks, the board answers; docs/developers/gap-sdk.md has the layout:
- *   a5 5a 4d 45, kind, number, size (16 bits), payload, CRC-32 of all from kind on; little endian
+ * Frames over a serial line. The host sends requests, the board answers; docs/developers/gap-sdk.md has the
+ * layout:
+ *   a5 5a 4d 45, kind, number, size (16 bits), payload, CRC-32 from kind on; little-endian
  */
 #ifndef ME_CONSOLE_H
 #define ME_CONSOLE_H

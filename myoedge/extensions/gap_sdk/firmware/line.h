@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The serial line. Bytes lie in L2, where the uDMA reaches them; each call returns when all are
- * through.
+ * The serial line. Bytes are in L2, because the uDMA needs it; each call returns when all bytes have been
+ * transferred.
  */
 #ifndef ME_LINE_H
 #define ME_LINE_H

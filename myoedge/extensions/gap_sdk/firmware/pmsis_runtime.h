@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What the network asks of a runtime, out of PMSIS: the functions of firmware/cluster.h, dma.h, l3.h
- * and marks.h with the same meaning. Cores 0 .. 7 compute, core 8 steers, moves data and helps.
+ * The runtime of a network, implemented with PMSIS: the functions of firmware/cluster.h, dma.h, l3.h and
+ * marks.h with the same meaning. Cores 0 .. 7 compute; core 8 controls the run, transfers data and helps to
+ * compute.
  */
 #ifndef ME_PMSIS_RUNTIME_H
 #define ME_PMSIS_RUNTIME_H

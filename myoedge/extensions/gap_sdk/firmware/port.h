@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What GAP SDK 5.x and 4.x (-DME_SDK_4) say differently. Everything else in this folder is the same
- * for both.
+ * Differences between GAP SDK 5.x and 4.x (-DME_SDK_4). The other files of this folder are the same for
+ * both.
  */
 #ifndef ME_PORT_H
 #define ME_PORT_H

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The network's inputs and outputs as the program moves them; ports.c is made for one network.
+ * The network's inputs and outputs for the program that copies them; ports.c is generated for one network.
  */
 #ifndef ME_PORTS_H
 #define ME_PORTS_H

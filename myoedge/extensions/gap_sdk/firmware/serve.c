@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What the host may ask for; each question has one answer of the same number.
+ * Requests of the host; each has one answer with the same number.
  *   'i'             -> 'I' version, bytes of inputs, bytes of outputs, layers, then me_digest
- *   'w' at, bytes   -> 'W'                inputs, one behind the other
- *   'r' times       -> 'R'                runs the network that often, cycles are of the last;
- *                                         of a stream: takes the inputs as a frame
- *   'z'             -> 'Z'                forgets the frames of a stream
- *   'g' at, count   -> 'G' bytes          outputs, and behind them the cycles of layers and all
+ *   'w' at, bytes   -> 'W'                writes to the inputs, which are contiguous
+ *   'r' times       -> 'R'                runs the network `times` times; cycles are those of the last run;
+ *                                         for a stream, takes the inputs as a frame
+ *   'z'             -> 'Z'                discards the frames of a stream
+ *   'g' at, count   -> 'G' bytes          outputs, then the cycles of each layer and in total
  *   'q'             -> 'Q'                ends the program
- * Anything else, or a frame that did not come through: 'N' and why.
+ * Any other request, or a damaged frame: 'N' and the reason.
  */
 #ifdef ME_UART
 #include "serve.h"

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The board's side of a conversation over the serial line.
+ * The board's side of the protocol over the serial line.
  */
 #ifndef ME_SERVE_H
 #define ME_SERVE_H

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * A command ends in '%', its words are parted by blanks; answers are lines, the last one m-ready.
- * What cannot be done is answered by e-[why], and nothing has changed then.
+ * A command ends in '%', its words are separated by blanks. Answers are lines; the last one is m-ready. A
+ * command that cannot be executed is answered by e-[reason] and has no effect.
  */
 #include "mlperf.h"
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Bytes of a data set's file into the integers of the network's input, and its output into the
- * numbers that the host reads. Integers alone; mlperf_network.h has the constants.
+ * Converts bytes of a data set's file to the integers of the network's input, and its output to the numbers
+ * that the host reads, with integer arithmetic only; mlperf_network.h has the constants.
  */
 #ifndef ME_MLPERF_VALUES_H
 #define ME_MLPERF_VALUES_H
