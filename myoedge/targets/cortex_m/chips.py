@@ -21,7 +21,8 @@ TEMPLATES = (
     *("cortex_m/cluster.h", "cortex_m/marks.h", "cortex_m/results.h.j2", "cortex_m/link.ld.j2"),
 )
 REPLACED = tuple(
-    f"cortex_m/replaced/{name}" for name in ("me_share.h", "me_intrinsics.h", "me_gemm_s8_block.c")
+    f"cortex_m/replaced/{name}"
+    for name in (*("me_share.h", "me_intrinsics.h", "me_gemm_s8_block.c", "me_depthwise_rows.c"),)
 )
 
 
@@ -103,7 +104,7 @@ CORTEX_M = (
     _chip(
         "cortex-m33",
         "Arm Cortex-M33 with DSP instructions",
-        ("cortex_m33", "cortex-m33", "fpv5-sp-d16"),
+        ("cortex_m33+dsp", "cortex-m33", "fpv5-sp-d16"),
         {"VECTORS": 0x10000000, "FLASH": 0x10000400, "RAM": 0x38000000},
         flash_bytes=4096 * KIB - KIB,
         ram_bytes=4096 * KIB,
