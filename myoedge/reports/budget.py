@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from myoedge.errors import Notice, notice
 from myoedge.operators.layer_names import located_rows
 from myoedge.reports import energy as joules
-from myoedge.reports import speed, wording
+from myoedge.reports import near_memory, speed, wording
 from myoedge.reports.report_json import Report
 from myoedge.reports.speed import duration
 
@@ -237,7 +237,7 @@ def _sqnr_finding(report: Report, limits: Mapping[str, Any]) -> Iterator[str]:
 
 def _memory_finding(report: Report, limits: Mapping[str, Any], name: str) -> Iterator[str]:
     limit = limits.get(f"{name}_bytes")
-    used = wording.l2_bytes(report) if name == "l2" else report["memory"].get(USED[name])
+    used = near_memory.bytes_in_use(report) if name == "l2" else report["memory"].get(USED[name])
     if limit is None:
         return
     line = f"{name.upper()} {wording.size(limit)}: takes {wording.size(used)}"

@@ -70,8 +70,6 @@ def report_html(report: Report) -> str:
             l1=memory_maps.l1(report),
             noise=charts.noise(report),
             budget=memory_maps.budget(report),
-            near=near_memory.name(report),
-            near_title=near_memory.title(report),
             time=charts.time(report),
             network=network_map(report),
             power=power_chart(report),
@@ -96,6 +94,7 @@ def environment(folder: Path | None = None) -> Environment:
         evaluation=evaluation_lines,
         fidelity=fidelity,
         naming=naming,
+        near_memory=near_memory,
         speed=speed,
         streams=streams,
         verdict=verdict,
@@ -120,7 +119,7 @@ def verdict(report: Report) -> str:
     """Return two or three sentences that sum up a report, made of measured values only."""
     l2_bytes = report["target"]["l2_bytes"]
     limit = f" of {wording.size(l2_bytes)}" if l2_bytes else ""
-    space = f"It takes {wording.size(wording.l2_bytes(report))}{limit} of "
+    space = f"It takes {wording.size(near_memory.bytes_in_use(report))}{limit} of "
     space += near_memory.title(report)
     if external := wording.external_parts(report):
         space += f", and {external.replace('none', 'no part')} beside the chip"

@@ -141,7 +141,7 @@ def budget(report: Report) -> list[dict[str, Any]]:
         parts = [(kind, renamed.get(name, name), size) for kind, name, size in parts]
     if limit is not None:
         name = "free, code included" if None in sizes.values() else "free"
-        parts.append(("free", name, limit - wording.l2_bytes(report)))
+        parts.append(("free", name, limit - near_memory.bytes_in_use(report)))
     total = sum(size for _, _, size in parts)
     return [
         {"kind": kind, "name": name, "bytes": size, "share": wording.fraction(size, total)}

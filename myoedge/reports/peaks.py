@@ -139,7 +139,7 @@ def _l2_peak(report: Report) -> Peak:
     sizes = near_memory.sizes(report)
     others = {"scratch": "scratch", "variables": VARIABLES, "code": CODE}
     parts += [(Held(what, "", "", sizes[x] or 0), None) for x, what in others.items() if x in sizes]
-    used, limit = wording.l2_bytes(report), report["target"]["l2_bytes"]
+    used, limit = near_memory.bytes_in_use(report), report["target"]["l2_bytes"]
     name = near_memory.name(report)
     return _describe_peak(name, used, limit, report, parts, memory["buffers"], at)
 

@@ -153,10 +153,10 @@ def _memory_rows(report: Report) -> Iterable[tuple[str, Text]]:
 
 
 def _l2_row(report: Report) -> Text:
-    used = wording.of_limit(wording.l2_bytes(report), report["target"]["l2_bytes"])
+    used = wording.of_limit(near_memory.bytes_in_use(report), report["target"]["l2_bytes"])
     if external := wording.external_parts(report):
         used += f", external parts: {external}"
-    parts = "; ".join([wording.l2_parts(report), *wording.behind_l2(report)])
+    parts = "; ".join([wording.sized(near_memory.sizes(report)), *wording.behind_l2(report)])
     return styled(used, "bold").append(f"\n{parts}")
 
 

@@ -121,17 +121,6 @@ def fraction(part: float, total: float) -> float:
 COMPARISONS = {True: "same integers", False: "DIFFERENT", None: "not run"}
 
 
-def l2_bytes(report: Report) -> int:
-    """Return the bytes of L2 in use: data, and the code if it has been linked."""
-    return near_memory.bytes_in_use(report)
-
-
-def l2_parts(report: Report) -> str:
-    """Format the parts of L2: "weights 7.53 KiB, activations 0 B, in and out 326 B, code 32.3
-    KiB"."""
-    return sized(near_memory.sizes(report))
-
-
 def sized(parts: near_memory.Sizes) -> str:
     """Format sizes by name, those that are known."""
     return ", ".join(f"{name} {size(n)}" for name, n in parts.items() if n is not None)

@@ -24,7 +24,7 @@ from myoedge.errors import MyoedgeError, Notice
 from myoedge.operators import layer_names as naming
 from myoedge.plan.plan import Plan
 from myoedge.quantization.scales import QuantGraph
-from myoedge.reports import wording
+from myoedge.reports import near_memory
 from myoedge.reports.budget import over_goals
 from myoedge.targets import Chip, find_chip
 from tests.conftest import myoedge as command
@@ -521,11 +521,11 @@ def test_l2_is_of_code_too(model: Path, tmp_path: Path) -> None:
         assert "code" in dict(told.facts)["needs"]
         advised = told.tries[0].split()[1]
         kept = with_table(model, tmp_path, f'l2 = "{advised}"').report
-        used, limit = wording.l2_bytes(kept), int(advised.removesuffix("KiB")) * 1024
+        used, limit = near_memory.bytes_in_use(kept), int(advised.removesuffix("KiB")) * 1024
         assert kept["memory"]["code_bytes"] > 20_000
         assert used <= limit == kept["budget"]["l2_bytes"] == kept["target"]["l2_bytes"]
         least = with_table(model, tmp_path, f'l2 = "{used} B"').report
-        assert wording.l2_bytes(least) == used
+        assert near_memory.bytes_in_use(least) == used
         host = with_table(model, tmp_path, 'l2 = "30 KiB"', target="host").report
         assert host["memory"]["code_bytes"] is None, "nothing is linked"
 
@@ -534,7 +534,7 @@ def test_l2_that_is_advised_is_the_smallest_that_was_built(model: Path, tmp_path
     """To the KiB: what is advised builds with the cycles that are told, and no less was built."""
     build = partial(myoedge.build, model, simulate=False, output=tmp_path / "out")
     with l2_with_code():
-        most = -(-wording.l2_bytes(build().report) // 1024)
+        most = -(-near_memory.bytes_in_use(build().report) // 1024)
         with pytest.raises(MyoedgeError) as told:
             build(l2=f"{most // 2}KiB")
         option, size, cycles, *_ = told.value.notice.tries[0].replace("(", "").split()
@@ -542,7 +542,7 @@ def test_l2_that_is_advised_is_the_smallest_that_was_built(model: Path, tmp_path
     assert option == "--l2"
     assert report["cycles"]["total"] == int(cycles.replace(",", ""))
     needs = int(dict(told.value.notice.facts)["needs"].split()[0].replace(",", ""))
-    assert needs == wording.l2_bytes(report)
+    assert needs == near_memory.bytes_in_use(report)
     kib = int(size.removesuffix("KiB"))
     with l2_with_code(), pytest.raises(MyoedgeError) as told:
         build(l2=f"{kib - 1}KiB")
@@ -555,9 +555,9 @@ def test_a_network_fits_the_l2_that_it_takes(tmp_path: Path) -> None:
     model = save_exported(torch.nn.Linear(16, 4), (torch.zeros(1, 16),), tmp_path / "m.pt2")
     with l2_with_code():
         free = myoedge.build(model, calib=calib, output=tmp_path / "free")
-        kib = -(-wording.l2_bytes(free.report) // 1024)
+        kib = -(-near_memory.bytes_in_use(free.report) // 1024)
         kept = myoedge.build(model, calib=calib, output=tmp_path / "kept", l2=f"{kib}KiB")
-        assert wording.l2_bytes(kept.report) == wording.l2_bytes(free.report)
+        assert near_memory.bytes_in_use(kept.report) == near_memory.bytes_in_use(free.report)
         for limit in (f"{kib - 1}KiB", "4KiB", "0 B"):  # less than the code alone takes
             with pytest.raises(MyoedgeError) as told:
                 myoedge.build(model, calib=calib, output=tmp_path / "small", l2=limit)
@@ -589,15 +589,15 @@ def test_code_that_is_smaller_than_its_estimate_is_not_refused(
     samples = np.random.default_rng(0).standard_normal((8, 1, 16), np.float32)
     build = partial(myoedge.build, model, calib=samples, output=tmp_path / "out")
     with l2_with_code():
-        used_bytes = wording.l2_bytes(build().report)
+        used_bytes = near_memory.bytes_in_use(build().report)
         kib = -(-used_bytes // 1024)
-        assert wording.l2_bytes(build(l2=f"{kib}KiB").report) == used_bytes
+        assert near_memory.bytes_in_use(build(l2=f"{kib}KiB").report) == used_bytes
         with pytest.raises(MyoedgeError, match="E302") as told:
             build(l2=f"{kib - 1}KiB")
         facts, advised = dict(told.value.notice.facts), told.value.notice.tries[0].split()[1]
         needs, has = (int(facts[x].split()[0].replace(",", "")) for x in ("needs", "has"))
         assert has == (kib - 1) * 1024 < needs
-        assert wording.l2_bytes(build(l2=advised).report) == needs
+        assert near_memory.bytes_in_use(build(l2=advised).report) == needs
 
 
 @pytest.mark.parametrize(
