@@ -3,6 +3,8 @@
  */
 #include "me_gemm_s8_block.h"
 
+#include <stdbool.h>
+
 #include "me_math.h"
 
 #define ME_INLINE static inline __attribute__((always_inline))
@@ -26,16 +28,29 @@ ME_INLINE void add_words(const int8_t *const *x, int32_t x_step, const int8_t *w
 
 #ifdef __ARM_FEATURE_SIMD32
 
-/* Taps of two pixels as halves: of each word bytes 0 and 2, then 1 and 3, of the first pixel and of the second. */
-enum { PAIR_STEPS = 64, PAIR_BLOCKS = 8 };
+/* The work of two_pixels, which knows these offsets.
+ *   weights   of two channels; 8 bytes, and then `next` more, lead to those of the next two, and so on
+ *   y         of the first of two pixels
+ *   count     pairs of channels
+ *   taps      of two pixels as halves: of each word bytes 0 and 2, then 1 and 3, of the first pixel and of the second
+ *   from, to  four sums for each pair of channels, instead of the start at the biases and of the results; or 0
+ *   rows      numbers added to the biases of each pixel; or 0 */
 typedef struct {
-    uint32_t taps[4 * PAIR_STEPS];
-    int32_t sum[PAIR_BLOCKS][2][4]; /* of each two channels: both of the first pixel, both of the second */
-} me_pair;
+    const int8_t *weights;
+    int32_t step, next;
+    const me_channel *channels;
+    int8_t *y;
+    int32_t y_stride, count;
+    const uint32_t *taps;
+    int32_t steps;
+    const int32_t *from;
+    int32_t *to;
+    const int32_t *rows;
+    int32_t pre, limits, low, high;
+} me_two_pixels;
 
-static void expand_pair(me_pair *pair, const int8_t *x0, const int8_t *x1, int32_t steps)
+static void expand_pair(uint32_t *to, const int8_t *x0, const int8_t *x1, int32_t steps)
 {
-    uint32_t *to = pair->taps;
     for (int32_t step = 0; step < steps; step++, to += 4) {
         const uint32_t a = me_next_w(&x0), b = me_next_w(&x1);
         to[0] = me_even_b(a);
@@ -53,57 +68,102 @@ static void expand_pair(me_pair *pair, const int8_t *x0, const int8_t *x1, int32
 #define ME_2X2 \
     "ldm r1!, {r8-r11}\n ldrd r3, r12, [r2], #16\n" ME_2X1("r3", "r4", "r6") ME_2X1("r12", "r5", "r7")
 
-/* Adds the products of `steps` words of the taps of a pair with two of four channels. The compiler would keep sums in
- * memory. */
-__attribute__((naked, noinline)) static void add_2x2(int32_t *sum, const uint32_t *taps,
-                                                     const int8_t *weights, int32_t steps)
-{
-    __asm__("push {r4-r11, lr}\n"
-            "mov lr, r3\n"
-            "push {r0}\n"
-            "ldm r0, {r4-r7}\n"
-            "lsls r0, lr, #31\n"
-            "beq 1f\n" ME_2X2 "1: lsrs lr, lr, #1\n"
-            "beq 3f\n"
-            "2:\n" ME_2X2 ME_2X2 "subs lr, lr, #1\n"
-            "bne 2b\n"
-            "3: pop {r0}\n"
-            "stm r0, {r4-r7}\n"
-            "pop {r4-r11, pc}\n");
-}
+#define ME_OF_FOUR(OPERATION) OPERATION("r4") OPERATION("r5") OPERATION("r6") OPERATION("r7")
+#define ME_SHIFTED(SUM) "asrs " SUM ", " SUM ", r3\n"
+#define ME_SATURATED(SUM) "ssat " SUM ", #8, " SUM "\n"
+#define ME_LIMITED(SUM) \
+    "cmp " SUM ", r8\n it lt\n movlt " SUM ", r8\n cmp " SUM ", r9\n it gt\n movgt " SUM ", r9\n"
+/* The sums of a channel, whose constants are at r12, to results. */
+#define ME_REQUANTISED(AT, SHIFT_AT, FIRST, SECOND) \
+    "ldrd r8, r9, [r12, #" AT "]\n ldr r10, [r12, #" SHIFT_AT "]\n" \
+    "mla " FIRST ", " FIRST ", r8, r9\n mla " SECOND ", " SECOND ", r8, r9\n" \
+    "asrs " FIRST ", " FIRST ", r10\n asrs " SECOND ", " SECOND ", r10\n"
 
-static void store_pair(const me_block *b, const int32_t sum[2][4], const me_channel *to, int8_t *y)
+/* Sums, or results, of two pixels and `count` pairs of channels. The compiler would keep sums in memory. */
+__attribute__((naked, noinline)) static void two_pixels(me_two_pixels *work)
 {
-    const int32_t y_stride = b->y_stride, pre = b->pre, low = (int8_t)b->low, high = (int8_t)b->high;
-    for (int32_t c = 0; c < 4; c++, to++, y++)
-        for (int32_t p = 0; p < 2; p++) {
-            const int32_t q = me_requant(sum[c >> 1][2 * p + (c & 1)], pre, to->mult, to->offset, to->shift);
-            y[p * y_stride] = me_clip(q, low, high);
-        }
+    __asm__("push {r0, r4-r11, lr}\n"
+            "1: ldr r12, [r0, #12]\n"
+            "ldrd r8, r9, [r0, #36]\n" /* from, to */
+            "ldr r3, [r0, #44]\n" /* rows */
+            "cmp r8, #0\n"
+            "bne 2f\n"
+            "ldr r4, [r12]\n ldr r5, [r12, #16]\n mov r6, r4\n mov r7, r5\n"
+            "cbz r3, 3f\n"
+            "ldrd r8, r9, [r3]\n"
+            "add r4, r8\n add r5, r8\n add r6, r9\n add r7, r9\n"
+            "b 3f\n"
+            "2: ldm r8!, {r4-r7}\n"
+            "str r8, [r0, #36]\n"
+            "3: ldrd r1, lr, [r0, #28]\n" /* taps, steps */
+            "ldr r2, [r0]\n"
+            "lsls r3, lr, #31\n"
+            "beq 4f\n" ME_2X2 "4: lsrs lr, lr, #1\n"
+            "beq 6f\n"
+            "5:\n" ME_2X2 ME_2X2 "subs lr, lr, #1\n"
+            "bne 5b\n"
+            "6: ldr r0, [sp]\n"
+            "ldrd r8, r3, [r0, #40]\n ldr r12, [r0, #12]\n"
+            "cmp r8, #0\n"
+            "bne 9f\n"
+            "ldrd r3, r11, [r0, #48]\n" /* pre, limits */
+            "cbz r3, 7f\n" ME_OF_FOUR(ME_SHIFTED) "7:\n" ME_REQUANTISED("4", "12", "r4", "r6")
+                ME_REQUANTISED("20", "28", "r5", "r7") ME_OF_FOUR(
+                    ME_SATURATED) "cmp r11, #0\n"
+                                  "beq 8f\n"
+                                  "ldrd r8, r9, [r0, #56]\n" ME_OF_FOUR(
+                                      ME_LIMITED) "8: ldrd r8, r9, [r0, #16]\n" /* y, y_stride */
+                                                  "bfi r4, r5, #8, #8\n bfi r6, r7, #8, #8\n"
+                                                  "strh r4, [r8]\n strh r6, [r8, r9]\n"
+                                                  "adds r8, r8, #2\n"
+                                                  "str r8, [r0, #16]\n"
+                                                  "b 10f\n"
+                                                  "9: stm r8!, {r4-r7}\n"
+                                                  "str r8, [r0, #40]\n"
+                                                  "10: adds r12, r12, #32\n"
+                                                  "str r12, [r0, #12]\n"
+                                                  "ldm r0, {r1, r2, r3}\n" /* weights, step, next */
+                                                  "add r1, r2\n"
+                                                  "stm r0, {r1, r3}\n str r2, [r0, #8]\n"
+                                                  "ldr r3, [r0, #24]\n" /* count */
+                                                  "subs r3, #1\n"
+                                                  "str r3, [r0, #24]\n"
+                                                  "bne 1b\n"
+                                                  "pop {r0, r4-r11, pc}\n");
 }
 
 /* Computes all blocks of four channels of two pixels, x_step 4. rows: numbers added to their sums, or 0 */
 static void pair_of_pixels(const me_block *b, const int8_t *const *x, const int32_t *rows, int8_t *y)
 {
-    me_pair pair;
-    for (int32_t first = 0; first < b->blocks; first += PAIR_BLOCKS) {
-        const int32_t count = me_min(b->blocks - first, PAIR_BLOCKS);
-        const me_channel *to = b->channels + 4 * first;
-        for (int32_t c = 0; c < 4 * count; c++)
-            for (int32_t p = 0; p < 2; p++)
-                pair.sum[c >> 2][c >> 1 & 1][2 * p + (c & 1)] = to[c].bias + (rows ? rows[p] : 0);
-        for (int32_t step = 0; step < b->steps; step += PAIR_STEPS) {
-            const int32_t steps = me_min(b->steps - step, PAIR_STEPS);
-            const int8_t *weights = b->weights + 16 * (first * b->steps + step);
-            if (first == 0 || b->steps > PAIR_STEPS)
-                expand_pair(&pair, x[0] + 4 * step, x[1] + 4 * step, steps);
-            for (int32_t block = 0; block < count; block++, weights += 16 * b->steps) {
-                add_2x2(pair.sum[block][0], pair.taps, weights, steps);
-                add_2x2(pair.sum[block][1], pair.taps, weights + 8, steps);
-            }
+    enum { STEPS = 64, BLOCKS = 8 }; /* at most, at once */
+    uint32_t taps[4 * STEPS];
+    int32_t sums[8 * BLOCKS];
+    const bool once = b->steps <= STEPS;
+    for (int32_t first = 0; first < b->blocks; first += BLOCKS) {
+        const int32_t blocks = once ? b->blocks : me_min(b->blocks - first, BLOCKS);
+        for (int32_t step = 0; step < b->steps; step += STEPS) {
+            const int32_t steps = me_min(b->steps - step, STEPS);
+            me_two_pixels work = { .weights = b->weights + 16 * (first * b->steps + step),
+                                   .step = 8,
+                                   .next = 16 * b->steps - 8,
+                                   .channels = b->channels + 4 * first,
+                                   .y = y + 4 * first,
+                                   .y_stride = b->y_stride,
+                                   .count = 2 * blocks,
+                                   .taps = taps,
+                                   .steps = steps,
+                                   .from = step > 0 ? sums : 0,
+                                   .to = step + steps < b->steps ? sums : 0,
+                                   .rows = rows,
+                                   .pre = b->pre,
+                                   .limits = b->limits,
+                                   .low = (int8_t)b->low,
+                                   .high = (int8_t)b->high };
+            expand_pair(taps, x[0] + 4 * step, x[1] + 4 * step, steps);
+            two_pixels(&work);
         }
-        for (int32_t block = 0; block < count; block++)
-            store_pair(b, pair.sum[block], to + 4 * block, y + 4 * (first + block));
+        if (once)
+            return;
     }
 }
 
