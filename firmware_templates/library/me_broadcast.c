@@ -60,7 +60,7 @@ typedef struct {
     _Alignas(4) int8_t a[AT_A_TIME + 4], b[AT_A_TIME + 4], order[TOGETHER * SHORT_ROW + 4];
 } me_copies;
 
-static int8_t *put_same(int8_t *to, int8_t value, int32_t n)
+static int8_t *put_repeated(int8_t *to, int8_t value, int32_t n)
 {
     int8_t *const end = to + n;
     const uint32_t word = (uint8_t)value * 0x01010101u;
@@ -73,7 +73,7 @@ static int8_t *put_same(int8_t *to, int8_t value, int32_t n)
 static int8_t *put_row(int8_t *to, const int8_t *x, int32_t step, int32_t n)
 {
     if (step == 0)
-        return put_same(to, *x, n);
+        return put_repeated(to, *x, n);
     for (const int8_t *const end = to + n; to < end;)
         *to++ = *x++;
     return to;
@@ -92,16 +92,16 @@ static void put_rows(int8_t *to, const int8_t *x, int32_t n, int32_t rows)
 
 /* Writes the row index 0 .. TOGETHER - 1 for each element of a block of rows: the shuffle order of
  * me_turns. */
-static void make_order(int8_t *order, int32_t width)
+static void make_shuffle_order(int8_t *order, int32_t width)
 {
     for (int32_t r = 0; r < TOGETHER; r++)
-        order = put_same(order, (int8_t)r, width);
+        order = put_repeated(order, (int8_t)r, width);
 }
 
 /* -> the elements of TOGETHER rows of an operand: the operand itself if its rows are contiguous, otherwise
  * `copy` with the repeated row. *turn: bytes to add to the address after each iteration. */
-static const int8_t *rows_or_row(const int8_t *x, int32_t row_step, int32_t width, int8_t *copy,
-                                 int32_t *turn)
+static const int8_t *operand_rows(const int8_t *x, int32_t row_step, int32_t width, int8_t *copy,
+                                  int32_t *turn)
 {
     *turn = row_step == width ? 0 : -TOGETHER * width;
     if (row_step == width)
@@ -127,8 +127,8 @@ static void run_block(const me_short_rows *at, me_turns_kernel *kernel, const vo
         .b_word = 4,
         .swapped = swapped,
     };
-    block.b = rows_or_row(b, swapped ? a_row : b_row, width, copies->b, &block.b_turn);
-    block.a = spread ? a : rows_or_row(a, a_row, width, copies->a, &block.a_turn);
+    block.b = operand_rows(b, swapped ? a_row : b_row, width, copies->b, &block.b_turn);
+    block.a = spread ? a : operand_rows(a, a_row, width, copies->a, &block.a_turn);
     if (spread) {
         block.a_turn = TOGETHER;
         block.order = copies->order;
@@ -137,7 +137,7 @@ static void run_block(const me_short_rows *at, me_turns_kernel *kernel, const vo
 }
 
 /* Advances by n rows. The last of them may be the last row of the middle loop. */
-static void skip(me_short_rows *at, int32_t n)
+static void skip_rows(me_short_rows *at, int32_t n)
 {
     const int32_t middle = at->tile->loops - 2;
     at->y += n * at->width;
@@ -156,7 +156,7 @@ static void run_copies(me_short_rows *at, me_row_kernel *row, const void *op, in
     for (int32_t i = me_min(n, me_min(AT_A_TIME / width, at->left)); i > 0; i--) {
         a = put_row(a, at->a, at->tile->a_step[inner], width);
         b = put_row(b, at->b, at->tile->b_step[inner], width);
-        skip(at, 1);
+        skip_rows(at, 1);
     }
     row(op, copies->a, copies->b, y, (int32_t)(at->y - y), 1, 1);
 }
@@ -167,7 +167,7 @@ static bool is_regular(const int32_t *step, int32_t inner, int32_t width)
     return step[inner] == 0 ? step[inner - 1] == 1 : step[inner - 1] == 0 || step[inner - 1] == width;
 }
 
-static bool has_blocks(const me_binary_s8_tile *tile, int32_t inner, int32_t width)
+static bool allows_blocks(const me_binary_s8_tile *tile, int32_t inner, int32_t width)
 {
     return is_regular(tile->a_step, inner, width) && is_regular(tile->b_step, inner, width)
         && (tile->a_step[inner] == 1 || tile->b_step[inner] == 1);
@@ -179,7 +179,7 @@ static __attribute__((noinline)) void each_short_row(const me_binary_s8_tile *ti
                                                      int32_t last)
 {
     const int32_t inner = tile->loops - 1, middle = inner - 1, width = tile->extent[inner];
-    const bool blocks = block && has_blocks(tile, inner, width);
+    const bool blocks = block && allows_blocks(tile, inner, width);
     me_short_rows at = {
         .tile = tile,
         .a = tile->a,
@@ -191,13 +191,13 @@ static __attribute__((noinline)) void each_short_row(const me_binary_s8_tile *ti
     me_copies copies;
     set_index(tile, first, at.index, &at.a, &at.b);
     if (blocks)
-        make_order(copies.order, width);
+        make_shuffle_order(copies.order, width);
     while (at.left > 0) {
         const int32_t together = me_min(at.left, tile->extent[middle] - at.index[middle]),
                       n = together & -TOGETHER;
         if (blocks && n > 0) {
             run_block(&at, block, op, n, &copies);
-            skip(&at, n);
+            skip_rows(&at, n);
         } else
             run_copies(&at, row, op, blocks && tile->extent[middle] >= TOGETHER ? together : at.left,
                        &copies);
@@ -229,7 +229,7 @@ static int32_t word_loops(const me_binary_s8_tile *tile, me_word_loop *loops)
 
 /* -> the outermost loop that divides evenly among 8 cores; -1: none. A core's share of y is contiguous, or
  * contiguous within each run of me_turns. */
-static int32_t shared_loop(const me_word_loop *loops, int32_t n)
+static int32_t loop_to_share(const me_word_loop *loops, int32_t n)
 {
     for (int32_t d = n - 1; d >= (n > 1); d--)
         if (loops[d].extent >= EVEN_TURNS || loops[d].extent % 8 == 0)
@@ -252,7 +252,7 @@ static __attribute__((noinline)) bool run_nest(const me_binary_s8_tile *tile, me
     const int32_t inner = tile->loops - 1;
     const bool swapped = tile->b_step[inner] == 0, single = swapped || tile->a_step[inner] == 0;
     me_word_loop loops[NEST];
-    const int32_t n = word_loops(tile, loops), shared = n > 0 ? shared_loop(loops, n) : -1;
+    const int32_t n = word_loops(tile, loops), shared = n > 0 ? loop_to_share(loops, n) : -1;
     if (shared < 0 || tile->a_step[inner] + tile->b_step[inner] == 0)
         return false;
     me_word_loop *own = &loops[shared];

@@ -15,10 +15,10 @@
 #define ME_NOINLINE __attribute__((noinline))
 
 /* n / 4 rounded down, and rounded up. n >= 0: an unsigned shift instead of a signed division. */
-static int32_t whole_fours(int32_t n) { return n >> 2; }
-static int32_t fours(int32_t n) { return (n + 3) >> 2; }
+static int32_t floor_fours(int32_t n) { return n >> 2; }
+static int32_t ceil_fours(int32_t n) { return (n + 3) >> 2; }
 
-static uint32_t in_all_bytes(int32_t limit) { return ((uint32_t)limit & 0xFFu) * 0x01010101u; }
+static uint32_t repeat_byte(int32_t limit) { return ((uint32_t)limit & 0xFFu) * 0x01010101u; }
 
 void me_gemm_wait(me_gemm *gemm)
 {
@@ -48,7 +48,7 @@ static void run_blocks(me_gemm *gemm, me_block *block, int32_t pixels, int32_t f
 {
     const me_gemm_results *to = &gemm->results;
     int8_t *const y = block->y;
-    const int32_t begins = first, in_block = me_min(pixels, 4), full = whole_fours(to->k);
+    const int32_t begins = first, in_block = me_min(pixels, 4), full = floor_fours(to->k);
     const int32_t row = me_gemm_row_bytes(gemm->windows.taps);
     block->y += 4 * first;
     block->weights = to->weights + (ptrdiff_t)(4 * row) * first;
@@ -82,15 +82,15 @@ static void run_blocks(me_gemm *gemm, me_block *block, int32_t pixels, int32_t f
 }
 
 /* Sets the fields that are equal for all blocks; run_blocks() sets the others. */
-static inline void begin(const me_gemm *gemm, me_block *block)
+static inline void begin_block(const me_gemm *gemm, me_block *block)
 {
     const me_scale *scale = gemm->results.scale;
     block->y_stride = gemm->results.y_stride;
     block->steps = me_gemm_row_bytes(gemm->windows.taps) / 4;
     block->x_step = gemm->windows.x_step;
     block->pre = scale->pre;
-    block->low = in_all_bytes(scale->low);
-    block->high = in_all_bytes(scale->high);
+    block->low = repeat_byte(scale->low);
+    block->high = repeat_byte(scale->high);
     block->limits = scale->low > -128 || scale->high < 127;
 }
 
@@ -124,10 +124,10 @@ typedef struct {
 
 /* -> the end of part `part - 1`. Cost model: per word of taps, a block of 4 pixels takes 24 cycles, blocks
  * of 1, 2 and 3 pixels 9, 14 and 19. */
-static ME_NOINLINE position position_of(const me_gemm *gemm, int32_t part)
+static ME_NOINLINE position begin_of_part(const me_gemm *gemm, int32_t part)
 {
-    const int32_t pixels = gemm->windows.pixels, blocks = fours(gemm->results.k), rest = pixels & 3;
-    const int32_t whole = whole_fours(pixels) * blocks, last = 4 + 5 * rest;
+    const int32_t pixels = gemm->windows.pixels, blocks = ceil_fours(gemm->results.k), rest = pixels & 3;
+    const int32_t whole = floor_fours(pixels) * blocks, last = 4 + 5 * rest;
     int32_t unit;
     if (rest == 0) {
         unit = me_share_of(gemm->cores, part, whole);
@@ -148,7 +148,7 @@ static void run_row(me_gemm *gemm, int32_t first, int32_t last)
     block.x = &gemm->windows.x;
     block.rows = 0;
     block.y = gemm->results.y;
-    begin(gemm, &block);
+    begin_block(gemm, &block);
     run_blocks(gemm, &block, 1, first, last);
 }
 
@@ -162,7 +162,7 @@ static void run_part(me_gemm *gemm, int32_t core, position from, position to)
         } both;
     } at;
     const me_gemm_windows *windows = &gemm->windows;
-    const int32_t blocks = fours(gemm->results.k);
+    const int32_t blocks = ceil_fours(gemm->results.k);
     int32_t most = gemm->b_zero ? MOST_PIXELS / 8 : MOST_PIXELS / 4;
     int8_t *scratch = gemm->scratch;
     if (!windows->in_place) {
@@ -172,7 +172,7 @@ static void run_part(me_gemm *gemm, int32_t core, position from, position to)
     me_block block;
     block.x = at.x;
     block.rows = gemm->b_zero ? at.both.rows : 0;
-    begin(gemm, &block);
+    begin_block(gemm, &block);
     me_pixel pixel = { .row = 0, .column = 0 };
     if (!windows->in_step)
         pixel = me_pixel_of(windows, 4 * from.group);
@@ -181,7 +181,7 @@ static void run_part(me_gemm *gemm, int32_t core, position from, position to)
         const int32_t last = from.group < to.group ? blocks : to.block;
         int32_t groups = 1;
         if (first == 0 && last == blocks)
-            groups = me_min(most, me_min(to.group, whole_fours(windows->pixels)) - from.group);
+            groups = me_min(most, me_min(to.group, floor_fours(windows->pixels)) - from.group);
         groups = groups < 1 ? 1 : groups;
         const int32_t pixels = me_min(4 * groups, windows->pixels - 4 * from.group);
         if (windows->in_step)
@@ -202,9 +202,9 @@ void me_gemm_s8(me_gemm *gemm)
 {
     const int32_t first = ME_FIRST_PART(gemm->cores), last = ME_END_PART(gemm->cores);
     if (gemm->windows.pixels > 4) {
-        run_part(gemm, first, position_of(gemm, first), position_of(gemm, last));
+        run_part(gemm, first, begin_of_part(gemm, first), begin_of_part(gemm, last));
     } else {
-        const int32_t blocks = fours(gemm->results.k);
+        const int32_t blocks = ceil_fours(gemm->results.k);
         const int32_t from = me_share_of(gemm->cores, first, blocks),
                       to = me_share_of(gemm->cores, last, blocks);
         if (from < to && gemm->windows.pixels == 1 && gemm->windows.in_place && gemm->b_zero == 0)
@@ -225,7 +225,7 @@ void me_gemm_s8_small_blocks(me_gemm *gemm, int32_t block_pixels)
     me_block block;
     block.x = x;
     block.rows = 0;
-    begin(gemm, &block);
+    begin_block(gemm, &block);
     for (int32_t unit = ME_FIRST(units); unit < end;) {
         const int32_t group = unit / blocks, first = unit - group * blocks;
         const int32_t last = me_min(blocks, first + end - unit);

@@ -24,7 +24,7 @@ static uint32_t handed_over;
 
 static bool on_fabric_controller(void) { return me_core() >= ME_CORES; }
 
-static void give_way(void)
+static void serve_while_waiting(void)
 {
     if (on_fabric_controller())
         me_l3_serve();
@@ -35,7 +35,7 @@ bool me_l3_full(void) { return queue.asked - queue.done >= ME_L3_IN_FLIGHT; }
 uint32_t me_l3_start(uint32_t l3, void *l2, uint32_t bytes, me_l3_direction direction)
 {
     while (me_l3_full())
-        give_way();
+        serve_while_waiting();
     volatile transfer *slot = &slots[queue.asked % ME_L3_IN_FLIGHT];
     slot->l3 = l3;
     slot->l2 = (uint32_t)(uintptr_t)l2;
@@ -54,7 +54,7 @@ uint32_t me_l3_start(uint32_t l3, void *l2, uint32_t bytes, me_l3_direction dire
 void me_l3_wait(uint32_t ticket)
 {
     while ((int32_t)(queue.done - ticket) < 0)
-        give_way();
+        serve_while_waiting();
     __asm__ volatile("" ::: "memory");
 }
 
@@ -77,7 +77,7 @@ void me_l3_open(void)
 
 bool me_l3_needs_polling(void) { return handed_over > 0 && !me_here.gap9; }
 
-static void hand_over(void)
+static void start_next_part(void)
 {
     const volatile transfer *slot = &slots[queue.done % ME_L3_IN_FLIGHT];
     const uint32_t left = slot->bytes - handed_over;
@@ -98,18 +98,18 @@ void me_l3_serve(void)
         }
     }
     if (queue.done != queue.asked)
-        hand_over();
+        start_next_part();
 }
 
 static _Alignas(4) uint8_t chunk[4096] ME_NOINIT;
 
-static uint32_t of_chunk(uint32_t left) { return left < sizeof chunk ? left : (uint32_t)sizeof chunk; }
+static uint32_t chunk_part(uint32_t left) { return left < sizeof chunk ? left : (uint32_t)sizeof chunk; }
 
 uint32_t me_l3_read(int32_t file, uint32_t l3, uint32_t bytes)
 {
     uint32_t at = 0, found = 1;
     for (; at < bytes && found > 0; at += found) {
-        found = me_read(file, chunk, of_chunk(bytes - at));
+        found = me_read(file, chunk, chunk_part(bytes - at));
         if (found > 0)
             me_l3_wait(me_l3_start(l3 + at, chunk, found, ME_L2_TO_L3));
     }
@@ -120,8 +120,8 @@ uint32_t me_l3_write(int32_t file, uint32_t l3, uint32_t bytes)
 {
     uint32_t at = 0, written = 1;
     for (; at < bytes && written > 0; at += written) {
-        me_l3_wait(me_l3_start(l3 + at, chunk, of_chunk(bytes - at), ME_L3_TO_L2));
-        written = me_write(file, chunk, of_chunk(bytes - at));
+        me_l3_wait(me_l3_start(l3 + at, chunk, chunk_part(bytes - at), ME_L3_TO_L2));
+        written = me_write(file, chunk, chunk_part(bytes - at));
     }
     return at;
 }

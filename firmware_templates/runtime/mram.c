@@ -25,7 +25,7 @@ static int32_t result = ME_OK;
 
 static bool on_fabric_controller(void) { return me_core() >= ME_CORES; }
 
-static void give_way(void)
+static void serve_while_waiting(void)
 {
     if (on_fabric_controller()) {
         me_mram_take_events();
@@ -38,7 +38,7 @@ bool me_mram_full(void) { return queue.asked - queue.done >= ME_MRAM_IN_FLIGHT; 
 uint32_t me_mram_start(uint32_t mram, void *l2, uint32_t bytes)
 {
     while (me_mram_full())
-        give_way();
+        serve_while_waiting();
     volatile reading *slot = &slots[queue.asked % ME_MRAM_IN_FLIGHT];
     slot->at = IMAGE_AT + mram;
     slot->l2 = (uint32_t)(uintptr_t)l2;
@@ -56,7 +56,7 @@ uint32_t me_mram_start(uint32_t mram, void *l2, uint32_t bytes)
 void me_mram_wait(uint32_t ticket)
 {
     while ((int32_t)(queue.done - ticket) < 0)
-        give_way();
+        serve_while_waiting();
     __asm__ volatile("" ::: "memory");
 }
 

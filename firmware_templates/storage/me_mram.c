@@ -116,7 +116,7 @@ static int32_t run(uint32_t operation, uint32_t event)
 
 /* Replaces the configuration words by those that the manufacturer fused into the chip, if there are any.
  * Returns their number. */
-static uint32_t take_fused(uint32_t words[TRIM_WORDS])
+static uint32_t apply_fuses(uint32_t words[TRIM_WORDS])
 {
     uint32_t count = TRIM_WORDS;
     ME_REG(FUSES) = FUSES_READ;
@@ -131,10 +131,10 @@ static uint32_t take_fused(uint32_t words[TRIM_WORDS])
 
 /* Writes the configuration words: those of the SDK's driver, unless the chip has fused ones. The flash may
  * be written 20 us later. */
-static void trim(void)
+static void write_trim(void)
 {
     static uint32_t words[TRIM_WORDS] = { 0, 0xFD798D00u, 0x620490D0u, 0x0406082Eu, 0x0580001Bu, 0, 0 };
-    const uint32_t count = take_fused(words);
+    const uint32_t count = apply_fuses(words);
     ME_REG(L2) = (uint32_t)(uintptr_t)words;
     ME_REG(BYTES) = count * sizeof *words;
     __asm__ volatile("" ::: "memory"); /* the compiler stores the data before the transfer starts */
@@ -143,7 +143,7 @@ static void trim(void)
 }
 
 /* Enables events of the flash for the fabric controller, and clears those that are pending. */
-static void let_events_pass(void)
+static void enable_events(void)
 {
     for (uint32_t event = ERASED; event <= ARRIVED; event++)
         ME_REG(EVENT_UNMASK) = event;
@@ -167,8 +167,8 @@ int32_t me_mram_open(void)
     pause_us(5);
     ME_REG(MODE) = POWER | RETENTION | RUNNING;
     pause_us(100);
-    let_events_pass();
-    trim();
+    enable_events();
+    write_trim();
     return 0;
 }
 

@@ -42,10 +42,10 @@ static bool fits(const me_slots *slots, uint32_t bytes)
 
 /* status   of a read that failed
  * -> 0: the slot's bytes are damaged, so it holds no complete record; otherwise ME_UNREADABLE */
-static int32_t without_record(int32_t status) { return status == ME_DAMAGED ? 0 : ME_UNREADABLE; }
+static int32_t status_of_slot(int32_t status) { return status == ME_DAMAGED ? 0 : ME_UNREADABLE; }
 
 /* -> 1: the record's CRC matches its header; 0: it does not; ME_UNREADABLE */
-static int32_t is_whole(const me_slots_record *record)
+static int32_t is_complete(const me_slots_record *record)
 {
     uint32_t crc = 0;
     for (uint32_t at = 0, part; at < record->bytes; at += part) {
@@ -53,7 +53,7 @@ static int32_t is_whole(const me_slots_record *record)
         part = left < sizeof page.bytes ? left : (uint32_t)sizeof page.bytes;
         const int32_t status = me_slots_read(record, at, page.bytes, part);
         if (status < 0)
-            return without_record(status);
+            return status_of_slot(status);
         crc = me_crc32(crc, page.bytes, part);
     }
     return crc == record->crc;
@@ -66,11 +66,11 @@ static int32_t find(const me_slots *slots, int32_t slot, me_slots_record *record
     head found;
     const int32_t status = slots->flash->read(at, &found, sizeof found);
     if (status < 0)
-        return without_record(status);
+        return status_of_slot(status);
     *record =
         (me_slots_record){ slots, at + me_slots_head_bytes(slots), found.bytes, found.sequence, found.crc };
     const bool is_head = found.magic == MAGIC && found.head_crc == me_crc32(0, &found, CHECKED_BYTES);
-    return is_head && fits(slots, found.bytes) ? is_whole(record) : 0;
+    return is_head && fits(slots, found.bytes) ? is_complete(record) : 0;
 }
 
 /* Lists the complete records, the newest first; sequence numbers wrap around. -> their number, or

@@ -43,7 +43,7 @@ static span seen_by_group(const attention_work *w, int32_t group)
 }
 
 /* The intersection of `keys` with the n keys from `first` on. */
-static span within(span keys, int32_t first, int32_t n)
+static span intersect(span keys, int32_t first, int32_t n)
 {
     const int32_t from = me_max(keys.first, first);
     return (span){ from, me_max(me_min(keys.end, first + ((n + 3) & ~3)), from) };
@@ -96,7 +96,7 @@ static void add_bias(const attention_work *w, int32_t *x, int32_t at, span keys)
 
 /* Whether a mask leaves at least one key of a row. If not, the row is treated as unmasked: its scores are
  * unchanged, or 0 if `flat`. */
-static int32_t leaves_keys(const int8_t *mask, int32_t *x, span keys, int32_t flat)
+static int32_t has_unmasked_keys(const int8_t *mask, int32_t *x, span keys, int32_t flat)
 {
     for (int32_t key = keys.first; key < keys.end; key++)
         if (mask[key] >= 0)
@@ -115,7 +115,7 @@ static int32_t largest_of(const int32_t *x, const int8_t *mask, span keys)
     return largest;
 }
 
-static uint32_t replaced(const me_attention_s16_params *op, int32_t *x, span keys, int32_t largest)
+static uint32_t exponentiate(const me_attention_s16_params *op, int32_t *x, span keys, int32_t largest)
 {
     const me_row_entries by = {
         largest, op->distance_drop, (uint32_t)op->most, (uint32_t)op->mult, op->exp.near, op->exp.far,
@@ -124,14 +124,15 @@ static uint32_t replaced(const me_attention_s16_params *op, int32_t *x, span key
 }
 
 /* Replaces the scores of unmasked keys by exponentials, the scores of masked keys by 0. */
-static uint32_t replaced_seen(const me_attention_s16_params *op, int32_t *x, const int8_t *mask, span keys)
+static uint32_t mask_and_exponentiate(const me_attention_s16_params *op, int32_t *x, const int8_t *mask,
+                                      span keys)
 {
     const int32_t largest = largest_of(x, mask, keys);
     uint32_t sum = 0;
     for (int32_t key = keys.first; key < keys.end; key++)
         if (mask[key] < 0)
             x[key] = largest;
-    (void)replaced(op, x, keys, largest);
+    (void)exponentiate(op, x, keys, largest);
     for (int32_t key = keys.first; key < keys.end; key++) {
         x[key] = mask[key] < 0 ? 0 : x[key];
         sum += (uint32_t)x[key];
@@ -149,10 +150,10 @@ static void exponentials(const attention_work *w, int32_t head, int32_t row)
     if (tile->bias)
         add_bias(w, x, head * tile->bias_step + row * op->keys, keys);
     uint32_t sum;
-    if (mask && leaves_keys(mask, x, keys, op->flat))
-        sum = replaced_seen(op, x, mask, keys);
+    if (mask && has_unmasked_keys(mask, x, keys, op->flat))
+        sum = mask_and_exponentiate(op, x, mask, keys);
     else
-        sum = replaced(op, x, keys, me_row_most(x + keys.first, keys.end - keys.first));
+        sum = exponentiate(op, x, keys, me_row_most(x + keys.first, keys.end - keys.first));
     for (int32_t key = all.first; key < keys.first; key++)
         x[key] = 0;
     for (int32_t key = keys.end; key < all.end; key++)
@@ -187,7 +188,7 @@ static void scale_row(const attention_work *w, int32_t head, int32_t row, int32_
 static void value_blocks(const attention_work *w, int32_t head, int32_t group, int32_t first, int32_t last)
 {
     const me_attention_s16_tile *tile = w->tile;
-    const span all = seen_by_group(w, group), keys = within(all, tile->first_value, tile->values);
+    const span all = seen_by_group(w, group), keys = intersect(all, tile->first_value, tile->values);
     const int32_t columns = w->op->out_width;
     me_products of = { .b_step = 8 * tile->values,
                        .y_stride = 4 * w->row,
@@ -219,7 +220,7 @@ static void scores_and_values(const attention_work *w, int32_t is_score)
         for (int32_t unit = core; unit < groups * parts; unit += cores) {
             const int32_t number = unit / parts, part = unit - number * parts;
             const int32_t head = number / w->groups, group = number - head * w->groups;
-            const span keys = within(seen_by_group(w, group), w->tile->first_key, w->tile->keys);
+            const span keys = intersect(seen_by_group(w, group), w->tile->first_key, w->tile->keys);
             const span all = is_score ? keys : (span){ 0, w->op->out_width };
             const int32_t n = (all.end - all.first) / 4;
             const int32_t first = all.first + n * part / parts * 4,
@@ -241,8 +242,8 @@ static void all_exponentials(const attention_work *w)
 
 /* Converts n values to int16, minus their zero point and shifted right with rounding. -> x itself if
  * nothing changes, otherwise a copy at *own, which advances by n */
-static const int16_t *as_halves(const void *x, int32_t wide, int32_t zero, int32_t drop, int32_t n,
-                                int16_t **own)
+static const int16_t *as_int16(const void *x, int32_t wide, int32_t zero, int32_t drop, int32_t n,
+                               int16_t **own)
 {
     int16_t *const to = *own;
     const int32_t add = ((1 << drop) >> 1) - zero;
@@ -267,9 +268,9 @@ static attention_work work_of(const me_attention_s16_params *op, const me_attent
     int16_t *own = (int16_t *)(void *)(divisors + rows);
     const int32_t width = tile->heads * op->width, of_q = tile->keys > 0 ? tile->rows * width : 0;
     const int32_t of_v = tile->heads * op->out_width * tile->values;
-    const int16_t *q = as_halves(tile->q, op->q_wide, 0, op->q_drop, of_q, &own);
-    const int16_t *k = as_halves(tile->k, op->k_wide, 0, op->k_drop, tile->keys * width, &own);
-    const int16_t *v = as_halves(tile->v, op->v_wide, op->v_zero, op->v_drop, of_v, &own);
+    const int16_t *q = as_int16(tile->q, op->q_wide, 0, op->q_drop, of_q, &own);
+    const int16_t *k = as_int16(tile->k, op->k_wide, 0, op->k_drop, tile->keys * width, &own);
+    const int16_t *v = as_int16(tile->v, op->v_wide, op->v_zero, op->v_drop, of_v, &own);
     return (attention_work){ op, tile, q, k, v, at, divisors, row, filled, groups };
 }
 

@@ -13,12 +13,12 @@
 
 /* ---- windows */
 
-static bool rows_in_one_piece(const me_conv_s8_params *op) { return op->dilation_w == 1 || op->k_w == 1; }
+static bool rows_are_contiguous(const me_conv_s8_params *op) { return op->dilation_w == 1 || op->k_w == 1; }
 
 /* Geometry of the windows of x, as if all of them were inside x. */
 static inline me_gemm_windows windows_of(const me_conv_s8_params *op, const me_conv_s8_tile *tile)
 {
-    const bool dense = rows_in_one_piece(op);
+    const bool dense = rows_are_contiguous(op);
     const int32_t rows_apart = op->dilation_h * tile->row_stride, piece = dense ? op->k_w * op->c : op->c;
     return (me_gemm_windows){
         .x = tile->x - tile->pad_top * tile->row_stride - tile->pad_left * op->c,
@@ -45,7 +45,7 @@ static inline me_gemm_windows windows_of(const me_conv_s8_params *op, const me_c
     };
 }
 
-static bool lies_inside(const me_conv_s8_params *op, const me_conv_s8_tile *tile)
+static bool has_no_padding(const me_conv_s8_params *op, const me_conv_s8_tile *tile)
 {
     return tile->pad_top <= 0 && tile->pad_left <= 0
         && me_conv_span(tile->oh, op->k_h, op->stride_h, op->dilation_h) <= tile->h + tile->pad_top
@@ -65,7 +65,7 @@ static ME_NOINLINE void read_padded(me_gemm *gemm)
     windows->x = tile->padded;
     windows->row_step = op->stride_h * row;
     windows->plane_step = rows_apart;
-    if (rows_in_one_piece(op))
+    if (rows_are_contiguous(op))
         windows->skip = rows_apart - windows->piece;
     windows->in_place = op->in_place;
     if (op->narrow) {
@@ -78,7 +78,7 @@ static ME_NOINLINE void read_padded(me_gemm *gemm)
 
 /* ---- windows of many taps, gathered once by all cores */
 
-static ME_NOINLINE void gather_together(me_gemm *gemm)
+static ME_NOINLINE void gather_all_windows(me_gemm *gemm)
 {
     const me_gemm_windows *windows = &gemm->windows;
     me_gemm_prepare(gemm);
@@ -117,9 +117,9 @@ static ME_NOINLINE int32_t small_block(int32_t pixels, int32_t k)
     return found;
 }
 
-static ME_NOINLINE void run_together(me_gemm *gemm)
+static ME_NOINLINE void run_gathered(me_gemm *gemm)
 {
-    gather_together(gemm);
+    gather_all_windows(gemm);
     const int32_t size = small_block(gemm->windows.pixels, gemm->results.k);
     if (size > 0)
         me_gemm_s8_small_blocks(gemm, size);
@@ -139,7 +139,7 @@ void me_conv_s8(const me_conv_s8_params *op, const me_conv_s8_tile *tile)
         .prepare = me_gemm_waits(tile->kernel_waits), .scratch = tile->scratch, .op = 0, .tile = 0,
     };
     me_gemm_windows *windows = &gemm.windows;
-    const bool inside = lies_inside(op, tile);
+    const bool inside = has_no_padding(op, tile);
     if (tile->padded && (op->narrow || op->in_place || !inside))
         read_padded(&gemm);
     else if (inside && !op->together) {
@@ -148,7 +148,7 @@ void me_conv_s8(const me_conv_s8_params *op, const me_conv_s8_tile *tile)
     } else if (!inside)
         me_find_inside(windows);
     if (op->together)
-        run_together(&gemm);
+        run_gathered(&gemm);
     else
         me_gemm_s8(&gemm);
 }

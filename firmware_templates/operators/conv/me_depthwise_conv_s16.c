@@ -11,7 +11,8 @@ typedef struct {
     int32_t rows, columns, pixel; /* of the copy; pixel: int16 values to the next pixel, even */
 } me_copied;
 
-static me_copied copy_of(const me_depthwise_conv_s16_params *op, const me_depthwise_conv_s16_tile *tile)
+static me_copied size_padded_copy(const me_depthwise_conv_s16_params *op,
+                                  const me_depthwise_conv_s16_tile *tile)
 {
     const int32_t rows = (tile->oh - 1) * op->stride_h + (op->k_h - 1) * op->dilation_h + 1;
     const int32_t columns = (tile->ow - 1) * op->stride_w + (op->k_w - 1) * op->dilation_w + 1;
@@ -85,7 +86,7 @@ static void sum_row(const me_depthwise_conv_s16_params *op, const me_depthwise_c
 
 void me_depthwise_conv_s16(const me_depthwise_conv_s16_params *op, const me_depthwise_conv_s16_tile *tile)
 {
-    const me_copied copied = copy_of(op, tile);
+    const me_copied copied = size_padded_copy(op, tile);
     const int32_t pixels = copied.rows * copied.columns, end = ME_LAST(pixels), pairs = (tile->k + 1) / 2;
     for (int32_t at = ME_FIRST(pixels); at < end;) {
         const int32_t row = at / copied.columns, first = at - row * copied.columns;

@@ -13,18 +13,18 @@ static bool is_3x3(const me_conv_s8_params *op)
     return op->k_h == 3 && op->k_w == 3 && op->dilation_h == 1 && op->dilation_w == 1;
 }
 
-static int32_t blocks_of(const me_conv_s8_params *op)
+static int32_t blocks_per_kernel(const me_conv_s8_params *op)
 {
     return op->k_h == 3 && op->k_w == 3 ? 3 : (op->k_h * op->k_w + 3) / 4;
 }
 
-static uint32_t repeated(int32_t x) { return me_pack_b(x, x, x, x); }
+static uint32_t repeat_byte(int32_t x) { return me_pack_b(x, x, x, x); }
 
 /* ---- scratch: an odd number of words per core, so that cores in step access different banks */
 
 #define VECTORS_AT 4 /* offset in scratch: after a word of padding */
 
-static bool is_strip(const me_conv_s8_params *op, int32_t channels)
+static bool uses_strips(const me_conv_s8_params *op, int32_t channels)
 {
     return is_3x3(op) && op->stride_h == 1 && op->stride_w == 1 && channels >= 4;
 }
@@ -33,9 +33,9 @@ static bool is_strip(const me_conv_s8_params *op, int32_t channels)
 static int32_t scratch_of_core(const me_conv_s8_params *op, int32_t channels, int32_t ow)
 {
     const int32_t strip = 1 + 4 * (ow + 2);
-    const int32_t lists = 8 * blocks_of(op) * (int32_t)sizeof(intptr_t) / 4;
+    const int32_t lists = 8 * blocks_per_kernel(op) * (int32_t)sizeof(intptr_t) / 4;
     const int32_t taps = lists + (channels + 3) / 4;
-    return 4 * ((is_strip(op, channels) ? strip : taps) | 1);
+    return 4 * ((uses_strips(op, channels) ? strip : taps) | 1);
 }
 
 /* ---- any window, not optimised */
@@ -47,7 +47,7 @@ static const int8_t *tap_weights(const me_depthwise_job *job, int32_t group, int
 }
 
 /* Sums one window of channel c, for tiles with fewer than four channels. */
-static int32_t plain_sum(const me_depthwise_job *job, int32_t oy, int32_t ox, int32_t c)
+static int32_t sum_window(const me_depthwise_job *job, int32_t oy, int32_t ox, int32_t c)
 {
     const me_conv_s8_params *op = job->op;
     const me_conv_s8_tile *tile = job->tile;
@@ -63,21 +63,21 @@ static int32_t plain_sum(const me_depthwise_job *job, int32_t oy, int32_t ox, in
     return acc;
 }
 
-static int8_t stored(const me_scale *scale, const me_channel *c, int32_t acc)
+static int8_t requantise(const me_scale *scale, const me_channel *c, int32_t acc)
 {
     const int32_t q = me_requant(acc, scale->pre, c->mult, c->offset, c->shift);
     const int8_t limited = me_clip(q, scale->low, scale->high);
     return scale->table ? me_lookup(scale->table, limited) : limited;
 }
 
-static void run_plain(const me_depthwise_job *job)
+static void run_few_channels(const me_depthwise_job *job)
 {
     const me_conv_s8_tile *tile = job->tile;
     const int32_t n = tile->oh * tile->ow;
     for (int32_t pixel = ME_FIRST(n); pixel < ME_LAST(n); pixel++)
         for (int32_t c = 0; c < tile->k; c++) {
-            const int32_t acc = plain_sum(job, pixel / tile->ow, pixel % tile->ow, c);
-            tile->y[pixel * tile->y_stride + c] = stored(&job->op->scale, tile->channels + c, acc);
+            const int32_t acc = sum_window(job, pixel / tile->ow, pixel % tile->ow, c);
+            tile->y[pixel * tile->y_stride + c] = requantise(&job->op->scale, tile->channels + c, acc);
         }
 }
 
@@ -91,7 +91,7 @@ typedef struct {
     int32_t h, row_stride, step, channel_bytes, n;
 } me_pairs;
 
-static me_pairs pairs_of(const me_depthwise_job *job, int32_t channel)
+static me_pairs describe_pairs(const me_depthwise_job *job, int32_t channel)
 {
     const me_conv_s8_tile *tile = job->tile;
     const int32_t vectors = tile->ow + 2, start = me_min(tile->pad_left, vectors);
@@ -117,7 +117,7 @@ static void fill_pairs(const me_pairs *pairs, int32_t row, int32_t half)
 static void fill_sides(const me_depthwise_job *job)
 {
     const int32_t vectors = job->tile->ow + 2, first = job->tile->pad_left;
-    const uint32_t padding = repeated(job->op->x_zero);
+    const uint32_t padding = repeat_byte(job->op->x_zero);
     int8_t *word = job->scratch;
     me_put_w(&word, padding);
     for (int32_t c = 0; c < 4; c++)
@@ -146,7 +146,7 @@ static void run_group(const me_depthwise_job *job, int32_t group, int32_t strip,
     const me_conv_s8_tile *tile = job->tile;
     const me_scale *scale = &job->op->scale;
     const int32_t channel = me_min(4 * group, tile->k - 4), row_bytes = tile->ow * tile->y_stride;
-    const me_pairs pairs = pairs_of(job, channel);
+    const me_pairs pairs = describe_pairs(job, channel);
     me_depthwise_two two = {
         job->scratch + VECTORS_AT,
         pairs.channel_bytes,
@@ -194,7 +194,7 @@ static void run_strips(const me_depthwise_job *job)
 
 /* ---- 3 x 3, horizontal stride 2, row by row */
 
-static bool is_unlimited(const me_scale *scale)
+static bool is_simple_scale(const me_scale *scale)
 {
     return scale->low == -128 && scale->high == 127 && !scale->pre && !scale->table;
 }
@@ -207,7 +207,7 @@ static int32_t rows_inside(const me_depthwise_job *job, int32_t top, int32_t mos
     return top < 0 || below < 0 ? 0 : me_min(most, below / job->op->stride_h + 1);
 }
 
-static void find_rows(const me_depthwise_job *job, int32_t top, int32_t channel, me_depthwise_halving *row)
+static void set_tap_rows(const me_depthwise_job *job, int32_t top, int32_t channel, me_depthwise_halving *row)
 {
     const me_conv_s8_tile *tile = job->tile;
     for (int32_t r = 0, y = top; r < 3; r++, y++) {
@@ -219,8 +219,8 @@ static void find_rows(const me_depthwise_job *job, int32_t top, int32_t channel,
 
 /* Computes units from `at` on, at most `most`; a unit is a row of four channels. -> number of computed
  * units */
-static int32_t run_halving_rows(const me_depthwise_job *job, me_depthwise_halving *row, int32_t at,
-                                int32_t most)
+static int32_t run_stride_2_rows(const me_depthwise_job *job, me_depthwise_halving *row, int32_t at,
+                                 int32_t most)
 {
     const me_conv_s8_tile *tile = job->tile;
     const int32_t group = at / tile->oh, oy = at - group * tile->oh, left = me_min(tile->oh - oy, most);
@@ -229,8 +229,8 @@ static int32_t run_halving_rows(const me_depthwise_job *job, me_depthwise_halvin
     row->y = tile->y + oy * tile->ow * tile->y_stride + channel;
     row->weights = tile->weights + 48 * group;
     row->channels = tile->channels + channel;
-    find_rows(job, top, channel, row);
-    row->row_count = tile->k >= 4 && is_unlimited(&job->op->scale) ? rows_inside(job, top, left) : 0;
+    set_tap_rows(job, top, channel, row);
+    row->row_count = tile->k >= 4 && is_simple_scale(&job->op->scale) ? rows_inside(job, top, left) : 0;
     if (row->row_count > 0) {
         me_depthwise_rows_2(row);
         return row->row_count;
@@ -239,7 +239,7 @@ static int32_t run_halving_rows(const me_depthwise_job *job, me_depthwise_halvin
     return 1;
 }
 
-static void run_halving(const me_depthwise_job *job)
+static void run_stride_2(const me_depthwise_job *job)
 {
     const me_conv_s8_params *op = job->op;
     const me_conv_s8_tile *tile = job->tile;
@@ -249,7 +249,7 @@ static void run_halving(const me_depthwise_job *job)
         .y_step = tile->y_stride,
         .n = me_min(tile->ow, (right - 1) / 2),
         .first = tile->pad_left == 0,
-        .padding = repeated(op->x_zero),
+        .padding = repeat_byte(op->x_zero),
         .count = me_min(tile->k, 4),
         .pre = op->scale.pre,
         .low = op->scale.low,
@@ -260,12 +260,12 @@ static void run_halving(const me_depthwise_job *job)
     row.tail = tile->ow - row.n;
     me_put_w(&word, row.padding);
     for (int32_t at = ME_FIRST(n); at < last;)
-        at += run_halving_rows(job, &row, at, last - at);
+        at += run_stride_2_rows(job, &row, at, last - at);
 }
 
 /* Whether all columns of all windows are inside the input, except the first window's first and the last
  * window's last column. */
-static bool halves_plainly(const me_conv_s8_params *op, const me_conv_s8_tile *tile)
+static bool pads_outer_columns_only(const me_conv_s8_params *op, const me_conv_s8_tile *tile)
 {
     const int32_t most = 2 * tile->ow + 1, right = tile->pad_left + tile->w;
     return is_3x3(op) && op->stride_w == 2 && tile->pad_left <= 1 && right >= most - 1;
@@ -280,14 +280,14 @@ void me_depthwise_conv_s8(const me_conv_s8_params *op, const me_conv_s8_tile *ti
         tile->scratch + own,
         op->scale.table ? op->scale.table + 128 : 0,
         (tile->k + 3) / 4,
-        blocks_of(op),
+        blocks_per_kernel(op),
     };
-    if (is_strip(op, tile->k))
+    if (uses_strips(op, tile->k))
         run_strips(&job);
-    else if (halves_plainly(op, tile))
-        run_halving(&job);
+    else if (pads_outer_columns_only(op, tile))
+        run_stride_2(&job);
     else if (tile->k < 4)
-        run_plain(&job);
+        run_few_channels(&job);
     else
         me_depthwise_pixels_s8(&job);
 }

@@ -35,7 +35,7 @@ static int32_t span(const direction *d, int32_t results)
     return me_conv_span(results, d->kernel, d->stride, d->dilation);
 }
 
-static layer layer_of(const me_depthwise_lines_s8_params *op, const me_depthwise_lines_s8_tile *tile)
+static layer describe_layer(const me_depthwise_lines_s8_params *op, const me_depthwise_lines_s8_tile *tile)
 {
     const me_conv_s8_params *conv = &op->conv;
     const me_conv_s8_tile *t = &tile->conv;
@@ -59,7 +59,7 @@ static layer layer_of(const me_depthwise_lines_s8_params *op, const me_depthwise
 }
 
 /* Transposes n positions of up to four channels, `step` bytes apart, into lines. */
-static void turn(const layer *of, const int8_t *x, int32_t step, int32_t n, int32_t channels, int8_t *to)
+static void transpose(const layer *of, const int8_t *x, int32_t step, int32_t n, int32_t channels, int8_t *to)
 {
     const int32_t line = of->channel_bytes;
     if (n >= 4 && channels == 4) {
@@ -83,8 +83,8 @@ static void fill_phase(const layer *of, const block *b, int32_t first, int32_t c
     int32_t line = ME_CORE() % lines;
     for (int32_t i = 0; i < lines; i++) {
         if (top + line >= 0 && top + line < across->size)
-            turn(of, x + (top + line) * across->x_step, of->op->phases * along->x_step, count, b->channels,
-                 to + line * of->line_bytes);
+            transpose(of, x + (top + line) * across->x_step, of->op->phases * along->x_step, count,
+                      b->channels, to + line * of->line_bytes);
         line = line + 1 < lines ? line + 1 : 0;
     }
 }
@@ -131,7 +131,7 @@ static void run_fours(me_depthwise_run *run, int32_t n, const int8_t *x, int8_t 
 
 /* Computes lines with fewer than 8 results: groups of four across lines if there are at least as many
  * lines as results, otherwise along the line. */
-static void run_few(me_depthwise_run *run, int32_t n, const int8_t *x, int8_t *y, int32_t y_step)
+static void run_short_lines(me_depthwise_run *run, int32_t n, const int8_t *x, int8_t *y, int32_t y_step)
 {
     const int32_t lines = run->lines;
     if (lines >= n)
@@ -145,7 +145,7 @@ static void run_few(me_depthwise_run *run, int32_t n, const int8_t *x, int8_t *y
 static void run_lines(me_depthwise_run *run, int32_t n, const int8_t *x, int8_t *y, int32_t y_step)
 {
     if (n < 8) {
-        run_few(run, n, x, y, y_step);
+        run_short_lines(run, n, x, y, y_step);
         return;
     }
     const int32_t lines = run->lines; /* the kernel decrements run->lines */
@@ -213,7 +213,7 @@ static void run_block(const layer *of, const block *b)
 
 void me_depthwise_lines_s8(const me_depthwise_lines_s8_params *op, const me_depthwise_lines_s8_tile *tile)
 {
-    const layer of = layer_of(op, tile);
+    const layer of = describe_layer(op, tile);
     const int32_t c = tile->conv.k / op->multiplier, groups = (c + 3) / 4;
     const int32_t down = (of.across.results + tile->block_lines - 1) / tile->block_lines;
     const int32_t right = (of.along.results + tile->block_along - 1) / tile->block_along;

@@ -5,8 +5,8 @@
 
 #include "me_math.h"
 
-static int8_t scaled(int32_t acc, const me_channel *c, int32_t pre, int32_t low, int32_t high,
-                     const int8_t *zero)
+static int8_t requantise(int32_t acc, const me_channel *c, int32_t pre, int32_t low, int32_t high,
+                         const int8_t *zero)
 {
     const int8_t q = me_clip(me_requant(acc + c->bias, pre, c->mult, c->offset, c->shift), low, high);
     return zero ? zero[q] : q;
@@ -40,8 +40,8 @@ void me_depthwise_strip(const me_depthwise_two *two)
                 upper = me_sdotsp_b(upper, rows, w[s]);
                 lower = me_sdotsp_b(lower, rows, w[s] << 8);
             }
-            t.lower[i * t.y_step + j] = scaled(lower, &c, t.pre, t.low, t.high, t.zero);
-            t.upper[i * t.y_step + j] = scaled(upper, &c, t.pre, t.low, t.high, t.zero);
+            t.lower[i * t.y_step + j] = requantise(lower, &c, t.pre, t.low, t.high, t.zero);
+            t.upper[i * t.y_step + j] = requantise(upper, &c, t.pre, t.low, t.high, t.zero);
         }
     }
 }
@@ -68,7 +68,7 @@ void me_depthwise_row_2(const me_depthwise_halving *row)
             for (int32_t s = 0; s < 3; s++)
                 acc = me_sdotsp_b(acc, column(row, i, s, j), word_at(row->weights + 16 * s + 4 * j));
             row->y[i * row->y_step + j] =
-                scaled(acc, row->channels + j, row->pre, row->low, row->high, row->zero);
+                requantise(acc, row->channels + j, row->pre, row->low, row->high, row->zero);
         }
 }
 
@@ -95,7 +95,7 @@ void me_depthwise_pixel(const me_depthwise_any *pixel)
                 acc += ((const int8_t *)(pixel->corner + pixel->taps[t]))[from + j]
                     * weights[16 * (t / 4) + 4 * j + t % 4];
             pixel->y[from + j] =
-                scaled(acc, pixel->channels + from + j, pixel->pre, pixel->low, pixel->high, pixel->zero);
+                requantise(acc, pixel->channels + from + j, pixel->pre, pixel->low, pixel->high, pixel->zero);
         }
     }
 }

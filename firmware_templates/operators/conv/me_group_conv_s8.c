@@ -58,7 +58,7 @@ static int32_t positions_before(int32_t at, int32_t step, int32_t n, int32_t end
     return at >= end ? 0 : me_min((end - at + step - 1) / step, n);
 }
 
-static int32_t row_sum(const me_group_conv_s8_params *op, const int8_t *x, const int8_t *weights,
+static int32_t sum_row(const me_group_conv_s8_params *op, const int8_t *x, const int8_t *weights,
                        row_of_taps row, int32_t acc)
 {
     const int32_t c = row.channels, step = op->dilation_w * op->groups * op->c, inside = row.end - row.first;
@@ -82,14 +82,14 @@ static int32_t window_sum(const me_group_conv_s8_params *op, const me_group_conv
     for (int32_t plane = 0; plane < planes; plane++, x++)
         for (int32_t r = 0, y = top; r < op->k_h; r++, y += op->dilation_h, weights += in_row) {
             if (y >= 0 && y < tile->h)
-                acc = row_sum(op, x + (ptrdiff_t)y * tile->row_stride, weights, row, acc);
+                acc = sum_row(op, x + (ptrdiff_t)y * tile->row_stride, weights, row, acc);
             else
                 acc = sum_padding(acc, op->x_zero, weights, in_row);
         }
     return acc;
 }
 
-static int8_t stored(const me_scale *scale, const me_channel *c, int32_t acc)
+static int8_t requantise(const me_scale *scale, const me_channel *c, int32_t acc)
 {
     const int32_t q = me_requant(acc + c->bias, scale->pre, c->mult, c->offset, c->shift);
     const int8_t limited = me_clip(q, scale->low, scale->high);
@@ -106,6 +106,6 @@ void me_group_conv_s8(const me_group_conv_s8_params *op, const me_group_conv_s8_
         const int32_t left = (pixel - row * tile->ow) * op->stride_w - tile->pad_left;
         const int8_t *weights = tile->weights + (ptrdiff_t)k * taps;
         const int32_t acc = window_sum(op, tile, tile->x + k / each * op->c, weights, top, left);
-        tile->y[(ptrdiff_t)pixel * tile->y_stride + k] = stored(&op->scale, tile->channels + k, acc);
+        tile->y[(ptrdiff_t)pixel * tile->y_stride + k] = requantise(&op->scale, tile->channels + k, acc);
     }
 }

@@ -35,9 +35,12 @@ typedef struct {
     int32_t turn, run;
 } me_turn;
 
-static me_turn first_turn(const me_turns *block) { return (me_turn){ block->a, block->b, block->y, 0, 0 }; }
+static me_turn first_iteration(const me_turns *block)
+{
+    return (me_turn){ block->a, block->b, block->y, 0, 0 };
+}
 
-static void next_turn(const me_turns *block, me_turn *at)
+static void next_iteration(const me_turns *block, me_turn *at)
 {
     at->a += block->a_turn + (block->order ? 0 : block->words * block->a_word);
     at->b += block->b_turn + block->words * block->b_word;
@@ -56,7 +59,7 @@ void me_add_turns(const void *params, const me_turns *block)
     const me_add_s8_params *op = params;
     const int32_t a_mult = block->swapped ? op->b_mult : op->a_mult;
     const int32_t b_mult = block->swapped ? op->a_mult : op->b_mult;
-    for (me_turn at = first_turn(block); at.run < block->runs; next_turn(block, &at))
+    for (me_turn at = first_iteration(block); at.run < block->runs; next_iteration(block, &at))
         for (int32_t i = 0; i < 4 * block->words; i++) {
             const int32_t sum = me_mac(op->offset, me_turns_a(block, at.a, i / 4, i % 4), a_mult);
             const int32_t b = at.b[i / 4 * block->b_word + i % 4];
@@ -84,7 +87,7 @@ void me_mul_turns(const void *params, const me_turns *block)
     const me_mul_s8_params *op = params;
     const int32_t a_zero = block->swapped ? op->b_zero : op->a_zero;
     const int32_t b_zero = block->swapped ? op->a_zero : op->b_zero;
-    for (me_turn at = first_turn(block); at.run < block->runs; next_turn(block, &at))
+    for (me_turn at = first_iteration(block); at.run < block->runs; next_iteration(block, &at))
         for (int32_t i = 0; i < 4 * block->words; i++) {
             const int32_t b = at.b[i / 4 * block->b_word + i % 4] - b_zero;
             const int32_t acc = (me_turns_a(block, at.a, i / 4, i % 4) - a_zero) * b;

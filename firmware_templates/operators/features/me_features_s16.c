@@ -65,7 +65,7 @@ INLINE int32_t value_of(const factor *f, int32_t t, int32_t wide, int32_t pairs,
 }
 
 /* The value at t of a factor without a test. */
-static int64_t untested(const factor *f, int32_t t, int32_t wide)
+static int64_t value_without_test(const factor *f, int32_t t, int32_t wide)
 {
     const int32_t a = difference(&f->a, t, wide, 0), b = difference(&f->b, t, wide, 0);
     if (f->form == PRODUCT)
@@ -73,7 +73,7 @@ static int64_t untested(const factor *f, int32_t t, int32_t wide)
     return f->form == VALUE ? a : f->form == ABS ? magnitude(a) : me_max(magnitude(a), magnitude(b));
 }
 
-INLINE int32_t holds(const factor *f, int32_t t, int32_t wide, int32_t pairs, int32_t form)
+INLINE int32_t is_true(const factor *f, int32_t t, int32_t wide, int32_t pairs, int32_t form)
 {
     return (value_of(f, t, wide, pairs, form) >= f->limit) == f->least;
 }
@@ -85,7 +85,7 @@ static __attribute__((noinline)) int32_t value_any(const factor *f, int32_t t, i
                               : value_of(f, t, wide, 0, LARGER); /* ABS too: its b equals a */
 }
 
-static int32_t holds_any(const factor *f, int32_t t, int32_t wide)
+static int32_t is_true_any(const factor *f, int32_t t, int32_t wide)
 {
     return (value_any(f, t, wide) >= f->limit) == f->least;
 }
@@ -100,21 +100,21 @@ INLINE int64_t sum_where(const factor *f, int32_t tests, int32_t has_value, int3
     int64_t sum = 0;
     int32_t count = 0;
     for (int32_t t = 0; t < end; t++) {
-        if (!holds(&first, t, wide, pairs, form))
+        if (!is_true(&first, t, wide, pairs, form))
             continue;
         if (is_plain) {
-            if (!holds(&second, t, wide, 0, LARGER))
+            if (!is_true(&second, t, wide, 0, LARGER))
                 continue;
         } else {
             int32_t i = 1;
-            while (i < tests && holds_any(f + i, t, wide))
+            while (i < tests && is_true_any(f + i, t, wide))
                 i++;
             if (i < tests)
                 continue;
         }
         count++;
         if (has_value)
-            sum += untested(f + tests, t, wide);
+            sum += value_without_test(f + tests, t, wide);
     }
     return has_value ? sum : count;
 }
@@ -256,7 +256,7 @@ static void store(const target *to, int32_t k, int64_t sum)
     me_saturated_store(to->y, to->row + k * to->stride, to->op->y_wide, limited);
 }
 
-static void counted(const target *to, const me_feature_group *group, const int8_t *x)
+static void store_cell_sums(const target *to, const me_feature_group *group, const int8_t *x)
 {
     const me_features_s16_params *op = to->op;
     const me_feature_factor *f = (const me_feature_factor *)op->factors + group->factor;
@@ -272,7 +272,7 @@ static void counted(const target *to, const me_feature_group *group, const int8_
     }
 }
 
-static void predicted(const target *to, const me_feature_group *group, const int8_t *x)
+static void store_predictor(const target *to, const me_feature_group *group, const int8_t *x)
 {
     const me_features_s16_params *op = to->op;
     const me_feature_factor *f = (const me_feature_factor *)op->factors + group->factor;
@@ -301,9 +301,9 @@ void me_features_s16(const me_features_s16_params *op, const me_features_s16_til
         const int8_t *x = (const int8_t *)tile->x + outer * row;
         const target to = { op, tile->y, n * op->results * tile->c + c, tile->c, tile->first + c };
         if (group->edges)
-            counted(&to, group, x);
+            store_cell_sums(&to, group, x);
         else if (f->form == PREDICTOR)
-            predicted(&to, group, x);
+            store_predictor(&to, group, x);
         else
             store(&to, group->first, window_sum(op, op->parts + 3 * group->first, x));
     }

@@ -5,7 +5,7 @@
 #include "me_math.h"
 #include "me_share.h"
 
-static inline void put_sample(const me_samples_scale *to, int32_t x, void *y, int32_t at)
+static inline void store_sample(const me_samples_scale *to, int32_t x, void *y, int32_t at)
 {
     const int32_t q = (int32_t)(((int64_t)x * to->mult + to->offset) >> to->shift);
     const int32_t limited = me_min(me_max(q, to->scale.low), to->scale.high);
@@ -17,7 +17,8 @@ static inline void put_sample(const me_samples_scale *to, int32_t x, void *y, in
 
 /* Filters a sample through all sections. past: the last two inputs of every section, and the last two
  * outputs of the last section. */
-static inline int32_t filtered(const int32_t *c, int32_t count, int32_t fraction, int32_t now, int32_t *past)
+static inline int32_t filter_sample(const int32_t *c, int32_t count, int32_t fraction, int32_t now,
+                                    int32_t *past)
 {
     const int64_t half = (int64_t)1 << (fraction - 1);
     for (int32_t i = 0; i < count; i++, c += 5, past += 2) {
@@ -47,9 +48,9 @@ void me_biquads_s16(const me_biquads_s16_params *op, const me_biquads_s16_tile *
         for (int32_t i = 0; i < kept; i++)
             past[i] = tile->before ? tile->before[i * lanes + lane] : 0;
         for (int32_t t = 0; t < steps; t++, at += inner) {
-            const int32_t now = filtered(op->sections, count, fraction, tile->x[at] * unit, past);
+            const int32_t now = filter_sample(op->sections, count, fraction, tile->x[at] * unit, past);
             if (!keeps)
-                put_sample(&samples, now, tile->y, at);
+                store_sample(&samples, now, tile->y, at);
         }
         for (int32_t i = 0; keeps && i < kept; i++)
             ((int32_t *)tile->y)[i * lanes + lane] = past[i];

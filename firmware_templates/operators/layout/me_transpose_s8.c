@@ -49,7 +49,7 @@ static int32_t column_loop(const me_transpose_s8_tile *m)
     return inner - 1;
 }
 
-static int32_t bytes_of(const me_transpose_s8_tile *m, int32_t loop)
+static int32_t bytes_per_iteration(const me_transpose_s8_tile *m, int32_t loop)
 {
     int32_t bytes = 1;
     for (int32_t d = loop + 1; d < m->loops; d++)
@@ -122,7 +122,7 @@ typedef struct {
     int32_t loop, index[ME_AXES];
 } me_turn;
 
-static me_turn turn_of(const me_transpose_s8_tile *m, int32_t loop, int32_t number)
+static me_turn indices_at(const me_transpose_s8_tile *m, int32_t loop, int32_t number)
 {
     me_turn at;
     at.from = m->from;
@@ -137,7 +137,7 @@ static me_turn turn_of(const me_transpose_s8_tile *m, int32_t loop, int32_t numb
 }
 
 /* Advances by n iterations of the loop `at->loop`, at most to its end; then its outer loops advance. */
-static void skip(const me_transpose_s8_tile *m, me_turn *at, int32_t n)
+static void skip_iterations(const me_transpose_s8_tile *m, me_turn *at, int32_t n)
 {
     at->from += n * m->step[at->loop];
     at->index[at->loop] += n;
@@ -149,7 +149,7 @@ static void skip(const me_transpose_s8_tile *m, me_turn *at, int32_t n)
 }
 
 /* -> the number of iterations of the first `loops` loops together */
-static int32_t turns_of(const me_transpose_s8_tile *m, int32_t loops)
+static int32_t iterations_of(const me_transpose_s8_tile *m, int32_t loops)
 {
     int32_t turns = 1;
     for (int32_t d = 0; d < loops; d++)
@@ -161,11 +161,11 @@ static int32_t turns_of(const me_transpose_s8_tile *m, int32_t loops)
 static ME_APART void move_rows(const me_transpose_s8_tile *m)
 {
     const int32_t inner = m->loops - 1, width = m->extent[inner], in_run = m->extent[inner - 1];
-    const int32_t runs = turns_of(m, inner - 1), rows = runs * in_run;
+    const int32_t runs = iterations_of(m, inner - 1), rows = runs * in_run;
     const int32_t whole = inner > 1 && runs >= MANY_ROWS, loop = whole ? inner - 2 : inner - 1;
     const int32_t units = whole ? runs : rows, each = whole ? in_run : 1;
     int32_t left = ME_LAST(units) - ME_FIRST(units);
-    me_turn at = turn_of(m, loop, ME_FIRST(units));
+    me_turn at = indices_at(m, loop, ME_FIRST(units));
     me_row_runs part = {
         .to = m->to + ME_FIRST(units) * each * width,
         .rows = each,
@@ -173,7 +173,8 @@ static ME_APART void move_rows(const me_transpose_s8_tile *m)
         .row_step = m->step[inner - 1],
         .run_step = m->step[loop],
     };
-    for (; left > 0; left -= part.runs, part.to += part.runs * each * width, skip(m, &at, part.runs)) {
+    for (; left > 0;
+         left -= part.runs, part.to += part.runs * each * width, skip_iterations(m, &at, part.runs)) {
         part.from = at.from;
         part.runs = me_min(m->extent[loop] - at.index[loop], left);
         me_copy_runs(&part);
@@ -188,12 +189,12 @@ void me_transpose_s8(const me_transpose_s8_params *op, const me_transpose_s8_til
         move_line(tile);
         return;
     }
-    if (tile->step[inner] == 1 && turns_of(tile, inner) >= MANY_ROWS) {
+    if (tile->step[inner] == 1 && iterations_of(tile, inner) >= MANY_ROWS) {
         move_rows(tile);
         return;
     }
     const int32_t loop = column_loop(tile);
     const me_plane plane = { tile->extent[inner], tile->extent[loop], tile->step[inner], tile->step[loop],
-                             bytes_of(tile, loop) };
+                             bytes_per_iteration(tile, loop) };
     each_plane(tile, &plane, loop);
 }

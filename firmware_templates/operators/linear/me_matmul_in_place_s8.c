@@ -9,7 +9,7 @@
 enum { ROWS = 4 }; /* rows of a column that are computed together */
 
 /* Loads four elements, `along` bytes apart, into a word. */
-static inline uint32_t four(const int8_t **at, int32_t along)
+static inline uint32_t load_four(const int8_t **at, int32_t along)
 {
     if (along == 1)
         return me_next_w(at);
@@ -22,7 +22,7 @@ static int32_t sum_of(const me_matmul_in_place_s8_params *op, const int8_t *a, c
 {
     int32_t sum = 0, of_a = 0, of_b = 0;
     for (int32_t words = op->c / 4; words > 0; words--) {
-        const uint32_t x = me_next_w(&a), y = four(&b, along);
+        const uint32_t x = me_next_w(&a), y = load_four(&b, along);
         sum = me_sdotsp_b(sum, x, y);
         of_a = me_sdotsp_b(of_a, x, ONES);
         of_b = me_sdotsp_b(of_b, y, ONES);
@@ -38,7 +38,7 @@ static int32_t sum_of(const me_matmul_in_place_s8_params *op, const int8_t *a, c
 }
 
 /* Limits a result to its range and looks it up in the table. */
-static inline int8_t result_of(const me_scale *scale, int32_t q)
+static inline int8_t clamp_and_look_up(const me_scale *scale, int32_t q)
 {
     const int8_t limited = me_clip(q, scale->low, scale->high);
     return scale->table ? me_lookup(scale->table, limited) : limited;
@@ -55,8 +55,8 @@ static inline void four_results(const me_matmul_in_place_s8_params *op, const in
     const uint32_t zeros = 0x01010101u * (uint8_t)op->b_zero;
     int32_t of0 = 0, of1 = 0, of2 = 0, of3 = 0;
     for (int32_t words = c / 4; words > 0; words--) {
-        const uint32_t y4 = four(&b, along), x0 = me_next_w(&a), x1 = me_next_w(&a1), x2 = me_next_w(&a2),
-                       x3 = me_next_w(&a3);
+        const uint32_t y4 = load_four(&b, along), x0 = me_next_w(&a), x1 = me_next_w(&a1),
+                       x2 = me_next_w(&a2), x3 = me_next_w(&a3);
         of_b = me_sdotsp_b(of_b, y4, ONES);
         sum0 = me_sdotsp_b(sum0, x0, y4);
         sum1 = me_sdotsp_b(sum1, x1, y4);
@@ -76,10 +76,10 @@ static inline void four_results(const me_matmul_in_place_s8_params *op, const in
         sum3 = me_mac(sum3, me_step_b(&a3, 1), centred);
     }
     const int32_t rest = op->a_zero * (op->b_zero * c - of_b);
-    y[0] = result_of(scale, me_requant(sum0 - of0 + rest, pre, mult, offset, shift));
-    y[n] = result_of(scale, me_requant(sum1 - of1 + rest, pre, mult, offset, shift));
-    y[2 * n] = result_of(scale, me_requant(sum2 - of2 + rest, pre, mult, offset, shift));
-    y[3 * n] = result_of(scale, me_requant(sum3 - of3 + rest, pre, mult, offset, shift));
+    y[0] = clamp_and_look_up(scale, me_requant(sum0 - of0 + rest, pre, mult, offset, shift));
+    y[n] = clamp_and_look_up(scale, me_requant(sum1 - of1 + rest, pre, mult, offset, shift));
+    y[2 * n] = clamp_and_look_up(scale, me_requant(sum2 - of2 + rest, pre, mult, offset, shift));
+    y[3 * n] = clamp_and_look_up(scale, me_requant(sum3 - of3 + rest, pre, mult, offset, shift));
 }
 
 /* Position in the results: consecutive rows of one column. Addresses of their first row of a, of their
@@ -104,8 +104,8 @@ static place place_of(const me_matmul_in_place_s8_params *op, const me_matmul_in
 }
 
 /* Advances to the next column, or to the first column of the next rows or of the next product. */
-static inline void step(const me_matmul_in_place_s8_params *op, const me_matmul_in_place_s8_tile *tile,
-                        int32_t across, place *at)
+static inline void advance(const me_matmul_in_place_s8_params *op, const me_matmul_in_place_s8_tile *tile,
+                           int32_t across, place *at)
 {
     at->b += across;
     at->y++;
@@ -130,7 +130,7 @@ void me_matmul_in_place_s8(const me_matmul_in_place_s8_params *op, const me_matm
                   across = op->b_transposed ? tile->b_stride : 1;
     const int32_t units = tile->batches * ((tile->m + ROWS - 1) / ROWS) * tile->n, last = ME_LAST(units);
     place at = place_of(op, tile, across, ME_FIRST(units));
-    for (int32_t unit = ME_FIRST(units); unit < last; unit++, step(op, tile, across, &at)) {
+    for (int32_t unit = ME_FIRST(units); unit < last; unit++, advance(op, tile, across, &at)) {
         const int32_t rows = rows_at(&at);
         if (rows == ROWS)
             four_results(op, at.a, at.b, along, at.y, tile->n);
@@ -138,7 +138,7 @@ void me_matmul_in_place_s8(const me_matmul_in_place_s8_params *op, const me_matm
             for (int32_t row = 0; row < rows; row++) {
                 const int32_t acc = sum_of(op, at.a + row * op->c, at.b, along);
                 const int32_t q = me_requant(acc, op->scale.pre, op->mult, op->offset, op->shift);
-                at.y[row * tile->n] = result_of(&op->scale, q);
+                at.y[row * tile->n] = clamp_and_look_up(&op->scale, q);
             }
     }
 }

@@ -7,8 +7,8 @@
 #include "me_wide.h"
 
 /* Copies c values, `step` apart, minus their zero point; appends a 0 if c is odd. */
-static void copy_less_zero(const void *from, int32_t at, int32_t step, int32_t wide, int32_t zero, int32_t c,
-                           int16_t *to)
+static void copy_minus_zero_point(const void *from, int32_t at, int32_t step, int32_t wide, int32_t zero,
+                                  int32_t c, int16_t *to)
 {
     const int16_t *halves = (const int16_t *)from + at;
     const int8_t *bytes = (const int8_t *)from + at;
@@ -37,7 +37,7 @@ static const int16_t *row_of(const me_matmul_s16_params *op, const me_matmul_s16
     const int32_t at = number * tile->a_stride;
     if (op->a_wide && op->a_zero == 0 && op->c % 2 == 0 && tile->a_stride % 2 == 0)
         return (const int16_t *)tile->a + at;
-    copy_less_zero(tile->a, at, 1, op->a_wide, op->a_zero, op->c, own);
+    copy_minus_zero_point(tile->a, at, 1, op->a_wide, op->a_zero, op->c, own);
     return own;
 }
 
@@ -63,7 +63,8 @@ void me_matmul_s16(const me_matmul_s16_params *op, const me_matmul_s16_tile *til
     const int32_t along = op->b_transposed ? 1 : tile->b_stride,
                   across = op->b_transposed ? tile->b_stride : 1;
     for (int32_t k = ME_FIRST(n); k < ME_LAST(n); k++)
-        copy_less_zero(tile->b, k * across, along, op->b_wide, op->b_zero, op->c, tile->scratch + k * size);
+        copy_minus_zero_point(tile->b, k * across, along, op->b_wide, op->b_zero, op->c,
+                              tile->scratch + k * size);
     ME_SYNC();
     multiply(op, tile, ME_FIRST(units), ME_LAST(units), tile->scratch + (n + ME_CORE()) * size);
 }

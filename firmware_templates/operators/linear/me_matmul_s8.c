@@ -16,12 +16,18 @@
 
 /* ---- all cores pack b like weights; scratch: channels, packed b, gathered rows of a */
 
-static me_channel *channels_of(const me_matmul_s8_tile *tile) { return (me_channel *)(void *)tile->scratch; }
+static me_channel *channels_of_block(const me_matmul_s8_tile *tile)
+{
+    return (me_channel *)(void *)tile->scratch;
+}
 
-static int8_t *packed_of(const me_matmul_s8_tile *tile) { return (int8_t *)(channels_of(tile) + tile->n); }
+static int8_t *packed_block(const me_matmul_s8_tile *tile)
+{
+    return (int8_t *)(channels_of_block(tile) + tile->n);
+}
 
 /* -> the partial sums of a column, which are stored in its channel until the channel is computed */
-static int32_t *sums_of(me_channel *channel) { return (int32_t *)(void *)channel; }
+static int32_t *partial_sum_of(me_channel *channel) { return (int32_t *)(void *)channel; }
 
 /* Packs the last `left` taps of a column, at most four, into a word padded with zeros. */
 static uint32_t last_taps(const int8_t *at, int32_t along, int32_t left)
@@ -64,9 +70,9 @@ static inline void pack_part(const me_gemm *gemm, int32_t first, int32_t part, i
     const int32_t columns = me_min(4, tile->n - first), words = op->c >> 2;
     const int32_t from = words * part >> halvings, count = (words * (part + 1) >> halvings) - from;
     const int32_t end = ((part + 1) >> halvings) ? op->c : 4 * (from + count);
-    int32_t *const sum = sums_of(channels_of(tile) + first) + part;
+    int32_t *const sum = partial_sum_of(channels_of_block(tile) + first) + part;
     int32_t c = 4 * from;
-    int8_t *to = packed_of(tile) + (ptrdiff_t)first * me_gemm_row_bytes(op->c) + columns * c;
+    int8_t *to = packed_block(tile) + (ptrdiff_t)first * me_gemm_row_bytes(op->c) + columns * c;
     if (columns == 4 && count > 0) {
         to = op->b_transposed
             ? me_interleave_rows(tile->b + first * tile->b_stride + c, tile->b_stride, count, to, sum)
@@ -93,11 +99,11 @@ static inline void make_channels(const me_gemm *gemm, int32_t first, int32_t end
     const me_matmul_s8_params *op = gemm->op;
     const int32_t mult = op->mult, offset = op->offset, shift = op->shift;
     const int32_t a_zero = op->a_zero, of_zeros = a_zero * op->c * op->b_zero;
-    me_channel *channel = channels_of(gemm->tile) + first;
+    me_channel *channel = channels_of_block(gemm->tile) + first;
     for (; first < end; first++, channel++) {
         int32_t sum = 0;
         for (int32_t part = 0; part < parts; part++)
-            sum += sums_of(channel)[part];
+            sum += partial_sum_of(channel)[part];
         *channel =
             (me_channel){ .bias = of_zeros - a_zero * sum, .mult = mult, .offset = offset, .shift = shift };
     }
@@ -128,11 +134,11 @@ static void pack(me_gemm *gemm)
 
 void me_matmul_s8(const me_matmul_s8_params *op, const me_matmul_s8_tile *tile)
 {
-    int8_t *const packed = packed_of(tile);
+    int8_t *const packed = packed_block(tile);
     me_gemm gemm = {
         .windows = me_gemm_rows(tile->a, tile->m, tile->a_stride, op->c),
         .results = {
-            .k = tile->n, .y_stride = tile->y_stride, .weights = packed, .channels = channels_of(tile),
+            .k = tile->n, .y_stride = tile->y_stride, .weights = packed, .channels = channels_of_block(tile),
             .y = tile->y, .scale = &op->scale,
         },
         .b_zero = op->b_zero, .cores = ME_KERNEL_CORES(op->nine_cores), .kernel_waits = tile->kernel_waits,

@@ -14,7 +14,7 @@ void me_moments_apart(const int8_t *x, int32_t n, int32_t step, me_moments *of)
     *of = (me_moments){ total, squares };
 }
 
-static inline int32_t normalised(int32_t x, const me_group_run *run)
+static inline int32_t normalise(int32_t x, const me_group_run *run)
 {
     const int32_t y = (me_on_line(x, run->line) * run->gain + run->offset) >> run->shift;
     return me_min(me_max(y, run->low), run->high);
@@ -23,7 +23,7 @@ static inline int32_t normalised(int32_t x, const me_group_run *run)
 void me_normalise_run(const int8_t *x, int8_t *y, int32_t n, const me_group_run *run)
 {
     for (int32_t i = 0; i < n; i++)
-        y[i * run->step] = (int8_t)normalised(x[i * run->step], run);
+        y[i * run->step] = (int8_t)normalise(x[i * run->step], run);
 }
 
 static void add_square(me_wide_moments *of, uint32_t square)
@@ -50,19 +50,19 @@ void me_moments_words_h(const int16_t *x, int32_t words, me_wide_moments *of)
 void me_normalise_run_b_h(const int8_t *x, int16_t *y, int32_t n, const me_group_run *run)
 {
     for (int32_t i = 0; i < n; i++)
-        y[i * (run->y_step / 2)] = (int16_t)normalised(x[i * run->step], run);
+        y[i * (run->y_step / 2)] = (int16_t)normalise(x[i * run->step], run);
 }
 
 void me_normalise_run_h_b(const int16_t *x, int8_t *y, int32_t n, const me_group_run *run)
 {
     for (int32_t i = 0; i < n; i++)
-        y[i * run->y_step] = (int8_t)normalised(x[i * (run->step / 2)], run);
+        y[i * run->y_step] = (int8_t)normalise(x[i * (run->step / 2)], run);
 }
 
 void me_normalise_run_h_h(const int16_t *x, int16_t *y, int32_t n, const me_group_run *run)
 {
     for (int32_t i = 0; i < n; i++)
-        y[i * (run->y_step / 2)] = (int16_t)normalised(x[i * (run->step / 2)], run);
+        y[i * (run->y_step / 2)] = (int16_t)normalise(x[i * (run->step / 2)], run);
 }
 
 void me_moments_words_b(const int8_t *x, int32_t words, me_moments *of) { *of = me_moments_b(x, 4 * words); }

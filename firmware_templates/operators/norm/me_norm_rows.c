@@ -3,7 +3,7 @@
 
 #if !defined ME_GAP9 || defined ME_SDK
 
-static inline int32_t normalised(int32_t x, const me_gain *pair, const me_line *line, int32_t shift)
+static inline int32_t normalise(int32_t x, const me_gain *pair, const me_line *line, int32_t shift)
 {
     return (me_on_line(x, *line) * pair->gain + pair->offset) >> shift;
 }
@@ -16,7 +16,7 @@ static inline int32_t normalised(int32_t x, const me_gain *pair, const me_line *
         const me_gain *pairs = of_pairs; \
         Y *y = of_y; \
         for (int32_t i = 0; i < n; i++) \
-            y[i] = (Y)me_clips(normalised(x[i] >> (HALVINGS), pairs + i, line, shift), BITS); \
+            y[i] = (Y)me_clips(normalise(x[i] >> (HALVINGS), pairs + i, line, shift), BITS); \
     }
 
 #define ME_AND_HALVINGS , int32_t halvings

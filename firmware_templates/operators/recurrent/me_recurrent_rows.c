@@ -28,7 +28,7 @@ INLINE void put(const me_units *some, int32_t unit, int32_t h, int32_t form)
 }
 
 /* -> the requantised sum of products, which is added to its gate */
-INLINE int32_t added(const me_units *some, int32_t gate, int32_t sum)
+INLINE int32_t requantise(const me_units *some, int32_t gate, int32_t sum)
 {
     const me_channel *to = some->channels + gate;
     return me_clips(me_requant(sum + to->bias, some->pre, to->mult, to->offset, to->shift), 16);
@@ -41,7 +41,7 @@ INLINE int32_t rnn_unit(const me_units *some, int32_t unit, int32_t sum)
 {
     const me_recurrent_params *op = some->layer;
     const int32_t now = (some->now[unit] * op->x_mult + op->x_offset) >> op->x_shift;
-    const int32_t x = me_clips(now + added(some, unit, sum), 16);
+    const int32_t x = me_clips(now + requantise(some, unit, sum), 16);
     const int32_t result = op->relu ? me_max(x, 0) : me_between(op->tanh, x, 5);
     return (result * op->y_mult + op->y_offset) >> op->y_shift;
 }
@@ -86,7 +86,7 @@ typedef struct {
     int32_t x[4], h[4];
 } gate_sums;
 
-static gate_sums multiplied(const me_units *some, int32_t unit, int32_t gates, int32_t form)
+static gate_sums gate_sums_of(const me_units *some, int32_t unit, int32_t gates, int32_t form)
 {
     const int8_t *h = some->h, *weights = some->weights + 4 * gates * some->words * unit;
     gate_sums of = { { 0 }, { 0 } };
@@ -99,12 +99,12 @@ static gate_sums multiplied(const me_units *some, int32_t unit, int32_t gates, i
     }
     for (int32_t gate = 0; gate < gates; gate++) {
         of.x[gate] = some->now[gates * unit + gate];
-        of.h[gate] = added(some, gates * unit + gate, of.h[gate]);
+        of.h[gate] = requantise(some, gates * unit + gate, of.h[gate]);
     }
     return of;
 }
 
-static int32_t rounded(int32_t x, int32_t bits) { return (x + (1 << bits >> 1)) >> bits; }
+static int32_t rounding_shift(int32_t x, int32_t bits) { return (x + (1 << bits >> 1)) >> bits; }
 
 /* -> h; updates *c */
 static int32_t lstm_unit(const me_units *some, const gate_sums *of, int16_t *c, int32_t gate_bits,
@@ -115,15 +115,15 @@ static int32_t lstm_unit(const me_units *some, const gate_sums *of, int16_t *c, 
         gate[i] = me_between((i == 2 ? some->tanh : some->sigmoid) - 256, of->x[i] + of->h[i],
                              gate_bits - (i == 2 ? 5 : 4));
     const int32_t more = gate[0] * gate[2] >> (15 - cell_bits);
-    *c = (int16_t)me_clips(rounded(gate[1] * *c + more, 15), 16);
-    return rounded(gate[3] * me_between(some->tanh - 256, *c, cell_bits - 5), result_shift);
+    *c = (int16_t)me_clips(rounding_shift(gate[1] * *c + more, 15), 16);
+    return rounding_shift(gate[3] * me_between(some->tanh - 256, *c, cell_bits - 5), result_shift);
 }
 
 static void run_lstm(const me_units *some, int32_t form, int32_t scaled)
 {
     const me_recurrent_params *op = some->layer;
     for (int32_t unit = 0; unit < some->units; unit++) {
-        const gate_sums of = multiplied(some, unit, 4, form);
+        const gate_sums of = gate_sums_of(some, unit, 4, form);
         const int32_t h =
             lstm_unit(some, &of, some->state + unit, scaled ? op->gate_bits : 10, scaled ? op->cell_bits : 11,
                       scaled || form == WIDE ? op->result_shift : 23);
@@ -138,30 +138,31 @@ void me_lstm_scaled_units(const me_units *some) { run_lstm(some, SIGNED, 1); }
 void me_lstm_scaled_unsigned_units(const me_units *some) { run_lstm(some, UNSIGNED, 1); }
 void me_lstm_scaled_wide_units(const me_units *some) { run_lstm(some, WIDE, 1); }
 
-static int32_t gate(const me_units *some, const gate_sums *of, int32_t gate)
+static int32_t sigmoid_of_gate(const me_units *some, const gate_sums *of, int32_t gate)
 {
     return me_between(some->sigmoid - 256, of->x[gate] + of->h[gate], 6);
 }
 
 /* -> the 16-bit h in the type in which it is multiplied */
-static int32_t narrowed(int32_t h, int32_t form) { return form == WIDE ? h : rounded(h, 7); }
+static int32_t h_as_multiplied(int32_t h, int32_t form) { return form == WIDE ? h : rounding_shift(h, 7); }
 
 /* Updates a GRU's state. x: input of the new gate, whose table output has twice the range of the state */
-static void renew(const me_units *some, int32_t unit, int32_t x, int32_t update, int32_t form)
+static void update_state(const me_units *some, int32_t unit, int32_t x, int32_t update, int32_t form)
 {
     const me_recurrent_params *op = some->layer;
     const int32_t q15 = me_between(some->tanh - 256, x, 5), old = some->state[unit];
-    const int32_t new =
-        form == WIDE ? me_clips((q15 * op->new_mult + op->new_offset) >> op->new_shift, 16) : rounded(q15, 1);
-    some->state[unit] = (int16_t)me_clips(new + rounded(update * (old - new), 15), 15);
-    put(some, unit, narrowed(some->state[unit], form), form);
+    const int32_t new = form == WIDE ? me_clips((q15 * op->new_mult + op->new_offset) >> op->new_shift, 16)
+                                     : rounding_shift(q15, 1);
+    some->state[unit] = (int16_t)me_clips(new + rounding_shift(update * (old - new), 15), 15);
+    put(some, unit, h_as_multiplied(some->state[unit], form), form);
 }
 
 static void run_gru(const me_units *some, int32_t form)
 {
     for (int32_t unit = 0; unit < some->units; unit++) {
-        const gate_sums of = multiplied(some, unit, 3, form);
-        renew(some, unit, of.x[2] + rounded(gate(some, &of, 0) * of.h[2], 15), gate(some, &of, 1), form);
+        const gate_sums of = gate_sums_of(some, unit, 3, form);
+        update_state(some, unit, of.x[2] + rounding_shift(sigmoid_of_gate(some, &of, 0) * of.h[2], 15),
+                     sigmoid_of_gate(some, &of, 1), form);
     }
 }
 
@@ -172,24 +173,26 @@ void me_gru_wide_units(const me_units *some) { run_gru(some, WIDE); }
 static void run_reset(const me_units *some, int32_t form)
 {
     for (int32_t unit = 0; unit < some->units; unit++) {
-        const gate_sums of = multiplied(some, unit, 3, form);
-        put(some, unit, narrowed(rounded(gate(some, &of, 0) * some->state[unit], 15), form), form);
-        some->keep[unit] = (int16_t)gate(some, &of, 1);
+        const gate_sums of = gate_sums_of(some, unit, 3, form);
+        put(some, unit,
+            h_as_multiplied(rounding_shift(sigmoid_of_gate(some, &of, 0) * some->state[unit], 15), form),
+            form);
+        some->keep[unit] = (int16_t)sigmoid_of_gate(some, &of, 1);
     }
 }
 
-static void run_renew(const me_units *some, int32_t form)
+static void run_update(const me_units *some, int32_t form)
 {
     for (int32_t unit = 0; unit < some->units; unit++) {
-        const gate_sums of = multiplied(some, unit, 3, form);
-        renew(some, unit, of.x[2] + of.h[2], some->keep[unit], form);
+        const gate_sums of = gate_sums_of(some, unit, 3, form);
+        update_state(some, unit, of.x[2] + of.h[2], some->keep[unit], form);
     }
 }
 
 void me_gru_reset_units(const me_units *some) { run_reset(some, SIGNED); }
 void me_gru_reset_wide_units(const me_units *some) { run_reset(some, WIDE); }
-void me_gru_renew_units(const me_units *some) { run_renew(some, SIGNED); }
-void me_gru_renew_wide_units(const me_units *some) { run_renew(some, WIDE); }
+void me_gru_renew_units(const me_units *some) { run_update(some, SIGNED); }
+void me_gru_renew_wide_units(const me_units *some) { run_update(some, WIDE); }
 
 /* ---- gates from the inputs of all steps */
 

@@ -19,8 +19,8 @@ void me_begin_channel(const me_channel_run *run, me_channel_step *own, const int
 }
 
 /* Updates a block of states through all steps. Words hold two states, and two decays. */
-static void move_block(const int16_t *powers, const uint16_t *decays, const me_block_step *reads,
-                       me_channel_step *own, int16_t *states, int32_t steps)
+static void update_block(const int16_t *powers, const uint16_t *decays, const me_block_step *reads,
+                         me_channel_step *own, int16_t *states, int32_t steps)
 {
     for (int32_t t = 0; t < steps; t++, own++, reads++)
         for (int32_t i = 0; i < ME_SCAN_BLOCK; i++) {
@@ -38,8 +38,8 @@ void me_move_limited_states(const int16_t *powers, const uint16_t *decays, const
                             me_channel_step *own, int16_t *states, int32_t steps, int32_t blocks)
 {
     for (int32_t i = 0; i < blocks; i++)
-        move_block(powers, decays + i * ME_SCAN_BLOCK, reads + i * ME_SCAN_STEPS, own,
-                   states + i * ME_SCAN_BLOCK, steps);
+        update_block(powers, decays + i * ME_SCAN_BLOCK, reads + i * ME_SCAN_STEPS, own,
+                     states + i * ME_SCAN_BLOCK, steps);
 }
 
 void me_move_states(const int16_t *powers, const uint16_t *decays, const me_block_step *reads,

@@ -11,7 +11,7 @@ enum { PART = 11, INDEX = 10, POINT = PART + INDEX };
 enum { READS = sizeof(me_wide_reads) / sizeof(int32_t) }; /* int32 values of me_wide_reads per step */
 
 /* Decay factor of a step in Q31: 2 to the power of -p, interpolated linearly between two entries. */
-static inline uint32_t decayed(int32_t delta, int32_t decay, const me_wide_decays *by)
+static inline uint32_t decay_factor(int32_t delta, int32_t decay, const me_wide_decays *by)
 {
     const int32_t upper = (int32_t)((int64_t)delta * decay >> 32);
     const uint32_t p = (uint32_t)me_min(upper, by->most) << by->decay_up;
@@ -21,19 +21,19 @@ static inline uint32_t decayed(int32_t delta, int32_t decay, const me_wide_decay
 }
 
 /* The next state: the decayed state plus u * B. */
-static inline int32_t moved(int32_t state, uint32_t a, const me_wide_step *at, int32_t b)
+static inline int32_t next_state(int32_t state, uint32_t a, const me_wide_step *at, int32_t b)
 {
     const int32_t kept = (int32_t)((int64_t)(state * 2) * (int64_t)a >> 32);
     const int32_t more = (int32_t)((int64_t)at->u * b >> 32);
     return me_clips(kept + more + at->rounding, 31);
 }
 
-static void move_state(const me_wide_decays *by, int32_t decay, const int32_t *b, const int32_t *c,
-                       me_wide_step *own, int32_t *state, int32_t steps)
+static void update_state(const me_wide_decays *by, int32_t decay, const int32_t *b, const int32_t *c,
+                         me_wide_step *own, int32_t *state, int32_t steps)
 {
     for (int32_t t = 0; t < steps; t++, own++) {
-        const uint32_t a = decayed(own->delta, decay, by);
-        *state = moved(*state, a, own, b[t * READS]);
+        const uint32_t a = decay_factor(own->delta, decay, by);
+        *state = next_state(*state, a, own, b[t * READS]);
         const uint64_t more = (uint64_t)((int64_t)*state * c[t * READS]);
         const uint64_t sum = ((uint64_t)(uint32_t)own->high << 32 | own->low) + more;
         own->low = (uint32_t)sum;
@@ -47,7 +47,7 @@ void me_move_wide_states(const me_wide_decays *by, const int32_t *decays, const 
     for (int32_t i = 0; i < blocks * ME_WIDE_BLOCK; i++) {
         const me_wide_reads *from = reads + i / ME_WIDE_BLOCK * ME_WIDE_STEPS;
         const int32_t place = i % ME_WIDE_BLOCK;
-        move_state(by, decays[i], from->b + place, from->c + place, own, states + i, steps);
+        update_state(by, decays[i], from->b + place, from->c + place, own, states + i, steps);
     }
 }
 

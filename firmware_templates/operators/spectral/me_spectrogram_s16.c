@@ -6,7 +6,7 @@
 
 /* Multiplies a frame by the window. Pairs of samples, `lanes` apart, become complex values in
  * digit-reversed order. */
-static void windowed(const me_spectrogram_s16_params *op, const int16_t *x, me_complex *z)
+static void apply_window(const me_spectrogram_s16_params *op, const int16_t *x, me_complex *z)
 {
     const int32_t lanes = op->lanes;
     const int32_t *const taps = op->window;
@@ -35,8 +35,8 @@ ME_FOURIER void put(const results *to, void *y, int32_t at, int32_t value, int32
 
 /* Computes half + 1 results y from z, the transform of pairs of samples. In the middle, both results of a
  * pair are the same frequency; the left one is kept. */
-ME_FOURIER void spectrum(const results *to, const me_complex *z, int32_t half, const int32_t *root,
-                         const int16_t *curve, void *y, int32_t wide)
+ME_FOURIER void store_spectrum(const results *to, const me_complex *z, int32_t half, const int32_t *root,
+                               const int16_t *curve, void *y, int32_t wide)
 {
     const results own = *to;
     int32_t last = half;
@@ -51,13 +51,13 @@ ME_FOURIER void spectrum(const results *to, const me_complex *z, int32_t half, c
 static __attribute__((noinline)) void spectrum_8(const results *to, const me_complex *z, int32_t half,
                                                  const int32_t *root, const int16_t *curve, int8_t *y)
 {
-    spectrum(to, z, half, root, curve, y, 0);
+    store_spectrum(to, z, half, root, curve, y, 0);
 }
 
 static __attribute__((noinline)) void spectrum_16(const results *to, const me_complex *z, int32_t half,
                                                   const int32_t *root, const int16_t *curve, int16_t *y)
 {
-    spectrum(to, z, half, root, curve, y, 1);
+    store_spectrum(to, z, half, root, curve, y, 1);
 }
 
 void me_spectrogram_s16(const me_spectrogram_s16_params *op, const me_spectrogram_s16_tile *tile)
@@ -70,7 +70,7 @@ void me_spectrogram_s16(const me_spectrogram_s16_params *op, const me_spectrogra
         const me_channel *const lane_to = op->channels + lane;
         const results to = { lane_to->mult, lane_to->offset, lane_to->shift, op->low, op->high };
         const int32_t half = length / 2, at = i * (half + 1);
-        windowed(op, tile->x + frame * op->hop * lanes + lane, z);
+        apply_window(op, tile->x + frame * op->hop * lanes + lane, z);
         me_fourier(z, half, op->radixes, op->stages, op->roots);
         if (op->y_wide)
             spectrum_16(&to, z, half, op->roots, op->curve, (int16_t *)tile->y + at);

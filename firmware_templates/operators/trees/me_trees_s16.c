@@ -6,7 +6,7 @@
 #include "me_wide.h"
 
 /* Adds the entries of the leaf that x reaches in a tree. */
-static void walk(const me_trees_s16_params *op, const int32_t *tree, const int16_t *x, int32_t *sums)
+static void add_leaf(const me_trees_s16_params *op, const int32_t *tree, const int16_t *x, int32_t *sums)
 {
     const int32_t *nodes = op->nodes + 2 * tree[0];
     int32_t at = 0;
@@ -29,7 +29,7 @@ static void add_trees(const me_trees_s16_params *op, const int16_t *x, int32_t p
     for (int32_t i = 0; i < op->results; i++)
         sums[i] = part ? 0 : op->base[i];
     for (int32_t i = me_share_of(ME_TREE_PARTS, part, op->count); i < end; i++)
-        walk(op, op->trees + 2 * i, x, sums);
+        add_leaf(op, op->trees + 2 * i, x, sums);
 }
 
 void me_trees_s16(const me_trees_s16_params *op, const me_trees_s16_tile *tile)

@@ -28,7 +28,7 @@ void me_adapt_take_decision(int32_t decision) { me_adapt.decision = decision; }
 
 /* number 0: the classifier in force, 1: the candidate that is evaluated. -> the class with the largest
  * score weights . x + bias, the first of equal scores; scores fit int32 */
-static int32_t decide(int32_t number, const int8_t *features)
+static int32_t classify(int32_t number, const int8_t *features)
 {
     const int32_t size = me_adapt_of.features, offset = me_adapt_of.zero_point;
     const int16_t *weights = me_adapt_of.weights + number * me_adapt_of.classes * size;
@@ -48,13 +48,16 @@ static int32_t decide(int32_t number, const int8_t *features)
 
 int32_t me_adapt_acts(void) { return me_adapt.in_force != 0; }
 
-int32_t me_adapt_class(void) { return me_adapt.in_force ? decide(0, me_adapt_of.window) : me_adapt.decision; }
+int32_t me_adapt_class(void)
+{
+    return me_adapt.in_force ? classify(0, me_adapt_of.window) : me_adapt.decision;
+}
 
 int32_t me_adapt_network_class(void) { return me_adapt.decision; }
 
 void me_adapt_reset(void) { me_adapt.in_force = me_adapt.normed = me_adapt.method = 0; }
 
-static void zero(int32_t *numbers, int32_t count)
+static void clear(int32_t *numbers, int32_t count)
 {
     for (int32_t i = 0; i < count; i++)
         numbers[i] = 0;
@@ -67,22 +70,22 @@ int32_t me_adapt_begin(int32_t method)
     const int32_t classes = me_adapt_of.classes, size = me_adapt_of.features;
     me_adapt.method = method;
     me_adapt.windows = me_adapt.right = me_adapt.pseudo = 0;
-    zero(me_adapt.came, classes);
-    zero(me_adapt.held, classes);
-    zero(me_adapt.counts, classes);
+    clear(me_adapt.came, classes);
+    clear(me_adapt.held, classes);
+    clear(me_adapt.counts, classes);
     if (method == ME_ADAPT_HEAD)
         me_adapt_head_begin();
     else if (method == ME_ADAPT_NORM)
         me_adapt_norm_begin();
     else
-        zero(me_adapt_of.sums, classes * size);
+        clear(me_adapt_of.sums, classes * size);
     if (method == ME_ADAPT_LDA)
-        zero(me_adapt_of.products, me_adapt_row(size));
+        clear(me_adapt_of.products, me_adapt_row(size));
     return 0;
 }
 
 /* Adds a window to the sums. The products x * y fit int32 because x and y are at most 255. */
-static void add(const int8_t *window, int32_t label)
+static void add_to_sums(const int8_t *window, int32_t label)
 {
     const int32_t size = me_adapt_of.features, zero_point = me_adapt_of.zero_point;
     int32_t *sums = me_adapt_of.sums + label * size, *products = me_adapt_of.products;
@@ -98,12 +101,12 @@ static void add(const int8_t *window, int32_t label)
     }
 }
 
-static void learn(const int8_t *window, int32_t label)
+static void add_to_training(const int8_t *window, int32_t label)
 {
     if (me_adapt.method == ME_ADAPT_HEAD)
         me_adapt_head_store(window, label);
     else
-        add(window, label);
+        add_to_sums(window, label);
 }
 
 static int8_t *held_window(int32_t label, int32_t place)
@@ -136,7 +139,7 @@ int32_t me_adapt_window(int32_t label)
     }
     const int32_t number = me_adapt.came[label]++, place = me_adapt.held[label];
     if (number % HELD_BACK_EACH != HELD_BACK_EACH - 1 || place >= me_adapt_of.held_back) {
-        learn(me_adapt_of.window, label);
+        add_to_training(me_adapt_of.window, label);
         return 0;
     }
     int8_t *held = held_window(label, place);
@@ -158,7 +161,7 @@ static void fit(int32_t updates)
 }
 
 /* The evaluated classifier replaces the one in force. */
-static void adopt(void)
+static void put_in_force(void)
 {
     const int32_t classes = me_adapt_of.classes, numbers = classes * me_adapt_of.features;
     for (int32_t i = 0; i < numbers; i++)
@@ -180,12 +183,12 @@ static int32_t end_norm(void)
 
 /* Whether `right` of `count` held-back windows are enough. The network itself decided all pseudo-labels,
  * so nine tenths are required. */
-static int32_t gains(int32_t right, int32_t count)
+static int32_t is_improvement(int32_t right, int32_t count)
 {
     return count == 0 || right > me_adapt.right || (me_adapt.pseudo && 10 * right >= 9 * count);
 }
 
-static int32_t classes_that_came(void)
+static int32_t classes_with_windows(void)
 {
     int32_t count = 0;
     for (int32_t label = 0; label < me_adapt_of.classes; label++)
@@ -197,19 +200,19 @@ static int32_t classes_that_came(void)
 static int32_t end_classifier(void)
 {
     int32_t count = 0, right = 0;
-    if (classes_that_came() < LEAST_CLASSES) /* with one class, every decision would be right */
+    if (classes_with_windows() < LEAST_CLASSES) /* with one class, every decision would be right */
         return 0;
     fit(UPDATES);
     for (int32_t label = 0; label < me_adapt_of.classes; label++)
         for (int32_t place = 0; place < me_adapt.held[label]; place++, count++)
-            right += decide(1, held_window(label, place)) == label;
-    const int32_t gained = gains(right, count);
+            right += classify(1, held_window(label, place)) == label;
+    const int32_t gained = is_improvement(right, count);
     if (gained) {
         for (int32_t label = 0; label < me_adapt_of.classes; label++)
             for (int32_t place = 0; place < me_adapt.held[label]; place++)
-                learn(held_window(label, place), label);
+                add_to_training(held_window(label, place), label);
         fit(LAST_UPDATES);
-        adopt();
+        put_in_force();
     }
     return gained;
 }

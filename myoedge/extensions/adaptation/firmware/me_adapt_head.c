@@ -12,11 +12,11 @@
 #define SETTLING 256 /* number of final updates with a smaller step size */
 #define SETTLING_SHIFT 6
 
-static int32_t columns(void) { return me_adapt_of.features + 1; }
+static int32_t columns_of_head(void) { return me_adapt_of.features + 1; }
 
 void me_adapt_head_begin(void)
 {
-    const int32_t numbers = me_adapt_of.classes * columns();
+    const int32_t numbers = me_adapt_of.classes * columns_of_head();
     me_adapt.random = SEED;
     for (int32_t label = 0; label < me_adapt_of.classes; label++)
         me_adapt.seen[label] = 0;
@@ -51,7 +51,7 @@ void me_adapt_head_store(const int8_t *window, int32_t label)
 }
 
 /* Window number `place` of a minibatch: every second one is taken from the training set. */
-static const int8_t *drawn_window(int32_t place, int32_t *label)
+static const int8_t *draw_window(int32_t place, int32_t *label)
 {
     if (place % 2 && me_adapt_of.replayed > 0) {
         const int32_t number = draw(me_adapt_of.replayed);
@@ -89,7 +89,7 @@ static void add_gradient(const int8_t *window, int32_t label)
     const int32_t size = me_adapt_of.features, zero = me_adapt_of.zero_point, one = 1 << me_adapt_of.exponent;
     int32_t errors[ME_ADAPT_MOST_CLASSES];
     const int32_t *head = me_adapt_of.head;
-    for (int32_t c = 0; c < me_adapt_of.classes; c++, head += columns()) {
+    for (int32_t c = 0; c < me_adapt_of.classes; c++, head += columns_of_head()) {
         int32_t z = (head[size] >> FORWARD_SHIFT) * one;
         for (int32_t i = 0; i < size; i++)
             z += (head[i] >> FORWARD_SHIFT) * (window[i] - zero);
@@ -98,21 +98,21 @@ static void add_gradient(const int8_t *window, int32_t label)
     softmax(errors);
     errors[label] -= 32768;
     int32_t *gradient = me_adapt_of.gradient;
-    for (int32_t c = 0; c < me_adapt_of.classes; c++, gradient += columns()) {
+    for (int32_t c = 0; c < me_adapt_of.classes; c++, gradient += columns_of_head()) {
         for (int32_t i = 0; i < size; i++)
             gradient[i] += errors[c] * (window[i] - zero);
         gradient[size] += errors[c] * one;
     }
 }
 
-static void update(int32_t rate_shift)
+static void run_update(int32_t rate_shift)
 {
-    const int32_t numbers = me_adapt_of.classes * columns();
+    const int32_t numbers = me_adapt_of.classes * columns_of_head();
     for (int32_t i = 0; i < numbers; i++)
         me_adapt_of.gradient[i] = 0;
     for (int32_t place = 0; place < ME_ADAPT_BATCH; place++) {
         int32_t label;
-        const int8_t *window = drawn_window(place, &label);
+        const int8_t *window = draw_window(place, &label);
         add_gradient(window, label);
     }
     for (int32_t i = 0; i < numbers; i++) {
@@ -133,12 +133,12 @@ void me_adapt_head_train(int32_t updates)
     for (int32_t label = 0; label < classes; label++)
         seen += me_adapt.seen[label];
     for (int32_t left = updates; left > 0 && seen > 0; left--) {
-        update(left <= SETTLING ? SETTLING_SHIFT : RATE_SHIFT);
+        run_update(left <= SETTLING ? SETTLING_SHIFT : RATE_SHIFT);
         me_adapt_go_on();
     }
     int16_t *weights = me_adapt_of.weights + classes * size;
     const int32_t *head = me_adapt_of.head;
-    for (int32_t label = 0; label < classes; label++, head += columns()) {
+    for (int32_t label = 0; label < classes; label++, head += columns_of_head()) {
         for (int32_t i = 0; i < size; i++)
             *weights++ = (int16_t)(head[i] >> FORWARD_SHIFT);
         me_adapt.bias[1][label] = (head[size] >> FORWARD_SHIFT) * (1 << me_adapt_of.exponent);

@@ -15,7 +15,7 @@
 #define WANTED_POINT 6
 #define MOST_SOLVED (1 << 24)
 
-static int64_t limited(int64_t x, int64_t most) { return x < -most ? -most : x > most ? most : x; }
+static int64_t clamp(int64_t x, int64_t most) { return x < -most ? -most : x > most ? most : x; }
 
 /* Scatter: products minus (sum of class i) * (mean of class j), with 24 fraction bits. */
 static int64_t scatter(int32_t i, int32_t j)
@@ -30,7 +30,7 @@ static int64_t scatter(int32_t i, int32_t j)
 }
 
 /* Writes the scaled scatter with its ridge to the buffer of the factor. */
-static void scale(void)
+static void write_scaled_scatter(void)
 {
     const int32_t size = me_adapt_of.features;
     int32_t *matrix = me_adapt_of.factor, most = INT32_MIN;
@@ -43,7 +43,7 @@ static void scale(void)
     for (int32_t i = 0; i < size; i++) {
         for (int32_t j = 0; j <= i; j++) {
             const int64_t x = scatter(i, j), moved = shift < 0 ? x * (1 << -shift) : x >> shift;
-            *matrix++ = (int32_t)limited(moved, 1 << DIAGONAL_BITS);
+            *matrix++ = (int32_t)clamp(moved, 1 << DIAGONAL_BITS);
         }
         me_adapt_go_on();
         sum += matrix[-1];
@@ -57,7 +57,7 @@ static void scale(void)
 }
 
 /* -> sum of a * b, modulo 2**64 */
-static int64_t product(const int32_t *a, const int32_t *b, int32_t count)
+static int64_t dot_product(const int32_t *a, const int32_t *b, int32_t count)
 {
     uint64_t sum = 0;
     for (int32_t i = 0; i < count; i++)
@@ -66,7 +66,7 @@ static int64_t product(const int32_t *a, const int32_t *b, int32_t count)
 }
 
 /* -> left * inverse >> 24, with left taken modulo 2**64 */
-static int64_t divided(int64_t left, uint32_t inverse)
+static int64_t times_inverse(int64_t left, uint32_t inverse)
 {
     return (int64_t)((uint64_t)left * inverse) >> INVERSE_POINT;
 }
@@ -77,7 +77,7 @@ static void factorise(void)
     for (int32_t j = 0; j < size; j++) {
         int32_t *pivots = me_adapt_of.factor + me_adapt_row(j);
         const int64_t least = (int64_t)LEAST_RIDGE << POINT, whole = (int64_t)pivots[j] << POINT;
-        const int64_t pivot = (int64_t)((uint64_t)whole - (uint64_t)product(pivots, pivots, j));
+        const int64_t pivot = (int64_t)((uint64_t)whole - (uint64_t)dot_product(pivots, pivots, j));
         const uint32_t root = me_adapt_root((uint64_t)(pivot > least ? pivot : least));
         const uint32_t inverse = (uint32_t)me_adapt_divide((int64_t)1 << (POINT + INVERSE_POINT), root);
         me_adapt_of.inverses[j] = inverse;
@@ -85,16 +85,16 @@ static void factorise(void)
         for (int32_t i = j + 1; i < size; i++) {
             int32_t *row = me_adapt_of.factor + me_adapt_row(i);
             const uint64_t entry = (uint64_t)((int64_t)row[j] * (1 << POINT));
-            const int64_t left = (int64_t)(entry - (uint64_t)product(row, pivots, j));
-            row[j] = (int32_t)limited(divided(left >> POINT, inverse), 1 << POINT);
+            const int64_t left = (int64_t)(entry - (uint64_t)dot_product(row, pivots, j));
+            row[j] = (int32_t)clamp(times_inverse(left >> POINT, inverse), 1 << POINT);
         }
         me_adapt_go_on();
     }
 }
 
-static int64_t solved_entry(int64_t wanted, uint64_t known, uint32_t inverse)
+static int64_t solve_entry(int64_t wanted, uint64_t known, uint32_t inverse)
 {
-    return limited(divided(wanted - ((int64_t)known >> POINT), inverse), MOST_SOLVED);
+    return clamp(times_inverse(wanted - ((int64_t)known >> POINT), inverse), MOST_SOLVED);
 }
 
 /* Solves factor * transposed factor * w = found; w replaces found. */
@@ -106,13 +106,13 @@ static void solve(int64_t *found)
         uint64_t known = 0;
         for (int32_t k = 0; k < i; k++)
             known += (uint64_t)(row[k] * found[k]);
-        found[i] = solved_entry(found[i], known, me_adapt_of.inverses[i]);
+        found[i] = solve_entry(found[i], known, me_adapt_of.inverses[i]);
     }
     for (int32_t i = size - 1; i >= 0; i--) {
         uint64_t known = 0;
         for (int32_t k = i + 1; k < size; k++)
             known += (uint64_t)(me_adapt_of.factor[me_adapt_row(k) + i] * found[k]);
-        found[i] = solved_entry(found[i], known, me_adapt_of.inverses[i]);
+        found[i] = solve_entry(found[i], known, me_adapt_of.inverses[i]);
     }
 }
 
@@ -120,7 +120,7 @@ void me_adapt_fit_lda(void)
 {
     const int32_t size = me_adapt_of.features, classes = me_adapt_of.classes;
     me_adapt_find_means();
-    scale();
+    write_scaled_scatter();
     factorise();
     const int64_t *means = me_adapt_of.means, *centre = means + classes * size;
     for (int32_t label = 0; label < classes; label++) {

@@ -60,9 +60,9 @@ void me_adapt_find_means(void)
         centre[i] = me_adapt_divide(centre[i], present);
 }
 
-static int64_t size_of(int64_t x) { return x < 0 ? -x : x; }
+static int64_t magnitude(int64_t x) { return x < 0 ? -x : x; }
 
-static int64_t limited(int64_t x, int64_t most) { return x < -most ? -most : x > most ? most : x; }
+static int64_t clamp(int64_t x, int64_t most) { return x < -most ? -most : x > most ? most : x; }
 
 /* Products of weights (at most 2**14) and means (at most 2**33) fit int64. */
 void me_adapt_from_directions(void)
@@ -72,8 +72,8 @@ void me_adapt_from_directions(void)
     int16_t *weights = me_adapt_of.weights + numbers;
     int64_t largest = 0;
     for (int32_t i = 0; i < numbers; i++)
-        if (size_of(directions[i]) > largest)
-            largest = size_of(directions[i]);
+        if (magnitude(directions[i]) > largest)
+            largest = magnitude(directions[i]);
     const int32_t shift = me_adapt_bits((uint64_t)largest) - WEIGHT_BITS;
     for (int32_t label = 0; label < classes; label++) {
         int64_t half = 0;
@@ -84,7 +84,7 @@ void me_adapt_from_directions(void)
         }
         half >>= ME_ADAPT_MEAN_POINT + 1;
         me_adapt.bias[1][label] =
-            me_adapt.counts[label] > 0 ? (int32_t)limited(-half, BIAS_LIMIT) : ME_ADAPT_NEVER;
+            me_adapt.counts[label] > 0 ? (int32_t)clamp(-half, BIAS_LIMIT) : ME_ADAPT_NEVER;
     }
 }
 

@@ -65,7 +65,7 @@ void me_adapt_norm_fit(void)
 }
 
 /* x - mean has 17 bits and a sign, a gain at most 14 bits: products fit int32. */
-static int32_t normed(int32_t x, int32_t channel)
+static int32_t normalise(int32_t x, int32_t channel)
 {
     const int32_t zero = me_adapt_of.input_zero_point, point = me_adapt_of.point;
     const int32_t shift = GAIN_POINT + point, most = me_adapt_of.wide ? INT16_MAX : INT8_MAX;
@@ -85,7 +85,7 @@ void me_adapt_norm_rows(const void *input, int32_t first, int32_t last)
             const int32_t x = number_at(input, i);
             put_at(me_adapt_of.raw_input, i, x);
             if (me_adapt.normed)
-                put_at(me_adapt_of.normed_input, i, normed(x, channel));
+                put_at(me_adapt_of.normed_input, i, normalise(x, channel));
         }
         channel = channel + 1 == channels ? 0 : channel + 1;
     }

@@ -24,7 +24,7 @@ uint32_t me_adapt_saved_bytes(void)
     return HEAD_BYTES + (uint32_t)me_adapt_of.classes * 4u + weight_bytes() + norm_bytes() + 4u;
 }
 
-static void put(uint8_t *at, uint32_t word)
+static void put_word(uint8_t *at, uint32_t word)
 {
     for (int32_t i = 0; i < 4; i++)
         at[i] = (uint8_t)(word >> (8 * i));
@@ -35,21 +35,21 @@ static uint32_t word_at(const uint8_t *at)
     return at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16 | (uint32_t)at[3] << 24;
 }
 
-static void put_head(uint8_t *bytes, int32_t method)
+static void put_header(uint8_t *bytes, int32_t method)
 {
-    put(bytes, MAGIC);
+    put_word(bytes, MAGIC);
     for (int32_t i = 0; i < 8; i++)
         bytes[4 + i] = me_adapt_of.digest[i];
-    put(bytes + 12, (uint32_t)method);
-    put(bytes + 16, (uint32_t)me_adapt_of.classes);
-    put(bytes + 20, (uint32_t)me_adapt_of.features);
+    put_word(bytes + 12, (uint32_t)method);
+    put_word(bytes + 16, (uint32_t)me_adapt_of.classes);
+    put_word(bytes + 20, (uint32_t)me_adapt_of.features);
 }
 
 static void put_norm(uint8_t *at)
 {
-    put(at, (uint32_t)me_adapt.normed);
+    put_word(at, (uint32_t)me_adapt.normed);
     for (int32_t i = 0; i < 2 * me_adapt_of.channels; i++)
-        put(at + 4 + 4 * i, me_adapt.normed ? (uint32_t)me_adapt_of.norm[i] : 0u);
+        put_word(at + 4 + 4 * i, me_adapt.normed ? (uint32_t)me_adapt_of.norm[i] : 0u);
 }
 
 static void load_norm(const uint8_t *at)
@@ -65,10 +65,10 @@ uint32_t me_adapt_save(void *buffer)
     const uint32_t size = me_adapt_saved_bytes();
     const int32_t numbers = me_adapt_of.classes * me_adapt_of.features;
     const int32_t in_force = me_adapt.in_force != 0;
-    put_head(bytes, me_adapt.in_force);
+    put_header(bytes, me_adapt.in_force);
     for (int32_t label = 0; label < me_adapt_of.classes; label++, at += 4)
-        put(at, in_force ? (uint32_t)me_adapt.bias[0][label] : 0u);
-    put(bytes + size - norm_bytes() - 8u, 0);
+        put_word(at, in_force ? (uint32_t)me_adapt.bias[0][label] : 0u);
+    put_word(bytes + size - norm_bytes() - 8u, 0);
     for (int32_t i = 0; i < numbers; i++, at += 2) {
         const uint16_t weight = in_force ? (uint16_t)me_adapt_of.weights[i] : 0;
         at[0] = (uint8_t)weight;
@@ -76,7 +76,7 @@ uint32_t me_adapt_save(void *buffer)
     }
     if (norm_bytes() > 0)
         put_norm(bytes + size - norm_bytes() - 4u);
-    put(bytes + size - 4u, me_crc32(0, bytes, size - 4u));
+    put_word(bytes + size - 4u, me_crc32(0, bytes, size - 4u));
     return size;
 }
 
@@ -89,7 +89,7 @@ int32_t me_adapt_load(const void *buffer, uint32_t bytes)
     const int32_t method = (int32_t)word_at(from + 12);
     if (method < 0 || method > ME_ADAPT_HEAD)
         return ME_FAILED;
-    put_head(head, method);
+    put_header(head, method);
     for (uint32_t i = 0; i < HEAD_BYTES; i++)
         if (head[i] != from[i])
             return ME_FAILED;

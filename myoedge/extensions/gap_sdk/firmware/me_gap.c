@@ -50,7 +50,7 @@ static void on_cluster(void *unused)
         me_team_run(on_each_core, unused);
 }
 
-static void show(uint32_t level)
+static void set_power_pad(uint32_t level)
 {
 #ifdef ME_POWER_PAD
     me_pad_set(ME_POWER_PAD, level);
@@ -62,7 +62,7 @@ static void show(uint32_t level)
 static void on_end(void *unused)
 {
     (void)unused;
-    show(0);
+    set_power_pad(0);
     running = false;
     me_event_push(&awake);
     if (now.done)
@@ -84,7 +84,7 @@ me_status me_start(const me_gap *gap, const void *const in[], void *const out[],
     task.slave_stack_size = ME_STACK_BYTES;
     running = true;
     me_event_open(&awake);
-    show(1);
+    set_power_pad(1);
     pi_cluster_send_task_to_cl_async(cluster, &task, me_event_call(&ended, on_end));
     return ME_OK;
 }
@@ -193,7 +193,7 @@ static bool open_files(void)
 }
 
 /* Loads L3 from the flash's file system, chunk by chunk through L2. */
-static bool fill_from(const me_gap *gap, const char *name, uint8_t *chunk)
+static bool load_l3_file(const me_gap *gap, const char *name, uint8_t *chunk)
 {
     pi_fs_file_t *file = open_files() ? pi_fs_open(&files, name, 0) : 0;
     const uint32_t bytes = gap->of->l3_bytes;
@@ -213,7 +213,7 @@ static bool fill_from(const me_gap *gap, const char *name, uint8_t *chunk)
 static me_status fill_l3(const me_gap *gap, const char *name)
 {
     uint8_t *chunk = pi_l2_malloc(CHUNK_BYTES);
-    const bool is_there = chunk && fill_from(gap, name, chunk);
+    const bool is_there = chunk && load_l3_file(gap, name, chunk);
     if (!chunk)
         return ME_NO_MEMORY;
     pi_l2_free(chunk, CHUNK_BYTES);

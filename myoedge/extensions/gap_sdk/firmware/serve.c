@@ -51,7 +51,7 @@ static void refuse(uint8_t why)
     answer('N', 1);
 }
 
-static uint32_t total(const me_port *ports, uint32_t count)
+static uint32_t total_bytes(const me_port *ports, uint32_t count)
 {
     uint32_t bytes = 0;
     for (uint32_t i = 0; i < count; i++)
@@ -61,9 +61,9 @@ static uint32_t total(const me_port *ports, uint32_t count)
 
 /* ---- reading and writing ports, in L2 or L3 */
 
-static uint32_t least(uint32_t a, uint32_t b) { return a < b ? a : b; }
+static uint32_t min_u32(uint32_t a, uint32_t b) { return a < b ? a : b; }
 
-static void put(const me_port *port, uint32_t at, const uint8_t *from, uint32_t bytes)
+static void write_port(const me_port *port, uint32_t at, const uint8_t *from, uint32_t bytes)
 {
     if (port->l2) {
         memcpy(port->l2 + at, from, bytes);
@@ -73,7 +73,7 @@ static void put(const me_port *port, uint32_t at, const uint8_t *from, uint32_t 
     }
 }
 
-static void get(const me_port *port, uint32_t at, uint8_t *to, uint32_t bytes)
+static void read_port(const me_port *port, uint32_t at, uint8_t *to, uint32_t bytes)
 {
     if (port->l2) {
         memcpy(to, port->l2 + at, bytes);
@@ -88,8 +88,8 @@ static void put_inputs(uint32_t at, const uint8_t *from, uint32_t bytes)
     for (const me_port *port = me_input_ports; bytes; at -= port++->bytes) {
         if (at >= port->bytes)
             continue;
-        const uint32_t part = least(bytes, port->bytes - at);
-        put(port, at, from, part);
+        const uint32_t part = min_u32(bytes, port->bytes - at);
+        write_port(port, at, from, part);
         from += part, at += part, bytes -= part;
     }
 }
@@ -99,8 +99,8 @@ static void get_outputs(uint32_t at, uint8_t *to, uint32_t bytes)
     for (const me_port *port = me_output_ports; bytes; at -= port++->bytes) {
         if (at >= port->bytes)
             continue;
-        const uint32_t part = least(bytes, port->bytes - at);
-        get(port, at, to, part);
+        const uint32_t part = min_u32(bytes, port->bytes - at);
+        read_port(port, at, to, part);
         to += part, at += part, bytes -= part;
     }
 }
@@ -113,20 +113,20 @@ static void get_cycles(uint32_t at, uint8_t *to, uint32_t bytes)
 
 /* ---- requests of the host */
 
-static void introduce(void)
+static void send_build(void)
 {
     const uint32_t length = (uint32_t)strlen(me_digest);
     put_word(0, VERSION);
-    put_word(1, total(me_input_ports, me_input_count));
-    put_word(2, total(me_output_ports, me_output_count));
+    put_word(1, total_bytes(me_input_ports, me_input_count));
+    put_word(2, total_bytes(me_output_ports, me_output_count));
     put_word(3, me_layer_count);
     memcpy(frame.payload + 4 * WORD, me_digest, length);
     answer('I', 4 * WORD + length);
 }
 
-static void take_inputs(void)
+static void receive_inputs(void)
 {
-    const uint32_t at = word_of(0), all = total(me_input_ports, me_input_count);
+    const uint32_t at = word_of(0), all = total_bytes(me_input_ports, me_input_count);
     const uint32_t bytes = frame.size - (uint32_t)WORD;
     if (frame.size < WORD || at > all || bytes > all - at) {
         refuse(OUTSIDE);
@@ -153,16 +153,16 @@ static void restart(void)
     answer('Z', 0);
 }
 
-static void give_results(void)
+static void send_results(void)
 {
-    const uint32_t outputs = total(me_output_ports, me_output_count);
+    const uint32_t outputs = total_bytes(me_output_ports, me_output_count);
     const uint32_t all = outputs + WORD * (me_layer_count + 1);
     const uint32_t at = word_of(0), bytes = word_of(1);
     if (frame.size != 2 * WORD || bytes > ME_FRAME_BYTES || at > all || bytes > all - at) {
         refuse(OUTSIDE);
         return;
     }
-    const uint32_t first = at < outputs ? least(bytes, outputs - at) : 0;
+    const uint32_t first = at < outputs ? min_u32(bytes, outputs - at) : 0;
     get_outputs(at, frame.payload, first);
     get_cycles(at + first - outputs, frame.payload + first, bytes - first);
     answer('G', bytes);
@@ -171,11 +171,11 @@ static void give_results(void)
 static void respond(void)
 {
     switch (frame.kind) {
-    case 'i': introduce(); break;
-    case 'w': take_inputs(); break;
+    case 'i': send_build(); break;
+    case 'w': receive_inputs(); break;
     case 'r': run(); break;
     case 'z': restart(); break;
-    case 'g': give_results(); break;
+    case 'g': send_results(); break;
     case 'q': answer('Q', 0); break;
     default: refuse(UNKNOWN);
     }
@@ -185,7 +185,7 @@ bool me_serve(void)
 {
     if (!me_line_open(ME_BAUD_RATE))
         return false;
-    introduce();
+    send_build();
     do {
         frame.kind = 0;
         if (me_console_receive(&frame))
