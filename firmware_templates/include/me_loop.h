@@ -9,15 +9,15 @@
 #ifdef ME_GAP9
 
 /* The current iteration of the loop, per core: cores finish an iteration one after another. */
-static int32_t me_turns[ME_CORES] ME_L1;
-#define ME_TURN me_turns[me_core()]
+static int32_t me_iterations[ME_CORES] ME_L1;
+#define ME_ITERATION me_iterations[me_core()]
 
 /* Cycles of each layer, summed over the iterations; end time of the layer before. */
 static uint32_t me_spent[ME_LAYERS + 1] ME_L1, me_since ME_L1;
 
 static inline void me_loops_begin(void)
 {
-    ME_TURN = 0;
+    ME_ITERATION = 0;
     if (me_core() != ME_CONTROL_CORE)
         return;
     me_since = me_marks[0];
@@ -75,10 +75,10 @@ static inline void me_after_loop(void (*after)(void))
 
 #else
 
-static int32_t me_turns[1];
-#define ME_TURN me_turns[0]
+static int32_t me_iterations[1];
+#define ME_ITERATION me_iterations[0]
 
-static inline void me_loops_begin(void) { ME_TURN = 0; }
+static inline void me_loops_begin(void) { ME_ITERATION = 0; }
 
 static inline void me_loop_layer_ends(int32_t layer) { (void)layer; }
 
@@ -105,13 +105,13 @@ static inline void me_after_loop(void (*after)(void)) { after(); }
     static kernel##_tile layer##_tile[1]
 #endif
 
-/* Before a loop; me_next_turn counts from -1. The control core keeps the state of transfers from L3, if
+/* Before a loop; me_next_iteration counts from -1. The control core keeps the state of transfers from L3, if
  * there are any, because each iteration repeats them.
  * before   starts the transfers of data that stay in L1 for all iterations, and writes arguments of kernel
  *          calls that do not depend on the iteration; 0: there are none */
 static inline void me_loop_begins(void (*before)(void))
 {
-    ME_TURN = -1;
+    ME_ITERATION = -1;
     if (me_controls_run())
         me_transfers_loop_begins();
     if (before)
@@ -130,13 +130,13 @@ static inline void me_loop_ends(const me_layer *next, void (*after)(void))
 
 /* -> whether there is another iteration. If so, the arguments of its first layer are written.
  * first   the loop's first layer */
-static inline int me_next_turn(const me_layer *first, int32_t turns)
+static inline int me_next_iteration(const me_layer *first, int32_t iterations)
 {
-    if (++ME_TURN == turns) {
-        ME_TURN = 0;
+    if (++ME_ITERATION == iterations) {
+        ME_ITERATION = 0;
         return 0;
     }
-    if (ME_TURN > 0) {
+    if (ME_ITERATION > 0) {
         if (me_controls_run())
             me_transfers_loop_again();
         me_next_arguments(first);

@@ -91,7 +91,7 @@ static void put_rows(int8_t *to, const int8_t *x, int32_t n, int32_t rows)
 }
 
 /* Writes the row index 0 .. TOGETHER - 1 for each element of a block of rows: the shuffle order of
- * me_turns. */
+ * me_word_loops. */
 static void make_shuffle_order(int8_t *order, int32_t width)
 {
     for (int32_t r = 0; r < TOGETHER; r++)
@@ -111,14 +111,14 @@ static const int8_t *operand_rows(const int8_t *x, int32_t row_step, int32_t wid
 }
 
 /* Computes n rows, a multiple of TOGETHER, without crossing the end of the middle loop. */
-static void run_block(const me_short_rows *at, me_turns_kernel *kernel, const void *op, int32_t n,
+static void run_block(const me_short_rows *at, me_word_loops_kernel *kernel, const void *op, int32_t n,
                       me_copies *copies)
 {
     const int32_t inner = at->tile->loops - 1, width = at->width;
     const int32_t a_row = at->tile->a_step[inner - 1], b_row = at->tile->b_step[inner - 1];
     const bool swapped = at->tile->b_step[inner] == 0, spread = swapped || at->tile->a_step[inner] == 0;
     const int8_t *a = swapped ? at->b : at->a, *b = swapped ? at->a : at->b;
-    me_turns block = {
+    me_word_loops block = {
         .y = at->y,
         .turns = n / TOGETHER,
         .words = width,
@@ -175,8 +175,8 @@ static bool allows_blocks(const me_binary_s8_tile *tile, int32_t inner, int32_t 
 
 /* noinline: operands of equal shapes, the common case, then do not load this code. */
 static __attribute__((noinline)) void each_short_row(const me_binary_s8_tile *tile, me_row_kernel *row,
-                                                     me_turns_kernel *block, const void *op, int32_t first,
-                                                     int32_t last)
+                                                     me_word_loops_kernel *block, const void *op,
+                                                     int32_t first, int32_t last)
 {
     const int32_t inner = tile->loops - 1, middle = inner - 1, width = tile->extent[inner];
     const bool blocks = block && allows_blocks(tile, inner, width);
@@ -209,7 +209,7 @@ typedef struct {
     int32_t extent, a, b;
 } me_word_loop;
 
-#define NEST 3 /* number of loops of me_turns */
+#define NEST 3 /* number of loops of me_word_loops */
 
 /* Lists the loops over the words of a result, the innermost first. -> their number; 0: more than NEST */
 static int32_t word_loops(const me_binary_s8_tile *tile, me_word_loop *loops)
@@ -228,7 +228,7 @@ static int32_t word_loops(const me_binary_s8_tile *tile, me_word_loop *loops)
 }
 
 /* -> the outermost loop that divides evenly among 8 cores; -1: none. A core's share of y is contiguous, or
- * contiguous within each run of me_turns. */
+ * contiguous within each run of me_word_loops. */
 static int32_t loop_to_share(const me_word_loop *loops, int32_t n)
 {
     for (int32_t d = n - 1; d >= (n > 1); d--)
@@ -237,7 +237,7 @@ static int32_t loop_to_share(const me_word_loop *loops, int32_t n)
     return -1;
 }
 
-static void look_up(const int8_t *table, const me_turns *block)
+static void look_up(const int8_t *table, const me_word_loops *block)
 {
     const int32_t n = 4 * block->words * block->turns;
     int8_t *y = block->y;
@@ -246,7 +246,7 @@ static void look_up(const int8_t *table, const me_turns *block)
 }
 
 /* Computes rows of whole words as one block of three loops. -> false if the shape does not allow it */
-static __attribute__((noinline)) bool run_nest(const me_binary_s8_tile *tile, me_turns_kernel *kernel,
+static __attribute__((noinline)) bool run_nest(const me_binary_s8_tile *tile, me_word_loops_kernel *kernel,
                                                const void *op, const int8_t *table)
 {
     const int32_t inner = tile->loops - 1;
@@ -265,7 +265,7 @@ static __attribute__((noinline)) bool run_nest(const me_binary_s8_tile *tile, me
     const me_word_loop words = loops[0], turns = loops[1], runs = loops[2];
     const int32_t a_turn = turns.a - words.extent * words.a, b_turn = turns.b - words.extent * words.b;
     const int32_t a_run = runs.a - turns.extent * turns.a, b_run = runs.b - turns.extent * turns.b;
-    const me_turns block = {
+    const me_word_loops block = {
         .a = swapped ? b : a,
         .b = swapped ? a : b,
         .y = tile->y + first * below,
@@ -292,7 +292,8 @@ static __attribute__((noinline)) bool run_nest(const me_binary_s8_tile *tile, me
 
 /* Shares whole rows among the cores. -> false if the shape does not allow it */
 static __attribute__((noinline)) bool run_rows(const me_binary_s8_tile *tile, me_row_kernel *row,
-                                               me_turns_kernel *block, const void *op, const int8_t *table)
+                                               me_word_loops_kernel *block, const void *op,
+                                               const int8_t *table)
 {
     const int32_t rows = rows_of(tile), width = tile->extent[tile->loops - 1];
     if (block && width % 4 == 0 && width <= WORD_ROW && run_nest(tile, block, op, table))
@@ -328,8 +329,8 @@ static __attribute__((noinline)) void run_part(const me_binary_s8_tile *tile, me
     }
 }
 
-void me_each_row(const me_binary_s8_tile *tile, me_row_kernel *row, me_turns_kernel *block, const void *op,
-                 const int8_t *table)
+void me_each_row(const me_binary_s8_tile *tile, me_row_kernel *row, me_word_loops_kernel *block,
+                 const void *op, const int8_t *table)
 {
     if (tile->loops > 1 && run_rows(tile, row, block, op, table))
         return;

@@ -37,13 +37,13 @@ typedef struct {
     int32_t words, turns, runs, a_word, b_word, a_turn, b_turn, a_run, b_run, y_run;
     const int8_t *order;
     int32_t single, swapped;
-} me_turns;
+} me_word_loops;
 
 /* words, turns, runs >= 1 */
-typedef void me_turns_kernel(const void *op, const me_turns *block);
+typedef void me_word_loops_kernel(const void *op, const me_word_loops *block);
 
 /* -> byte j of word i in an iteration whose first byte of a is at `a` */
-static inline int8_t me_turns_a(const me_turns *block, const int8_t *a, int32_t i, int32_t j)
+static inline int8_t me_byte_of_a(const me_word_loops *block, const int8_t *a, int32_t i, int32_t j)
 {
     return block->order ? a[block->order[4 * i + j]] : a[i * block->a_word + (block->single ? 0 : j)];
 }
@@ -51,8 +51,8 @@ static inline int8_t me_turns_a(const me_turns *block, const int8_t *a, int32_t 
 /* Runs `row`, then the lookup table (0: none), on this core's share of the elements. Cores share elements,
  * so that the work is balanced for any shape. They share whole rows instead if there are many short rows
  * or rows of whole words; `block` then computes them unless it is 0. */
-void me_each_row(const me_binary_s8_tile *tile, me_row_kernel *row, me_turns_kernel *block, const void *op,
-                 const int8_t *table);
+void me_each_row(const me_binary_s8_tile *tile, me_row_kernel *row, me_word_loops_kernel *block,
+                 const void *op, const int8_t *table);
 
 /* -> the row x; with step 0, x's only element repeated four times in `word` */
 static inline const int8_t *me_word_or_row(const int8_t *x, int32_t step, int8_t word[4])

@@ -55,7 +55,7 @@ void me_gather(const me_gemm_windows *windows, me_pixel *pixel, int32_t count, i
         const int8_t *from =
             windows->x + (ptrdiff_t)at.row * windows->row_step + (ptrdiff_t)at.column * windows->step;
         bool inside;
-        const int32_t n = me_windows_alike(windows, at, count, &inside);
+        const int32_t n = me_windows_per_copy(windows, at, count, &inside);
         int32_t step = stride;
         if (windows->in_place
             || (inside && whole && (((uintptr_t)from | (uint32_t)windows->step) & 3) == 0)) {

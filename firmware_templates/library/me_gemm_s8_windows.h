@@ -84,8 +84,8 @@ static inline me_gemm_windows me_gemm_rows(const int8_t *x, int32_t rows, int32_
 
 /* -> the number of windows, starting with `pixel`, that are copied in one call, at most `most`: those of
  * its row that are inside x, or 1 if the window crosses an edge */
-static inline int32_t me_windows_alike(const me_gemm_windows *windows, me_pixel pixel, int32_t most,
-                                       bool *inside)
+static inline int32_t me_windows_per_copy(const me_gemm_windows *windows, me_pixel pixel, int32_t most,
+                                          bool *inside)
 {
     *inside = pixel.row >= windows->first_row && pixel.row < windows->end_row
         && pixel.column >= windows->first && pixel.column < windows->end;

@@ -74,7 +74,7 @@ def _row_fetch(
         "me_start_for_next();",
     )
     if is_next:
-        lines = tuple(guarded(f"ME_TURN + 1 < {loop.steps}", lines))
+        lines = tuple(guarded(f"ME_ITERATION + 1 < {loop.steps}", lines))
     name = f"{function}_fetch_{'next_' * is_next}{operand.name}"
     during = readers[-1][0] + 1 if is_next else index - 1
     return RowFetch(loop, during, name, lines, is_next)

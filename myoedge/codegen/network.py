@@ -243,7 +243,7 @@ def _tensor_pointer(plan: Plan, name: str, index: int, row_bytes: int = 0) -> Ou
     """
     location = plan.where[name]
     row_bytes = row_bytes or location.row_bytes * (plan.steps[index].turns == 1)
-    moved = f" + ME_TURN * {row_bytes}" if row_bytes else ""
+    moved = f" + ME_ITERATION * {row_bytes}" if row_bytes else ""
     if location.kind == "arena":
         return Outside(NetworkAddresses(plan).address(location, index) + moved, in_arena=True)
     text = pointer(plan, name)

@@ -148,7 +148,7 @@ def test_loops_over_ids_are_exact(tmp_path: Path) -> None:
     model = save_exported(Looked().eval(), (ids,), tmp_path / "m.pt2")
     calib = np.random.default_rng(0).integers(0, 50, (6, 1, 18))
     build = myoedge.build(model, calib=calib, output=tmp_path / "out", simulate=False)
-    assert "while (me_next_turn(" in (build.folder / "src" / "network.c").read_text()
+    assert "while (me_next_iteration(" in (build.folder / "src" / "network.c").read_text()
     checked = myoedge.validate(build, on=("host", "simulator"))
     assert checked.difference is None
 

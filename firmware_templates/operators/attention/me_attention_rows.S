@@ -44,7 +44,7 @@ me_function me_row_biased
 me_end me_row_biased
 
 /* a0 x, a1 bias, a2 n: -128 is the only byte that stays negative after adding 127 */
-me_function me_row_hidden
+me_function me_row_masked
     lp_setup 0, a2, .Lhidden_last
     p_lb t0, 1, a1
     lw t1, 0(a0)
@@ -54,7 +54,7 @@ me_function me_row_hidden
 .Lhidden_last:
     p_sw t1, 4, a0
     ret
-me_end me_row_hidden
+me_end me_row_masked
 
 /* a0 x, a1 to, a2 fours, a3 top, a4 most, a5 mult, a6 shift, a7 exp. If x >= top - most, the product of
  * its distance and mult is top * mult - x * mult modulo 2**32, even if the two products wrap. */

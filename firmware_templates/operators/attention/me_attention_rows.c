@@ -51,7 +51,7 @@ void me_row_biased(int32_t *x, const int8_t *bias, int32_t n, int32_t mult, int3
         x[i] += bias[i] * mult >> shift;
 }
 
-void me_row_hidden(int32_t *x, const int8_t *mask, int32_t n)
+void me_row_masked(int32_t *x, const int8_t *mask, int32_t n)
 {
     for (int32_t i = 0; i < n; i++)
         x[i] -= (mask[i] < 0) << 29;

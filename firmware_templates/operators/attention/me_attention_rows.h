@@ -28,7 +28,7 @@ int32_t me_row_most(const int32_t *x, int32_t n);
 void me_row_biased(int32_t *x, const int8_t *bias, int32_t n, int32_t mult, int32_t shift);
 
 /* Masks keys: x -= 2^29 if mask < 0. */
-void me_row_hidden(int32_t *x, const int8_t *mask, int32_t n);
+void me_row_masked(int32_t *x, const int8_t *mask, int32_t n);
 
 /* Replaces 4 * fours scores by exponentials: to = exp[min(top - x, most) * mult >> shift]. Returns their
  * sum. `to` may be x. */

@@ -91,7 +91,7 @@ static void add_bias(const attention_work *w, int32_t *x, int32_t at, span keys)
 {
     const me_attention_s16_params *op = w->op;
     for (int32_t key = keys.first; key < keys.end; key++)
-        x[key] += me_wide_load(w->tile->bias, at + key, op->bias_wide) * op->bias_mult >> op->bias_shift;
+        x[key] += me_load_wide(w->tile->bias, at + key, op->bias_wide) * op->bias_mult >> op->bias_shift;
 }
 
 /* Whether a mask leaves at least one key of a row. If not, the row is treated as unmasked: its scores are

@@ -10,7 +10,7 @@
 
 /* The intersection of `keys` with the n keys from `first` on, in whole words; if it is empty, end is
  * first. */
-static me_key_span me_attention_within(me_key_span keys, int32_t first, int32_t n)
+static me_key_span me_attention_intersect(me_key_span keys, int32_t first, int32_t n)
 {
     const int32_t from = me_max(keys.first, first);
     return (me_key_span){ from, me_max(me_min(keys.end, first + ((n + 3) & ~3)), from) };
@@ -55,16 +55,16 @@ static void me_attention_score_blocks(const me_attention_work *w, int32_t group,
 }
 
 /* The keys of this tile that a group of rows attends to. */
-static me_key_span me_attention_scored(const me_attention_work *w, int32_t group)
+static me_key_span me_attention_keys_of_group(const me_attention_work *w, int32_t group)
 {
-    return me_attention_within(me_seen_keys(w, group), w->tile->first_key, w->tile->keys);
+    return me_attention_intersect(me_seen_keys(w, group), w->tile->first_key, w->tile->keys);
 }
 
 static int32_t me_attention_blocks_of(me_key_span keys) { return (keys.end - keys.first) / 4; }
 
 /* Whether all groups attend to the same keys as the first one. Both ends of a row's range grow with the
  * row, so that comparing the last group suffices. */
-static int me_attention_see_alike(const me_attention_work *w)
+static int me_attention_same_keys(const me_attention_work *w)
 {
     const me_key_span first = me_seen_keys(w, 0), last = me_seen_keys(w, (w->tile->rows - 1) / 4);
     return first.first == last.first && first.end == last.end;
@@ -75,21 +75,22 @@ static int32_t me_attention_all_score_blocks(const me_attention_work *w)
 {
     const int32_t groups = (w->tile->rows + 3) / 4;
     int32_t total = 0;
-    if (me_attention_see_alike(w))
-        return groups * me_attention_blocks_of(me_attention_scored(w, 0));
+    if (me_attention_same_keys(w))
+        return groups * me_attention_blocks_of(me_attention_keys_of_group(w, 0));
     for (int32_t group = 0; group < groups; group++)
-        total += me_attention_blocks_of(me_attention_scored(w, group));
+        total += me_attention_blocks_of(me_attention_keys_of_group(w, group));
     return total;
 }
 
 static void me_attention_scores(const me_attention_work *w, int32_t first, int32_t last)
 {
-    const int32_t groups = (w->tile->rows + 3) / 4, each = me_attention_blocks_of(me_attention_scored(w, 0));
-    const int32_t before = first >= each && each > 0 && me_attention_see_alike(w) ? first / each : 0;
+    const int32_t groups = (w->tile->rows + 3) / 4,
+                  each = me_attention_blocks_of(me_attention_keys_of_group(w, 0));
+    const int32_t before = first >= each && each > 0 && me_attention_same_keys(w) ? first / each : 0;
     first -= before * each;
     last -= before * each;
     for (int32_t group = before; group < groups && last > 0; group++) {
-        const me_key_span keys = me_attention_scored(w, group);
+        const me_key_span keys = me_attention_keys_of_group(w, group);
         const int32_t blocks = me_attention_blocks_of(keys);
         const int32_t from = me_max(first, 0), to = me_min(last, blocks);
         if (from < to)
@@ -112,7 +113,7 @@ static void me_attention_sum_blocks(const me_attention_work *w, int32_t group, i
 {
     const me_attention_s8_tile *tile = w->tile;
     const me_key_span all = me_seen_keys(w, group),
-                      keys = me_attention_within(all, tile->first_value, tile->values);
+                      keys = me_attention_intersect(all, tile->first_value, tile->values);
     me_products of;
     of.words = (keys.end - keys.first) / 4;
     if (of.words == 0)

@@ -79,10 +79,10 @@ static inline uint8_t *me_upper_bytes(const me_attention_work *w, int32_t row)
 
 /* Masks keys: subtracts 2^29 from their scores. If all keys of a row are masked, the scores keep their
  * order, or become 0 if `flat`. */
-static __attribute__((noinline, unused)) void me_hide_keys(const me_attention_s8_params *op, int32_t *x,
+static __attribute__((noinline, unused)) void me_mask_keys(const me_attention_s8_params *op, int32_t *x,
                                                            const int8_t *mask, int32_t n)
 {
-    me_row_hidden(x, mask, n);
+    me_row_masked(x, mask, n);
     if (op->flat && me_row_most(x, n) < -(1 << 28))
         for (int32_t i = 0; i < n; i++)
             x[i] = 0;
@@ -98,12 +98,12 @@ static inline int32_t me_top_score(const me_attention_work *w, int32_t row, int3
     if (bias && op->bias_mult)
         me_row_biased(x + first, bias, end - first, op->bias_mult, op->bias_shift);
     if (w->tile->mask)
-        me_hide_keys(op, x + first, w->tile->mask + row * op->keys + first, end - first);
+        me_mask_keys(op, x + first, w->tile->mask + row * op->keys + first, end - first);
     return me_row_most(x + first, end - first) + op->half;
 }
 
 /* Sets the exponentials of keys to 0 that other rows of the group attend to, but not this row. */
-static inline void me_no_exponentials(uint8_t *to, me_key_span keys, int32_t first, int32_t end)
+static inline void me_clear_exponentials(uint8_t *to, me_key_span keys, int32_t first, int32_t end)
 {
     for (int32_t i = keys.first; i < first; i++)
         to[i] = 0;
@@ -138,8 +138,8 @@ static inline void me_exponentials_12(const me_attention_work *w, int32_t row)
         sum += me_row_exponentials_12_fours(x + whole, to + whole, upper + whole, (rest - whole) / 4, &by);
     if (end > rest)
         sum += me_row_exponentials_12(x + rest, to + rest, upper + rest, end - rest, &by);
-    me_no_exponentials(to, keys, first, end);
-    me_no_exponentials(upper, keys, first, end);
+    me_clear_exponentials(to, keys, first, end);
+    me_clear_exponentials(upper, keys, first, end);
     me_set_divisor(w, row, sum);
 }
 
@@ -161,7 +161,7 @@ static inline void me_exponentials_8(const me_attention_work *w, int32_t row)
     at += (end - at) & ~3;
     for (; at < end; at++)
         sum += to[at] = op->exp[me_min(top - x[at], op->most) * op->mult >> op->shift];
-    me_no_exponentials(to, keys, first, end);
+    me_clear_exponentials(to, keys, first, end);
     me_set_divisor(w, row, sum);
 }
 
@@ -174,9 +174,9 @@ static inline void me_exponentials(const me_attention_work *w, int32_t row)
 }
 
 /* Requantises a row's sums to int16. noinline, because int8 results are the usual case. */
-static __attribute__((noinline, unused)) void me_scaled_wide(const int32_t *sums, int16_t *y, int32_t n,
-                                                             me_row_divisor by,
-                                                             const me_attention_s8_params *op)
+static __attribute__((noinline, unused)) void me_scale_row_s16(const int32_t *sums, int16_t *y, int32_t n,
+                                                               me_row_divisor by,
+                                                               const me_attention_s8_params *op)
 {
     for (int32_t i = 0; i < n; i++)
         y[i] = (int16_t)me_clips(((sums[i] >> by.down) * by.factor + op->offset) >> op->out_shift, 16);
@@ -192,7 +192,7 @@ static inline void me_scale_row(const me_attention_work *w, int32_t row, int32_t
         me_row_joined(sums, sums + op->out_width, 4 * (last - first), 1 << by.down >> 1);
     int8_t *y = w->tile->y + ((row * w->tile->heads * op->out_width + 4 * first) << op->y_wide);
     if (op->y_wide)
-        me_scaled_wide(sums, (int16_t *)(void *)y, 4 * (last - first), by, op);
+        me_scale_row_s16(sums, (int16_t *)(void *)y, 4 * (last - first), by, op);
     else
         me_row_scaled(sums, y, last - first, by.down, by.factor, op->offset, op->out_shift);
 }

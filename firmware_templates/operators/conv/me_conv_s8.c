@@ -87,7 +87,7 @@ static ME_NOINLINE void gather_all_windows(me_gemm *gemm)
     for (int32_t number = ME_FIRST(windows->pixels); number < last;) {
         const me_pixel at = me_pixel_of(windows, number);
         bool inside;
-        const int32_t n = me_windows_alike(windows, at, last - number, &inside);
+        const int32_t n = me_windows_per_copy(windows, at, last - number, &inside);
         int8_t *to = rows + (ptrdiff_t)number * stride;
         if (inside)
             me_copy_windows_of_row(windows,

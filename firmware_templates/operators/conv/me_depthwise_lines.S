@@ -31,7 +31,7 @@
     .set OF_SHIFT, 12
 
 /* a0 x, a1 x_step, a2 fours, a3 to, a4 line_bytes */
-me_function me_depthwise_turn
+me_function me_depthwise_transpose
     add a5, a3, a4
     add a6, a5, a4
     add a7, a6, a4
@@ -48,7 +48,7 @@ me_function me_depthwise_turn
 .Lturn_last:
     p_sw t3, 4, a7
     ret
-me_end me_depthwise_turn
+me_end me_depthwise_transpose
 
 /* a1 x, a2 .. a4 one to three times the step, a5 .. a7 and s0 sums */
 me_function me_depthwise_fours

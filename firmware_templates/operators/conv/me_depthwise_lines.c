@@ -5,7 +5,7 @@
 
 #include "me_math.h"
 
-void me_depthwise_turn(const int8_t *x, int32_t x_step, int32_t fours, int8_t *to, int32_t line_bytes)
+void me_depthwise_transpose(const int8_t *x, int32_t x_step, int32_t fours, int8_t *to, int32_t line_bytes)
 {
     for (int32_t i = 0; i < 4 * fours; i++)
         for (int32_t c = 0; c < 4; c++)

@@ -11,7 +11,7 @@
 
 /* Transposes four channels of 4 * fours positions, fours >= 1, into lines: to[channel][position] =
  * x[position][channel]. Positions are x_step bytes apart, lines line_bytes. Writes nothing else. */
-void me_depthwise_turn(const int8_t *x, int32_t x_step, int32_t fours, int8_t *to, int32_t line_bytes);
+void me_depthwise_transpose(const int8_t *x, int32_t x_step, int32_t fours, int8_t *to, int32_t line_bytes);
 
 /* Parameters of the results of one channel.
  * offsets   from x to each of `rows` rows of taps

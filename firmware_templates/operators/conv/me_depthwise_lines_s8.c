@@ -63,9 +63,9 @@ static void transpose(const layer *of, const int8_t *x, int32_t step, int32_t n,
 {
     const int32_t line = of->channel_bytes;
     if (n >= 4 && channels == 4) {
-        me_depthwise_turn(x, step, n / 4, to, line);
+        me_depthwise_transpose(x, step, n / 4, to, line);
         if (n % 4)
-            me_depthwise_turn(x + (n - 4) * step, step, 1, to + n - 4, line);
+            me_depthwise_transpose(x + (n - 4) * step, step, 1, to + n - 4, line);
         return;
     }
     for (int32_t i = 0; i < n; i++)

@@ -22,7 +22,7 @@
     .set AT_SCALE_LOW, 4        /* me_scale */
     .set AT_SCALE_HIGH, 8
 
-    .set AT_BLOCK_A, 0          /* me_turns */
+    .set AT_BLOCK_A, 0          /* me_word_loops */
     .set AT_BLOCK_B, 4
     .set AT_BLOCK_Y, 8
     .set AT_WORDS, 12
@@ -316,18 +316,18 @@ words_function me_mul_words, load_mul, mul_word, 1
     addi sp, sp, 48
     ret
 .endm
-me_function me_add_turns
+me_function me_add_word_loops
     block_of load_add, swap, add_word
-me_end me_add_turns
-me_function me_add_turns_8
+me_end me_add_word_loops
+me_function me_add_word_loops_8
     block_of load_add_8, swap_8, add_word_8
-me_end me_add_turns_8
-me_function me_add_turns_24
+me_end me_add_word_loops_8
+me_function me_add_word_loops_24
     block_of load_add_24, swap_24, add_word_24
-me_end me_add_turns_24
-me_function me_mul_turns
+me_end me_add_word_loops_24
+me_function me_mul_word_loops
     block_of load_mul, swap, mul_word
-me_end me_mul_turns
+me_end me_mul_word_loops
 
 /* a0 op, a1 a, a2 b, a3 y, a4 n; values of a_size, b_size and y_size bytes */
 .macro wide_sums a_load, a_size, b_load, b_size, y_store, y_size, limited

@@ -33,14 +33,14 @@ typedef struct {
     const int8_t *a, *b;
     int8_t *y;
     int32_t turn, run;
-} me_turn;
+} loop_position;
 
-static me_turn first_iteration(const me_turns *block)
+static loop_position first_iteration(const me_word_loops *block)
 {
-    return (me_turn){ block->a, block->b, block->y, 0, 0 };
+    return (loop_position){ block->a, block->b, block->y, 0, 0 };
 }
 
-static void next_iteration(const me_turns *block, me_turn *at)
+static void next_iteration(const me_word_loops *block, loop_position *at)
 {
     at->a += block->a_turn + (block->order ? 0 : block->words * block->a_word);
     at->b += block->b_turn + block->words * block->b_word;
@@ -54,22 +54,25 @@ static void next_iteration(const me_turns *block, me_turn *at)
     at->run++;
 }
 
-void me_add_turns(const void *params, const me_turns *block)
+void me_add_word_loops(const void *params, const me_word_loops *block)
 {
     const me_add_s8_params *op = params;
     const int32_t a_mult = block->swapped ? op->b_mult : op->a_mult;
     const int32_t b_mult = block->swapped ? op->a_mult : op->b_mult;
-    for (me_turn at = first_iteration(block); at.run < block->runs; next_iteration(block, &at))
+    for (loop_position at = first_iteration(block); at.run < block->runs; next_iteration(block, &at))
         for (int32_t i = 0; i < 4 * block->words; i++) {
-            const int32_t sum = me_mac(op->offset, me_turns_a(block, at.a, i / 4, i % 4), a_mult);
+            const int32_t sum = me_mac(op->offset, me_byte_of_a(block, at.a, i / 4, i % 4), a_mult);
             const int32_t b = at.b[i / 4 * block->b_word + i % 4];
             at.y[i] = me_clip(me_mac(sum, b, b_mult) >> op->shift, op->scale.low, op->scale.high);
         }
 }
 
-void me_add_turns_8(const void *params, const me_turns *block) { me_add_turns(params, block); }
+void me_add_word_loops_8(const void *params, const me_word_loops *block) { me_add_word_loops(params, block); }
 
-void me_add_turns_24(const void *params, const me_turns *block) { me_add_turns(params, block); }
+void me_add_word_loops_24(const void *params, const me_word_loops *block)
+{
+    me_add_word_loops(params, block);
+}
 
 void me_mul_words(const me_mul_s8_params *op, const int8_t *a, const int8_t *b, int8_t *y, int32_t words,
                   int32_t a_step, int32_t b_step)
@@ -82,15 +85,15 @@ void me_mul_words(const me_mul_s8_params *op, const int8_t *a, const int8_t *b, 
         }
 }
 
-void me_mul_turns(const void *params, const me_turns *block)
+void me_mul_word_loops(const void *params, const me_word_loops *block)
 {
     const me_mul_s8_params *op = params;
     const int32_t a_zero = block->swapped ? op->b_zero : op->a_zero;
     const int32_t b_zero = block->swapped ? op->a_zero : op->b_zero;
-    for (me_turn at = first_iteration(block); at.run < block->runs; next_iteration(block, &at))
+    for (loop_position at = first_iteration(block); at.run < block->runs; next_iteration(block, &at))
         for (int32_t i = 0; i < 4 * block->words; i++) {
             const int32_t b = at.b[i / 4 * block->b_word + i % 4] - b_zero;
-            const int32_t acc = (me_turns_a(block, at.a, i / 4, i % 4) - a_zero) * b;
+            const int32_t acc = (me_byte_of_a(block, at.a, i / 4, i % 4) - a_zero) * b;
             const int32_t q = me_requant(acc, op->scale.pre, op->mult, op->offset, op->shift);
             at.y[i] = me_clip(q, op->scale.low, op->scale.high);
         }

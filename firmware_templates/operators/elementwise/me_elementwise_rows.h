@@ -20,7 +20,7 @@ void me_mul_words(const me_mul_s8_params *op, const int8_t *a, const int8_t *b, 
                   int32_t a_step, int32_t b_step);
 
 /* the same for a block (me_broadcast.h); me_elementwise_rows.S knows its offsets */
-me_turns_kernel me_add_turns, me_add_turns_8, me_add_turns_24, me_mul_turns;
+me_word_loops_kernel me_add_word_loops, me_add_word_loops_8, me_add_word_loops_24, me_mul_word_loops;
 
 /* computes n >= 1 sums of int8 or int16 values, limited to the range of y; me_elementwise_rows.S knows the
  * offsets of op */

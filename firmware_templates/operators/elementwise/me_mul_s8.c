@@ -23,5 +23,5 @@ static void mul_row(const void *params, const int8_t *a, const int8_t *b, int8_t
 
 void me_mul_s8(const me_mul_s8_params *op, const me_mul_s8_tile *tile)
 {
-    me_each_row(tile, mul_row, me_mul_turns, op, op->scale.table);
+    me_each_row(tile, mul_row, me_mul_word_loops, op, op->scale.table);
 }

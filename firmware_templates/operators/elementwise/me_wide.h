@@ -10,13 +10,13 @@
 #include "me_scale.h"
 
 /* -> value i of x, int16 if `wide`, otherwise int8 */
-static inline int32_t me_wide_load(const void *x, int32_t i, int32_t wide)
+static inline int32_t me_load_wide(const void *x, int32_t i, int32_t wide)
 {
     return wide ? ((const int16_t *)x)[i] : ((const int8_t *)x)[i];
 }
 
 /* -> the sum of n values of x, `step` apart; it fits int32 */
-static inline int32_t me_sum_of_wide(const void *x, int32_t at, int32_t n, int32_t step, int32_t wide)
+static inline int32_t me_sum_wide(const void *x, int32_t at, int32_t n, int32_t step, int32_t wide)
 {
     const int16_t *halves = (const int16_t *)x + at;
     const int8_t *bytes = (const int8_t *)x + at;
@@ -30,8 +30,8 @@ static inline int32_t me_sum_of_wide(const void *x, int32_t at, int32_t n, int32
     return sum;
 }
 
-/* -> the value limited to the range of its type */
-static inline void me_saturated_store(void *y, int32_t i, int32_t wide, int32_t number)
+/* Stores a value, clamped to the range of its type. */
+static inline void me_store_saturated(void *y, int32_t i, int32_t wide, int32_t number)
 {
     if (wide)
         ((int16_t *)y)[i] = (int16_t)me_clips(number, 16);
@@ -39,8 +39,8 @@ static inline void me_saturated_store(void *y, int32_t i, int32_t wide, int32_t 
         ((int8_t *)y)[i] = me_clip8(number);
 }
 
-/* -> the value limited to [low, high] */
-static inline void me_limited_store(void *y, int32_t i, int32_t wide, int32_t number, int32_t low,
+/* Stores a value, clamped to [low, high]. */
+static inline void me_store_clamped(void *y, int32_t i, int32_t wide, int32_t number, int32_t low,
                                     int32_t high)
 {
     const int32_t limited = me_min(me_max(number, low), high);
@@ -50,8 +50,8 @@ static inline void me_limited_store(void *y, int32_t i, int32_t wide, int32_t nu
         ((int8_t *)y)[i] = (int8_t)limited;
 }
 
-/* -> the value limited to [low, high], and looked up if it is int8 and there is a table */
-static inline void me_wide_store(void *y, int32_t i, int32_t wide, const me_scale *scale, int32_t number)
+/* Stores a result, clamped to [scale->low, scale->high]; int8 results are then looked up in the table. */
+static inline void me_store_result(void *y, int32_t i, int32_t wide, const me_scale *scale, int32_t number)
 {
     const int32_t limited = me_min(me_max(number, scale->low), scale->high);
     if (wide)

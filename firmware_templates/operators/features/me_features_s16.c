@@ -40,10 +40,10 @@ static inline factor factor_of(const int8_t *x, const me_features_s16_params *op
 /* pairs: 1 if all operands of the factor are differences of two samples, -1 if none is, otherwise 0. */
 INLINE int32_t difference(const taps *p, int32_t t, int32_t wide, int32_t pairs)
 {
-    const int32_t first = me_wide_load(p->first, t, wide);
+    const int32_t first = me_load_wide(p->first, t, wide);
     if (pairs > 0)
-        return first - me_wide_load(p->less, t, wide);
-    return first - p->zero - (pairs ? 0 : me_wide_load(p->less, t, wide) & p->keep);
+        return first - me_load_wide(p->less, t, wide);
+    return first - p->zero - (pairs ? 0 : me_load_wide(p->less, t, wide) & p->keep);
 }
 
 INLINE int32_t magnitude(int32_t value) { return value < 0 ? -value : value; }
@@ -221,7 +221,7 @@ INLINE void count_cells(int32_t *cells, const factor *f, const int32_t *edges, i
     const factor own = *f;
     if (own.form == VALUE && !own.a.keep)
         for (int32_t t = 0; t < end; t++)
-            cells[cell_of(edges, count, me_wide_load(own.a.first, t, wide) - own.a.zero)]++;
+            cells[cell_of(edges, count, me_load_wide(own.a.first, t, wide) - own.a.zero)]++;
     else
         for (int32_t t = 0; t < end; t++)
             cells[cell_of(edges, count, value_any(&own, t, wide))]++;
@@ -253,7 +253,7 @@ static void store(const target *to, int32_t k, int64_t sum)
     const int64_t y = (sum * each[0] + offset) >> each[2];
     const int32_t most = to->op->y_wide ? 32767 : 127;
     const int32_t limited = (int32_t)(y < -most - 1 ? -most - 1 : y > most ? most : y);
-    me_saturated_store(to->y, to->row + k * to->stride, to->op->y_wide, limited);
+    me_store_saturated(to->y, to->row + k * to->stride, to->op->y_wide, limited);
 }
 
 static void store_cell_sums(const target *to, const me_feature_group *group, const int8_t *x)

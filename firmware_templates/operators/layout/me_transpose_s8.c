@@ -120,11 +120,11 @@ static void move_line(const me_transpose_s8_tile *m)
 typedef struct {
     const int8_t *from;
     int32_t loop, index[ME_AXES];
-} me_turn;
+} loop_position;
 
-static me_turn indices_at(const me_transpose_s8_tile *m, int32_t loop, int32_t number)
+static loop_position indices_at(const me_transpose_s8_tile *m, int32_t loop, int32_t number)
 {
-    me_turn at;
+    loop_position at;
     at.from = m->from;
     at.loop = loop;
     for (int32_t d = loop; d >= 0; d--) {
@@ -137,7 +137,7 @@ static me_turn indices_at(const me_transpose_s8_tile *m, int32_t loop, int32_t n
 }
 
 /* Advances by n iterations of the loop `at->loop`, at most to its end; then its outer loops advance. */
-static void skip_iterations(const me_transpose_s8_tile *m, me_turn *at, int32_t n)
+static void skip_iterations(const me_transpose_s8_tile *m, loop_position *at, int32_t n)
 {
     at->from += n * m->step[at->loop];
     at->index[at->loop] += n;
@@ -165,7 +165,7 @@ static ME_APART void move_rows(const me_transpose_s8_tile *m)
     const int32_t whole = inner > 1 && runs >= MANY_ROWS, loop = whole ? inner - 2 : inner - 1;
     const int32_t units = whole ? runs : rows, each = whole ? in_run : 1;
     int32_t left = ME_LAST(units) - ME_FIRST(units);
-    me_turn at = indices_at(m, loop, ME_FIRST(units));
+    loop_position at = indices_at(m, loop, ME_FIRST(units));
     me_row_runs part = {
         .to = m->to + ME_FIRST(units) * each * width,
         .rows = each,

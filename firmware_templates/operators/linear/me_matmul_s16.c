@@ -53,7 +53,7 @@ static void multiply(const me_matmul_s16_params *op, const me_matmul_s16_tile *t
             row = row_of(op, tile, number, own);
         const int32_t acc = sum_of(row, tile->scratch + column * 2 * words, words, op->drop);
         const int32_t q = me_requant(acc, op->scale.pre, op->mult, op->offset, op->shift);
-        me_wide_store(tile->y, number * tile->y_stride + column, op->y_wide, &op->scale, q);
+        me_store_result(tile->y, number * tile->y_stride + column, op->y_wide, &op->scale, q);
     }
 }
 

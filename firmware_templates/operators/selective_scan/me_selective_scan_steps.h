@@ -77,9 +77,9 @@ static inline me_channel_run me_selective_run_of(const me_selective_scan_s8_para
 
 /* Runs some steps of this core's channels. streams: whether states continue from pass to pass; a constant
  * of the kernel */
-static void me_selective_move_channels(const me_selective_scan_s8_params *op,
-                                       const me_selective_scan_s8_tile *tile, const me_selective_places *at,
-                                       int32_t row, int32_t first_step, int32_t steps, int32_t streams)
+static void me_selective_update_channels(const me_selective_scan_s8_params *op,
+                                         const me_selective_scan_s8_tile *tile, const me_selective_places *at,
+                                         int32_t row, int32_t first_step, int32_t steps, int32_t streams)
 {
     const int32_t filled = at->blocks * ME_SCAN_BLOCK, width = tile->width;
     me_move_work *const move = op->limited ? me_move_limited_states : me_move_states;
@@ -94,7 +94,7 @@ static void me_selective_move_channels(const me_selective_scan_s8_params *op,
         move(op->powers, tile->decay + d * filled, at->reads, at->own, states, steps, at->blocks);
         if (streams && op->keeps)
             for (int32_t i = 0; i < op->states; i++)
-                me_keep_state(tile->y, row / op->n * width + d, op->states, i, states[i]);
+                me_store_state(tile->y, row / op->n * width + d, op->states, i, states[i]);
         else if (op->y_wide)
             me_read_channel_wide(&run, at->own, tile->x + from, (int16_t *)tile->y + from, steps);
         else
@@ -113,10 +113,10 @@ static inline void me_selective_scan_run(const me_selective_scan_s8_params *op,
             me_selective_prepare_reads(op, &at, tile->b + row * op->states, tile->c + row * op->states,
                                        steps);
             ME_SYNC();
-            me_selective_move_channels(op, tile, &at, row, step, steps, streams);
+            me_selective_update_channels(op, tile, &at, row, step, steps, streams);
         }
     if (streams && op->keeps)
-        me_keep_parity(tile->before, tile->y, tile->batch * tile->width, op->states, op->n);
+        me_store_parity(tile->before, tile->y, tile->batch * tile->width, op->states, op->n);
 }
 
 #endif

@@ -21,17 +21,17 @@ static inline int32_t me_parity(const int32_t *before, int32_t channel, int32_t 
     return before ? before[channel * (states + 1) + states] : 0;
 }
 
-static inline void me_keep_state(void *kept, int32_t channel, int32_t states, int32_t i, int32_t state)
+static inline void me_store_state(void *kept, int32_t channel, int32_t states, int32_t i, int32_t state)
 {
     ((int32_t *)kept)[channel * (states + 1) + i] = state;
 }
 
 /* Stores the parity of all channels after `steps` more steps. */
-static inline void me_keep_parity(const int32_t *before, void *kept, int32_t channels, int32_t states,
-                                  int32_t steps)
+static inline void me_store_parity(const int32_t *before, void *kept, int32_t channels, int32_t states,
+                                   int32_t steps)
 {
     for (int32_t channel = ME_FIRST(channels); channel < ME_LAST(channels); channel++)
-        me_keep_state(kept, channel, states, states, (me_parity(before, channel, states) + steps) & 1);
+        me_store_state(kept, channel, states, states, (me_parity(before, channel, states) + steps) & 1);
 }
 
 #endif

@@ -30,10 +30,10 @@ static inline me_selective_wide_places me_selective_wide_places_of(const me_sele
 }
 
 /* -> a value minus its zero point, shifted left */
-static inline int32_t me_selective_wide_centred(const void *x, int32_t i, int32_t wide, int32_t zero,
-                                                int32_t up)
+static inline int32_t me_selective_wide_minus_zero(const void *x, int32_t i, int32_t wide, int32_t zero,
+                                                   int32_t up)
 {
-    return (int32_t)((uint32_t)(me_wide_load(x, i, wide) - zero) << up);
+    return (int32_t)((uint32_t)(me_load_wide(x, i, wide) - zero) << up);
 }
 
 /* Converts B and C of some steps from `row` on; the cores share the steps; padding after the last states
@@ -47,9 +47,9 @@ static void me_selective_wide_prepare_reads(const me_selective_scan_s16_params *
             me_wide_reads *to = at->reads + s / ME_WIDE_BLOCK * ME_WIDE_STEPS + step;
             const int32_t is_state = s < op->states, i = (row + step) * op->states + s;
             to->b[s % ME_WIDE_BLOCK] =
-                is_state ? me_selective_wide_centred(tile->b, i, op->b_wide, op->b_zero, op->b_up) : 0;
+                is_state ? me_selective_wide_minus_zero(tile->b, i, op->b_wide, op->b_zero, op->b_up) : 0;
             to->c[s % ME_WIDE_BLOCK] =
-                is_state ? me_selective_wide_centred(tile->c, i, op->c_wide, op->c_zero, op->c_up) : 0;
+                is_state ? me_selective_wide_minus_zero(tile->c, i, op->c_wide, op->c_zero, op->c_up) : 0;
         }
 }
 
@@ -96,7 +96,7 @@ static void me_selective_wide_begin_channel(const me_selective_scan_s16_params *
 }
 
 /* -> (high, low) >> drop, saturated to int32 */
-static inline int32_t me_selective_wide_dropped(int32_t high, uint32_t low, int32_t drop)
+static inline int32_t me_selective_wide_shift_right(int32_t high, uint32_t low, int32_t drop)
 {
     if (drop >= 32)
         return high >> (drop - 32);
@@ -118,7 +118,7 @@ static void me_selective_wide_read_channel(const me_selective_scan_s16_params *o
     int8_t *bytes = (int8_t *)tile->y;
     for (int32_t t = 0; t < steps; t++, from += width) {
         const int32_t of_states = me_selective_wide_upper(
-            me_selective_wide_dropped(own[t].high, own[t].low, by.sum_drop), by.sum_mult);
+            me_selective_wide_shift_right(own[t].high, own[t].low, by.sum_drop), by.sum_mult);
         const int32_t y =
             ((of_states + me_selective_wide_upper(own[t].x, by.skip) + half) >> by.out_shift) + zero;
         if (wide)
@@ -130,10 +130,10 @@ static void me_selective_wide_read_channel(const me_selective_scan_s16_params *o
 
 /* Runs some steps of this core's channels. streams: whether states continue from pass to pass; a constant
  * of the kernel */
-static void me_selective_wide_move_channels(const me_selective_scan_s16_params *op,
-                                            const me_selective_scan_s16_tile *tile,
-                                            const me_selective_wide_places *at, int32_t row,
-                                            int32_t first_step, int32_t steps, int32_t streams)
+static void me_selective_wide_update_channels(const me_selective_scan_s16_params *op,
+                                              const me_selective_scan_s16_tile *tile,
+                                              const me_selective_wide_places *at, int32_t row,
+                                              int32_t first_step, int32_t steps, int32_t streams)
 {
     const int32_t filled = at->blocks * ME_WIDE_BLOCK, width = tile->width;
     const me_wide_decays by = { (const uint32_t *)(const void *)op->powers, op->most, op->decay_up };
@@ -147,7 +147,7 @@ static void me_selective_wide_move_channels(const me_selective_scan_s16_params *
         me_move_wide_states(&by, tile->decay + d * filled, at->reads, at->own, states, steps, at->blocks);
         if (streams && op->keeps)
             for (int32_t i = 0; i < op->states; i++)
-                me_keep_state(tile->y, row / op->n * width + d, op->states, i, states[i]);
+                me_store_state(tile->y, row / op->n * width + d, op->states, i, states[i]);
         else
             me_selective_wide_read_channel(op, tile, channel, row * width + d, at->own, steps);
     }
@@ -163,10 +163,10 @@ static inline void me_selective_wide_run(const me_selective_scan_s16_params *op,
             ME_SYNC(); /* all cores have finished the previous steps */
             me_selective_wide_prepare_reads(op, tile, &at, row, steps);
             ME_SYNC();
-            me_selective_wide_move_channels(op, tile, &at, row, step, steps, streams);
+            me_selective_wide_update_channels(op, tile, &at, row, step, steps, streams);
         }
     if (streams && op->keeps)
-        me_keep_parity(tile->before, tile->y, tile->batch * tile->width, op->states, op->n);
+        me_store_parity(tile->before, tile->y, tile->batch * tile->width, op->states, op->n);
 }
 
 #endif

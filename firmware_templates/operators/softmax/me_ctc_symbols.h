@@ -10,7 +10,8 @@
 
 /* Address at which the best class of frame i of [steps][batch] is stored until the sequence is collapsed:
  * its symbol's position if no earlier frame were left out. */
-static inline int32_t *me_ctc_waiting(const me_ctc_greedy_params *op, int32_t *y, int32_t batch, int32_t i)
+static inline int32_t *me_ctc_best_class_of(const me_ctc_greedy_params *op, int32_t *y, int32_t batch,
+                                            int32_t i)
 {
     return y + i % batch * (op->steps + 1) + 1 + i / batch;
 }
@@ -56,7 +57,7 @@ static inline void me_ctc_greedy(const me_ctc_greedy_params *op, const me_ctc_gr
     const int32_t batch = tile->batch, n = op->steps * batch;
     for (int32_t i = ME_FIRST(n); i < ME_LAST(n); i++) {
         const int8_t *row = (const int8_t *)tile->x + x_bytes * i * op->classes;
-        *me_ctc_waiting(op, tile->y, batch, i) = me_ctc_best(row, op->classes, x_bytes);
+        *me_ctc_best_class_of(op, tile->y, batch, i) = me_ctc_best(row, op->classes, x_bytes);
     }
     me_ctc_symbols(op, tile->y, batch);
 }

@@ -22,7 +22,7 @@ ME_FOURIER me_complex me_minus(me_complex a, me_complex b)
     return (me_complex){ a.re - b.re, a.im - b.im };
 }
 /* a + i * b */
-ME_FOURIER me_complex me_plus_turned(me_complex a, me_complex b)
+ME_FOURIER me_complex me_plus_i_times(me_complex a, me_complex b)
 {
     return (me_complex){ a.re - b.im, a.im + b.re };
 }
@@ -46,8 +46,8 @@ typedef struct {
 
 /* Element j of a transform, shifted right and multiplied by its twiddle factor. There is no twiddle factor
  * for j = 0 or k = 0. */
-ME_FOURIER me_complex me_turned(const me_fourier_stage *s, const me_complex *z, int32_t halvings, int32_t k,
-                                int32_t j)
+ME_FOURIER me_complex me_times_root(const me_fourier_stage *s, const me_complex *z, int32_t halvings,
+                                    int32_t k, int32_t j)
 {
     const me_complex a = z[j * s->part];
     if (k == 0 || j == 0)
@@ -59,46 +59,48 @@ ME_FOURIER me_complex me_turned(const me_fourier_stage *s, const me_complex *z, 
 
 ME_FOURIER void me_fourier_2(const me_fourier_stage *s, me_complex *z, int32_t k)
 {
-    const me_complex a = me_turned(s, z, 1, k, 0), b = me_turned(s, z, 1, k, 1);
+    const me_complex a = me_times_root(s, z, 1, k, 0), b = me_times_root(s, z, 1, k, 1);
     z[0] = me_plus(a, b);
     z[s->part] = me_minus(a, b);
 }
 
 ME_FOURIER void me_fourier_4(const me_fourier_stage *s, me_complex *z, int32_t k)
 {
-    const me_complex a = me_turned(s, z, 2, k, 0), b = me_turned(s, z, 2, k, 1), c = me_turned(s, z, 2, k, 2),
-                     d = me_turned(s, z, 2, k, 3);
+    const me_complex a = me_times_root(s, z, 2, k, 0), b = me_times_root(s, z, 2, k, 1),
+                     c = me_times_root(s, z, 2, k, 2), d = me_times_root(s, z, 2, k, 3);
     const me_complex even = me_plus(a, c), odd = me_plus(b, d), left = me_minus(a, c), right = me_minus(d, b);
     z[0] = me_plus(even, odd);
-    z[s->part] = me_plus_turned(left, right);
+    z[s->part] = me_plus_i_times(left, right);
     z[2 * s->part] = me_minus(even, odd);
-    z[3 * s->part] = me_plus_turned(left, me_minus(b, d));
+    z[3 * s->part] = me_plus_i_times(left, me_minus(b, d));
 }
 
 ME_FOURIER void me_fourier_3(const me_fourier_stage *s, me_complex *z, int32_t k)
 {
     const int32_t *root = s->roots + 2 * s->around;
-    const me_complex a = me_turned(s, z, 2, k, 0), b = me_turned(s, z, 2, k, 1), c = me_turned(s, z, 2, k, 2);
+    const me_complex a = me_times_root(s, z, 2, k, 0), b = me_times_root(s, z, 2, k, 1),
+                     c = me_times_root(s, z, 2, k, 2);
     const me_complex sum = me_plus(b, c), even = me_plus(a, me_times(sum, root[0])),
                      odd = me_times(me_minus(b, c), root[1]);
     z[0] = me_plus(a, sum);
-    z[s->part] = me_plus_turned(even, odd);
+    z[s->part] = me_plus_i_times(even, odd);
     z[2 * s->part] = me_minus(even, (me_complex){ -odd.im, odd.re });
 }
 
 ME_FOURIER void me_fourier_5(const me_fourier_stage *s, me_complex *z, int32_t k)
 {
     const int32_t *one = s->roots + 2 * s->around, *two = s->roots + 4 * s->around;
-    const me_complex a = me_turned(s, z, 3, k, 0), b = me_turned(s, z, 3, k, 1), c = me_turned(s, z, 3, k, 2),
-                     d = me_turned(s, z, 3, k, 3), e = me_turned(s, z, 3, k, 4);
+    const me_complex a = me_times_root(s, z, 3, k, 0), b = me_times_root(s, z, 3, k, 1),
+                     c = me_times_root(s, z, 3, k, 2), d = me_times_root(s, z, 3, k, 3),
+                     e = me_times_root(s, z, 3, k, 4);
     const me_complex far = me_plus(b, e), near = me_plus(c, d), out = me_minus(b, e), in = me_minus(c, d);
     const me_complex even = me_plus(me_plus(a, me_times(far, one[0])), me_times(near, two[0])),
                      even_2 = me_plus(me_plus(a, me_times(far, two[0])), me_times(near, one[0]));
     const me_complex odd = me_plus(me_times(out, one[1]), me_times(in, two[1])),
                      odd_2 = me_minus(me_times(out, two[1]), me_times(in, one[1]));
     z[0] = me_plus(me_plus(a, far), near);
-    z[s->part] = me_plus_turned(even, odd);
-    z[2 * s->part] = me_plus_turned(even_2, odd_2);
+    z[s->part] = me_plus_i_times(even, odd);
+    z[2 * s->part] = me_plus_i_times(even_2, odd_2);
     z[3 * s->part] = me_minus(even_2, (me_complex){ -odd_2.im, odd_2.re });
     z[4 * s->part] = me_minus(even, (me_complex){ -odd.im, odd.re });
 }
@@ -109,10 +111,11 @@ static inline void me_fourier_odd(const me_fourier_stage *s, me_complex *z, int3
 {
     const int32_t radix = s->radix, part = s->part, halvings = me_fl1((uint32_t)radix) + 1;
     me_complex sum[ME_FOURIER_MOST / 2], off[ME_FOURIER_MOST / 2];
-    const me_complex first = me_turned(s, z, halvings, k, 0);
+    const me_complex first = me_times_root(s, z, halvings, k, 0);
     me_complex all = first;
     for (int32_t j = 1; j <= radix / 2; j++) {
-        const me_complex a = me_turned(s, z, halvings, k, j), b = me_turned(s, z, halvings, k, radix - j);
+        const me_complex a = me_times_root(s, z, halvings, k, j),
+                         b = me_times_root(s, z, halvings, k, radix - j);
         sum[j - 1] = me_plus(a, b);
         off[j - 1] = me_minus(a, b);
         all = me_plus(all, sum[j - 1]);
@@ -129,7 +132,7 @@ static inline void me_fourier_odd(const me_fourier_stage *s, me_complex *z, int3
             even = me_plus(even, me_times(sum[j], root[0]));
             odd = 2 * turn < radix ? me_plus(odd, more) : me_minus(odd, more);
         }
-        z[out * part] = me_plus_turned(even, odd);
+        z[out * part] = me_plus_i_times(even, odd);
         z[(radix - out) * part] = me_minus(even, (me_complex){ -odd.im, odd.re });
     }
 }

@@ -45,7 +45,7 @@ void me_trees_s16(const me_trees_s16_params *op, const me_trees_s16_tile *tile)
                 sum += tile->sums[part * results + i];
             const int32_t q =
                 me_requant(sum, op->scale.pre, op->each->mult, op->each->offset, op->each->shift);
-            me_wide_store(tile->y, row * results + i, op->y_wide, &op->scale, q);
+            me_store_result(tile->y, row * results + i, op->y_wide, &op->scale, q);
         }
         ME_SYNC();
     }
