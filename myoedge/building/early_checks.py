@@ -48,7 +48,7 @@ def check_code(graph: Graph, chip: Chip) -> None:
         raise ProgramTooLarge("L2", least_bytes - chip.l2_bytes)
 
 
-def _rooms(chip: Chip, limits: Budget) -> dict[str, int]:
+def _data_capacities(chip: Chip, limits: Budget) -> dict[str, int]:
     """Return the bytes for data by memory: L2 and the levels behind it; without a flash beside the
     chip those of the flash on it, if these are fewer.
 
@@ -64,10 +64,10 @@ def _rooms(chip: Chip, limits: Budget) -> dict[str, int]:
         for x in chip.optional_levels
         if x.program_bytes and limits.external == "none"
     ]
-    return min([held, *stored], key=_sum)
+    return min([held, *stored], key=_total_bytes)
 
 
-def _sum(rooms: Mapping[str, int]) -> int:
+def _total_bytes(rooms: Mapping[str, int]) -> int:
     return sum(rooms.values())
 
 
@@ -76,8 +76,8 @@ def check_weights(graph: Graph, request: BuildRequest) -> None:
     these would suffice but [budget] external or the board excludes them."""
     chip, bits, limits = request.chip, request.weight_bits, request.limits
     allowed = budget.allowed_levels(chip, limits)
-    rooms, needs = _rooms(allowed, limits), _weight_bytes(graph, bits)
-    has = _sum(rooms)
+    rooms, needs = _data_capacities(allowed, limits), _weight_bytes(graph, bits)
+    has = _total_bytes(rooms)
     if needs <= has:
         return
     parts = ", ".join(f"{size:,} B of {memory}" for memory, size in rooms.items())
@@ -90,7 +90,7 @@ def check_weights(graph: Graph, request: BuildRequest) -> None:
         "has": f"{has:,} B for data: {parts}",
         "largest": "\n".join(f"{size:,} B  {where}" for size, where in rows[:SHOWN]),
     }
-    if needs <= _sum(_rooms(chip, budget.without(limits, [EXTERNAL]))):
+    if needs <= _total_bytes(_data_capacities(chip, budget.without(limits, [EXTERNAL]))):
         network = sampled_network(graph)
         raise raised(over_budget([over_external(facts, network, request, fits_with_code)]))
     fewer = next((n for n in FEW_BITS if n < bits and _weight_bytes(graph, n) <= has), None)

@@ -92,7 +92,7 @@ def _most_bits(network: QuantGraph, request: BuildRequest, fits: Fits) -> int | 
     while high - low > 1:
         bits = LEAST_BITS if low < LEAST_BITS else (low + high) // 2
         try:
-            is_enough = fits(_with_bits(network, bits, request), request)
+            is_enough = fits(_limit_weight_bits(network, bits, request), request)
         except MyoedgeError:  # such as integers without a kernel
             is_enough = False
         if is_enough:
@@ -104,12 +104,12 @@ def _most_bits(network: QuantGraph, request: BuildRequest, fits: Fits) -> int | 
     return low if low >= LEAST_BITS else None
 
 
-def _with_bits(network: QuantGraph, bits: int, request: BuildRequest) -> QuantGraph:
+def _limit_weight_bits(network: QuantGraph, bits: int, request: BuildRequest) -> QuantGraph:
     """Return the network with at most this many bits per weight, rounded without samples: it has
     the sizes of such a network, not its accuracy."""
     graph = network.graph
     formats = {
-        name: _rounded(graph.array(name), bits)
+        name: _round_weights(graph.array(name), bits)
         for weight in equal_weights(graph, layers_to_round(graph, graph.nodes))
         for name in weight.tensors
     }
@@ -119,7 +119,7 @@ def _with_bits(network: QuantGraph, bits: int, request: BuildRequest) -> QuantGr
     return chosen(made)
 
 
-def _rounded(values: Array, bits: int) -> ConstantFormat:
+def _round_weights(values: Array, bits: int) -> ConstantFormat:
     rows, high = values.reshape(len(values), -1).astype(np.float64), WeightFormat(bits).high
     scale = np.maximum(np.abs(rows).max(axis=1), 1e-12) / high
     integers = np.rint(rows / scale[:, None]).astype(np.int64).reshape(values.shape)

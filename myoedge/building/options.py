@@ -315,14 +315,14 @@ def check_types(options: DataclassInstance) -> None:
     """Raise E203 for the first option whose value has none of the types of its annotation."""
     for option in fields(options):
         value, parts = getattr(options, option.name), PARTS.split(str(option.type))
-        if option.name in OWN_MESSAGES or any(_is_of(part, value) for part in parts):
+        if option.name in OWN_MESSAGES or any(_matches_type(part, value) for part in parts):
             continue
         facts = {"needs": " or ".join(_names(parts)), "has": repr(value)}
         tries = () if "None" in parts else [f"leave {option.name} out, for the default"]
         raise MyoedgeError("E203", f"{option.name} is of another type", facts, tries)
 
 
-def _is_of(part: str, value: Any) -> bool:
+def _matches_type(part: str, value: Any) -> bool:
     kind = part.partition("[")[0]
     if kind in CLASSES:
         return any(base.__name__ == kind for base in type(value).__mro__)

@@ -238,7 +238,7 @@ def _search_result(
     if options.reuse is not None:  # keep the older build's choices
         network = chosen.network.engined
         return Reached(network, judge(network)), {}
-    chosen = _with_reading(options, chosen)
+    chosen = _count_constant_reads(options, chosen)
     workshop = chosen.workshop
     start = workshop.measured(chosen.network)
     goal = replace(
@@ -257,7 +257,7 @@ def _search_result(
     return found, observers_db if len(workshop.observers) > 1 else {}
 
 
-def _with_reading(options: Options, chosen: Chosen) -> Chosen:
+def _count_constant_reads(options: Options, chosen: Chosen) -> Chosen:
     """Return the search's start with cycles of layers that include reading their constants in every
     step of a loop from memories behind L2, as the plan of the network does; weights beside int16
     operands then have 8 bits, unless outputs need more."""

@@ -137,7 +137,7 @@ class _RecordReader:
             return written
         ((kind, content),) = written.items()
         readers: dict[str, Callable[[Any], Any]] = {
-            "again": self._again,
+            "again": self._seen_value,
             "map": self._map,
             "list": self._list,
             "set": self._set,
@@ -149,7 +149,7 @@ class _RecordReader:
         }
         return readers[kind](content)
 
-    def _again(self, place: int) -> Any:
+    def _seen_value(self, place: int) -> Any:
         return self.seen[place]
 
     def _map(self, pairs: list[Any]) -> dict[Any, Any]:

@@ -126,10 +126,10 @@ def check_stream(graph: Graph, table: StreamTable) -> Graph:
         return without_states(graph, table.states)
     _check_axis(graph, table.axis)
     if in_windows(table):
-        _overlap(graph, window_axes(graph, table.axis), table)
+        _context_around_pass(graph, window_axes(graph, table.axis), table)
     else:
         graph = from_first_frame(with_skip_factors(graph))
-        _asked(graph, infer_time_axes(graph, table.axis), table)
+        _frames_per_pass(graph, infer_time_axes(graph, table.axis), table)
     return graph
 
 
@@ -155,7 +155,7 @@ def shortest_pass(q: QuantGraph, table: StreamTable, chip: Chip, budget: Budget)
         stream = _whole_stream(q, table)
     else:
         axes = infer_time_axes(q.graph, table.axis)
-        stream = causal_stream(q, axes, _asked(q.graph, axes, table))
+        stream = causal_stream(q, axes, _frames_per_pass(q.graph, axes, table))
     return stream, plan_stream(stream, chip, budget)
 
 
@@ -178,7 +178,7 @@ def stream_plans(
         return stream, plan_stream(stream, chip, budget)
 
     step = follow_time(q.graph, axes).pass_multiple()
-    yield from _plans_in_time(plan_for, table, chip, _asked(q.graph, axes, table), step)
+    yield from _plans_in_time(plan_for, table, chip, _frames_per_pass(q.graph, axes, table), step)
 
 
 def _plans_in_time(
@@ -232,7 +232,7 @@ def _whole_stream(q: QuantGraph, table: StreamTable) -> Stream:
     if table.states:
         return explicit_state_stream(q, table.states)
     axes = window_axes(q.graph, table.axis)
-    return windowed_stream(q, axes, *_overlap(q.graph, axes, table))
+    return windowed_stream(q, axes, *_context_around_pass(q.graph, axes, table))
 
 
 def frame_axes(graph: Graph, table: StreamTable) -> Axes:
@@ -298,7 +298,7 @@ def least_frames(plan_for: PlanFor, frame_cycles: float, step: int) -> int | Non
     return high * step if answer(high) == "enough" else None
 
 
-def _asked(graph: Graph, axes: Axes, table: StreamTable) -> int:
+def _frames_per_pass(graph: Graph, axes: Axes, table: StreamTable) -> int:
     """Return the frames per pass: the requested number, else the smallest that gives an output."""
     most = follow_time(graph, axes).pass_multiple()
     if table.frames is not None and table.frames % most:
@@ -308,9 +308,9 @@ def _asked(graph: Graph, axes: Axes, table: StreamTable) -> int:
     return table.frames or most
 
 
-def _overlap(graph: Graph, axes: Axes, table: StreamTable) -> tuple[int, int]:
+def _context_around_pass(graph: Graph, axes: Axes, table: StreamTable) -> tuple[int, int]:
     """Return the context before and after a pass, in frames. Errors: E236 no frames remain."""
-    past, future = (_context(x, table.frame_hz) for x in (table.past, table.future))
+    past, future = (_context_in_frames(x, table.frame_hz) for x in (table.past, table.future))
     window = graph.shape(graph.inputs[0])[axes[graph.inputs[0]]]
     if past + future >= window:
         facts = {"needs": f"past + future < {window}", "has": f"{past} + {future}"}
@@ -318,7 +318,7 @@ def _overlap(graph: Graph, axes: Axes, table: StreamTable) -> tuple[int, int]:
     return past, future
 
 
-def _context(asked: int | str | None, frame_hz: float | None) -> int:
+def _context_in_frames(asked: int | str | None, frame_hz: float | None) -> int:
     """Return a context in frames; a time such as "900 ms" is converted. Errors: E236 a time without
     a rate."""
     if not isinstance(asked, str):

@@ -119,14 +119,14 @@ def with_fewer_bits(
     network, and the reductions tried."""
     least, tried = _fewest_bits(workshop, network, by), tuple[TriedMove, ...]()
     if least:
-        network, tried = _with_less_reading(workshop, network, goal, by, least)
+        network, tried = _reduce_bits_read(workshop, network, goal, by, least)
     planes = workshop.planes(network.engined) if by.is_fast else frozenset[str]()
-    saved = _cycles_of_a_bit(workshop, network, planes) if planes else {}
+    saved = _cycles_saved_per_bit(workshop, network, planes) if planes else {}
     if not saved:
         return network, tried
     layers = dict.fromkeys(saved, PROBED_BITS)
     found = with_weights(workshop, network, goal, None, layers, saved, by.accepts)
-    network, more = _if_faster(network, *found, by.cycles)
+    network, more = _keep_if_faster(network, *found, by.cycles)
     return network, (*tried, *more)
 
 
@@ -146,7 +146,7 @@ def _fewest_bits(workshop: Workshop, network: Network, by: CycleSaving) -> dict[
     return of_8_bits if by.cycles(made.engined) < by.cycles(network.engined) else {}
 
 
-def _with_less_reading(
+def _reduce_bits_read(
     workshop: Workshop, network: Network, goal: Goal, by: CycleSaving, least: Mapping[str, int]
 ) -> tuple[Network, tuple[TriedMove, ...]]:
     """Reduce the bits of some layers' weights, in a network that meets its SQNR goal without a
@@ -163,10 +163,10 @@ def _with_less_reading(
         return lambda other: other is most or by.cycles(other) <= enough_cycles
 
     found = with_weights(workshop, network, goal, stops, least, accepts=by.accepts)
-    return _if_faster(network, *found, by.cycles)
+    return _keep_if_faster(network, *found, by.cycles)
 
 
-def _cycles_of_a_bit(
+def _cycles_saved_per_bit(
     workshop: Workshop, network: Network, planes: frozenset[str]
 ) -> dict[str, float]:
     """Return layer -> estimated cycles that a bit less of its weights saves, of layers whose cycles
@@ -199,7 +199,7 @@ def _with_bits(network: Network, nodes: Sequence[Node]) -> Design:
     return replace(network.design, graph=graph.with_formats(formats))
 
 
-def _if_faster(
+def _keep_if_faster(
     before: Network,
     found: Network,
     tried: tuple[TriedMove, ...],

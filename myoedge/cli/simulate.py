@@ -156,12 +156,12 @@ def simulate(terminal: Terminal, folder: str | None, **options: Any) -> None:
     elif kind == PLAYBACK:
         build = chosen_build(terminal, folder)
         own = {name: options[name] for name, kinds in KINDS.items() if kinds == (PLAYBACK,)}
-        load(_player(build))(terminal, build, **own)
+        load(_find_player(build))(terminal, build, **own)
     else:
         _run_build(terminal, chosen_build(terminal, folder), options)
 
 
-def _player(build: Path) -> str:
+def _find_player(build: Path) -> str:
     """Return the place of the function that plays a recording to a build's application; of any
     application, which then refuses the build, if its own has none."""
     from myoedge import api

@@ -278,17 +278,17 @@ def _port_values(plan: Plan) -> dict[str, Any]:
     outputs = zip(plan.graph_outputs, plan.quant.graph.output_names, strict=True)
     return {
         "inputs": [
-            _port(plan, i, plan.quant.input_port(name), name)
+            _port_fields(plan, i, plan.quant.input_port(name), name)
             for i, name in enumerate(plan.graph_inputs)
         ],
         "outputs": [
-            _port(plan, i, plan.quant.output_port(name), shown)
+            _port_fields(plan, i, plan.quant.output_port(name), shown)
             for i, (name, shown) in enumerate(outputs)
         ],
     }
 
 
-def _port(plan: Plan, number: int, port: QuantPort, shown: str) -> dict[str, Any]:
+def _port_fields(plan: Plan, number: int, port: QuantPort, shown: str) -> dict[str, Any]:
     location = plan.where[port.name]
     return {
         "number": number,

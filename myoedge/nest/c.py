@@ -198,20 +198,20 @@ class _FunctionBody:
             yield from array.row_definitions(start)
 
     @cached_property
-    def _common(self) -> list[Expr]:
+    def _common_parts(self) -> list[Expr]:
         """Sums that all elements of a row have in common, and what follows from them."""
         return common_parts(self.formula, moving_parts(self.flat))
 
     @cached_property
     def _row_sums(self) -> FormulaText:
         """Values that all elements of a row have in common, as variables h0, h1, ..."""
-        sums = [part for part in self._common if isinstance(part, Reduced)]
+        sums = [part for part in self._common_parts if isinstance(part, Reduced)]
         dots = c_dots.dot_text([dot for dot in self.dots if dot.part in sums], 1, "d")
         loads = self._element_loads("v") | dots.values[0]
         text = FormulaText(self.formula, loads, "h", sums, self._row_arrays(0))
         text.lines += dots.lines
         text.named |= dots.values[0]
-        for part in self._common:
+        for part in self._common_parts:
             if id(part) not in text.named:
                 text.name(part)
         return text
@@ -219,7 +219,7 @@ class _FunctionBody:
     @cached_property
     def _element_sums(self) -> list[Reduced]:
         """Sums of a single element."""
-        return [part for part in self.sums if part not in self._common]
+        return [part for part in self.sums if part not in self._common_parts]
 
     @cached_property
     def _elements_per_iteration(self) -> int:
@@ -238,7 +238,7 @@ class _FunctionBody:
     @cached_property
     def _operations(self) -> int:
         """Operations of an element; what follows its sums is a loop from ROLLED_FROM on."""
-        return own_operations(self.flat.nest.parts, self._common)
+        return own_operations(self.flat.nest.parts, self._common_parts)
 
     @cached_property
     def _pairs_per_iteration(self) -> int:
@@ -257,13 +257,13 @@ class _FunctionBody:
         independent ones follow each other."""
         dots = c_dots.dot_text(c_dots.without(self.dots, self._row_sums.named), len(prefixes), "s")
         if len(prefixes) > 1 and dots.in_loop and self._operations >= ROLLED_FROM:
-            return self._rolled(dots, len(prefixes))
+            return self._loop_after_dots(dots, len(prefixes))
         columns = [
             self._column(prefix, ahead, dots.values[ahead]) for ahead, prefix in enumerate(prefixes)
         ]
         return [*dots.lines, *side_by_side(columns), *self._pointer_increments(len(prefixes))]
 
-    def _rolled(self, dots: c_dots.DotText, count: int) -> list[str]:
+    def _loop_after_dots(self, dots: c_dots.DotText, count: int) -> list[str]:
         """Return the statements for `count` elements that share a row of a product: their sums,
         then a loop over what follows."""
         rows = [row for dot in self.dots for row in dot.rows]

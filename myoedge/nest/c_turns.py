@@ -123,7 +123,7 @@ class CTurns:
 
     def loads(self) -> Iterator[str]:
         """Yield the statements at the start of an iteration: the elements of sequences."""
-        for x in self._row_count:
+        for x in self._row_arrays:
             kind = x.read.array.dtype
             row = self.flat.row_size(x.number) * np.dtype(kind).itemsize
             yield f"const int32_t v{x.number} = {STEP[kind]}(&{x.name}_at, {row});"
@@ -139,7 +139,7 @@ class CTurns:
         yield f"for (int32_t turn = 0; turn < {turns.count}; turn++) {{"
         yield from (f"    {line}" for line in (*iteration, *self._row_stores(values)))
         yield "}"
-        for x in self._row_count:
+        for x in self._row_arrays:
             yield f"{x.name} += {np.dtype(x.read.array.dtype).itemsize};"
         for number, name in enumerate(self.results):
             if number in turns.row_results:
@@ -184,7 +184,7 @@ class CTurns:
         return self.flat.turns
 
     @property
-    def _row_count(self) -> list[CArray]:
+    def _row_arrays(self) -> list[CArray]:
         return [x for x in self.arrays if x.number in self._iteration_count.rows]
 
     def _element_type(self, number: int) -> str:

@@ -51,13 +51,13 @@ class _SimplificationRules:
 
     def __init__(self) -> None:
         self.shared = set[int]()
-        self._known: dict[int, tuple[Expr, Interval]] = {}
+        self._intervals: dict[int, tuple[Expr, Interval]] = {}
 
     def range(self, part: Expr) -> Interval:
-        if id(part) not in self._known:
+        if id(part) not in self._intervals:
             inner = [self.range(x) for x in part.operands]
-            self._known[id(part)] = part, part_interval(part, inner)
-        return self._known[id(part)][1]
+            self._intervals[id(part)] = part, part_interval(part, inner)
+        return self._intervals[id(part)][1]
 
     def is_in_int32(self, part: Expr, known: Set[int]) -> bool:
         """Return whether the values of a part and its operands are in int32.

@@ -66,15 +66,15 @@ class JointFormula:
         self.names: dict[int, str] = {}
         known = zip(step.operands, self.arrays, strict=True)
         self._operands = {(name, array.shape): array for name, array in known}
-        self._learnt: Collection[str] = ()  # constants of the layer that is added
+        self._added_constants: Collection[str] = ()  # constants of the layer that is added
         self._axes: tuple[Axis, ...] = ()  # of its result
         as_data = any(member.as_data for member in step.members)
         self._has_own_c = len(step.members) >= OWN_C_FROM and not as_data
         self._tables: dict[int, Array] = {}  # arrays with a computed index, by id
         self._varying_constants: dict[Hashable, tuple[Array, Array]] = {}  # the first keeps its id
-        self._cuts: dict[tuple[int, str], tuple[Array, Array]] = {}
+        self._sliced_arrays: dict[tuple[int, str], tuple[Array, Array]] = {}
         self._elements: dict[tuple[int, Index], Expr] = {}  # each loaded once
-        self._moved: dict[tuple[tuple[Axis, ...], Index], dict[int, Expr]] = {}
+        self._moved_parts: dict[tuple[tuple[Axis, ...], Index], dict[int, Expr]] = {}
 
     def add(self, layer: QuantizedNode) -> bool:
         """Add a layer's result; return whether its description allows that."""
@@ -83,7 +83,7 @@ class JointFormula:
             return False
         axes, own = long_axes(nest.out.shape), _map_long_axes(nest)
         names = {id(x): name for x, name in zip(nest.operands, layer.operands, strict=True)}
-        self._learnt, self._axes = _varying_constants(layer), axes
+        self._added_constants, self._axes = _varying_constants(layer), axes
         taken = (x.source.array for x in walk(nest.value) if isinstance(x, Taken))
         self._tables |= {id(x): x for x in taken}
         if not self._can_add_layer(nest, names, own):
@@ -145,7 +145,7 @@ class JointFormula:
         is_number = read.min() == read.max()
         # In sums, rows are multiplied by rows.
         is_own = is_number and self._has_own_c and {*axes} <= {*self._axes}
-        if array.varies or (array.name in self._learnt and not is_own):
+        if array.varies or (array.name in self._added_constants and not is_own):
             return self._varying_element(part)
         return Number(int(read.flat[0])) if is_number else part
 
@@ -172,9 +172,9 @@ class JointFormula:
 
         def change(part: Expr, made: Mapping[int, Expr]) -> Expr:
             own = with_operands(part, made)
-            if isinstance(own, Lookup) and own.array.name in self._learnt:
+            if isinstance(own, Lookup) and own.array.name in self._added_constants:
                 return replace(own, array=self._varying_part(own.array, own.array))
-            if isinstance(own, Call) and own.table and own.table.name in self._learnt:
+            if isinstance(own, Call) and own.table and own.table.name in self._added_constants:
                 return replace(own, table=self._varying_part(own.table, own.table))
             return own
 
@@ -191,7 +191,7 @@ class JointFormula:
         def load(part: Element) -> Expr:
             return self._element_at(part.array, tuple(map(moved, part.index)))
 
-        made = self._moved.setdefault((axes, index), {})
+        made = self._moved_parts.setdefault((axes, index), {})
         return with_elements_of([value], load, made)[id(value)]
 
     def _element_at(self, array: Array, index: Index) -> Expr:
@@ -203,7 +203,7 @@ class JointFormula:
         if array.values is not None and is_part and not is_index(array):
             values = np.ascontiguousarray(array.values[spans])
             cut = array, replace(array, values=values, shape=shape)
-            array = self._cuts.setdefault((id(array), str(spans)), cut)[1]
+            array = self._sliced_arrays.setdefault((id(array), str(spans)), cut)[1]
             index = tuple(i + -i.low for i in index)
         return self._elements.setdefault((id(array), index), Element(array, index))
 

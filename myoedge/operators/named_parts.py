@@ -54,12 +54,12 @@ class NamedParts:
         """Return the largest formula that has operands and is more than once in trees and new
         definitions."""
         inner = (x for part in new for x in ast.iter_child_nodes(part) if isinstance(x, ast.expr))
-        found = [part for tree in (*trees, *inner) for part in self._parts(tree)]
+        found = [part for tree in (*trees, *inner) for part in self._unnamed_parts(tree)]
         uses = Counter(map(ast.dump, found))
         repeated = [part for part in found if uses[ast.dump(part)] > 1]
         return max(repeated, key=lambda part: len(ast.dump(part)), default=None)
 
-    def _parts(self, tree: ast.expr) -> Iterator[ast.expr]:
+    def _unnamed_parts(self, tree: ast.expr) -> Iterator[ast.expr]:
         """Yield the formulas without a name that a tree contains, those in named ones excluded."""
         if ast.dump(tree) in self._names:
             return
@@ -67,7 +67,7 @@ class NamedParts:
             yield tree
         for inner in ast.iter_child_nodes(tree):
             if isinstance(inner, ast.expr):
-                yield from self._parts(inner)
+                yield from self._unnamed_parts(inner)
 
     def _text(self, tree: ast.expr) -> str:
         return self._names.get(ast.dump(tree)) or self._formula(tree)

@@ -20,10 +20,10 @@ def joined(first: Graph, second: Graph, name: str) -> Graph:
     differ.
     """
     _check_inputs(first, second, name)
-    prefix = _free_prefix(second, name)
+    prefix = _unused_prefix(second, name)
     names = {old: f"{prefix}{old}" for old in (*first.tensors, *first.constants)}
     names |= zip(first.inputs, second.inputs, strict=True)
-    nodes = [_renamed(node, names, name) for node in first.nodes]
+    nodes = [_rename_node(node, names, name) for node in first.nodes]
     tensors = {
         names[x.name]: replace(x, name=names[x.name])
         for x in first.tensors.values()
@@ -41,7 +41,7 @@ def joined(first: Graph, second: Graph, name: str) -> Graph:
     )
 
 
-def _free_prefix(graph: Graph, name: str) -> str:
+def _unused_prefix(graph: Graph, name: str) -> str:
     """Return a prefix with which no name of a graph begins."""
     prefix = f"{name}."
     while any(taken.startswith(prefix) for taken in (*graph.tensors, *graph.constants)):
@@ -81,7 +81,7 @@ def _parts_with_whole_loops(nodes: tuple[Node, ...]) -> list[tuple[Node, ...]]:
     return parts
 
 
-def _renamed(node: Node, names: dict[str, str], name: str) -> Node:
+def _rename_node(node: Node, names: dict[str, str], name: str) -> Node:
     outputs = tuple(names[x] for x in node.outputs)
     attrs = {**node.attrs}
     if LOOP in attrs:

@@ -155,19 +155,21 @@ def chunks(
     operand = next(o for o in tiling.kernel.operands if o.source == array)
     if operand.name in tiling.choice.in_l2:
         leave = timeline_steps.enters[index + 1]
-        return [_chunk(Chunk(index, array, 0, size_bytes, enter, leave - 1), timeline_steps)]
+        return [
+            _with_loop_limits(Chunk(index, array, 0, size_bytes, enter, leave - 1), timeline_steps)
+        ]
     reads = list(reads_of(tiling, operand.name, enter, timeline_steps))
     parts, start = [], 0
-    for stop in _cuts(reads, size_bytes, most):
+    for stop in _chunk_ends(reads, size_bytes, most):
         step_numbers = [m for m, low, high in reads if low < stop and start < high] or [enter]
         first, last = min(step_numbers), max(step_numbers)
         part = Chunk(index, array, start, stop - start, first, last)
-        parts.append(_chunk(part, timeline_steps))
+        parts.append(_with_loop_limits(part, timeline_steps))
         start = stop
     return parts
 
 
-def _chunk(chunk: Chunk, timeline_steps: TimelineSteps) -> Chunk:
+def _with_loop_limits(chunk: Chunk, timeline_steps: TimelineSteps) -> Chunk:
     """Return the chunk with the limits of the loops in the network."""
     earliest, turns = timeline_steps.earliest(chunk.first), timeline_steps.turns(chunk.first)
     return replace(chunk, earliest=earliest, turns=turns)
@@ -193,7 +195,7 @@ def reads_of(
                 yield (timeline_steps.beside(ahead), *span)
 
 
-def _cuts(reads: Sequence[tuple[int, int, int]], size: int, most: int) -> Iterator[int]:
+def _chunk_ends(reads: Sequence[tuple[int, int, int]], size: int, most: int) -> Iterator[int]:
     """Yield the ends of chunks: as large as `most` allows, at word boundaries, never within a
     tile's load."""
     spans = sorted({(low, high) for _, low, high in reads})

@@ -48,11 +48,15 @@ class WholeLoops:
         for step in steps:
             loop = self.loop_of.get(step.node.name)
             is_body = loop is not None and sizes[loop] == 1
-            whole = self._whole(step, self.counts[loop]) if is_body and loop is not None else None
+            whole = (
+                self._chain_of_all_iterations(step, self.counts[loop])
+                if is_body and loop is not None
+                else None
+            )
             found.append(step if whole is None or math.isinf(cycles(whole)) else whole)
         return tuple(found)
 
-    def _whole(self, step: QuantizedNode, count: int) -> QuantizedNode | None:
+    def _chain_of_all_iterations(self, step: QuantizedNode, count: int) -> QuantizedNode | None:
         """Return a chain as all iterations of its loop; None if it cannot be."""
         if count == 1 or not isinstance(step.integers, ChainParams):
             return None

@@ -46,7 +46,7 @@ def with_cell_steps(graph: Graph, samples: InputArrays, older: QuantGraph | None
     layers = _match_lstms(graph)
     if not layers:
         return graph
-    reaches = _reaches(graph, samples, layers)
+    reaches = _lstm_reaches(graph, samples, layers)
     bits = _least_noise_bits(graph, subsample_evenly(samples, ROUNDED_SAMPLES), layers, reaches)
     found: dict[str, Attrs] = {
         name: step_attrs(reach, bits.get(name, {})) for name, reach in reaches.items()
@@ -75,7 +75,7 @@ def _match_lstms(graph: Graph) -> Layers:
     return found
 
 
-def _reaches(graph: Graph, samples: InputArrays, layers: Layers) -> dict[str, Reach]:
+def _lstm_reaches(graph: Graph, samples: InputArrays, layers: Layers) -> dict[str, Reach]:
     found: dict[str, Reach] = {}
     for sample in each_sample(samples):
         values = float_values(graph, sample)

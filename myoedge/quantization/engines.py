@@ -58,15 +58,15 @@ class EngineIntegers:
     engines: EngineRules
     rules: tuple[LayerRule, ...] = ()
     older: QuantGraph | None = None
-    _known: dict[int, tuple[QuantizedNode, QuantizedNode]] = field(default_factory=dict)
+    _steps_by_id: dict[int, tuple[QuantizedNode, QuantizedNode]] = field(default_factory=dict)
 
     def __call__(self, network: QuantGraph) -> QuantGraph:
         before = {} if self.older is None else {step.node.name: step for step in self.older.steps}
         for step in network.steps:
-            if id(step) not in self._known:
+            if id(step) not in self._steps_by_id:
                 given = (self.engines, self.rules, before.get(step.node.name))
-                self._known[id(step)] = step, _with_engine(network, step, *given)
-        steps = tuple(self._known[id(step)][1] for step in network.steps)
+                self._steps_by_id[id(step)] = step, _with_engine(network, step, *given)
+        steps = tuple(self._steps_by_id[id(step)][1] for step in network.steps)
         return replace(network, steps=steps)
 
     def again(self, network: QuantGraph) -> QuantGraph:

@@ -79,7 +79,9 @@ def _extend_loop(graph: Graph, loop: SequenceLoop, first: Sequence[Array]) -> Gr
     Errors: NoMatch if the loop reads or writes other rows than those after the first.
     """
     states = [node.name for node in loop.nodes if node.op == STATE]
-    made = _Longer(graph, loop, {f"{name}.first": x for name, x in zip(states, first, strict=True)})
+    made = _ExtendedLoop(
+        graph, loop, {f"{name}.first": x for name, x in zip(states, first, strict=True)}
+    )
     for node in graph.nodes:
         made.add(node)
     require(made.axis.keys().isdisjoint(graph.outputs))
@@ -94,7 +96,7 @@ def _extend_loop(graph: Graph, loop: SequenceLoop, first: Sequence[Array]) -> Gr
 
 
 @dataclass
-class _Longer:
+class _ExtendedLoop:
     """The nodes of a graph in which a loop has one iteration more.
 
     first     constant -> initial state of the loop
@@ -113,7 +115,7 @@ class _Longer:
 
     def add(self, node: Node) -> None:
         """Add a node of the graph, over all frames if it is one of the rest. Errors: NoMatch."""
-        rest = _axis_of_rest(self.graph, node)
+        rest = _axis_without_first(self.graph, node)
         if node.op in LOOP_OPERATORS and node.attrs["loop"] == self.loop.name:
             self._add_loop_operator(node)
         elif rest is not None and self._is_read_by_loop(node.name):
@@ -121,7 +123,7 @@ class _Longer:
             self.same[node.name] = self.same.get(node.inputs[0], node.inputs[0])
         elif self.axis.keys().isdisjoint(node.inputs):
             self.nodes.append(node.reading(self.same))
-        elif self._joins_first(node):
+        elif self._prepends_frame(node):
             self.same[node.name] = self.same.get(node.inputs[1], node.inputs[1])
         else:
             self._add_longer(node)
@@ -131,7 +133,7 @@ class _Longer:
             return True
         return any(self._is_read_by_loop(user.name) for user in self.graph.users.get(name, ()))
 
-    def _joins_first(self, node: Node) -> bool:
+    def _prepends_frame(self, node: Node) -> bool:
         """Return whether a node puts one frame before the frames of the loop."""
         if node.op != "concat" or len(node.inputs) != 2 or node.inputs[1] not in self.axis:
             return False
@@ -168,7 +170,7 @@ class _Longer:
         self.axis[name], self.tensors[name] = axis, replace(tensor, shape=shape)
 
 
-def _axis_of_rest(graph: Graph, node: Node) -> int | None:
+def _axis_without_first(graph: Graph, node: Node) -> int | None:
     """Return the axis along which a node leaves out the first element of its operand, and only
     that; None for other nodes."""
     if node.op != "slice":

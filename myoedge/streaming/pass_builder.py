@@ -108,8 +108,8 @@ class PassBuilder:
         axis, frames = self.axis[like], self.shape(x)[self.axis[like]]
         past = self._unused_name(f"{like}_past")
         self.tensor(past, self.with_frames(like, count), like)
-        joined = self._move(like, "concat", (past, x), {"axis": axis}, f"{like}_joined")
-        kept = self._slice(like, joined, frames, count, f"{like}_kept")
+        joined = self._add_movement(like, "concat", (past, x), {"axis": axis}, f"{like}_joined")
+        kept = self._add_slice(like, joined, frames, count, f"{like}_kept")
         self.states.append(State(past, kept, fill, begins or 0))
         return joined
 
@@ -141,14 +141,16 @@ class PassBuilder:
         """
         if count == self.shape(x)[self.axis[like]]:
             return x
-        return self._slice(like, x, first, count, f"{like}_part")
+        return self._add_slice(like, x, first, count, f"{like}_part")
 
-    def _slice(self, like: str, x: str, first: int, count: int, name: str) -> str:
+    def _add_slice(self, like: str, x: str, first: int, count: int, name: str) -> str:
         cuts = [(0, n, 1) for n in self.shape(x)]
         cuts[self.axis[like]] = (first, first + count, 1)
-        return self._move(like, "slice", (x,), {"cuts": tuple(cuts)}, name)
+        return self._add_movement(like, "slice", (x,), {"cuts": tuple(cuts)}, name)
 
-    def _move(self, like: str, op: str, operands: Sequence[str], attrs: Attrs, stem: str) -> str:
+    def _add_movement(
+        self, like: str, op: str, operands: Sequence[str], attrs: Attrs, stem: str
+    ) -> str:
         """Add a data-movement step with the quantisation of `like`; return its result's name."""
         name, producer = self._unused_name(stem), self.q.graph.producer.get(like)
         node = Node(
@@ -186,8 +188,8 @@ class PassBuilder:
         like   tensor of `q`
         """
         shape, axis = self.shape(like), self.axis[like]
-        frame = self._slice(like, like, shape[axis] - 1, 1, f"{name}_frame")
-        return self._move(
+        frame = self._add_slice(like, like, shape[axis] - 1, 1, f"{name}_frame")
+        return self._add_movement(
             like, "reshape", (frame,), {"shape": shape[:axis] + shape[axis + 1 :]}, name
         )
 
@@ -277,7 +279,7 @@ def add_recurrent(
     Errors: E131 an initial state that is computed.
     """
     carries = [state.of(step) for state in rule.carries]
-    fills = [_fills(builder, step, state) for state in carries]
+    fills = [_initial_integers(builder, step, state) for state in carries]
     numbers, pasts = dict[str, Any](), dict[int, str]()
     for state in carries:
         pasts[state.operand] = past = f"{step.node.name}_{state.name}_past"
@@ -295,7 +297,9 @@ def add_recurrent(
         builder.states.append(State(operands[state.operand], next_state, fill, begins))
 
 
-def _fills(builder: PassBuilder, step: QuantizedNode, state: StreamState) -> tuple[int, ...]:
+def _initial_integers(
+    builder: PassBuilder, step: QuantizedNode, state: StreamState
+) -> tuple[int, ...]:
     """Return the initial integers of a state. Errors: E131 if they are computed."""
     if state.operand >= len(step.node.inputs):
         return (state.fill(step),)

@@ -161,11 +161,11 @@ def _causal_rule(graph: Graph, node: Node, name: str, axes: Axes) -> StreamingRu
     if rule is None and node.op == "attention" and axes[name] != 0:
         raise _attention_error(graph, axes, node)
     if rule is None:
-        raise not_causal(graph, axes, node, *_why_not(graph, node, name, axes))
+        raise not_causal(graph, axes, node, *_explain_refusal(graph, node, name, axes))
     return rule
 
 
-def _why_not(graph: Graph, node: Node, name: str, axes: Axes) -> tuple[str, ...]:
+def _explain_refusal(graph: Graph, node: Node, name: str, axes: Axes) -> tuple[str, ...]:
     """Return the reason why a node has no streaming rule along an operand's time axis, then
     remedies."""
     if node.op in IN_LOOPS:
@@ -174,7 +174,7 @@ def _why_not(graph: Graph, node: Node, name: str, axes: Axes) -> tuple[str, ...]
     if _joins_windows(graph, node, name, axes[name]):
         reason = f"joins the frames of {first[0]} windows along one axis"
         return reason, f"export it with an input of {[1, *first[1:]]}: one window"
-    if first[0] > 1 and _has_lost_time(graph, name, axes):
+    if first[0] > 1 and _drops_time_axis(graph, name, axes):
         return SINGLE, ALL_FRAMES
     is_behind = node.op == "concat" and node.attrs["axis"] == axes[name]
     return (TIMES if is_behind else "takes all frames at once",)
@@ -189,7 +189,7 @@ def _joins_windows(graph: Graph, node: Node, name: str, axis: int) -> bool:
     return bool(shape[0] == windows and joined == windows * shape[axis])
 
 
-def _has_lost_time(graph: Graph, name: str, axes: Axes) -> bool:
+def _drops_time_axis(graph: Graph, name: str, axes: Axes) -> bool:
     """Return whether a reshape before this tensor drops the axis of a single frame."""
     while (node := graph.producer.get(name)) is not None:
         name = next((x for x in node.inputs if x in axes), "")

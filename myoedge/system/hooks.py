@@ -34,21 +34,21 @@ def load(place: str) -> Any:
     if is_own(place):
         return getattr(importlib.import_module(module), name)
     _USED.add(module.partition(".")[0])
-    with _as_e257(place, "cannot be loaded"):
+    with _raise_as_e257(place, "cannot be loaded"):
         found = getattr(importlib.import_module(module), name)
     if not isfunction(found):
         return found
 
     @wraps(found)
     def called(*arguments: Any, **named: Any) -> Any:
-        with _as_e257(place, "failed"):
+        with _raise_as_e257(place, "failed"):
             return found(*arguments, **named)
 
     return called
 
 
 @contextmanager
-def _as_e257(place: str, what: str) -> Iterator[None]:
+def _raise_as_e257(place: str, what: str) -> Iterator[None]:
     """Context manager that raises E257 in place of an exception in code of another package."""
     try:
         yield
@@ -80,7 +80,9 @@ def hooks(kind: str) -> Iterator[Any]:
 
     kind   field of Extension
     """
-    for extension in chain.from_iterable(each() for each in (_own, _installed)):
+    for extension in chain.from_iterable(
+        each() for each in (_own_extensions, _installed_extensions)
+    ):
         if isinstance(extension, Extension):
             yield from getattr(extension, kind)
 
@@ -95,7 +97,7 @@ def find_hook(kind: str, name: str, core: Iterable[Any] = ()) -> Any:
         return None
     found = next((row for row in chain(core, hooks(kind)) if row.name == name), None)
     if found is None:
-        for extension in _installed():
+        for extension in _installed_extensions():
             if isinstance(extension, MyoedgeError):
                 raise extension
     return found
@@ -120,22 +122,22 @@ def with_hooks(rows: Iterable[Any], kind: str) -> tuple[Any, ...]:
 
 
 @cache
-def _own() -> tuple[Extension, ...]:
+def _own_extensions() -> tuple[Extension, ...]:
     folder = importlib.import_module(GROUP).__path__
     names = sorted(row.name for row in pkgutil.iter_modules(folder))
     return tuple(load(f"{GROUP}.{name}:EXTENSION") for name in names)
 
 
 @cache
-def _installed() -> tuple[Extension | MyoedgeError, ...]:
+def _installed_extensions() -> tuple[Extension | MyoedgeError, ...]:
     """Return the extensions of other installed packages; for one that cannot be loaded, E257."""
     from importlib import metadata
 
     points = sorted(metadata.entry_points(group=GROUP), key=lambda point: point.name)
-    return tuple(_extension_of(point) for point in points)
+    return tuple(_load_extension(point) for point in points)
 
 
-def _extension_of(point: EntryPoint) -> Extension | MyoedgeError:
+def _load_extension(point: EntryPoint) -> Extension | MyoedgeError:
     """Load an entry point; return E257 if it cannot be loaded, or is no extension."""
     package = point.dist.name if point.dist else point.module
     facts, tries = {"package": package}, [f"pip uninstall {package}"]

@@ -42,10 +42,10 @@ def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     folder.mkdir()
     monkeypatch.syspath_prepend(folder)
     monkeypatch.setattr(found_hooks, "_USED", set())
-    for forgotten in (found_hooks._installed, cli.commands, backends):
+    for forgotten in (found_hooks._installed_extensions, cli.commands, backends):
         forgotten.cache_clear()
     yield folder
-    for forgotten in (found_hooks._installed, cli.commands, backends):
+    for forgotten in (found_hooks._installed_extensions, cli.commands, backends):
         forgotten.cache_clear()
     for name in [name for name in sys.modules if name.startswith(("myoedge_lamp", "wrong"))]:
         del sys.modules[name]

@@ -195,22 +195,22 @@ def run_application(
     with tools.scratch() as folder:
         for part in PARTS:
             _copy(build / part, folder / part)
-        _rewrite(build, folder, "gap_sdk/sdk.config", lambda text: text.replace(*PLATFORMS))
+        _edit_file(build, folder, "gap_sdk/sdk.config", lambda text: text.replace(*PLATFORMS))
         made = folder / "made"
         _cmake(sdk, build, folder, "-S", str(folder / "gap_sdk"), "-B", str(made), *OPTIONS)
         rows, printed = [], ""
         for sample in files.samples:
-            _rewrite(build, folder, "src/golden.h", partial(_with_inputs, sample))
+            _edit_file(build, folder, "src/golden.h", partial(_with_inputs, sample))
             _cmake(sdk, build, folder, "--build", str(made))
             command = (sdk.cmake, "--build", str(made), "--target", "run")
             environment = _environment(sdk, folder)
             done = tools.run(command, cwd=folder, env=environment, timeout_s=timeout_s)
-            rows.append(_inference(done, marker, files))
+            rows.append(_parse_inference(done, marker, files))
             printed += done.stdout
     return Measurement(NAME, tuple(rows), printed=printed)
 
 
-def _rewrite(build: Path, folder: Path, name: str, change: Callable[[str], str]) -> None:
+def _edit_file(build: Path, folder: Path, name: str, change: Callable[[str], str]) -> None:
     """Edit a file in `folder`, the copy of a build folder, by `change` (text -> text). Errors: E222
     no such file there."""
     file = folder / name
@@ -240,14 +240,14 @@ def _cmake(sdk: Sdk, build: Path, folder: Path, *arguments: str) -> None:
     command = (sdk.cmake, *arguments)
     done = tools.run(command, cwd=folder, env=_environment(sdk, folder), timeout_s=TIMEOUT_S)
     if done.returncode != 0:
-        facts = {"SDK": sdk.home, "output": _end(done)}
+        facts = {"SDK": sdk.home, "output": _last_output(done)}
         source = build / "gap_sdk"
         places = f"-S {shlex.quote(str(source))} -B {shlex.quote(str(source / 'build'))}"
         tries = ("--on simulator", f"cmake {places}, to see all of it")
         raise MyoedgeError("E501", "the GAP SDK does not build the application", facts, tries)
 
 
-def _end(done: tools.CompletedProcess) -> str:
+def _last_output(done: tools.CompletedProcess) -> str:
     return (done.stdout + done.stderr).strip()[-600:]
 
 
@@ -261,7 +261,7 @@ def _with_inputs(sample: Sequence[Array], text: str) -> str:
     return text
 
 
-def _inference(done: tools.CompletedProcess, marker: str, files: FirmwareFiles) -> Inference:
+def _parse_inference(done: tools.CompletedProcess, marker: str, files: FirmwareFiles) -> Inference:
     """Parse outputs and cycles that the application printed. Errors: E710 outputs of the wrong
     size, E711 no inference."""
     text = done.stdout
@@ -270,7 +270,7 @@ def _inference(done: tools.CompletedProcess, marker: str, files: FirmwareFiles) 
     total = re.search(r"(?m)^all: (\d+) cycles", text)
     is_whole = marker in text and sorted(layers) == list(range(files.layers))
     if done.returncode != 0 or total is None or not is_whole:
-        facts = {"exit code": done.returncode, "output": _end(done)}
+        facts = {"exit code": done.returncode, "output": _last_output(done)}
         raise MyoedgeError("E711", "the application did not run to its end", facts)
     rows = re.findall(r"(?m)^output \d+: ((?:[0-9a-f]{2})*)\r?$", text)
     (outputs,) = outputs_of(bytes.fromhex("".join(rows)), files.specs, 1)
@@ -289,15 +289,15 @@ def run_on_gvsoc_sdk(build: Build, inputs: Sequence[Sequence[Array]]) -> Measure
     return run_application(build.folder, marker_of(build), build.files(inputs))
 
 
-def _measured(build: Build, runs: Sequence[Case]) -> Measurement:
+def _measure(build: Build, runs: Sequence[Case]) -> Measurement:
     return run_on_gvsoc_sdk(build, chip_inputs(build.stream, runs))
 
 
-def _connected(build: Build, board: str | None, port: str | None) -> object:
+def _marker_of_build(build: Build, board: str | None, port: str | None) -> object:
     return marker_of(build)
 
 
-RUNNER = Runner(measure=_measured, find=find, connect=_connected)
+RUNNER = Runner(measure=_measure, find=find, connect=_marker_of_build)
 
 
 # --- rows of doctor -------------------------------------------------------------------------------

@@ -111,9 +111,9 @@ def mlperf_files(
     digest   of the network, which the program reports
     Errors: E258 a network that the protocol does not support; E232 axes.
     """
-    _check(plan, is_float=dataset.input == FLOATS)
+    _check_ports(plan, is_float=dataset.input == FLOATS)
     ports = {"input": values["inputs"][0], "output": values["outputs"][0]}
-    told = {**values, **ports, **_network_values(plan, dataset), **_names(plan, digest)}
+    told = {**values, **ports, **_network_values(plan, dataset), **_identity_values(plan, digest)}
     files = {}
     for path in sorted(FIRMWARE.iterdir()):
         if path.name != SDK_SERVE:
@@ -123,7 +123,7 @@ def mlperf_files(
     return files
 
 
-def _names(plan: Plan, digest: str) -> dict[str, Any]:
+def _identity_values(plan: Plan, digest: str) -> dict[str, Any]:
     return {
         "device": f"myoedge {plan.chip.name}",
         "program": f"myoedge {__version__}, model {digest[:16]}",
@@ -131,7 +131,7 @@ def _names(plan: Plan, digest: str) -> dict[str, Any]:
     }
 
 
-def _check(plan: Plan, *, is_float: bool) -> None:
+def _check_ports(plan: Plan, *, is_float: bool) -> None:
     q, ports = plan.quant, (*plan.graph_inputs, *plan.graph_outputs)
     is_narrow = all(q.element_type(name).bits == 8 for name in plan.graph_inputs)
     borders = filter(None, (q.input_port(name).normalization for name in plan.graph_inputs))
@@ -166,10 +166,12 @@ def _network_values(plan: Plan, dataset: Dataset) -> dict[str, Any]:
         "channel_step": math.prod(axis.length for axis in axes[at + 1 :]),
     }
     params, is_same = q.params[output], q.graph.shape(output) == shape
-    return made | (_reconstruction(params, dataset, shape) if is_same else _scores(plan, output))
+    return made | (
+        _reconstruction(params, dataset, shape) if is_same else _score_values(plan, output)
+    )
 
 
-def _scores(plan: Plan, output: str) -> dict[str, Any]:
+def _score_values(plan: Plan, output: str) -> dict[str, Any]:
     params = plan.quant.params[output]
     thousandths = fixed_scale(params.scale, params.zero_point, 1000)
     results = math.prod(plan.quant.graph.shape(output))

@@ -48,45 +48,45 @@ class CopiedOperands:
     def of_units(self, tile: Fields, first: int, end: int) -> tuple[Copy, ...]:
         """Return the copies for results, or rows of results, that no earlier ones needed, in turn
         for each of the cores."""
-        return tuple(_dealt([*self._areas(tile, first, end)]))
+        return tuple(_balance_copies([*self._copies(tile, first, end)]))
 
-    def _areas(self, tile: Fields, first: int, end: int) -> Iterator[Copy]:
+    def _copies(self, tile: Fields, first: int, end: int) -> Iterator[Copy]:
         if self.is_windows:
-            yield from self._windows(tile, first, end)
+            yield from self._window_copies(tile, first, end)
             return
         axis = 1 if self.in_row else 0
-        start, stop = self._span(first, axis), self._span(end, axis)
+        start, stop = self._input_span(first, axis), self._input_span(end, axis)
         if self.in_row:
-            yield from self._row(tile, start, stop)
+            yield from self._column_copies(tile, start, stop)
         else:
-            yield from self._image(tile, start, stop)
+            yield from self._row_copies(tile, start, stop)
 
-    def _span(self, n: int, axis: int) -> int:
+    def _input_span(self, n: int, axis: int) -> int:
         """Return the rows or columns of the padded input that the first n results cover."""
         reach = (self.kernel[axis] - 1) * self.dilation[axis] + 1
         return (n - 1) * self.stride[axis] + reach if n > 0 else 0
 
-    def _row(self, tile: Fields, start: int, stop: int) -> Iterator[Copy]:
+    def _column_copies(self, tile: Fields, start: int, stop: int) -> Iterator[Copy]:
         """Yield the copies of columns start .. stop - 1 of the padded input."""
         left, w = int(tile["conv.pad_left"]), int(tile["conv.w"])
         inside = [min(max(column - left, 0), w) for column in (start, stop)]
-        yield from _fill(start * self.c, (min(stop, left) - start) * self.c)
+        yield from _padding_copies(start * self.c, (min(stop, left) - start) * self.c)
         size, to = (inside[1] - inside[0]) * self.c, (inside[0] + left) * self.c
         if size > 0:
             yield Copy(inside[0] * self.c, to, 1, size)
         behind = max(start, left + w)
-        yield from _fill(behind * self.c, (stop - behind) * self.c)
+        yield from _padding_copies(behind * self.c, (stop - behind) * self.c)
 
-    def _image(self, tile: Fields, start: int, stop: int) -> Iterator[Copy]:
+    def _row_copies(self, tile: Fields, start: int, stop: int) -> Iterator[Copy]:
         """Yield the copies of rows start .. stop - 1 of the padded input."""
-        columns = self._span(int(tile["conv.ow"]), 1)
+        columns = self._input_span(int(tile["conv.ow"]), 1)
         row = columns * self.c
         left, w = int(tile["conv.pad_left"]), int(tile["conv.w"])
         top, h = int(tile["conv.pad_top"]), int(tile["conv.h"])
         first, end = (min(max(at - top, 0), h) for at in (start, stop))
-        yield from _fill(start * row, (min(stop, top) - start) * row)
+        yield from _padding_copies(start * row, (min(stop, top) - start) * row)
         behind = max(start, top + h)
-        yield from _fill(behind * row, (stop - behind) * row)
+        yield from _padding_copies(behind * row, (stop - behind) * row)
         inside, n = max(min(columns - left, w), 0), end - first
         if n == 0:
             return
@@ -94,10 +94,10 @@ class CopiedOperands:
         step, from_at = int(tile["conv.row_stride"]), first * int(tile["conv.row_stride"])
         if inside:
             yield Copy(from_at, to + left * self.c, n, inside * self.c, step, row)
-        yield from _filled_rows(to, n, left * self.c, row)
-        yield from _filled_rows(to + (left + inside) * self.c, n, after * self.c, row)
+        yield from _padding_copies_of_rows(to, n, left * self.c, row)
+        yield from _padding_copies_of_rows(to + (left + inside) * self.c, n, after * self.c, row)
 
-    def _windows(self, tile: Fields, first: int, end: int) -> Iterator[Copy]:
+    def _window_copies(self, tile: Fields, first: int, end: int) -> Iterator[Copy]:
         """Yield the copies of the windows of results first .. end - 1 of a row: those inside x
         together, one row of taps or one tap at a time; those over an edge one by one."""
         in_one = self.dilation[1] == 1
@@ -115,19 +115,19 @@ class CopiedOperands:
                 yield Copy(starts[at] * self.c, to + at * window, *pieces, step, window)
             for at, x in enumerate(starts):
                 if at not in inside:
-                    yield from self._over_edge(x, x + taps, w, to + at * window)
+                    yield from self._edge_window_copies(x, x + taps, w, to + at * window)
 
-    def _over_edge(self, x: int, end: int, w: int, to: int) -> Iterator[Copy]:
+    def _edge_window_copies(self, x: int, end: int, w: int, to: int) -> Iterator[Copy]:
         first, last = min(max(x, 0), w), min(max(end, 0), w)
         before = (min(end, 0) - x) if x < 0 else 0
-        yield from _fill(to, before * self.c)
+        yield from _padding_copies(to, before * self.c)
         if last > first:
             yield Copy(first * self.c, to + (first - x) * self.c, 1, (last - first) * self.c)
         behind = max(x, w)
-        yield from _fill(to + (behind - x) * self.c, (end - behind) * self.c)
+        yield from _padding_copies(to + (behind - x) * self.c, (end - behind) * self.c)
 
 
-def _fill(to: int, size: int) -> Iterator[Copy]:
+def _padding_copies(to: int, size: int) -> Iterator[Copy]:
     """Yield the copies of padding to `size` bytes: words, and the bytes after them."""
     if size >= 4:
         yield Copy(PADDING, to, size // 4, 4, 0, 4)
@@ -135,30 +135,32 @@ def _fill(to: int, size: int) -> Iterator[Copy]:
         yield Copy(PADDING, to + size // 4 * 4, size % 4, 1, 0, 1)
 
 
-def _filled_rows(to: int, rows: int, size: int, step: int) -> Iterator[Copy]:
+def _padding_copies_of_rows(to: int, rows: int, size: int, step: int) -> Iterator[Copy]:
     """Yield the copies of padding to `size` bytes of each row, 4 at a time at most."""
     for at in range(0, size, 4):
         yield Copy(PADDING, to + at, rows, min(4, size - at), 0, step)
 
 
-def _cycles(copy: Copy) -> float:
+def _copy_cycles(copy: Copy) -> float:
     """Return about the cycles of a core."""
     return 30 + copy.pieces * (8 + copy.bytes / 3)
 
 
-def _dealt(copies: list[Copy]) -> Iterator[Copy]:
+def _balance_copies(copies: list[Copy]) -> Iterator[Copy]:
     """Yield copies, the longest first, after cutting those that take more than a core's share."""
-    share = sum(map(_cycles, copies)) / CORES
-    parts = [part for copy in copies for part in _cut(copy, round(_cycles(copy) / share))]
-    yield from sorted(parts, key=_cycles, reverse=True)
+    share = sum(map(_copy_cycles, copies)) / CORES
+    parts = [
+        part for copy in copies for part in _split_copy(copy, round(_copy_cycles(copy) / share))
+    ]
+    yield from sorted(parts, key=_copy_cycles, reverse=True)
 
 
-def _cut(copy: Copy, parts: int) -> Iterator[Copy]:
+def _split_copy(copy: Copy, parts: int) -> Iterator[Copy]:
     """Cut a copy into at most `parts`: by pieces, or a single one by words."""
     if parts > 1 and copy.pieces == 1 and copy.from_at >= 0 and copy.bytes >= LEAST_BYTES:
         each = int(round_up(ceil_div(copy.bytes, parts), 4))
         whole, rest = divmod(copy.bytes, each)
-        yield from _cut(
+        yield from _split_copy(
             replace(copy, pieces=whole, bytes=each, from_step=each, to_step=each), parts
         )
         behind = whole * each

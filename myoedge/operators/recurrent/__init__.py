@@ -295,5 +295,5 @@ def _make_last_state_operator(op: str, cell: Cell, every: OpDef) -> OpDef:
 
 
 BY_CELL = {name: register(_make_sequence_operator(name, cell)) for name, cell in CELLS.items()}
-for _name, _of in LAST_STATES.items():
-    _make_last_state_operator(_name, CELLS[_of], BY_CELL[_of])
+for _name, _cell in LAST_STATES.items():
+    _make_last_state_operator(_name, CELLS[_cell], BY_CELL[_cell])

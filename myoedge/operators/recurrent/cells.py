@@ -170,7 +170,7 @@ def lstm_cell(
     return c, at("sigmoid", o, narrow) * at("tanh", c, cell_bits - TANH_ENTRIES)
 
 
-def _evaluate(step: QuantizedNode, name: str, x: Array, bits: int) -> Array:
+def _look_up(step: QuantizedNode, name: str, x: Array, bits: int) -> Array:
     return interpolated(getattr(step.integers, name), x, bits)
 
 
@@ -233,7 +233,7 @@ def _lstm_steps(
     bits, kept = getattr(numbers, "gate_bits", GATE_BITS), cell_bits(step)
     for now in time_order(step.attrs, gates):
         sums = _gates_of(now.astype(np.int64), h) + _recurrent_sums(step, h)
-        c, out = lstm_cell(partial(_evaluate, step), tuple(sums), c, kept, np.clip, bits)
+        c, out = lstm_cell(partial(_look_up, step), tuple(sums), c, kept, np.clip, bits)
         h = np.clip(rounded(out, shift), *hidden_limits(step))
         yield h, c
 
@@ -244,12 +244,12 @@ def _gru_steps(step: QuantizedNode, gates: Array, h: Array) -> Iterator[tuple[Ar
     for now in time_order(step.attrs, gates):
         x_r, x_z, x_n = _gates_of(now.astype(np.int64), state)
         h_r, h_z, h_n = _recurrent_sums(step, small)
-        r, z = (_evaluate(step, "sigmoid", v, SIGMOID_STEP) for v in (x_r + h_r, x_z + h_z))
+        r, z = (_look_up(step, "sigmoid", v, SIGMOID_STEP) for v in (x_r + h_r, x_z + h_z))
         if step.attrs["reset_first"]:
             (_, _, h_n) = _recurrent_sums(step, _multiplied_state(step, rounded(r * state, Q15)))
         else:
             h_n = rounded(r * h_n, Q15)
-        n = _evaluate(step, "tanh", x_n + h_n, TANH_STEP)  # saturated at twice the state's range
+        n = _look_up(step, "tanh", x_n + h_n, TANH_STEP)  # saturated at twice the state's range
         n = (
             np.clip(_convert_state(step, "new", n), *INT16_LIMITS)
             if step.weight_type == INT16
@@ -320,7 +320,7 @@ CELLS = {
         "LSTM", ("sigmoid", "tanh", "tanh"), (0, 3, 1, 2), lstm_floats, _lstm_steps, states="hc"
     ),
     "gru": Cell("GRU", ("sigmoid", "tanh"), (1, 0, 2), gru_floats, _gru_steps),
-    "rnn_tanh": _elman_cell("tanh", np.tanh, lambda step, x: _evaluate(step, "tanh", x, TANH_STEP)),
+    "rnn_tanh": _elman_cell("tanh", np.tanh, lambda step, x: _look_up(step, "tanh", x, TANH_STEP)),
     "rnn_relu": _elman_cell("relu", lambda x: np.maximum(x, 0.0), lambda step, x: np.maximum(x, 0)),
 }
 LAST_STATES = {"lstm_cell": "lstm", "gru_state": "gru"}  # operator -> the cell whose state it gives

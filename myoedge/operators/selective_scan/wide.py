@@ -245,14 +245,14 @@ def states(
         state, parity = (q.astype(np.int64) for q in (before[0][..., :-1], before[0][..., -1]))
     steps = (np.moveaxis(q, -2, 0) for q in (now, term, into))
     for t, (now, more, into) in enumerate(zip(*steps, strict=True)):
-        a = _decay_of_halvings(step, now[..., None] * decays >> 32)
+        a = _power_of_half(step, now[..., None] * decays >> 32)
         rounded = (now > 0) & ((more != 0) | ((t + parity) % 2 == 1))
         moved = (a * (state << 1) >> 32) + (more[..., None] * into[..., None, :] >> 32)
         state = np.clip(moved + rounded[..., None], -most, most - 1)
         yield state
 
 
-def _decay_of_halvings(step: QuantizedNode, halvings: Array) -> Array:
+def _power_of_half(step: QuantizedNode, halvings: Array) -> Array:
     """Return 2**-halvings in Q31, by linear interpolation between table entries."""
     p = np.minimum(halvings, step.integers.most) << step.integers.decay_up
     index = p >> PART_BITS & ((1 << INDEX_BITS) - 1)

@@ -62,12 +62,12 @@ class ScoreRow:
         c, self.lowest = step.integers, step.read_type(0).low
         tables = {"exp": c.exp} | ({"exp_far": c.exp_far} if step.has_int16 else {})
         self._tables = [nest_constant(name, x.astype(np.uint16)) for name, x in tables.items()]
-        self._blind = as_expr(0)  # whether all scores are hidden
-        self._limit = as_expr(INT8.low)  # of the mask: scores below it are hidden
+        self._all_hidden = as_expr(0)  # whether all scores are hidden
+        self._mask_limit = as_expr(INT8.low)  # of the mask: scores below it are hidden
         if len(self.arrays) > 1:
-            self._blind = Reduced("max", self.over, self._operand_element(1, self.along)) < 0
-            self._limit = where(self._blind, INT8.low, 0)
-        self._most = Reduced("max", self.over, self._visible_score(self.along))
+            self._all_hidden = Reduced("max", self.over, self._operand_element(1, self.along)) < 0
+            self._mask_limit = where(self._all_hidden, INT8.low, 0)
+        self._largest_score = Reduced("max", self.over, self._visible_score(self.along))
         sum_ = total(self.over, self.exponential(self.along))
         sum_ = Assumed(sum_, EXP_ONE, EXP_ONE * self.over.extent)
         self.halvings = Call(HIGHEST_BIT, None, (sum_,)) - 15
@@ -81,15 +81,15 @@ class ScoreRow:
         """Return a value of visible elements, or another one of hidden elements."""
         if len(self.arrays) == 1:
             return then
-        return where(self._operand_element(1, at) < self._limit, otherwise, then)
+        return where(self._operand_element(1, at) < self._mask_limit, otherwise, then)
 
     def _visible_score(self, at: Sequence[Axis]) -> Expr:
         return self._select_visible(at, self._operand_element(0, at), self.lowest)
 
     def distance(self, at: Sequence[Axis]) -> Expr:
         """Return the distance of an element from the largest visible one of its row."""
-        distance = Assumed(self._most - self._visible_score(at), 0, -2 * self.lowest - 1)
-        return distance * (1 - self._blind) if self.step.attrs.get("flat") else distance
+        distance = Assumed(self._largest_score - self._visible_score(at), 0, -2 * self.lowest - 1)
+        return distance * (1 - self._all_hidden) if self.step.attrs.get("flat") else distance
 
     def exponential(self, at: Sequence[Axis]) -> Expr:
         """Return the exponential of an element in Q15; 0 if it is hidden."""

@@ -128,7 +128,7 @@ class _Run:
                 if is_late and self.level[content] > cheap
             )
             room = min(self.left(cheap), whole_words(self.levels[cheap].room_bytes // ROUNDS))
-            moved = [*self._spread([*late], room, cheap)]
+            moved = [*self._spread_evenly([*late], room, cheap)]
             if not moved:
                 break
             self.level.update(dict.fromkeys(moved, cheap))
@@ -146,18 +146,23 @@ class _Run:
             low, high = 0, self.left(cheap)
             tried = high if dear else 0
             for _ in range(HALVINGS):
-                moved = {**self.level, **dict.fromkeys(self._spread(dear, tried, cheap), cheap)}
-                if self._is_within(moved, most):
+                moved = {
+                    **self.level,
+                    **dict.fromkeys(self._spread_evenly(dear, tried, cheap), cheap),
+                }
+                if self._fits_cycles(moved, most):
                     best, low = moved, tried
                 else:
                     high = tried
                 tried = (low + high + 1) // 2
             self.level = best if low else self.level
 
-    def _is_within(self, level: Mapping[Hashable, int], most: float) -> bool:
+    def _fits_cycles(self, level: Mapping[Hashable, int], most: float) -> bool:
         return most == math.inf or self.timeline(level).cycles <= most
 
-    def _spread(self, contents: Sequence[Hashable], room: int, cheap: int) -> Iterator[Hashable]:
+    def _spread_evenly(
+        self, contents: Sequence[Hashable], room: int, cheap: int
+    ) -> Iterator[Hashable]:
         """Yield contents of at most `room` bytes together, spread evenly over the run."""
         unit = self.levels[cheap].word_bytes
         sizes = [round_up(self.sizes[content], unit) for content in contents]

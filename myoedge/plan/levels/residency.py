@@ -121,13 +121,15 @@ def _late_transfers(
     chunks = [row.chunk for row in rows]
     begins, stuck = schedule_in_window(chunks, window)
     if stuck is None:
-        times = _simulate(rows, begins, computed)
+        times = _simulate_transfers(rows, begins, computed)
         return times.late, times.cycles
     blocked = chunks[stuck].first
     return [chunk.first <= blocked <= chunk.last for chunk in chunks[: stuck + 1]], None
 
 
-def _simulate(rows: Sequence[ChunkRow], begins: Sequence[int], computed: ComputeCycles) -> Timeline:
+def _simulate_transfers(
+    rows: Sequence[ChunkRow], begins: Sequence[int], computed: ComputeCycles
+) -> Timeline:
     costs, channels = [row.cycles for row in rows], [row.channel for row in rows]
     return timeline(costs, begins, [row.chunk.first for row in rows], computed, channels)
 
@@ -221,7 +223,7 @@ def _run_cycles(rows: Sequence[ChunkRow], computed: ComputeCycles, window: int) 
     begins, stuck = schedule_in_window([row.chunk for row in rows], window)
     if stuck is not None or window < 0:
         return None
-    return _simulate(rows, begins, computed).cycles
+    return _simulate_transfers(rows, begins, computed).cycles
 
 
 def most_read(chunks: Sequence[Chunk]) -> int:

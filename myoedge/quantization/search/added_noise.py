@@ -101,7 +101,7 @@ def propagated(
     params   parameters to which tensors are rounded, and to whose limits infinities, such as log 0,
              are clipped
     """
-    runs = _ChangedRuns(graph, len(reals), changes)
+    runs = _BatchedRuns(graph, len(reals), changes)
     values = _TensorValues([*reals] * len(changes), runs.batch.constants)
     changed = runs.begin(values, params)
     for layer, node, step in turns(graph.nodes, [_BatchedNode(runs, node) for node in graph.nodes]):
@@ -137,7 +137,7 @@ class _TensorValues(dict[str, Array]):
 
 
 @dataclass(frozen=True)
-class _ChangedRuns:
+class _BatchedRuns:
     """A batch of runs of the float network: all changes on all samples, change by change.
 
     samples   number of samples
@@ -186,7 +186,7 @@ class _ChangedRuns:
 class _BatchedNode:
     """A node in a batch of runs."""
 
-    runs: _ChangedRuns
+    runs: _BatchedRuns
     node: Node
 
     @cached_property

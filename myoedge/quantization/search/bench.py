@@ -89,10 +89,10 @@ class Bench:
     samples: InputArrays
     others: InputArrays = field(default_factory=dict)
     runs: int = 0
-    _before: dict[int, tuple[dict[str, QuantizedNode], dict[str, Array]]] = field(
+    _earlier_runs: dict[int, tuple[dict[str, QuantizedNode], dict[str, Array]]] = field(
         default_factory=dict
     )
-    _exact: list[dict[str, JudgedTensor]] = field(default_factory=list)
+    _float_references: list[dict[str, JudgedTensor]] = field(default_factory=list)
 
     @staticmethod
     def of(graph: Graph, samples: InputArrays) -> Bench:
@@ -156,7 +156,7 @@ class Bench:
     ) -> dict[str, Array]:
         """Return all integer values for a sample; steps and operands unchanged since the previous
         run are not computed again."""
-        steps, before = self._before.get(at, ({}, {}))
+        steps, before = self._earlier_runs.get(at, ({}, {}))
         values = {**network.constants, **inputs}
         same = {x for x in values.keys() & before if np.array_equal(values[x], before[x])}
         for step in network.steps:
@@ -169,20 +169,22 @@ class Bench:
                 values[name] = np.ascontiguousarray(made).reshape(step.out)
         size_bytes = sum(x.nbytes for x in values.values())
         if size_bytes * (at + 1) <= KEPT_BYTES:
-            self._before[at] = {step.node.name: step for step in network.steps}, values
+            self._earlier_runs[at] = {step.node.name: step for step in network.steps}, values
         return values
 
     def _judged_tensors(self, rows: Sequence[tuple[str, str]]) -> list[dict[str, JudgedTensor]]:
         """Return the judged tensors of each sample; outputs that only pass inputs through are left
         out unless there are no others."""
-        if not self._exact:
+        if not self._float_references:
             passed = {output for output, _ in rows if is_passed_through(self.graph, output)}
             names = [name for output, name in rows if output not in passed]
             judged_names, compared = names or [name for _, name in rows], rows_of(self.graph)
             for sample in each_sample(self.samples):
                 real = float_values(self.graph, sample)
-                self._exact.append({name: judged(compared, name, real) for name in judged_names})
-        return self._exact
+                self._float_references.append(
+                    {name: judged(compared, name, real) for name in judged_names}
+                )
+        return self._float_references
 
 
 def rows_of_half(count: int, half: int) -> slice:
