@@ -38,7 +38,7 @@ static void gather(void *pass, const void *frame, int32_t at, int32_t outer, int
 }
 
 /* Copies the frames of a pass from `first` on, one after another. */
-static void hand_out(void *to, const void *pass, int32_t first, int32_t outer, int32_t frames, int32_t bytes)
+static void copy_ready_frames(void *to, const void *pass, int32_t first, int32_t outer, int32_t frames, int32_t bytes)
 {
     int8_t *next = to;
     for (int32_t at = first; at < frames; at++)
@@ -79,6 +79,6 @@ int me_push(const void *const frame[], void *const out[])
     number += number <= 0;
     const int32_t first = warmup < ME_PASS_READY ? warmup : ME_PASS_READY;
     warmup -= first;
-    hand_out(out[0], me_output0, first, 4, 1, 1);
+    copy_ready_frames(out[0], me_output0, first, 4, 1, 1);
     return ME_PASS_READY - first;
 }
