@@ -31,7 +31,8 @@ static void set_index(const me_binary_s8_tile *tile, int32_t row_number, int32_t
                       const int8_t **b)
 {
     for (int32_t d = tile->loops - 2; d >= 0; d--) {
-        const int32_t turns = d == 0 ? 0 : row_number / tile->extent[d]; /* d = 0 saves the 35 cycles */
+        const int32_t turns =
+            d == 0 ? 0 : row_number / tile->extent[d]; /* no division, 35 cycles, if d is 0 */
         index[d] = row_number - turns * tile->extent[d];
         row_number = turns;
         *a += index[d] * tile->a_step[d];

@@ -64,19 +64,19 @@ def check(terminal: Terminal, package: str) -> None:
     if not terminal.json_printed("plugin-check/1", asdict(found)):
         terminal.text(f"{found.package} {found.version}")
         for point in found.entry_points:
-            _say_checked(terminal, point.kind, point.name, point.state, point.cause)
+            _print_plugin_row(terminal, point.kind, point.name, point.state, point.cause)
         for op in found.operators:
             name = f"{op.name}, {op.uses} uses" if op.uses else op.name
-            _say_checked(terminal, "operator", name, op.state, op.cause)
+            _print_plugin_row(terminal, "operator", name, op.state, op.cause)
         for row in found.import_rows:
             name = f"{row.call}, {row.uses} uses" if row.uses else row.call
-            _say_checked(terminal, "import row", name, row.state, row.cause)
+            _print_plugin_row(terminal, "import row", name, row.state, row.cause)
     if code := found.exit_code:
         sys.exit(code)
     terminal.next(*next_steps.after_plugin_check(found.named_points))
 
 
-def _say_checked(terminal: Terminal, kind: str, name: str, state: str, cause: str) -> None:
+def _print_plugin_row(terminal: Terminal, kind: str, name: str, state: str, cause: str) -> None:
     terminal.text(f"  {state:<13} {kind:<12} {name}{f': {cause}' if cause else ''}", soft_wrap=True)
 
 

@@ -144,7 +144,9 @@ class _FunctionBody:
         called = row and row.call(self._row_sums, self.arrays, count, self.flat.nest.out.dtype)
         yield from self._row_pointers(" + first" if self.loops.is_inner else "")
         yield from self._row_sums.lines
-        yield from self.taken.pointers(self.formula, self._element_loads("v"), self._row_arrays(0))
+        yield from self.taken.pointers(
+            self.formula, self._element_loads("v"), self._rows_by_element(0)
+        )
         if called:
             yield called
         elif self.turns.is_inner:
@@ -208,7 +210,7 @@ class _FunctionBody:
         sums = [part for part in self._common_parts if isinstance(part, Reduced)]
         dots = c_dots.dot_text([dot for dot in self.dots if dot.part in sums], 1, "d")
         loads = self._element_loads("v") | dots.values[0]
-        text = FormulaText(self.formula, loads, "h", sums, self._row_arrays(0))
+        text = FormulaText(self.formula, loads, "h", sums, self._rows_by_element(0))
         text.lines += dots.lines
         text.named |= dots.values[0]
         for part in self._common_parts:
@@ -292,7 +294,7 @@ class _FunctionBody:
         lines += [row.load(prefix) for row in self.taken.rows]
         loads = self._element_loads(prefix, ahead) | self._row_sums.named | dots
         loads |= {id(row.part): row.value(prefix) for row in self.taken.rows}
-        text = FormulaText(self.formula, loads, prefix, self.sums, self._row_arrays(ahead))
+        text = FormulaText(self.formula, loads, prefix, self.sums, self._rows_by_element(ahead))
         values = text.results()
         return lines, [*text.lines, *self.written.stores(values)]
 
@@ -303,7 +305,7 @@ class _FunctionBody:
         """Return id of an element -> C of its value."""
         return {at: text for x in self.arrays for at, text in x.values(prefix, ahead).items()}
 
-    def _row_arrays(self, ahead: int) -> dict[int, CRow]:
+    def _rows_by_element(self, ahead: int) -> dict[int, CRow]:
         """Return id of an element that a sum reads, or with a computed index -> its array."""
         moved = [x for x in self.arrays if x.read.is_reduced or x.is_taken]
         return {id(part): CRow(x, ahead) for x in moved for part, _ in x.read.parts}

@@ -93,12 +93,12 @@ class _Sources:
     def __init__(self, nest: Nest, values: Mapping[int, Numbers]) -> None:
         self.of = dict[int, frozenset[int] | None]()
         for part in nest.parts:
-            self.of[id(part)] = self._source(part, nest, values)
+            self.of[id(part)] = self._source_elements(part, nest, values)
         self.outer = {id(value): value for _, value in nest.results}
         for user in nest.parts:
             self.outer |= {id(x): x for x in user.operands if self.of[id(x)] != self.of[id(user)]}
 
-    def _source(
+    def _source_elements(
         self, part: Expr, nest: Nest, values: Mapping[int, Numbers]
     ) -> frozenset[int] | None:
         match part:

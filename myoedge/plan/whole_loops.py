@@ -62,7 +62,12 @@ class WholeLoops:
             return None
         rows, states = self._moved_reads(step)
         flat = step.integers.chain.flat
-        if flat.scanned or flat.row or flat.side_step or not self._are_whole(step, rows, states):
+        if (
+            flat.scanned
+            or flat.row
+            or flat.side_step
+            or not self._reads_whole_sequences(step, rows, states)
+        ):
             return None
         made = (n for n, result in enumerate(step.results) if self._is_row_result(result))
         turns = Iterations(count, frozenset(rows), frozenset(made), states)
@@ -84,14 +89,16 @@ class WholeLoops:
                 rows.add(number)
         return rows, states
 
-    def _are_whole(self, step: QuantizedNode, rows: Set[int], states: Mapping[int, int]) -> bool:
+    def _reads_whole_sequences(
+        self, step: QuantizedNode, rows: Set[int], states: Mapping[int, int]
+    ) -> bool:
         """Return whether a chain reads sequences' rows and states as a whole.
 
         rows     its reads, by number, of rows
         states   its reads of states -> the results in their places
         """
         at: Sequence[int] = step.integers.chain.operands
-        return all(self._is_row(step, number, at[number]) for number in rows) and all(
+        return all(self._reads_whole_rows(step, number, at[number]) for number in rows) and all(
             self._is_state(step, at[number], result) for number, result in states.items()
         )
 
@@ -106,7 +113,7 @@ class WholeLoops:
             and step.read_type(at) == result.element_type
         )
 
-    def _is_row(self, step: QuantizedNode, number: int, at: int) -> bool:
+    def _reads_whole_rows(self, step: QuantizedNode, number: int, at: int) -> bool:
         """Return whether a chain reads all of a sequence's row."""
         chain: ChainNest = step.integers.chain
         size = chain.flat.row_size(number) * step.read_type(at).size_bytes

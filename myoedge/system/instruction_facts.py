@@ -67,7 +67,7 @@ class Decoder:
             return offset
         return self.known[register] + offset if register in self.known else None
 
-    def _moves_stack(self, offset: int | None) -> Iterator[Fact]:
+    def _frame_fact(self, offset: int | None) -> Iterator[Fact]:
         yield (UNKNOWN_FRAME, 0) if offset is None else (FRAME, offset)
 
     def _decode_32_bit(self, at: int, word: int) -> Iterator[Fact]:
@@ -110,7 +110,7 @@ class Decoder:
         rs2 = word >> 20 & 31
         value = self.known.get(rs2)
         sign = -1 if word >> 30 & 1 else 1
-        yield from self._moves_stack(None if value is None else sign * _sign_extend(value, 32))
+        yield from self._frame_fact(None if value is None else sign * _sign_extend(value, 32))
 
     def _stack_from(self, register: int) -> Iterator[Fact]:
         """Decode a copy to the stack pointer: yield an unknown frame, unless the frame pointer
@@ -179,7 +179,7 @@ class Decoder:
             yield from self._register_jump(rd, 0, links=links) if rd else ()
         elif rd == SP and links:  # sp += register
             value = self.known.get(rs2)
-            yield from self._moves_stack(None if value is None else _sign_extend(value, 32))
+            yield from self._frame_fact(None if value is None else _sign_extend(value, 32))
         elif rd == SP:
             yield from self._stack_from(rs2)
         else:

@@ -240,7 +240,7 @@ static inline void me_group_normalise_group(const me_group_norm_params *op, cons
     me_group_normalise(op, at, step, part, tile->pairs + place.group * op->channels, &line);
 }
 
-static inline void me_group_share_moments(const me_group_norm_params *op, const me_group_norm_tile *tile,
+static inline void me_group_store_moments(const me_group_norm_params *op, const me_group_norm_tile *tile,
                                           me_group_arrays arrays, int32_t core)
 {
     const int32_t step = op->channels * op->inner * tile->groups;
@@ -251,7 +251,7 @@ static inline void me_group_share_moments(const me_group_norm_params *op, const 
     }
 }
 
-static inline void me_group_share_each_group(const me_group_norm_params *op, const me_group_norm_tile *tile,
+static inline void me_group_normalise_shares(const me_group_norm_params *op, const me_group_norm_tile *tile,
                                              me_group_arrays arrays, int32_t core)
 {
     const me_group_part part = me_group_part_of(op, core);
@@ -265,8 +265,8 @@ static inline void me_group_share_each_group(const me_group_norm_params *op, con
     }
 }
 
-static inline void me_group_share_groups(const me_group_norm_params *op, const me_group_norm_tile *tile,
-                                         me_group_arrays arrays)
+static inline void me_group_normalise_groups(const me_group_norm_params *op, const me_group_norm_tile *tile,
+                                             me_group_arrays arrays)
 {
     const int32_t width = op->channels * op->inner, n = tile->rows * tile->groups;
     const me_group_part whole = { 0, op->positions, 0, width, 0 };
@@ -283,14 +283,14 @@ static inline void me_group_norm(const me_group_norm_params *op, const me_group_
 {
     const me_group_arrays arrays = { tile->x, tile->y, x_wide, y_wide };
     if (tile->rows * tile->groups >= ME_GROUP_CORES) {
-        me_group_share_groups(op, tile, arrays);
+        me_group_normalise_groups(op, tile, arrays);
         return;
     }
     for (int32_t core = ME_FIRST_PART(ME_GROUP_CORES); core < ME_END_PART(ME_GROUP_CORES); core++)
-        me_group_share_moments(op, tile, arrays, core);
+        me_group_store_moments(op, tile, arrays, core);
     ME_SYNC();
     for (int32_t core = ME_FIRST_PART(ME_GROUP_CORES); core < ME_END_PART(ME_GROUP_CORES); core++)
-        me_group_share_each_group(op, tile, arrays, core);
+        me_group_normalise_shares(op, tile, arrays, core);
 }
 
 #endif

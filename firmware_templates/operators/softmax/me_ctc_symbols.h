@@ -32,7 +32,7 @@ static inline void me_ctc_collapse(const me_ctc_greedy_params *op, int32_t *out)
 }
 
 /* After a barrier, collapses this core's sequences. */
-static inline void me_ctc_symbols(const me_ctc_greedy_params *op, int32_t *y, int32_t batch)
+static inline void me_ctc_collapse_all(const me_ctc_greedy_params *op, int32_t *y, int32_t batch)
 {
     ME_SYNC();
     for (int32_t lane = ME_FIRST(batch); lane < ME_LAST(batch); lane++)
@@ -40,7 +40,7 @@ static inline void me_ctc_symbols(const me_ctc_greedy_params *op, int32_t *y, in
 }
 
 /* -> the index of the first maximum of a row; bytes: of a score, 1 or 2 */
-static inline int32_t me_ctc_best(const void *row, int32_t classes, int32_t bytes)
+static inline int32_t me_ctc_best_class(const void *row, int32_t classes, int32_t bytes)
 {
     const int8_t *narrow = row;
     const int16_t *wide = row;
@@ -57,9 +57,9 @@ static inline void me_ctc_greedy(const me_ctc_greedy_params *op, const me_ctc_gr
     const int32_t batch = tile->batch, n = op->steps * batch;
     for (int32_t i = ME_FIRST(n); i < ME_LAST(n); i++) {
         const int8_t *row = (const int8_t *)tile->x + x_bytes * i * op->classes;
-        *me_ctc_best_class_of(op, tile->y, batch, i) = me_ctc_best(row, op->classes, x_bytes);
+        *me_ctc_best_class_of(op, tile->y, batch, i) = me_ctc_best_class(row, op->classes, x_bytes);
     }
-    me_ctc_symbols(op, tile->y, batch);
+    me_ctc_collapse_all(op, tile->y, batch);
 }
 
 #endif

@@ -43,7 +43,7 @@ static void on_each_core(void *unused)
 }
 
 /* Cluster tasks must start on core 8, which runs no kernels. */
-static void on_cluster(void *unused)
+static void start_team(void *unused)
 {
     started_on = me_core();
     if (started_on == ME_CONTROL_CORE)
@@ -79,7 +79,7 @@ me_status me_start(const me_gap *gap, const void *const in[], void *const out[],
 #ifdef ME_MRAM_WEIGHTS
     me_mram_file = gap->mram_file;
 #endif
-    pi_cluster_task(&task, on_cluster, 0);
+    pi_cluster_task(&task, start_team, 0);
     task.stacks = stacks;
     task.slave_stack_size = ME_STACK_BYTES;
     running = true;
