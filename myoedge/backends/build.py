@@ -277,11 +277,12 @@ class Build(BuildFolder):
         )
 
     def run_on_gvsoc(self, inputs: Sequence[Sequence[Array]]) -> Measurement:
-        """Run firmware.elf on GVSoC. Errors: E501 not installed, E502 too slow, E504 layers on NE16
-        without a model of it, E240, E711."""
+        """Run firmware.elf on GVSoC. Errors: E501 not installed, E502 too slow, E504 no model
+        of NE16 or MRAM, E240, E711."""
         from myoedge.backends import gvsoc
 
         self.firmware()
+        gvsoc.refuse_mram(self.mram_image)
         on_ne16 = [row["label"] for row in self.report["layers"] if row.get("engine") == "ne16"]
         gvsoc.require_ne16(on_ne16)
         return gvsoc.run_firmware(self.folder / "firmware.elf", self.files(inputs))

@@ -166,6 +166,18 @@ def require_ne16(layers: Sequence[str]) -> None:
     raise MyoedgeError("E504", "this GVSoC has no model of NE16", facts, tries)
 
 
+def refuse_mram(image: bytes | None) -> None:
+    """Raise E504 if a build reads weights from MRAM, which public GVSoC has no model of.
+
+    image   content of mram.bin; None if the build has none
+    """
+    if image is None:
+        return
+    facts = {"weights in MRAM": f"{len(image):,} B", "lacks": "a model of the flash on the chip"}
+    tries = ("build with --memory mram=off", "--on simulator")
+    raise MyoedgeError("E504", "public GVSoC has no model of MRAM", facts, tries)
+
+
 def run_firmware(elf: Path, files: FirmwareFiles, *, timeout_s: float = 3600.0) -> Measurement:
     """Run several inferences on GVSoC, one after another.
 

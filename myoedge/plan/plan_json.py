@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, replace
 from typing import Any
 
+from myoedge.plan.cost.network import layer_waits
 from myoedge.plan.l1.tiling import Tiling
 from myoedge.plan.levels.transfers import LevelTransfer
 from myoedge.plan.locations import Location
@@ -43,15 +44,15 @@ def describe(plan: Plan) -> dict[str, Any]:
             for name, at in plan.maps.items()
         },
         "transfers": [_transfer_json(plan, x) for x in plan.transfers],
-        "steps": [_step_json(plan, index) for index in range(len(plan.steps))],
+        "steps": [_step_json(plan, index, waits) for index, waits in enumerate(layer_waits(plan))],
         **({"loops": [asdict(loop) for loop in plan.loops]} if plan.loops else {}),
         "copies": [{"output": index, "from": name} for index, name in plan.copies],
     }
 
 
-def _step_json(plan: Plan, index: int) -> dict[str, Any]:
+def _step_json(plan: Plan, index: int, waits: int) -> dict[str, Any]:
     step, tiling = plan.steps[index], plan.tilings[index]
-    name, cycles = step.node.name, plan.cycles[index]
+    name, cycles = step.node.name, round(plan.cycles[index]) + waits
     # The locations of a step's results
     own, *others = plan.steps[index].written
     more = {name: _location_text(_final_location(plan, index, name)) for name in others}
@@ -64,7 +65,7 @@ def _step_json(plan: Plan, index: int) -> dict[str, Any]:
         "reads": {x: _location_text(plan.place(index, x)) for x in step.operands},
         "writes": writes,
         **({"writes_too": more} if more else {}),
-        "cycles_modelled": round(cycles) if plan.chip.point.clock_hz else None,
+        "cycles_modelled": cycles if plan.chip.point.clock_hz else None,
         "tiles": _tiling_json(tiling),
     }
 

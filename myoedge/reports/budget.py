@@ -96,10 +96,10 @@ def broken_latency(report: Report) -> Broken | None:
     if latency_s is None or latency_s <= limit_s:
         return None
     layers = slowest(speed.cycles_by_layer(report), located_rows(report["layers"]))
-    outside = speed.outside_layers(report) if speed.is_modelled(report) else None
-    if outside is not None:
-        name, waiting = outside
-        layers.append(f"{waiting:,} cycles  {name}: a larger --l2 keeps more weights there")
+    if waits := sum(map(speed.waiting, report["layers"])):
+        layers.append(
+            f"{waits:,} cycles of all layers: waiting for transfers; a larger --l2 keeps more there"
+        )
     budget, build = wording.told_apart(speed.duration, limit_s, latency_s)
     return broken(
         "latency",

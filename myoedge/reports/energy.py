@@ -180,8 +180,9 @@ def layer_activity(row: Mapping[str, Any]) -> Activity:
     if energy_row := row.get("activity"):
         return Activity(**energy_row)
     moved = (row.get(f"{level}_moved_bytes") or 0 for level in ("l3", "mram"))
-    known = (speed.layer_cycles(row) or 0, *moved)
-    return (typical_on_ne16 if row.get("engine") == NE16 else typical)(*known)
+    cycles, waits = speed.layer_cycles(row) or 0, speed.waiting(row)
+    typical_work = typical_on_ne16 if row.get("engine") == NE16 else typical
+    return replace(typical_work(cycles - waits, *moved), cycles=cycles)
 
 
 def _interval(consumed: Energy) -> dict[str, float]:

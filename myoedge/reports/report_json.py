@@ -4,7 +4,7 @@ layers.csv."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -14,7 +14,12 @@ from myoedge.errors import Notice
 from myoedge.graph.ir import plain
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.layer_names import activation, origin_rows
-from myoedge.plan.cost.network import latency_s, layer_cycles, modelled_cycles, step_macs
+from myoedge.plan.cost.network import (
+    latency_s,
+    layer_cycles,
+    layer_waits,
+    step_macs,
+)
 from myoedge.plan.engine_rules import other_engine
 from myoedge.plan.loops import LoopLayers
 from myoedge.plan.plan import Plan
@@ -36,6 +41,7 @@ SCHEMA = "myoedge.report/1"
 UNLIMITED = 2**31 - 1  # memory of target "host"
 CAUSES = ("busy", "engine", *STALLS)  # use of the cores' time
 
+MODELLED = ("cycles_modelled", "waiting_modelled")
 MEASURED = (  # keys of a layer that has run
     *("cycles", "cycles_compute", "cycles_dma", "cycles_ne16", "macs_per_cycle"),
     *("energy_uj", "energy_low_uj", "energy_high_uj", "activity", "instructions", "stalls"),
@@ -78,7 +84,7 @@ class Outcome:
 
 def make_report(plan: Plan, outcome: Outcome) -> Report:
     """Return the report of a build as JSON values: finite numbers, without paths or times."""
-    layers = [_layer_json(plan, outcome, i, cycles) for i, cycles in enumerate(layer_cycles(plan))]
+    layers = [_layer_json(plan, outcome, *row) for row in enumerate(_layer_cycles_json(plan))]
     q, graph = plan.quant, plan.quant.graph
     counted = sum(int(values.size) for values in graph.arrays.values())
     outputs = zip(plan.graph_outputs, graph.output_labels, strict=True)
@@ -148,10 +154,10 @@ def _estimated_cycles(plan: Plan) -> dict[str, Any] | None:
     if not plan.chip.point.clock_hz:
         return None
     macs = sum(step_macs(plan, index) for index in range(len(plan.steps)))
-    total = round(modelled_cycles(plan))
+    total = sum((*layer_cycles(plan), *layer_waits(plan)))
     return {
         "total": total,
-        "outside_layers": total - sum(layer_cycles(plan)),
+        "outside_layers": 0,
         "source": "modelled",
         "shown": None,
         "startup": None,
@@ -247,7 +253,18 @@ def _port_json(plan: Plan, port: QuantPort, display_name: str) -> dict[str, Any]
 # --- layers ---------------------------------------------------------------------------------------
 
 
-def _layer_json(plan: Plan, outcome: Outcome, index: int, cycles: int) -> dict[str, Any]:
+def _layer_cycles_json(plan: Plan) -> Iterator[dict[str, int | None]]:
+    """Yield the estimated cycles of every layer, of which it waits for transfers; None for a target
+    without a clock."""
+    for computed, waits in zip(layer_cycles(plan), layer_waits(plan), strict=True):
+        row = computed + waits, waits
+        is_known = plan.chip.point.clock_hz > 0
+        yield dict(zip(MODELLED, row if is_known else (None, None), strict=True))
+
+
+def _layer_json(
+    plan: Plan, outcome: Outcome, index: int, cycles: Mapping[str, int | None]
+) -> dict[str, Any]:
     step = plan.steps[index]
     node, fidelity = step.node, outcome.fidelity
     weakest = None if fidelity is None else _weakest_member(step, fidelity)
@@ -270,7 +287,7 @@ def _layer_json(plan: Plan, outcome: Outcome, index: int, cycles: int) -> dict[s
         **_weights_json(step),
         "macs": step_macs(plan, index),
         **dict.fromkeys(MEASURED),
-        **_tiling_json(plan, index, cycles if plan.chip.point.clock_hz else None),
+        **_tiling_json(plan, index, cycles),
         **layer_bytes(plan, index),
         "sqnr_db": decibels(cumulative.get(node.name)),
         "sqnr_local_db": decibels(local.get(weakest or node.name)),
@@ -286,19 +303,19 @@ def _weights_json(step: QuantizedNode) -> dict[str, Any]:
     return {"weight_dtype": widest.weight_type.dtype.name, "weight_bits": widest.weight_bits}
 
 
-def _tiling_json(plan: Plan, index: int, cycles: int | None) -> dict[str, Any]:
-    """Return the tiles and engine of a layer as in report.json; a layer without tiles runs on the
-    chip's first engine."""
+def _tiling_json(plan: Plan, index: int, cycles: Mapping[str, int | None]) -> dict[str, Any]:
+    """Return the tiles, estimated cycles and engine of a layer as in report.json; a layer without
+    tiles runs on the chip's first engine."""
     tiling = plan.tilings[index] if plan.chip.l1_bytes else None
     if tiling is None:
         nothing = dict.fromkeys(("l1_bytes", "tile", "tiles"))
         engine = plan.chip.engines[0].name if plan.chip.l1_bytes else None
-        return {**nothing, "cycles_modelled": cycles, "engine": engine, "other_engine": None}
+        return {**nothing, **cycles, "engine": engine, "other_engine": None}
     return {
         "l1_bytes": tiling.l1_bytes,
         "tile": dims(tiling.shape),
         "tiles": len(tiling.tiles),
-        "cycles_modelled": cycles,
+        **cycles,
         "engine": tiling.kernel.engine,
         "other_engine": other_engine(plan, index),
     }

@@ -69,9 +69,13 @@ def outside_layers(report: Report) -> tuple[str, int] | None:
     cycles_outside = (counts or {}).get("outside_layers") or 0
     if cycles_outside <= 0:
         return None
-    if is_modelled(report):
-        return "waiting for L3", cycles_outside
     return ("states copied" if "stream" in report else "outputs copied"), cycles_outside
+
+
+def waiting(row: Mapping[str, Any]) -> int:
+    """Return the cycles of a layer that it waits for transfers, as estimated; 0 if its cycles were
+    counted in a run."""
+    return 0 if row["cycles"] is not None else row.get("waiting_modelled") or 0
 
 
 def measured_on(report: Report) -> str:
@@ -234,14 +238,21 @@ def slowest_layer(report: Report) -> str:
 START_CYCLES = 1_000
 LOOP_START_CYCLES = 150  # in a loop: code and arguments are in the caches
 MOSTLY_START = 0.3  # fraction of the cycles
+OFTEN_WAITS = 0.03
 
 
 def work_rate(report: Report) -> str:
-    """Describe the cycles of an inference: "0.19 MAC/cycle, 72 % of them to start layers"; the
-    second part only if it is large."""
-    per_cycle = rate(report["model"]["macs"], report["cycles"]["total"]) or 0
-    percent = start_percent(report)
-    return f"{per_cycle} MAC/cycle{f', {percent} of them to start layers' if percent else ''}"
+    """Describe the cycles of an inference: "0.19 MAC/cycle, 72 % of them to start layers, 3 %
+    waiting for transfers"; each part only if it is large."""
+    total = report["cycles"]["total"]
+    waits = sum(map(waiting, report["layers"]))
+    waits_often = waits > OFTEN_WAITS * total
+    shares = {
+        "to start layers": start_percent(report),
+        "waiting for transfers": wording.rough_percent(waits, total) if waits_often else "",
+    }
+    found = (f"{percent} of them {name}" for name, percent in shares.items() if percent)
+    return ", ".join([f"{rate(report['model']['macs'], total) or 0} MAC/cycle", *found])
 
 
 def start_percent(report: Report) -> str:

@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 import myoedge
+from myoedge.backends import gvsoc
 from myoedge.errors import MyoedgeError
 from tests.conftest import save_exported
 from tests.support.feedback import Feedback
@@ -84,7 +85,8 @@ def test_weights_in_mram_are_exact_on_host_and_chip(built: myoedge.Build) -> Non
 
 
 def test_estimates_count_the_bytes_that_the_chip_reads(built: myoedge.Build) -> None:
-    """Bytes by layer are those of the simulated run; the estimated energy is near its energy."""
+    """Bytes by layer are those of the simulated run; its energy, and the cycles of layers that
+    mostly wait, are near the estimates."""
     estimated = built.report
     myoedge.simulate(built)
     ran = built.report
@@ -93,6 +95,14 @@ def test_estimates_count_the_bytes_that_the_chip_reads(built: myoedge.Build) -> 
     for level in ("mram", "l3"):
         planned = sum(row[f"{level}_moved_bytes"] for row in estimated["layers"])
         assert planned == sum(row["activity"][f"{level}_bytes"] for row in ran["layers"])
+    pairs = zip(estimated["layers"], ran["layers"], strict=True)
+    near = [
+        row["cycles_modelled"] / other["cycles"]
+        for row, other in pairs
+        if 2 * row["waiting_modelled"] > row["cycles_modelled"]
+    ]
+    assert all(0.6 < ratio < 1.2 for ratio in near), near
+    assert near or "loops" in ran["model"] or "stream" in ran
     energy_uj, ran_uj = estimated["energy_uj"], ran["energy_uj"]["value"]
     assert energy_uj["low"] <= ran_uj <= energy_uj["high"]
     assert 0.8 < energy_uj["value"] / ran_uj < 1.2
@@ -133,6 +143,15 @@ def test_the_boot_image_holds_the_weights_in_l2(built: myoedge.Build) -> None:
     assert stored <= memory["weights_bytes"] + memory["code_bytes"]
     assert memory["external"] == []
     assert f"boot image {stored / 1024:.3g} KiB" in " ".join(summary(built.report).split())
+
+
+def test_public_gvsoc_runs_no_build_with_weights_in_mram(built: myoedge.Build) -> None:
+    with pytest.raises(MyoedgeError) as caught:
+        built.run_on_gvsoc([])
+    assert caught.value.code == "E504"
+    assert ("weights in MRAM", f"{len(built.images['mram.bin']):,} B") in caught.value.notice.facts
+    assert caught.value.notice.tries == ("build with --memory mram=off", "--on simulator")
+    gvsoc.refuse_mram(None)
 
 
 def test_a_build_that_the_missing_blob_names_is_not_refused(built: myoedge.Build) -> None:

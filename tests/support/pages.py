@@ -50,6 +50,7 @@ COLUMNS = (
         "tile",
         "tiles",
         "cycles_modelled",
+        "waiting_modelled",
         "engine",
         "other_engine",
         "weights_in",

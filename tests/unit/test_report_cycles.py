@@ -440,8 +440,6 @@ def test_rows_add_up_to_the_total_of_a_stream(ran: Report) -> None:
     assert "name rest" not in report_html(ran)
     assert "One pass on the simulated GAP9" in page
     assert not any("kept" in row for row in table(ran, 100))
-    waiting = {**ran, "cycles": {**ran["cycles"], "source": "modelled", "outside_layers": 7}}
-    assert speed.outside_layers(waiting) == ("waiting for L3", 7)
 
 
 def test_a_page_lists_the_ports_that_a_caller_of_a_stream_hands_over(ran: Report) -> None:
@@ -455,23 +453,31 @@ def test_a_page_lists_the_ports_that_a_caller_of_a_stream_hands_over(ran: Report
     assert rows[2] in report_html({**ran, **ports}), "without a stream it is an input"
 
 
-@pytest.mark.parametrize("source", ["modelled", "simulated"])
-def test_energies_of_layers_and_of_what_is_outside_add_up(ran: Report, source: str) -> None:
-    layers = [{**row, "cycles_modelled": row["cycles"]} for row in ran["layers"]]
-    if source == "modelled":
-        layers = [{**row, "cycles": None, "activity": None} for row in layers]
-    else:
-        layers = [{**row, "activity": asdict(Activity(row["cycles"], 5e3, 7))} for row in layers]
-    total = sum(row["cycles_modelled"] for row in layers) + 3_000
-    cycles = {**ran["cycles"], "source": source, "total": total, "outside_layers": 3_000}
+def test_energies_of_layers_and_of_what_is_outside_add_up(ran: Report) -> None:
+    layers = [{**row, "activity": asdict(Activity(row["cycles"], 5e3, 7))} for row in ran["layers"]]
+    total = sum(row["cycles"] for row in layers) + 3_000
+    cycles = {**ran["cycles"], "total": total, "outside_layers": 3_000}
     found = with_energy({**ran, "layers": layers, "cycles": cycles}, PUBLISHED)
     whole, outside = found["energy_uj"], found["energy_uj"]["outside_layers"]
     rows = sum(row["energy_uj"] for row in found["layers"])
     assert rows + outside["value"] == pytest.approx(whole["value"], rel=1e-4)
     assert outside["low"] < outside["value"] < outside["high"]
-    name = "waiting for L3" if source == "modelled" else "outputs copied"
-    assert costliest(found)[-1].endswith(f")  {name}")
+    assert costliest(found)[-1].endswith(")  outputs copied")
     assert with_energy(ran, PUBLISHED)["energy_uj"]["outside_layers"] is None
+
+
+def test_a_layer_that_waits_consumes_less_than_one_that_computes(ran: Report) -> None:
+    """Two layers of equal cycles, one of which waits for half of them, and the summary's share."""
+    costs = {"cycles": None, "activity": None, "cycles_modelled": 50_000}
+    layers = [{**ran["layers"][1], **costs, "waiting_modelled": wait} for wait in (0, 25_000)]
+    total = sum(row["cycles_modelled"] for row in layers)
+    cycles = {**ran["cycles"], "source": "modelled", "total": total, "outside_layers": 0}
+    found = with_energy({**ran, "layers": layers, "cycles": cycles}, PUBLISHED)
+    busy, waits = (row["energy_uj"] for row in found["layers"])
+    assert 0.5 * busy < waits < 0.95 * busy
+    assert busy + waits == pytest.approx(found["energy_uj"]["value"], rel=1e-4)
+    assert speed.work_rate(found).endswith(", 25 % of them waiting for transfers")
+    assert [speed.waiting({**row, "cycles": 60_000}) for row in layers] == [0, 0]
 
 
 @pytest.mark.parametrize(("least", "said"), [(4, False), (2, True), (None, False)])

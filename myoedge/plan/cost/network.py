@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Mapping
 
 from myoedge.operators.queries import macs
 from myoedge.plan.levels.distribution import transfer_rates
-from myoedge.plan.levels.transfers import ComputeCycles, timeline
+from myoedge.plan.levels.transfers import ComputeCycles, Timeline, timeline
 from myoedge.plan.loops import turns_of
 from myoedge.plan.plan import Plan
 
@@ -18,6 +19,19 @@ WAITS = 1.03  # factor on the compute cycles above which a plan waits for transf
 def layer_cycles(plan: Plan) -> tuple[int, ...]:
     """Return the estimated cycles of every layer."""
     return tuple(round(cycles) for cycles in plan.cycles)
+
+
+def layer_waits(plan: Plan) -> tuple[int, ...]:
+    """Return the estimated cycles that every layer waits for transfers, in all iterations of its
+    loop. Waits of copies at the end are those of the last layer."""
+    waits, last = [0.0] * len(plan.steps), len(plan.steps) - 1
+    if plan.transfers:
+        work, steps = computed(plan), plan.timeline_steps
+        starts = itertools.pairwise(_run(plan, work).starts)
+        for number, ((start, end), cycles) in enumerate(zip(starts, work.cycles, strict=True)):
+            waits[min(steps.layer(number), last)] += (end - start - cycles) * steps.turns(number)
+    ends = (round(end) for end in itertools.accumulate(waits, initial=0.0))
+    return tuple(end - start for start, end in itertools.pairwise(ends))
 
 
 def computed(plan: Plan) -> ComputeCycles:
@@ -50,10 +64,14 @@ def waits(plan: Plan) -> bool:
 def waiting_cycles(plan: Plan, computed: ComputeCycles) -> float:
     """Return the estimated cycles of a run with the given compute cycles, including waits for the
     plan's transfers."""
+    return _run(plan, computed).cycles
+
+
+def _run(plan: Plan, computed: ComputeCycles) -> Timeline:
     levels = [plan.chip.level(x.level) for x in plan.transfers]
     costs, channels = transfer_rates([x.chunk for x in plan.transfers], levels)
     begins, needed = [x.begins for x in plan.transfers], [x.needed for x in plan.transfers]
-    return timeline(costs, begins, needed, computed, channels).cycles
+    return timeline(costs, begins, needed, computed, channels)
 
 
 def latency_s(plan: Plan) -> float | None:

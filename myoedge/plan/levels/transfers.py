@@ -69,10 +69,12 @@ class Timeline:
     cycles   cycles of the run
     late     per transfer: whether the run waits for it, or for one of its channel that follows it
              without a pause
+    starts   per timeline step, its start; last, the end of the run; loops run once
     """
 
     cycles: float
     late: tuple[bool, ...]
+    starts: Sequence[float] = ()
 
 
 def in_order(chunks: Sequence[Chunk]) -> list[Chunk]:
@@ -118,8 +120,9 @@ def timeline(
             then = max(then, end)
             read += 1
         now = then
+    starts.append(now)
     again = ((x.turns - 1) * (starts[x.end] - starts[x.first]) for x in computed.loops)
-    return Timeline(now + sum(again), _late(waited, pauses, channels))
+    return Timeline(now + sum(again), _late(waited, pauses, channels), starts)
 
 
 def _late(
