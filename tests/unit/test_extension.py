@@ -147,7 +147,7 @@ def test_hooks_follow_the_rows_that_they_name(monkeypatch: pytest.MonkeyPatch) -
     """Whatever the order of packages; rows that nothing has count as the end."""
     order = (("d", "c"), ("c", "b"), ("e", ""), ("a", "first"), ("f", "nothing"), ("a", ""))
     added = Extension(steps=tuple(StepHook(name, "", after) for name, after in order))
-    monkeypatch.setattr(found_hooks, "_own", lambda: (added,))
+    monkeypatch.setattr(found_hooks, "_own_extensions", lambda: (added,))
     rows = with_hooks((StepHook("first", ""), StepHook("b", "")), "steps")
     assert [row.name for row in rows] == ["first", "a", "b", "c", "d", "e", "f"]
 
@@ -197,7 +197,7 @@ def test_a_backend_and_a_tool(small: Path, tmp_path: Path) -> None:
     assert "host, simulator, gvsoc, lamp, gvsoc-sdk, board, jtag" in known
     backends.cache_clear()
     with pytest.MonkeyPatch.context() as patch:  # as if the package were not there any more
-        patch.setattr(found_hooks, "_installed", lambda: ())
+        patch.setattr(found_hooks, "_installed_extensions", lambda: ())
         assert command("report", "out", cwd=tmp_path).code == 0
         assert command("report", "out", "--html", cwd=tmp_path).code == 0
         assert command("inspect", "out", cwd=tmp_path).code == 0

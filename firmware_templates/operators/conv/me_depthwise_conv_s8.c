@@ -207,8 +207,7 @@ static int32_t rows_inside(const me_depthwise_job *job, int32_t top, int32_t mos
     return top < 0 || below < 0 ? 0 : me_min(most, below / job->op->stride_h + 1);
 }
 
-static void set_tap_rows(const me_depthwise_job *job, int32_t top, int32_t channel,
-                         me_depthwise_stride_2 *row)
+static void set_tap_rows(const me_depthwise_job *job, int32_t top, int32_t channel, me_depthwise_halving *row)
 {
     const me_conv_s8_tile *tile = job->tile;
     for (int32_t r = 0, y = top; r < 3; r++, y++) {
@@ -220,7 +219,7 @@ static void set_tap_rows(const me_depthwise_job *job, int32_t top, int32_t chann
 
 /* Computes units from `at` on, at most `most`; a unit is a row of four channels. -> number of computed
  * units */
-static int32_t run_stride_2_rows(const me_depthwise_job *job, me_depthwise_stride_2 *row, int32_t at,
+static int32_t run_stride_2_rows(const me_depthwise_job *job, me_depthwise_halving *row, int32_t at,
                                  int32_t most)
 {
     const me_conv_s8_tile *tile = job->tile;
@@ -246,7 +245,7 @@ static void run_stride_2(const me_depthwise_job *job)
     const me_conv_s8_tile *tile = job->tile;
     const int32_t n = job->groups * tile->oh, right = tile->pad_left + tile->w, last = ME_LAST(n);
     int8_t *word = job->scratch;
-    me_depthwise_stride_2 row = {
+    me_depthwise_halving row = {
         .y_step = tile->y_stride,
         .n = me_min(tile->ow, (right - 1) / 2),
         .first = tile->pad_left == 0,

@@ -196,7 +196,7 @@ strip me_depthwise_strip_limits, 0, 1, 0
 strip me_depthwise_strip_pre, 1, 1, 0
 strip me_depthwise_strip_table, 1, 1, 1
 
-    .set OF_ROWS, 0             /* me_depthwise_stride_2 */
+    .set OF_ROWS, 0             /* me_depthwise_halving */
     .set OF_STEPS, 12
     .set OF_ROW_Y, 24
     .set OF_ROW_Y_STEP, 28

@@ -51,7 +51,7 @@ void me_depthwise_strip_pre(const me_depthwise_two *two) { me_depthwise_strip(tw
 void me_depthwise_strip_table(const me_depthwise_two *two) { me_depthwise_strip(two); }
 
 /* -> column s of window i; the first and the last column may be padding */
-static uint32_t column(const me_depthwise_stride_2 *row, int32_t i, int32_t s, int32_t j)
+static uint32_t column(const me_depthwise_halving *row, int32_t i, int32_t s, int32_t j)
 {
     const int32_t at = 2 * i + s - (row->first ? 0 : 1);
     if (at < 0 || (i == row->n && s == 2))
@@ -60,7 +60,7 @@ static uint32_t column(const me_depthwise_stride_2 *row, int32_t i, int32_t s, i
                      row->rows[2][at * row->steps[2] + j], 0);
 }
 
-void me_depthwise_row_2(const me_depthwise_stride_2 *row)
+void me_depthwise_row_2(const me_depthwise_halving *row)
 {
     for (int32_t j = 0; j < row->count; j++)
         for (int32_t i = 0; i < row->n + row->tail; i++) {
@@ -72,9 +72,9 @@ void me_depthwise_row_2(const me_depthwise_stride_2 *row)
         }
 }
 
-void me_depthwise_rows_2(const me_depthwise_stride_2 *rows)
+void me_depthwise_rows_2(const me_depthwise_halving *rows)
 {
-    me_depthwise_stride_2 row = *rows;
+    me_depthwise_halving row = *rows;
     for (int32_t i = 0; i < rows->row_count; i++) {
         me_depthwise_row_2(&row);
         row.y += (row.n + row.tail) * row.y_step;

@@ -49,13 +49,13 @@ typedef struct {
     int32_t count, pre, low, high;
     const int8_t *zero;
     int32_t row_count, down;
-} me_depthwise_stride_2;
+} me_depthwise_halving;
 
-void me_depthwise_row_2(const me_depthwise_stride_2 *row);
+void me_depthwise_row_2(const me_depthwise_halving *row);
 
 /* As me_depthwise_row_2 for four channels and row_count >= 1 rows of results, `down` bytes apart, without
  * padded rows, with int8 limits, pre 0 and no table. */
-void me_depthwise_rows_2(const me_depthwise_stride_2 *rows);
+void me_depthwise_rows_2(const me_depthwise_halving *rows);
 
 /* Any kernel: one pixel, `groups` groups of four channels from channel `first` on. The last group
  * starts at channel `last` at most, and may overlap the one before.
