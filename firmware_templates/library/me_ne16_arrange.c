@@ -181,6 +181,7 @@ void me_ne16_pad(const me_ne16_jobs_params *op, const me_ne16_jobs_tile *tile, c
         return;
     }
     me_ne16_area area = rows_of(conv, &tile->conv, first, end);
+    area.wide = (op->form & ME_NE16_X_WIDE) != 0;
     if (op->form & ME_NE16_TURNED)
         area.column_bytes = tile->x_column;
     me_ne16_write_area(conv, &tile->conv, &area, area.end_column * conv->c, scratch);

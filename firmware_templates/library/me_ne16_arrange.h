@@ -6,7 +6,6 @@
 #define ME_NE16_ARRANGE_H
 
 #include "me_gemm.h"
-#include "me_ne16_layer.h"
 
 /* Rows [first_row, end_row) and columns [first_column, end_column) of the input with its padding.
  * column_bytes  bytes between columns of the input

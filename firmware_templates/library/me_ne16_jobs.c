@@ -3,8 +3,13 @@
 
 #include "me_broadcast.h"
 #include "me_math.h"
+#include "me_ne16_layer.h"
 #include "me_table.h"
 #include "me_unsigned.h"
+
+#ifdef ME_GAP9
+volatile int32_t me_tiles_loaded ME_L1;
+#endif
 
 /* Number of the first job of each of two alternating tiles if the tile before has started it, otherwise
  * NONE. Two entries: core 0 writes the next tile's entry while other cores may still read their own. */
@@ -36,6 +41,12 @@ static void prepare(const me_ne16_jobs_params *op, const me_ne16_jobs_tile *tile
 {
     if (op->prepare && !tile->has_scratch)
         op->prepare(op, tile, range);
+}
+
+/* Whether the cores finish a range: some of its units are complete. */
+static int finishes(const me_ne16_jobs_params *op, const me_ne16_range *range)
+{
+    return op->finish && range[1].first > range->first;
 }
 
 /* Starts the next tile's first job, so that the engine is busy when this tile's last job, `running`, ends.
@@ -81,7 +92,7 @@ void me_ne16_jobs(const me_ne16_jobs_params *op, const me_ne16_jobs_tile *tile)
         range++;
     }
     for (; range < end; range++) {
-        const int32_t ended = running, finishes = op->finish && range > tile->ranges;
+        const int32_t ended = running, ends_units = range > tile->ranges && finishes(op, range - 1);
         if (ME_CORE() == 0)
             running = program(tile, range, 0);
         prepare(op, tile, range);
@@ -90,10 +101,10 @@ void me_ne16_jobs(const me_ne16_jobs_params *op, const me_ne16_jobs_tile *tile)
             me_ne16_trigger();
             if (range->jobs > 1) /* the engine queues two jobs */
                 running = start_others(tile, range, running);
-            else if (finishes)
+            else if (ends_units)
                 me_ne16_wait(ended);
         }
-        if (finishes) {
+        if (ends_units) {
             ME_SYNC();
             op->finish(op, tile, range - 1);
         }
@@ -104,7 +115,7 @@ void me_ne16_jobs(const me_ne16_jobs_params *op, const me_ne16_jobs_tile *tile)
         start_next(op, &tile->next, running);
     if (ME_CORE() == 0)
         me_ne16_wait(running);
-    if (op->finish) {
+    if (finishes(op, end - 1)) {
         ME_SYNC();
         op->finish(op, tile, end - 1);
     }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Linear layers and convolutions on NE16, of int8 operands in L1: jobs whose results the engine requantises. Cores
- * 0 .. 7 call a layer together. They arrange a job's operands in scratch as unsigned bytes while the engine runs
+ * Linear layers and convolutions on NE16, of operands in L1: jobs whose results the engine requantises, or the cores.
+ * Cores 0 .. 7 call a layer together. They arrange a job's operands in scratch as unsigned bytes while the engine runs
  * the job before, core 0 starts the jobs, and all finish the results of a job while the next one runs.
  */
 #ifndef ME_NE16_JOBS_H
@@ -9,7 +9,8 @@
 #include "me_elementwise.h"
 #include "me_gemm.h"
 #include "me_ne16_arrange.h"
-#include "me_ne16_layer.h"
+#include "me_ne16.h"
+#include "me_next_tile.h"
 
 /* Requantisation of the sum of x - x_zero over `reduced` columns of results; each: one channel, whose
  * bias is not read */
@@ -18,6 +19,14 @@ typedef struct {
     const me_channel *each;
     me_scale scale;
 } me_row_mean;
+
+/* Sums of 32 bits that the cores requantise.
+ * halves   2 if a weight is split as hi << weight_bits | lo, two signed values of weight_bits, 2 to 8, which are
+ *          consecutive outputs of the engine; otherwise 1
+ * y_wide   y is int16, otherwise int8 */
+typedef struct {
+    int32_t halves, weight_bits, y_wide;
+} me_ne16_sums;
 
 typedef struct me_ne16_jobs_params me_ne16_jobs_params;
 typedef struct me_ne16_jobs_tile me_ne16_jobs_tile;
@@ -30,7 +39,7 @@ typedef struct {
 } me_ne16_copy;
 
 /* Units of a tile that are finished together, and the `jobs` jobs from `job` on whose results they are.
- * first     first unit: a row of results, or a result
+ * first     first unit: a row of results, or a result; units up to the next range's are complete after these jobs
  * prepared  first unit whose operands are prepared for them, which are those up to the next range's
  * copy      first copy that prepares them
  * x, y      added to the jobs' addresses */
@@ -54,8 +63,9 @@ typedef void me_ne16_of_tile(const me_ne16_jobs_params *op, const me_ne16_jobs_t
  *   ME_NE16_RUN     units are results in a row, not rows of results. A 3x3 job treats them as rows of three, so that
  *                   the nine taps of a filter follow each other
  *   ME_NE16_TURNED  rows of the convolution are columns of x and y
- *   ME_NE16_COPIES  me_ne16_copy_windows copies from a copy of the input with its padding */
-enum { ME_NE16_RUN = 1, ME_NE16_TURNED = 2, ME_NE16_COPIES = 8 };
+ *   ME_NE16_COPIES  me_ne16_copy_windows copies from a copy of the input with its padding
+ *   ME_NE16_X_WIDE  x is int16; conv.c and conv.row_stride count bytes */
+enum { ME_NE16_RUN = 1, ME_NE16_TURNED = 2, ME_NE16_COPIES = 8, ME_NE16_X_WIDE = 16 };
 
 /* conv     sizes, strides, x_zero and scale.table; of rows of bytes only the table; all of it if `beside` needs it
  * step     bytes between the operands of neighbouring results   inputs: of a pixel of a job
@@ -64,7 +74,7 @@ enum { ME_NE16_RUN = 1, ME_NE16_TURNED = 2, ME_NE16_COPIES = 8 };
  *          nothing to prepare
  * finish   called by all cores after a range's jobs have ended and before the jobs of the range after the next start
  * beside   called by all cores when all jobs are queued or running; 0: nothing to compute
- * add      of me_ne16_add: a is the layer's result   mean: of me_ne16_mean */
+ * add      of me_ne16_add: a is the layer's result   mean: of me_ne16_mean   sums: of me_ne16_requantise */
 struct me_ne16_jobs_params {
     me_conv_s8_params conv;
     uint32_t form;
@@ -74,18 +84,21 @@ struct me_ne16_jobs_params {
     union {
         me_add_s16_params add;
         me_row_mean mean;
+        me_ne16_sums sums;
     };
 };
 
 /* at       addresses that those of the jobs are added to; weights are bit planes, x: operands of the jobs, x itself
  *          if they are made unsigned in place
  * ranges   range_count, and one more, which begins after the last unit and copy; jobs, shapes, copies: of the ranges
- * conv     x, y and their sizes; weights, channels and scratch are unused; padded: as at.x
+ * conv     x, y and their sizes; weights and scratch are unused; padded: where `prepare` writes x
  * unit_bytes   bytes of results of a unit in y
  * ninth    eight results are computed as nine, in scratch after the operands
  * has_scratch   the tile before wrote the operands   restores: x, which is unsigned, is int8 again after this tile
- * x_column, y_row   of ME_NE16_TURNED: bytes between rows of x and between columns of y; conv.row_stride: between
- *          columns of x, conv.y_stride: between rows of y
+ * x_column of ME_NE16_TURNED: bytes between rows of x; conv.row_stride: between columns of x, conv.y_stride: between
+ *          rows of y
+ * run, apart   of me_ne16_requantise: the sums of one row of results are three rows of `run` each, which are units, and
+ *          start `apart` results from each other; 0: sums are in the order of results, of which conv.ow are a unit
  * b, y     of `finish`: addend, and results if they are not conv.y
  * rest     of me_ne16_rest: weights, channels and scratch of the units that the cores compute */
 struct me_ne16_jobs_tile {
@@ -96,7 +109,7 @@ struct me_ne16_jobs_tile {
     const me_ne16_copy *copies;
     int32_t range_count, unit_bytes;
     me_conv_s8_tile conv;
-    int32_t ninth, has_scratch, restores, x_column, y_row;
+    int32_t ninth, has_scratch, restores, x_column, run, apart;
     const int8_t *b;
     int8_t *y;
     struct {

@@ -10,7 +10,7 @@ from myoedge.codegen.kernel_calls import Structs
 from myoedge.codegen.render import assignment, designated
 from myoedge.codegen.tile_transfers import Tables
 from myoedge.operators.kernel import Fields
-from myoedge.operators.library.ne16_table import JobForm, Shape, TileJobs
+from myoedge.operators.library.ne16_table import Shape, TileForm, TileJobs
 
 # Words of the structs of me_ne16_jobs.h and me_ne16.h, in the order of a record.
 WORDS = {"ranges": 7, "jobs": 4, "shapes": 18, "copies": 6}
@@ -45,7 +45,7 @@ class JobTables:
     of_tile: tuple[int, ...]
 
     @staticmethod
-    def of(form: JobForm, rows: Sequence[Fields]) -> JobTables:
+    def of(form: TileForm, rows: Sequence[Fields]) -> JobTables:
         """Return the tables of a layer.
 
         rows   fields of the tile struct, by tile
@@ -136,7 +136,7 @@ def _record(jobs: TileJobs, structs: Mapping[str, CTexts]) -> Iterator[str]:
         found |= {"job": jobs.first_job(part), "jobs": len(part.jobs), "x": part.x, "y": part.y}
         yield f"            {_braced(found)},"
         copied += len(part.copies)
-    end = {"first": jobs.units, "prepared": jobs.units, "copy": copied}
+    end = {"first": jobs.end.first, "prepared": jobs.end.prepared, "copy": copied}
     yield f"            {_braced(end)},"
     yield "        },"
     yield "        .jobs = {"

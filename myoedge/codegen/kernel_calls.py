@@ -5,24 +5,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from myoedge.codegen.tile_transfers import guarded
 from myoedge.plan.l1.tiling import Tiling
-
-# Cycles of the control core for arguments, prefetches and NE16's first job, with cold code.
-JOBS_AHEAD = 3500
-
-
-def jobs(fn: str, index: int, tiling: Tiling, before_cycles: float) -> list[str]:
-    """Return the statements that prepare accelerator jobs from the kernel's arguments, without a
-    first job that all cores would wait for."""
-    if not tiling.kernel.runs_jobs:
-        return []
-    layer = f"&me_ne16_layers[{slot_of(tiling)}]"
-    made = f"{tiling.kernel.function}_layer({_struct_arguments(fn, index, tiling)}, {layer});"
-    kept = f"me_ne16_keep_first_job({layer});"
-    if before_cycles >= JOBS_AHEAD:
-        return [made, kept]
-    return [made, *guarded("t > 0", [kept])] if len(tiling.tiles) > 1 else [made]
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,15 +21,8 @@ class Structs:
 
 
 def kernel_call(fn: str, index: int, tiling: Tiling) -> str:
-    if tiling.kernel.runs_jobs:
-        return f"me_ne16_run(&me_ne16_layers[{slot_of(tiling)}]);"
-    return f"{tiling.kernel.function}({_struct_arguments(fn, index, tiling)});"
-
-
-def _struct_arguments(fn: str, index: int, tiling: Tiling) -> str:
-    """Return the arguments of a kernel call: pointers to the op and tile structs."""
     place = argument_structs(fn, index, tiling)
-    return f"&{place.op}, &{place.tile}"
+    return f"{tiling.kernel.function}(&{place.op}, &{place.tile});"
 
 
 def argument_structs(fn: str, index: int, tiling: Tiling) -> Structs:

@@ -207,7 +207,6 @@ def _layer_source(plan: Plan, index: int, *, as_data: bool) -> TiledLayer:
         resident=NetworkAddresses(plan).resident(index),
         outside=OutsideL1("" if at is None else f"me_arena + {at}", l3_tables),
         as_data=as_data,
-        before_cycles=plan.cycles[index - 1] / len(plan.tilings[index - 1].tiles) if index else 0,
     )
 
 

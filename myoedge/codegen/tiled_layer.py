@@ -12,7 +12,7 @@ from itertools import pairwise
 from myoedge.codegen.addresses import Addresses, Base, l1_addresses, named
 from myoedge.codegen.constants import dimensions, function_name, heading
 from myoedge.codegen.job_tables import JobTables, KernelArguments
-from myoedge.codegen.kernel_calls import argument_structs, jobs, kernel_call
+from myoedge.codegen.kernel_calls import argument_structs, kernel_call
 from myoedge.codegen.render import assignment, render
 from myoedge.codegen.tile_transfers import Movement, Tables, guarded, movements, phases_of, within
 from myoedge.graph.ir import Shape
@@ -89,7 +89,6 @@ def tiled_layer(
     resident: Callable[[int], str] = lambda offset: f"me_l1 + {offset}",
     outside: OutsideL1 = NOTHING_OUTSIDE,
     as_data: bool = False,
-    before_cycles: float = math.inf,
 ) -> TiledLayer:
     """Generate the C of a tiled layer.
 
@@ -97,7 +96,6 @@ def tiled_layer(
     resident    offset of an operand that an earlier layer left in L1 -> C expression
     outside     operands outside L1
     as_data     whether numbers of the kernel's arguments are read from the model's data
-    before_cycles   estimate for the tile before the first one; 0: the network begins here
     """
     fn = function_name(index, step)
     tables, l1 = Tables(fn, scalars=[] if as_data else None), l1_addresses(fn, tiling, resident)
@@ -107,7 +105,7 @@ def tiled_layer(
     arguments = _argument_statements(index, tiling, addresses, tables)
     lines = {
         "arguments": arguments.written,
-        "jobs": arguments.fetched or jobs(fn, index, tiling, before_cycles),
+        "jobs": arguments.fetched,
         **movements(tiling, base, Movement(tables, l1)),
         "compute": [*_unpack_statements(tiling, tables, addresses), kernel_call(fn, index, tiling)],
     }
@@ -160,13 +158,10 @@ def _argument_statements(
     op = [(name, tables.scalar(f"{place.op}.{name}", text)) for name, text in op]
     if jobs:
         return jobs.arguments(fn, place, {"tile": fields, "op": op}, tables)
-    by_field = tiling.kernel.runs_jobs
-    params = assignment(place.op, f"{kernel}_params", op, by_field=by_field)
+    params = assignment(place.op, f"{kernel}_params", op)
     if len(tiling.tiles) > 1:
         params = ["if (t == 0) {", *(f"    {line}" for line in params), "}"]
-    return KernelArguments(
-        [*params, *assignment(place.tile, f"{kernel}_tile", fields, by_field=by_field)]
-    )
+    return KernelArguments([*params, *assignment(place.tile, f"{kernel}_tile", fields)])
 
 
 def _rows_of_fields(tiling: Tiling) -> list[Fields]:
@@ -297,11 +292,10 @@ def _next_tile(tiling: Tiling, rows: Sequence[Fields], tables: Tables) -> Iterat
     if any(follows):
         slot = "t % 2" if tiling.first % 2 else "(t + 1) % 2"
         follows_now = tables.number("starts_next", [*follows, 0])
-        there = f"me_jobs[{slot}].tile" if tiling.kernel.jobs else f"me_ne16_layers[{slot}]"
-        yield "next.tile", f"{follows_now} ? &{there} : 0"
+        yield "next.tile", f"{follows_now} ? &me_jobs[{slot}].tile : 0"
         yield "next.number", f"t + {tiling.first + 1}"
         yield "next.follows", tables.number("started_before", [0, *follows])
-    elif tiling.kernel.runs_jobs or tiling.kernel.jobs:
+    elif tiling.kernel.jobs:
         yield from (("next.tile", "0"), ("next.follows", "0"))
 
 

@@ -20,7 +20,7 @@ from myoedge.targets.costs import KernelCost
 
 if TYPE_CHECKING:
     from myoedge.operators.base import QuantizedNode
-    from myoedge.operators.library.ne16_table import JobForm
+    from myoedge.operators.library.ne16_table import TileForm
     from myoedge.operators.library.packed_weights import PackedConstant
 
 AffineExpr = tuple[tuple[str, int], ...]  # index along one dimension: sum of axis * stride
@@ -204,8 +204,6 @@ class TiledKernel:
     tile                 regions by operand -> fields of the tile struct
     launches_next_tile   (fields of a tile, of the next) -> whether the kernel starts an accelerator
                          on the next tile as soon as its operands are in L1; None: never
-    runs_jobs            whether a tile is jobs of NE16: "<function>_layer" makes a me_ne16_layer of
-                         op and tile, while others compute the tile before
     jobs                 NE16's jobs of a tile, as data
     scratch              tile sizes -> bytes of scratch, in L1 if they fit
     work                 tile sizes -> work units of the busiest core
@@ -234,8 +232,7 @@ class TiledKernel:
     from_l3: TiledKernel | None = None
     in_l2: bool = False
     launches_next_tile: Callable[[Fields, Fields], bool] | None = None
-    runs_jobs: bool = False
-    jobs: JobForm | None = None
+    jobs: TileForm | None = None
     unit_axes: tuple[str, ...] = ()
     innermost_axes: tuple[str, ...] = ()
     reversed_axes: tuple[str, ...] = ()

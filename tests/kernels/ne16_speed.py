@@ -227,12 +227,12 @@ def arguments(number: int, kernel: TiledKernel, places: Mapping[str, str]) -> Te
     """Statements that write the kernel's structs, of all of the layer as one tile."""
     whole = {axis: (0, n) for axis, n in kernel.axes.items()}
     tile = kernel.tile({o.name: o.region(whole) for o in kernel.operands})
-    alone = {"next.tile": 0, "next.follows": 0} if kernel.runs_jobs or kernel.jobs else {}
+    alone = {"next.tile": 0, "next.follows": 0} if kernel.jobs else {}
 
     def written(kind: str, fields: Fields) -> list[str]:
         values = [(name, _c(str(value), places)) for name, value in fields.items()]
         place, struct = f"{kind}_{number}", f"{kernel.function}_{kind}"
-        return assignment(place, struct, values, by_field=bool(kernel.runs_jobs or kernel.jobs))
+        return assignment(place, struct, values, by_field=bool(kernel.jobs))
 
     if kernel.jobs:
         place = Structs(f"params_{number}", f"tile_{number}", f"jobs_{number}")
@@ -242,9 +242,7 @@ def arguments(number: int, kernel: TiledKernel, places: Mapping[str, str]) -> Te
         definitions = [*tables.lines, f"static int32_t jobs_{number}[{jobs.words}] ME_L1;"]
         op = {**kernel.op, **jobs.prepare}
         return definitions, [*written("params", op), *written("tile", tile), fetched]
-    layer = f"{kernel.function}_layer(&params_{number}, &tile_{number}, me_ne16_layers);"
-    made = [layer, "me_ne16_keep_first_job(me_ne16_layers);"] if kernel.runs_jobs else []
-    return [], [*written("params", kernel.op), *written("tile", {**tile, **alone}), *made]
+    return [], [*written("params", kernel.op), *written("tile", {**tile, **alone})]
 
 
 def _c(value: str, places: Mapping[str, str]) -> str:
@@ -294,8 +292,7 @@ def program(kernels: list[TiledKernel], texts: list[Texts]) -> str:
     lines += ["}", "static void run_case(void)", "{"]
     for i, kernel in enumerate(kernels):
         own = f"{kernel.function}(&params_{i}, &tile_{i})"
-        called = "me_ne16_run(me_ne16_layers)" if kernel.runs_jobs else own
-        lines += [f"    if (row == {i}) {called};"]
+        lines += [f"    if (row == {i}) {own};"]
     return "\n".join([*lines, "}", ""])
 
 

@@ -62,7 +62,6 @@ static void me_ne16_scores(const me_ne16_attention_work *a)
     const me_attention_s8_tile *tile = a->work.tile;
     me_ne16_layer layer = {
         .units = tile->keys,
-        .first_units = ME_NE16_OUTPUTS,
         .at_a_time = ME_NE16_OUTPUTS,
         .prepare = me_ne16_pack_keys,
         .job = me_ne16_job_of_scores,
@@ -137,7 +136,6 @@ static void me_ne16_values(const me_ne16_attention_work *a)
     const int whole = tile->first_value + tile->values == a->work.filled;
     me_ne16_layer layer = {
         .units = me_ne16_upper_units(a) + a->work.op->out_width,
-        .first_units = ME_NE16_OUTPUTS,
         .at_a_time = ME_NE16_OUTPUTS,
         .prepare = me_ne16_pack_values,
         .job = me_ne16_job_of_values,

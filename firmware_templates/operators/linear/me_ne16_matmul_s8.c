@@ -138,7 +138,6 @@ void me_ne16_matmul_s8(const me_ne16_matmul_s8_params *op, const me_ne16_matmul_
     const work w = { op, tile, (tile->n + COLUMNS - 1) / COLUMNS * COLUMNS };
     me_ne16_layer layer = {
         .units = tile->batches * w.units,
-        .first_units = COLUMNS,
         .at_a_time = COLUMNS,
         .prepare = prepare,
         .job = job_of,

@@ -1,23 +1,27 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Schedules of NE16 jobs that make int32 sums of a convolution, and their estimated cycles."""
+"""Schedules of NE16 jobs that make int32 sums of a convolution, their jobs as data, and their
+estimated cycles."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from myoedge.numerics.arrays import Array, ceil_div, round_up
 from myoedge.operators.conv.geometry import Conv2dGeometry
-from myoedge.operators.kernel import Sizes
+from myoedge.operators.kernel import Fields, Sizes
 from myoedge.operators.library.ne16 import CHANNEL, SUM
 from myoedge.operators.library.ne16_jobs import (
+    FILTER_MODE,
     INPUTS,
     JOB,
     JOBS_A_TILE,
     OUTPUTS,
+    POINTWISE_MODE,
     SIDE,
     SUMS,
     SUMS_AT_A_TIME,
@@ -26,13 +30,26 @@ from myoedge.operators.library.ne16_jobs import (
     run_tiles,
     sums_cycles,
 )
+from myoedge.operators.library.ne16_table import (
+    INT32,
+    SIGNED,
+    STREAM_IN,
+    SUM_BYTES,
+    WEIGHT_BYTES,
+    WIDE_INPUT,
+    JobRange,
+    PlacedJob,
+    Shape,
+    TileJobs,
+    bounds_of_ranges,
+    job_shape,
+)
 
 PART_GROUPS = 16  # maximum groups of 16 input bytes per part: 8 KiB of weights for 32 outputs
 PADDED_BYTE = 0.14  # cycles of seven cores per byte of the padded input
-PROGRAM = 2700  # cycles in which the control core programs the job of a run, while the engine waits
+PROGRAM = 150  # cycles in which the control core programs a job
 JOINED = 1.1  # cycles of eight cores for joining the sums of two halves
 CONFLICTS = 4.0  # L1 cycles for storing or loading the sums of eight channels of 3x3 pixels
-SUM_BYTES = 4
 GROUP = 1000.0  # extra cycles per group, which is a separate tile
 
 
@@ -82,6 +99,25 @@ class WindowParts:
         """Whether a job may compute all outputs of a tile with all parts, whose weights are
         contiguous."""
         return self.runs == 1 and self.count * self.groups == ceil_div(self.run, INPUTS)
+
+    @property
+    def mode(self) -> int:
+        """Mode of the jobs."""
+        return FILTER_MODE if self.is_filter else POINTWISE_MODE
+
+    @property
+    def plane_bytes(self) -> int:
+        """Bytes per bit of the weights of a part, for one output."""
+        return WEIGHT_BYTES[self.mode] // self.size * self.groups
+
+    def of_runs(self, first: int, count: int) -> Iterator[tuple[int, int]]:
+        """Yield `count` parts from `first` on as (first part, inputs in bytes) of each run."""
+        part, end, each = first, first + count, INPUTS * self.groups
+        while part < end:
+            in_run = part % self.of_run
+            n = min(self.of_run - in_run, end - part)
+            yield part, min(self.run - in_run * each, n * each)
+            part += n
 
     def planes(self, weight: Array, bits: int) -> Array:
         """Pack weights int8 [K, *taps, C] into NE16's bit planes, uint8 [K, parts, bytes].
@@ -140,6 +176,101 @@ class SumsSchedule:
         # one row of results is arranged as an image of three rows
         third = ceil_div(columns, SIDE)
         return np.where(self.in_rows(rows), rows, third + (columns - third) % 2)
+
+    def tile_fields(self, tile: Fields) -> Fields:
+        """Return the fields of me_ne16_jobs_tile."""
+        _, columns, apart = self._results(tile)
+        conv = {name: value for name, value in tile.items() if name.startswith("conv.")}
+        image = self.image_bytes({"t0": tile["conv.oh"], "t1": tile["conv.ow"]})
+        in_rows = self.in_rows(tile["conv.oh"])
+        return {
+            "at.weights": conv.pop("conv.weights"),
+            "at.x": f"@scratch+{self._part_bytes(tile, int(tile['first_part']))}",
+            "at.y": f"@scratch+{image}",
+            **conv,
+            "run": 0 if in_rows else columns,
+            "apart": 0 if in_rows else apart,
+            "has_scratch": tile["has_scratch"],
+            "restores": 0,
+        }
+
+    def of_tile(self, tile: Fields) -> TileJobs:
+        """Return the jobs of a tile, whose units are complete if it has the last part."""
+        in_rows, units = bool(self.in_rows(int(tile["conv.oh"]))), int(tile["units"])
+        is_last = int(tile["first_part"]) + int(tile["parts"]) == self.parts.count
+        steps, (rows, columns, _) = self._steps(tile), self._results(tile)
+        x_unit = steps["x_row" if in_rows else "x_pixel"]
+        y_unit = steps["y_row" if in_rows else "y_pixel"]
+
+        def units_from(start: int) -> JobRange:
+            prepared = start if in_rows else min(start, 1)
+            return JobRange(is_last * start, prepared, x=start * x_unit, y=start * y_unit)
+
+        def range_of(start: int, end: int) -> JobRange:
+            size = (end - start, columns) if in_rows else (rows, end - start)
+            return replace(units_from(start), jobs=tuple(self._jobs(tile, size, steps)))
+
+        ranges = (range_of(*bounds) for bounds in bounds_of_ranges(tile))
+        return TileJobs(tuple(ranges), units_from(units))
+
+    def _results(self, tile: Fields) -> tuple[int, int, int]:
+        """Return the rows and columns of the sums of a tile, and the results from row to row: one
+        row of results is three rows, which may overlap."""
+        rows, columns = int(tile["conv.oh"]), int(tile["conv.ow"])
+        if self.in_rows(rows):
+            return rows, columns, columns
+        run = int(self.units(rows, columns))
+        return SIDE, run, (columns - run) // 2
+
+    def _steps(self, tile: Fields) -> dict[str, int]:
+        """Return the steps of a tile's jobs in bytes."""
+        conv, (_, columns, apart) = self.conv, self._results(tile)
+        pixel = self.parts.size * conv.x[-1]
+        down = conv.stride[0] * self._padded_columns(tile) * pixel
+        x_pixel, y_pixel = conv.stride[1] * pixel, SUM_BYTES * self.halves * int(tile["conv.k"])
+        in_rows = self.in_rows(int(tile["conv.oh"]))
+        return {
+            "x_pixel": x_pixel,
+            "x_row": down if in_rows else apart * x_pixel,
+            "y_pixel": y_pixel,
+            "y_row": columns * y_pixel,
+        }
+
+    def _padded_columns(self, tile: Fields) -> int:
+        return int(self.conv.reach({"t0": 1, "t1": int(tile["conv.ow"])})[1])
+
+    def _part_bytes(self, tile: Fields, part: int) -> int:
+        """Return the offset of a part's inputs from the start of a window."""
+        conv, (run, in_run) = self.conv, divmod(part, self.parts.of_run)
+        row, column = divmod(run, 1 if conv.dilation[1] == 1 else conv.kernel[1])
+        position = row * conv.dilation[0] * self._padded_columns(tile) + column * conv.dilation[1]
+        return position * self.parts.size * conv.x[-1] + INPUTS * self.parts.groups * in_run
+
+    def _jobs(
+        self, tile: Fields, size: tuple[int, int], steps: dict[str, int]
+    ) -> Iterator[PlacedJob]:
+        """Yield the jobs of rows x columns sums: of each run, of all outputs or 32 at a time."""
+        parts, first, count = self.parts, int(tile["first_part"]), int(tile["parts"])
+        all_k, part_bytes = self.halves * int(tile["conv.k"]), self.bits * parts.plane_bytes
+        at_once = all_k if parts.at_once and count == parts.count else OUTPUTS
+        config = parts.mode | self.bits - 1 | SIGNED | INT32 | WIDE_INPUT * (parts.size - 1)
+        begin, of_output = self._part_bytes(tile, first), count * part_bytes
+        for part, inputs in parts.of_runs(first, count):
+            x, weights = self._part_bytes(tile, part) - begin, (part - first) * part_bytes
+            for k in range(0, all_k, at_once):
+                added = STREAM_IN if part else 0
+                shape = job_shape(config | added, min(all_k - k, at_once), inputs, size)
+                yield PlacedJob(
+                    self._of_parts(shape, of_output, steps),
+                    x,
+                    SUM_BYTES * k,
+                    k * of_output + weights,
+                )
+
+    def _of_parts(self, shape: Shape, of_output: int, steps: dict[str, int]) -> Shape:
+        """Return a shape with its steps, and its weights between those of other parts."""
+        planes = {"weight_plane": 18 // self.parts.size, "weight_channel": of_output}
+        return replace(shape, **planes, **steps)
 
     def layer_cycles(self) -> float:
         """Return the estimated cycles of the layer, if each of its groups is one tile."""

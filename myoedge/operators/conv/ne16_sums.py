@@ -24,14 +24,7 @@ from myoedge.operators.conv.ne16_rules import is_filter, not_depthwise
 from myoedge.operators.engine_choice import ConstraintViolation
 from myoedge.operators.format import Format
 from myoedge.operators.kernel import FREE, AffineExpr, Fields, Kernel, Operand, Region, TiledKernel
-from myoedge.operators.library.ne16_jobs import (
-    FILTER_MODE,
-    JOBS_A_TILE,
-    OUTPUTS,
-    POINTWISE_MODE,
-    SIDE,
-    weight_halves,
-)
+from myoedge.operators.library.ne16_jobs import JOBS_A_TILE, OUTPUTS, SIDE, X_WIDE, weight_halves
 from myoedge.operators.library.ne16_rules import (
     Rule,
     has_int8_products,
@@ -73,7 +66,8 @@ def sums_in_tiles(
     y = replace(conv.write((("k", 1),)), itemsize=y_size, position_stride="conv.y_stride")
     op = {f"conv.{name}": value for name, value in conv.fields(x_size * conv.x[-1], step).items()}
     return TiledKernel(
-        function="me_ne16_sums",
+        function="me_ne16_jobs",
+        callbacks=("me_ne16_requantise",),
         axes={**conv.axes(), "k": k, "part": parts.count},
         split=("t0", "t1", "k", "part"),
         unit_axes=("n", "g"),
@@ -88,18 +82,20 @@ def sums_in_tiles(
         ),
         op={
             **op,
-            "part_groups": parts.groups,
-            "weight_bits": way.bits,
-            "form": FILTER_MODE if parts.is_filter else POINTWISE_MODE,
-            **step.wide_flags("x", "y"),
-            "halves": way.halves,
+            "form": X_WIDE * (x_size - 1),
+            "prepare": "me_ne16_pad",
+            "finish": "me_ne16_requantise",
+            "beside": 0,
+            "sums.halves": way.halves,
+            "sums.weight_bits": way.bits,
+            "sums.y_wide": y_size - 1,
         },
+        jobs=way,
         tile=partial(_job_fields, way, (x_size, y_size)),
         launches_next_tile=partial(_launches_next_tile, way),
-        runs_jobs=True,
         scratch=way.scratch,
         work=way.cycles,
-        cost=engine.kernels.get(f"me_ne16_sums, {16 if step.has_int16 else 8}", FREE),
+        cost=engine.kernels.get(f"me_ne16_jobs, sums, {16 if step.has_int16 else 8}", FREE),
         l1_only=True,
     )
 
@@ -123,15 +119,15 @@ def _job_fields(
     units = int(way.units(rows, columns))
     jobs = JOBS_A_TILE if first == 0 or first + count == way.parts.count else 1
     each = ceil_div(units, jobs * SIDE) * SIDE
-    image, known = way.image_bytes({"t0": rows, "t1": columns}), dict(tile_fields(regions))
+    known = dict(tile_fields(regions))
     for name, size in zip(("row_stride", "y_stride"), sizes_bytes, strict=True):
         known[name] = size * int(known[name])
     return {
         **{f"conv.{name}": known[name] for name in known if name != "scratch"},
         "conv.padded": "@scratch",
-        "sums": f"@scratch+{image}",
         "first_part": first,
         "parts": count,
+        "units": units,
         "first_units": each,
         "units_at_a_time": each,
         "has_scratch": int(first > 0 or (way.keeps_scratch and y.start[4] > 0)),

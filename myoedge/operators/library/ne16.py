@@ -33,12 +33,12 @@ from myoedge.operators.library.ne16_jobs import (
     pointwise_cycles,
     scale_bytes,
 )
-from myoedge.operators.library.ne16_table import JobForm
-from myoedge.operators.library.packing import packed_channels, row_sums, table_operand
+from myoedge.operators.library.ne16_table import SUM_BYTES, JobForm
+from myoedge.operators.library.packing import packed_channels, row_sums, scale_fields, table_operand
 from myoedge.operators.library.rows import row_sizes
 from myoedge.targets.chip import Engine
 
-SUM_BYTES, SUM_BUFFERS = 4, 2  # jobs write sums to two buffers in turn
+SUM_BUFFERS = 2  # jobs write sums to two buffers in turn
 RESTORED_BYTE = 0.12  # cycles of eight cores per byte of x converted back to int8
 CHANNEL, SUM = 4.3, 1.2  # cycles of eight cores to requantise: per channel of a job, per sum
 LOOK_UP = 0.34  # cycles of eight cores per entry of a table
@@ -142,24 +142,26 @@ def wide_rows_on_ne16(
         return {
             **_rows_fields(rows, k, regions, in_place=in_place),
             "conv.channels": "@channels",
-            "conv.y": f"@scratch+{x_bytes(height)}",
-            "conv.y_stride": SUM_BYTES * width,
+            "conv.ow": 1,
+            "conv.y_stride": INT16.size_bytes * width,
+            "sums": f"@scratch+{x_bytes(height)}",
             "ninth": 0,
-            "y": "@y",
+            "run": 0,
         }
 
     size = channels[0].nbytes
     constant = Operand("channels", "channels", (k, size), ((("k", 1),), ()), array=channels)
     kernel, sums = _tile_rows(step, constants=(constant,)), SUM_BYTES * SUM_BUFFERS
-    of_layer = {"conv.scale.pre": step.integers.pre, "conv.scale.table": 0}
+    of_layer: Fields = {
+        **{f"conv.{name}": value for name, value in scale_fields(step).items()},
+        "finish": "me_ne16_requantise",
+        "sums.halves": 1,
+        "sums.y_wide": 1,
+    }
     return replace(
         kernel,
-        callbacks=("me_ne16_int16",),
-        op={
-            **kernel.op,
-            **of_layer,
-            "finish": "me_ne16_int16",
-        },
+        callbacks=("me_ne16_requantise",),
+        op={**kernel.op, **of_layer},
         jobs=_form_of_rows(step, SUMS),
         tile=tile,
         launches_next_tile=lambda here, behind: (
@@ -238,7 +240,7 @@ def first_job_rows(fields: Fields) -> int:
 
 
 def last_job_row(fields: Fields) -> int:
-    """Return the first row of a tile's last job, as start_of in me_ne16_layer.c.
+    """Return the first row of a tile's last job, as JobForm.
 
     fields   fields of the tile struct
     """

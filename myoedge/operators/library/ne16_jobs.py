@@ -16,7 +16,7 @@ from myoedge.operators.library.packing import row_sums
 
 INPUTS, OUTPUTS, SIDE = 16, 32, 3  # of a tile: input and output channels, rows and columns
 FILTER_MODE, DEPTHWISE_MODE, POINTWISE_MODE = 0, 1 << 5, 2 << 5  # of a job, as in me_ne16.h
-IN_RUN = 1  # a flag of me_ne16_jobs.h
+IN_RUN, X_WIDE = 1, 16  # flags of me_ne16_jobs.h
 WEIGHT_BITS = 8
 WEIGHT_OFFSET = 1 << (WEIGHT_BITS - 1)  # weights are stored as unsigned numbers
 
@@ -169,7 +169,7 @@ def pointwise_cycles(pixels: Any, c: int, k: Any, scale: int) -> Any:
     """
     at_a_time = job_pixels(pixels)
     whole, rest = pixels // at_a_time, pixels % at_a_time
-    more = (whole > 0) & (rest % JOB_PIXELS == JOB_PIXELS - 1)  # as start_of in me_ne16_layer.c
+    more = (whole > 0) & (rest % JOB_PIXELS == JOB_PIXELS - 1)  # as JobForm
     tiles = whole * (at_a_time // JOB_PIXELS) + run_tiles(rest + more)
     return image_cycles(tiles, c, k, scale)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from myoedge.numerics.arrays import ceil_div, round_up
 from myoedge.operators.kernel import Fields
@@ -22,11 +23,15 @@ from myoedge.operators.library.ne16_jobs import (
     SIDE,
 )
 
-NORMALISE, INT32, SIGNED, SHIFTS, BIAS = 1 << 4, 2 << 21, 1 << 23, 1 << 24, 1 << 25
+WIDE_INPUT, NORMALISE, STREAM_IN, INT32 = 1 << 3, 1 << 4, 1 << 14, 2 << 21
+SIGNED, SHIFTS, BIAS, MODE = 1 << 23, 1 << 24, 1 << 25, DEPTHWISE_MODE | POINTWISE_MODE
+SUM_BYTES = 4
 SCALE_BYTES = 12  # position of a multiplier's bytes, divided by 2
 WEIGHT_BYTES = {POINTWISE_MODE: 2, FILTER_MODE: 18, DEPTHWISE_MODE: 18}
 # Facts about a tile that determine its jobs, and no field of the tile struct.
-FACTS = frozenset({"conv.weights", "first_k", "units", "first_units", "units_at_a_time", "y_row"})
+FACTS = frozenset(
+    {"conv.weights", "first_k", "units", "first_units", "units_at_a_time", "y_row", "sums"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +80,7 @@ class PlacedJob:
 class JobRange:
     """Units of a tile that are finished together.
 
-    first      first unit whose results the jobs write
+    first      first unit; those up to the next range's are complete after the jobs
     prepared   first unit whose operands are prepared
     x, y       bytes that are added to the jobs' addresses
     copies     copies that prepare them, if they are few
@@ -83,18 +88,18 @@ class JobRange:
 
     first: int
     prepared: int
-    jobs: tuple[PlacedJob, ...]
-    x: int
-    y: int
+    jobs: tuple[PlacedJob, ...] = ()
+    x: int = 0
+    y: int = 0
     copies: tuple[Copy, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class TileJobs:
-    """The ranges of a tile with `units` units."""
+    """The ranges of a tile, and one without jobs that begins after the last unit."""
 
     ranges: tuple[JobRange, ...]
-    units: int
+    end: JobRange
 
     @property
     def shapes(self) -> list[Shape]:
@@ -124,6 +129,19 @@ class TileJobs:
         return replace(self, ranges=ranges)
 
 
+class TileForm(Protocol):
+    """The jobs of a layer's tiles."""
+
+    def tile_fields(self, tile: Fields) -> Fields:
+        """Return the fields of me_ne16_jobs_tile.
+
+        tile   fields that the kernel gives, and FACTS
+        """
+
+    def of_tile(self, tile: Fields) -> TileJobs:
+        """Return the jobs of a tile."""
+
+
 LOWER = 0xFFFF  # of a register of two numbers
 
 
@@ -137,6 +155,44 @@ def _tiles(n: int, size: int) -> int:
 
 def _packed(upper: int, lower: int) -> int:
     return upper << 16 | lower
+
+
+def job_shape(config: int, outputs: int, inputs: int, size: tuple[int, int]) -> Shape:
+    """Return the shape of a job for rows x columns results, without steps.
+
+    config   its register
+    inputs   bytes; a depthwise job has as many outputs
+    """
+    mode, bits = config & MODE, (config & 7) + 1
+    groups = _tiles(inputs, INPUTS)
+    last = inputs - INPUTS * (groups - 1)
+    blocks, last_outputs = groups, last
+    if mode != DEPTHWISE_MODE:
+        blocks, last_outputs = _tiles(outputs, OUTPUTS), outputs % OUTPUTS
+    (rows, columns), reach = size, 0 if mode == POINTWISE_MODE else 2
+    last_rows, last_columns = rows % SIDE, columns % SIDE
+    beyond = [n + reach if n else 0 for n in (last_rows, last_columns)]
+    return Shape(
+        x_pixel=0,
+        x_row=0,
+        y_pixel=0,
+        y_row=0,
+        weight_channel=WEIGHT_BYTES[mode] * bits * groups,
+        last_channels=_packed(last_outputs, last),
+        last_outputs=_packed(last_rows, last_columns),
+        last_inputs=_packed(*beyond),
+        tiles_channels=_packed(blocks, groups),
+        tiles_pixels=_packed(_tiles(rows, SIDE), _tiles(columns, SIDE)),
+        weight_offset=-(1 << (bits - 1)),
+        config=config,
+    )
+
+
+def bounds_of_ranges(tile: Fields) -> list[tuple[int, int]]:
+    """Return the first unit of each range of a tile, and the one after its last."""
+    units, at_a_time = int(tile["units"]), int(tile["units_at_a_time"])
+    starts = [0, *range(int(tile["first_units"]), units, at_a_time)]
+    return list(zip(starts, [*starts[1:], units], strict=True))
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +245,7 @@ class JobForm:
         return {
             "at.weights": tile["conv.weights"],
             "at.x": tile["conv.padded"],
-            "at.y": ninth if tile["ninth"] else tile["conv.y"],
+            "at.y": ninth if tile["ninth"] else tile["conv.y" if self.scale_bytes else "sums"],
             **(parameters if self.scale_bytes else {}),
             "unit_bytes": self._unit_bytes(tile),
             **{name: value for name, value in tile.items() if name not in FACTS},
@@ -197,11 +253,9 @@ class JobForm:
 
     def of_tile(self, tile: Fields) -> TileJobs:
         """Return the jobs of a tile."""
-        units, at_a_time = int(tile["units"]), int(tile["units_at_a_time"])
-        starts = [0, *range(int(tile["first_units"]), units, at_a_time)]
-        bounds = list(zip(starts, [*starts[1:], units], strict=True))
-        ranges = (self._range(tile, i, *bound) for i, bound in enumerate(bounds))
-        return TileJobs(tuple(ranges), units)
+        ranges = (self._range(tile, i, *bounds) for i, bounds in enumerate(bounds_of_ranges(tile)))
+        units = int(tile["units"])
+        return TileJobs(tuple(ranges), JobRange(units, units))
 
     def _range(self, tile: Fields, number: int, start: int, end: int) -> JobRange:
         first = start
@@ -264,35 +318,15 @@ class JobForm:
         return self.step if self.in_run else one + (int(tile["conv.ow"]) - 1) * more
 
     def _unit_bytes(self, tile: Fields) -> int:
+        if not self.scale_bytes:
+            return SUM_BYTES * int(tile["conv.k"])
         if self.turned:
             return int(tile["y_row"])
         return int(tile["conv.y_stride"]) * (1 if self.in_run else int(tile["conv.ow"]))
 
     def _shape(self, tile: Fields, size: tuple[int, int]) -> Shape:
         """Return the shape of a job for rows x columns results, without steps."""
-        groups = _tiles(self.inputs, INPUTS)
-        last = self.inputs - INPUTS * (groups - 1)
-        blocks, last_outputs = groups, last
-        if self.mode != DEPTHWISE_MODE:  # a tile of a depthwise job has as many outputs as inputs
-            k = int(tile["conv.k"])
-            blocks, last_outputs = _tiles(k, OUTPUTS), k % OUTPUTS
-        (rows, columns), reach = size, 0 if self.mode == POINTWISE_MODE else 2
-        last_rows, last_columns = rows % SIDE, columns % SIDE
-        beyond = [n + reach if n else 0 for n in (last_rows, last_columns)]
         config = self.mode | self.weight_bits - 1 | SIGNED
-        config |= NORMALISE | self.scale_bytes // 2 << SCALE_BYTES | SHIFTS | BIAS
-        sums = self.mode | self.weight_bits - 1 | SIGNED | INT32
-        return Shape(
-            x_pixel=0,
-            x_row=0,
-            y_pixel=0,
-            y_row=0,
-            weight_channel=WEIGHT_BYTES[self.mode] * self.weight_bits * groups,
-            last_channels=_packed(last_outputs, last),
-            last_outputs=_packed(last_rows, last_columns),
-            last_inputs=_packed(*beyond),
-            tiles_channels=_packed(blocks, groups),
-            tiles_pixels=_packed(_tiles(rows, SIDE), _tiles(columns, SIDE)),
-            weight_offset=-(1 << (self.weight_bits - 1)),
-            config=config if self.scale_bytes else sums,
-        )
+        config |= INT32 if not self.scale_bytes else NORMALISE | SHIFTS | BIAS
+        config |= self.scale_bytes // 2 << SCALE_BYTES
+        return job_shape(config, int(tile["conv.k"]), self.inputs, size)

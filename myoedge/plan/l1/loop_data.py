@@ -158,9 +158,7 @@ def _has_constant_arguments(tiling: Tiling) -> bool:
     """Return whether a layer's arguments are the same in all iterations and tiles: operands in L2
     may be rows of sequences, jobs of NE16 are made for each call."""
     in_l2 = tiling.kernel.in_l2 or tiling.choice.in_l2
-    return (
-        len(tiling.tiles) == 1 and not in_l2 and not (tiling.kernel.runs_jobs or tiling.kernel.jobs)
-    )
+    return len(tiling.tiles) == 1 and not in_l2 and not tiling.kernel.jobs
 
 
 def loop_data(

@@ -30,8 +30,8 @@ KERNELS = {
     "me_ne16_recurrent": KernelCost(1.0, 700, 1500),  # cycles of the engine and the cores
     "me_ne16_jobs, conv": KernelCost(1.0, 600, 500),
     "me_ne16_jobs, turned": KernelCost(1.0, 600, 700),
-    "me_ne16_sums, 8": KernelCost(1.0, 500, 2000),
-    "me_ne16_sums, 16": KernelCost(1.03, 500, 3000),
+    "me_ne16_jobs, sums, 8": KernelCost(1.0, 500, 2000),
+    "me_ne16_jobs, sums, 16": KernelCost(1.03, 500, 3000),
     "me_ne16_jobs, conv, add": KernelCost(1.0, 900, 1200),
     "me_ne16_jobs, phases, add": KernelCost(1.0, 900, 1700),
     "me_ne16_jobs, mean": KernelCost(1.0, 600, 600),
