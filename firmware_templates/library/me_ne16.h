@@ -17,7 +17,7 @@
 #define ME_NE16_DEPTHWISE (1u << 5) /* without one of the following: 3x3 filters */
 #define ME_NE16_1X1 (2u << 5)
 #define ME_NE16_LINEAR (6u << 5) /* 1x1 on a single pixel, see below */
-#define ME_NE16_SCALE_BYTES(bytes) (((uint32_t)(bytes) / 2u) << 12) /* bytes per scale: 1, 2 or 4 */
+#define ME_NE16_SCALE_SHIFT 12 /* two bits: log2 of the bytes per scale, 1, 2 or 4 */
 #define ME_NE16_STREAM_IN (1u << 14) /* sums start from the values at y; only with ME_NE16_INT32 */
 #define ME_NE16_INT32 (2u << 21) /* 4-byte results; without ME_NE16_NORMALISE they are the sums */
 #define ME_NE16_SIGNED (1u << 23)

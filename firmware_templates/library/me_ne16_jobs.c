@@ -20,11 +20,15 @@ static int32_t is_ready ME_L1; /* whether the operands of the next tile have com
 static int32_t program(const me_ne16_jobs_tile *tile, const me_ne16_range *range, int32_t number)
 {
     const me_ne16_placed_job *job = tile->jobs + range->job + number;
+    const me_ne16_shape *shape = tile->shapes + job->shape;
     me_ne16_places at = tile->at;
     at.weights += job->weights;
     at.x += range->x + job->x;
     at.y += range->y + job->y;
-    return me_ne16_program(&at, tile->shapes + job->shape);
+    at.scales += job->k << (shape->config >> ME_NE16_SCALE_SHIFT & 3);
+    at.shifts += job->k;
+    at.biases += job->k;
+    return me_ne16_program(&at, shape);
 }
 
 /* Starts the jobs of a range after the first, which is `running`. Returns the last one. */

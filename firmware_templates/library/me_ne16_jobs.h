@@ -47,9 +47,9 @@ typedef struct {
     int32_t first, prepared, copy, job, jobs, x, y;
 } me_ne16_range;
 
-/* A job of ranges: the index of its shape, and what is added to their addresses. */
+/* A job of ranges: the index of its shape, what is added to their addresses, and its first output. */
 typedef struct {
-    int32_t shape, weights, x, y;
+    int32_t shape, weights, x, y, k;
 } me_ne16_placed_job;
 
 /* Work of the cores for a range of a tile. */

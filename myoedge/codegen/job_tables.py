@@ -13,7 +13,7 @@ from myoedge.operators.kernel import Fields
 from myoedge.operators.library.ne16_table import Shape, TileForm, TileJobs
 
 # Words of the structs of me_ne16_jobs.h and me_ne16.h, in the order of a record.
-WORDS = {"ranges": 7, "jobs": 4, "shapes": 18, "copies": 6}
+WORDS = {"ranges": 7, "jobs": 5, "shapes": 18, "copies": 6}
 MOST_WORDS = 100  # with copies: four ranges with jobs of three shapes take as many without
 COPIES = "me_ne16_copy_pieces"
 CTexts = Sequence[tuple[str, str]]  # (field, C)
@@ -142,6 +142,7 @@ def _record(jobs: TileJobs, structs: Mapping[str, CTexts]) -> Iterator[str]:
     yield "        .jobs = {"
     for job in jobs.jobs:
         found = {"shape": shapes.index(job.shape), "weights": job.weights, "x": job.x, "y": job.y}
+        found["k"] = job.k
         yield f"            {_braced(found)},"
     yield "        },"
     yield "        .shapes = {"

@@ -14,7 +14,15 @@ from myoedge.codegen.job_tables import JobTables
 from myoedge.operators.cases import Draw, DrawnUse, weight_slack
 from myoedge.operators.conv import CONV_IN_TORCH
 from myoedge.operators.conv.ne16 import every_schedule, jobs_in_tiles
-from myoedge.operators.conv.ne16_schedule import DEPTHWISE, FORMS, JOINED, JobSchedule
+from myoedge.operators.conv.ne16_schedule import (
+    DEPTHWISE,
+    FILTER,
+    FORMS,
+    JOINED,
+    PIXELS,
+    WINDOWS,
+    JobSchedule,
+)
 from myoedge.operators.interpreter import integer_step
 from myoedge.operators.library.ne16_rules import requantised_by_engine
 from myoedge.operators.library.rows import is_int8
@@ -32,8 +40,8 @@ NE16 = next(engine for engine in GAP9.engines if engine.name == "ne16")
 
 
 def draw_filter(d: Draw) -> DrawnUse:
-    """A convolution with 3x3 filters, of all channels or of each, or with kernels of one row or
-    column; dilated or not."""
+    """A convolution with 3x3 filters, of all channels, of groups or of each, or with kernels of one
+    row or column; dilated or not."""
     c, dilation, spatial = d.pick([3, 8, 17]), d.pick([(1, 1), (1, 1), (2, 1), (3, 2)]), (9, 8)
     kernel = d.pick([(3, 3), (3, 3), (4, 1), (1, 5)])
     attrs = {"stride": (1, 1), "dilation": dilation, "pads": ((1, 1), (2, 1)), "groups": 1}
@@ -78,7 +86,16 @@ def kind_of(case: Case, way: JobSchedule) -> tuple[object, ...]:
     phases = way.phases and way.phases.count > 1
     flags = (getattr(way, flag) for flag in FLAGS)
     has_table = case.step.table is not None
-    return way.number, phases, way.joined, way.bits, way.conv.groups > 1, has_table, *flags
+    return (
+        way.number,
+        phases,
+        way.joined,
+        way.bits,
+        way.conv.groups > 1,
+        way.groups > 1,
+        has_table,
+        *flags,
+    )
 
 
 def test_every_form_of_jobs_equals_numpy(tmp_path: Path) -> None:
@@ -96,6 +113,8 @@ def test_every_form_of_jobs_equals_numpy(tmp_path: Path) -> None:
     dense = {(number, name == "phases") for name, (number, _) in FORMS.items()}
     assert kinds >= {*dense, (DEPTHWISE, True)}
     assert {way.joined for _, way in ways} == {1, *JOINED}
+    assert {way.number for _, way in ways if way.groups > 1} == {FILTER, PIXELS}
+    assert {way.number for _, way in ways if way.conv.groups > 1} >= {PIXELS, WINDOWS}
     for flag in FLAGS:
         assert {getattr(way, flag) for _, way in ways} == {False, True}
     assert {case.step.table is None for case, way in ways if way.turned} == {False, True}

@@ -116,8 +116,9 @@ def _fastest_schedule(step: QuantizedNode, *, keeps_scratch: bool) -> JobSchedul
 
 
 def every_schedule(step: QuantizedNode, *, keeps_scratch: bool) -> Iterator[JobSchedule]:
-    """Yield the schedules: depthwise jobs if NE16 supports the kernel; otherwise those of groups
-    one after another, several groups merged with zero weights between them, or all groups as one.
+    """Yield the schedules: depthwise jobs if NE16 supports the kernel; otherwise those of groups as
+    jobs of a tile, or as tiles, several groups merged with zero weights between them, or all groups
+    as one.
 
     keeps_scratch   whether scratch lasts between tiles; if not, 3x3 kernels use FILTER jobs, which
                     need little scratch
@@ -130,7 +131,7 @@ def every_schedule(step: QuantizedNode, *, keeps_scratch: bool) -> Iterator[JobS
     for count in _group_counts(step):
         for way in dense_schedules(Conv2dGeometry.of(step, count), scale, bits):
             if keeps_scratch or not is_filter(conv) or way.number == FILTER:
-                yield replace(way, keeps_scratch=keeps_scratch)
+                yield replace(way.with_groups, keeps_scratch=keeps_scratch)
 
 
 def _group_counts(step: QuantizedNode) -> list[int]:
@@ -198,14 +199,14 @@ def _job_fields(step: QuantizedNode, way: JobSchedule) -> Fields:
 def _form(way: JobSchedule) -> JobForm:
     """Return the jobs of a schedule."""
     conv, phases, c = way.conv, way.phases or ONE_PHASE, way.conv.x[-1]
-    has_filter = MODES[way.number] != POINTWISE_MODE
     row, column = conv.stride[0] * c, conv.stride[1] * c
     return JobForm(
         MODES[way.number],
         way.bits,
         way.scale,
         outputs=conv.y[-1] * conv.groups,
-        inputs=phases.pixel * c if has_filter else conv.taps,
+        inputs=way.inputs,
+        groups=way.groups,
         step=conv.taps if way.number == WINDOWS else column,
         row_bytes=(row * ((conv.kernel[1] - 1) * conv.dilation[1] + 1), row * conv.stride[1]),
         in_run=not way.in_rows,
@@ -238,7 +239,7 @@ def _weight_planes(step: QuantizedNode, way: JobSchedule) -> Array:
     """Return a layer's weights in the engine's layout."""
     weight, bits = step.integers.weight, way.bits
     if not way.is_depthwise:
-        weight = merged_weight(weight, step.attrs["groups"], way.conv.groups)
+        weight = merged_weight(weight, step.attrs["groups"], way.conv.groups * way.groups)
     conv = Conv2dGeometry.of(step)
     if way.is_spread:
         weight, conv = spread_weight(weight, conv), conv.spread()

@@ -55,7 +55,7 @@ JOINED = (2, 4)  # results of a row that may be joined to one pixel
 class JobSchedule:
     """A schedule of NE16 jobs for a convolution, with its cycle estimate.
 
-    conv            geometry of the layer
+    conv            geometry of a tile: of the layer, or of one of the groups that are tiles
     number          kind of job: FILTER (3x3), DEPTHWISE, PIXELS (1x1) or WINDOWS (1x1 on copied
                     windows)
     scale           bytes of a requantisation multiplier
@@ -66,6 +66,7 @@ class JobSchedule:
     turned          whether rows and columns are exchanged
     is_spread       whether weights of 0 are put between the layer's taps, which are dilated
     phases          for FILTER and DEPTHWISE, the results that each job computes; None: all
+    groups          groups of `conv` that are jobs of a tile
     """
 
     conv: Conv2dGeometry
@@ -78,6 +79,26 @@ class JobSchedule:
     turned: bool = False
     is_spread: bool = False
     phases: Phases | None = None
+    groups: int = 1
+
+    @property
+    def with_groups(self) -> JobSchedule:
+        """The schedule of a layer whose groups are jobs of a tile, if the pixels of a job have the
+        channels of one position; of the schedule of a group."""
+        pixel = self.phases.pixel if self.phases else 1
+        is_tap = self.number == PIXELS and self.conv.taps == self.conv.x[-1]
+        if not is_tap and (self.number != FILTER or pixel > 1):
+            return self
+        n = self.conv.groups
+        x, y = ((*shape[:3], n * shape[3]) for shape in (self.conv.x, self.conv.y))
+        return replace(self, conv=replace(self.conv, x=x, y=y, groups=1), groups=n)
+
+    @property
+    def inputs(self) -> int:
+        """Inputs of a pixel of a job."""
+        if self.number in (FILTER, DEPTHWISE):
+            return (self.phases or ONE_PHASE).pixel * self.conv.x[-1] // self.groups
+        return self.conv.taps // self.groups
 
     @staticmethod
     def by_rows(conv: Conv2dGeometry, scale: int, groups: int, bits: int) -> JobSchedule:
@@ -95,11 +116,10 @@ class JobSchedule:
         return computed + WEIGHT_BYTE * self._weight_bytes()
 
     def _weight_bytes(self) -> float:
-        taps, outputs = self.conv.taps, 1 if self.is_depthwise else self.conv.y[-1]
+        taps, outputs = round_up(self.inputs, INPUTS), 1 if self.is_depthwise else self.conv.y[-1]
         if self.number in (FILTER, DEPTHWISE):
-            pixel = self.phases.pixel if self.phases else 1
-            taps = SIDE * SIDE * int(round_up(self.conv.x[-1] * pixel, INPUTS))
-        return outputs * float(round_up(taps, INPUTS)) * self.bits / WEIGHT_BITS
+            taps = SIDE * SIDE * taps
+        return outputs * float(taps) * self.bits / WEIGHT_BITS
 
     @property
     def row(self) -> str:
@@ -159,22 +179,30 @@ class JobSchedule:
     def computed(self, sizes: Sizes) -> Any:
         """Return the cycles of NE16 for the jobs of a tile."""
         rows, columns, k = sizes["t0"], sizes["t1"], sizes.get("k", self.conv.y[-1])
+        each = self.conv.y[-1] // self.groups
+        alone = self._group_cycles(rows, columns, np.minimum(k, each))
+        return ceil_div(k, each) * np.maximum(alone, PHASE if self.groups > 1 else 0)
+
+    def _group_cycles(self, rows: Any, columns: Any, k: Any) -> Any:
+        """Return the cycles of NE16 for k outputs of a group."""
         if self.number in (FILTER, DEPTHWISE):
             return self._filter_cycles(rows, columns, k)
         if self.in_rows:
             tiles = ceil_div(rows, SIDE) * ceil_div(columns, SIDE)
-            return image_cycles(tiles, self.conv.taps, k, self.scale)
-        pixels = rows * columns + self._pads_to_nine_windows(sizes)
-        return pointwise_cycles(pixels, self.conv.taps, k, self.scale)
+            return image_cycles(tiles, self.inputs, k, self.scale)
+        pixels = rows * columns + self._pads_to_nine_windows({"t0": rows, "t1": columns})
+        return pointwise_cycles(pixels, self.inputs, k, self.scale)
 
     def _filter_cycles(self, rows: Any, columns: Any, k: Any) -> Any:
         """Cycles of the engine for 3x3 jobs."""
-        phases, c = self.phases or ONE_PHASE, self.conv.x[-1]
+        phases = self.phases or ONE_PHASE
         sizes = phases.of_phase(rows, columns)
         if self.number == DEPTHWISE:
-            alone = DEPTHWISE_CONFLICTS * depthwise_cycles(*sizes, c, self.scale, self.bits)
+            alone = DEPTHWISE_CONFLICTS * depthwise_cycles(
+                *sizes, self.inputs, self.scale, self.bits
+            )
         else:
-            alone = filter_cycles(*sizes, c * phases.pixel, k, self.scale, self.bits)
+            alone = filter_cycles(*sizes, self.inputs, k, self.scale, self.bits)
         alone = phases.count * np.maximum(alone, PHASE) + (PHASE if self.phases else 0)
         cut = phases.is_cut(rows * columns)
         return alone + cut * np.where(rows * columns < SIDE * phases.least, alone, JOB)

@@ -68,12 +68,14 @@ class Shape:
 
 @dataclass(frozen=True, slots=True)
 class PlacedJob:
-    """A job: its shape, and the bytes that are added to the addresses of a range."""
+    """A job: its shape, the bytes that are added to the addresses of a range, and the first of its
+    outputs, whose parameters it reads."""
 
     shape: Shape
     x: int = 0
     y: int = 0
     weights: int = 0
+    k: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -204,6 +206,7 @@ class JobForm:
     scale_bytes   bytes of a multiplier; 0 if results are sums
     outputs       outputs of the whole layer
     inputs        inputs of a pixel
+    groups        groups of inputs and outputs, each of which has jobs of its own
     step          bytes between the operands of neighbouring results
     row_bytes     of jobs of rows: bytes between the operands of neighbouring rows with one
                   result, and more for each other one
@@ -224,6 +227,7 @@ class JobForm:
     turned: bool = False
     phases: tuple[int, int] = (1, 1)
     operands: CopiedOperands | None = None
+    groups: int = 1
 
     @property
     def is_pixels(self) -> bool:
@@ -262,11 +266,10 @@ class JobForm:
         if self.is_pixels and start > 0 and (end - start) % JOB_PIXELS == JOB_PIXELS - 1:
             first -= 1  # of 9 n + 8 pixels, 3x3 tiles are two more than of 9 n; of 9 n + 9, one
         if self.is_pixels:
-            jobs: tuple[PlacedJob, ...] = (self._run_job(tile, end - first),)
             x, y = self._run_places(tile, number, first)
         else:
-            jobs = tuple(self._image_jobs(tile, end - first))
             x, y = first * self._row_step(tile), first * self._unit_bytes(tile)
+        jobs = tuple(self._jobs(tile, end - first))
         copies = self.operands.of_units(tile, start, end) if self.operands else ()
         return JobRange(first, start, jobs, x, y, copies)
 
@@ -275,6 +278,18 @@ class JobForm:
         alternate between two buffers."""
         at = first if self.scale_bytes else number % 2 * int(tile["units_at_a_time"])
         return first * self.step, 0 if tile["ninth"] else at * self._unit_bytes(tile)
+
+    def _jobs(self, tile: Fields, units: int) -> Iterator[PlacedJob]:
+        """Yield the jobs of some units: of each group that has outputs in a tile."""
+        first, k, each = int(tile["first_k"]), int(tile["conv.k"]), self.outputs // self.groups
+        for group in range(first // each, _tiles(first + k, each)):
+            start = max(group * each - first, 0)
+            own = {**tile, "conv.k": min((group + 1) * each - first, k) - start}
+            jobs = [self._run_job(own, units)] if self.is_pixels else self._image_jobs(own, units)
+            for job in jobs:
+                weights = start * job.shape.weight_channel
+                x, y = job.x + group * self.inputs, job.y + start
+                yield PlacedJob(job.shape, x, y, weights, start)
 
     def _run_job(self, tile: Fields, n: int) -> PlacedJob:
         """Return the job of n results in a row: three runs, which overlap if n is no multiple of

@@ -53,7 +53,7 @@ KERNELS = {
     "me_group_conv_s8": KernelCost(4.0, 300, 600),
     # Per four channels of two results of 3 x 3 taps.
     "me_depthwise_conv_s8": KernelCost(69.7, 900, 1300),
-    "me_depthwise_lines_s8": KernelCost(1.05, 1000, 4000),  # cycles by its own formula
+    "me_depthwise_lines_s8": KernelCost(1.0, 1000, 2000),  # cycles by its own formula
     "me_depthwise_conv_s16": KernelCost(1.1, 800, 3000),  # per cycle of two results of two channels
     # Per word of four results.
     "me_add_s8": KernelCost(24.3, 300, 700),
