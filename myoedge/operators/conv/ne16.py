@@ -31,6 +31,7 @@ from myoedge.operators.kernel import FREE, AffineExpr, Fields, Operand, TiledKer
 from myoedge.operators.library.ne16 import rows_on_ne16
 from myoedge.operators.library.ne16_add import SummedKernel, linear_with_add_on_ne16
 from myoedge.operators.library.ne16_copies import CopiedOperands
+from myoedge.operators.library.ne16_form import JobForm
 from myoedge.operators.library.ne16_jobs import (
     DEPTHWISE_MODE,
     FILTER_MODE,
@@ -44,7 +45,6 @@ from myoedge.operators.library.ne16_jobs import (
     parameters,
     scale_bytes,
 )
-from myoedge.operators.library.ne16_table import JobForm
 from myoedge.operators.library.packing import table_operand
 from myoedge.targets.chip import Engine
 

@@ -39,7 +39,6 @@ from myoedge.operators.library.ne16_table import (
     WIDE_INPUT,
     JobRange,
     PlacedJob,
-    Shape,
     TileJobs,
     bounds_of_ranges,
     job_shape,
@@ -255,22 +254,14 @@ class SumsSchedule:
         at_once = all_k if parts.at_once and count == parts.count else OUTPUTS
         config = parts.mode | self.bits - 1 | SIGNED | INT32 | WIDE_INPUT * (parts.size - 1)
         begin, of_output = self._part_bytes(tile, first), count * part_bytes
+        steps = {**steps, "weight_plane": 18 // parts.size, "weight_channel": of_output}
         for part, inputs in parts.of_runs(first, count):
             x, weights = self._part_bytes(tile, part) - begin, (part - first) * part_bytes
             for k in range(0, all_k, at_once):
                 added = STREAM_IN if part else 0
                 shape = job_shape(config | added, min(all_k - k, at_once), inputs, size)
-                yield PlacedJob(
-                    self._of_parts(shape, of_output, steps),
-                    x,
-                    SUM_BYTES * k,
-                    k * of_output + weights,
-                )
-
-    def _of_parts(self, shape: Shape, of_output: int, steps: dict[str, int]) -> Shape:
-        """Return a shape with its steps, and its weights between those of other parts."""
-        planes = {"weight_plane": 18 // self.parts.size, "weight_channel": of_output}
-        return replace(shape, **planes, **steps)
+                y, at = SUM_BYTES * k, k * of_output + weights
+                yield PlacedJob(replace(shape, **steps), x, y, at)
 
     def layer_cycles(self) -> float:
         """Return the estimated cycles of the layer, if each of its groups is one tile."""

@@ -23,7 +23,17 @@ from myoedge.operators.conv.ne16_parts import SumsSchedule, WindowParts
 from myoedge.operators.conv.ne16_rules import is_filter, not_depthwise
 from myoedge.operators.engine_choice import ConstraintViolation
 from myoedge.operators.format import Format
-from myoedge.operators.kernel import FREE, AffineExpr, Fields, Kernel, Operand, Region, TiledKernel
+from myoedge.operators.kernel import (
+    FREE,
+    AffineExpr,
+    Fields,
+    Kernel,
+    Operand,
+    Region,
+    TiledKernel,
+    of_member,
+)
+from myoedge.operators.library.ne16 import REQUANTISE, sums_fields
 from myoedge.operators.library.ne16_jobs import JOBS_A_TILE, OUTPUTS, SIDE, X_WIDE, weight_halves
 from myoedge.operators.library.ne16_rules import (
     Rule,
@@ -64,10 +74,9 @@ def sums_in_tiles(
     outputs: AffineExpr = (*of_group, ("k", 1))
     x_size, y_size = step.read_type(0).size_bytes, step.element_type.size_bytes
     y = replace(conv.write((("k", 1),)), itemsize=y_size, position_stride="conv.y_stride")
-    op = {f"conv.{name}": value for name, value in conv.fields(x_size * conv.x[-1], step).items()}
     return TiledKernel(
         function="me_ne16_jobs",
-        callbacks=("me_ne16_requantise",),
+        callbacks=(REQUANTISE,),
         axes={**conv.axes(), "k": k, "part": parts.count},
         split=("t0", "t1", "k", "part"),
         unit_axes=("n", "g"),
@@ -81,14 +90,12 @@ def sums_in_tiles(
             y,
         ),
         op={
-            **op,
+            **of_member("conv", conv.fields(x_size * conv.x[-1], step)),
+            **of_member("sums", sums_fields(step, way.halves, way.bits)),
             "form": X_WIDE * (x_size - 1),
             "prepare": "me_ne16_pad",
-            "finish": "me_ne16_requantise",
+            "finish": REQUANTISE,
             "beside": 0,
-            "sums.halves": way.halves,
-            "sums.weight_bits": way.bits,
-            "sums.y_wide": y_size - 1,
         },
         jobs=way,
         tile=partial(_job_fields, way, (x_size, y_size)),

@@ -17,7 +17,17 @@ import numpy as np
 from myoedge.numerics.arrays import ceil_div, round_up
 from myoedge.numerics.element_type import INT16
 from myoedge.operators.base import QuantizedNode
-from myoedge.operators.kernel import FREE, OUT, Fields, Operand, Region, Sizes, TiledKernel
+from myoedge.operators.kernel import (
+    FREE,
+    OUT,
+    Fields,
+    Operand,
+    Region,
+    Sizes,
+    TiledKernel,
+    of_member,
+)
+from myoedge.operators.library.ne16_form import JobForm
 from myoedge.operators.library.ne16_jobs import (
     IN_RUN,
     JOB,
@@ -33,11 +43,12 @@ from myoedge.operators.library.ne16_jobs import (
     pointwise_cycles,
     scale_bytes,
 )
-from myoedge.operators.library.ne16_table import SUM_BYTES, JobForm
+from myoedge.operators.library.ne16_table import SUM_BYTES
 from myoedge.operators.library.packing import packed_channels, row_sums, scale_fields, table_operand
 from myoedge.operators.library.rows import row_sizes
 from myoedge.targets.chip import Engine
 
+REQUANTISE = "me_ne16_requantise"  # finishes sums
 SUM_BUFFERS = 2  # jobs write sums to two buffers in turn
 RESTORED_BYTE = 0.12  # cycles of eight cores per byte of x converted back to int8
 CHANNEL, SUM = 4.3, 1.2  # cycles of eight cores to requantise: per channel of a job, per sum
@@ -152,16 +163,11 @@ def wide_rows_on_ne16(
     size = channels[0].nbytes
     constant = Operand("channels", "channels", (k, size), ((("k", 1),), ()), array=channels)
     kernel, sums = _tile_rows(step, constants=(constant,)), SUM_BYTES * SUM_BUFFERS
-    of_layer: Fields = {
-        **{f"conv.{name}": value for name, value in scale_fields(step).items()},
-        "finish": "me_ne16_requantise",
-        "sums.halves": 1,
-        "sums.y_wide": 1,
-    }
+    of_layer = {**of_member("conv", scale_fields(step)), **of_member("sums", sums_fields(step))}
     return replace(
         kernel,
-        callbacks=("me_ne16_requantise",),
-        op={**kernel.op, **of_layer},
+        callbacks=(REQUANTISE,),
+        op={**kernel.op, **of_layer, "finish": REQUANTISE},
         jobs=_form_of_rows(step, SUMS),
         tile=tile,
         launches_next_tile=lambda here, behind: (
@@ -172,6 +178,15 @@ def wide_rows_on_ne16(
         work=partial(_rows_cycles, step, in_place),
         cost=engine.kernels.get("me_ne16_jobs, rows, int16", FREE),
     )
+
+
+def sums_fields(step: QuantizedNode, halves: int = 1, bits: int = 0) -> Fields:
+    """Return the fields of me_ne16_sums.
+
+    halves, bits   outputs of the engine per result, and bits of a weight if there are two
+    """
+    wide = int(step.element_type == INT16)
+    return {"halves": halves, "weight_bits": bits, "y_wide": wide}
 
 
 def _tile_rows(step: QuantizedNode, constants: tuple[Operand, ...]) -> TiledKernel:
