@@ -46,7 +46,8 @@ def name_of(seed: int) -> str:
 
 
 def drawn_faults(rng: np.random.Generator, program: SensorProgram) -> list[Fault]:
-    """Up to MOST_FAULTS faults in the first second, at any cycle."""
+    """Up to MOST_FAULTS faults in the first second, at any cycle; in every third case a run of
+    data-readies that do not come, from any frame on."""
     sensor = program.sensor
     clock_hz = program.clock_hz
     period = clock_hz / float(sensor.rate_hz)
@@ -60,10 +61,14 @@ def drawn_faults(rng: np.random.Generator, program: SensorProgram) -> list[Fault
     last = int(float(sensor.rate_hz) * (SECONDS - SHORTEST_S))
     frames = np.sort(rng.choice(last - 60, count, False)) + 60
     kinds = rng.choice([*most], count)
-    return [
+    found = [
         Fault(int(f), str(kind), int(rng.integers(most[kind])))
         for f, kind in zip(frames, kinds, strict=True)
     ]
+    if rng.integers(3) == 0:
+        first = int(rng.choice([0, rng.integers(last)]))
+        found += [Fault(f, "missed") for f in range(first, int(rng.integers(first, last)) + 1)]
+    return sorted(found, key=lambda fault: fault.frame)
 
 
 def played(seed: int) -> tuple[Played, SensorProgram, list[Fault]]:

@@ -162,30 +162,33 @@ class Compared:
     missing: int
 
 
-def compared(reference: Reference, found: Sequence[Decision]) -> Compared:
+def compared(reference: Reference, found: Sequence[Decision], first: int = 0) -> Compared:
     """Compare the application's decisions (`found`) with the reference, as far as the recording
-    reaches."""
+    reaches.
+
+    first   sample of the recording with which the application began
+    """
     frames = len(reference.integers)
     rows = [decision for decision in found if decision.frame < frames]
-    whole = {expected.frame: expected for expected in reference.decisions()}
-    pairs = _with_expected(reference, rows, whole)
+    whole = {expected.frame: expected for expected in reference.decisions(first)}
+    pairs = _with_expected(reference, rows, whole, first)
     wrong = [(row, known) for row, known in pairs if known is None or not known.matches(row)]
     missing = len(whole.keys() - {row.frame for row in rows})
     return Compared(tuple(wrong), missing)
 
 
 def _with_expected(
-    reference: Reference, rows: Sequence[Decision], whole: Mapping[int, Expected]
+    reference: Reference, rows: Sequence[Decision], whole: Mapping[int, Expected], first: int
 ) -> Iterator[tuple[Decision, Expected | None]]:
     """Yield each decision with the expected one; None if none is expected there.
 
     whole   expected decisions of a run without gaps, by frame
+    first   sample with which it begins
     """
-    known = whole
+    known, samples = whole, min(whole, default=first) - first
     for decision in rows:
         if reference.remembers and decision.flags & RESTARTS:
-            first = decision.frame - min(whole, default=0)
-            known = {row.frame: row for row in reference.decisions(first)}
+            known = {row.frame: row for row in reference.decisions(decision.frame - samples)}
         expected = known.get(decision.frame)
         if expected is None and not reference.remembers:
             expected = reference.of_window(decision.frame)

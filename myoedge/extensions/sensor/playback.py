@@ -45,6 +45,7 @@ from myoedge.extensions.sensor.simulated_run import (
     count_lost_samples,
     decision_cycles,
     decisions_before_restart,
+    first_frame,
     locate_decisions,
     pass_cycles,
 )
@@ -205,25 +206,26 @@ def play_build(
     check_length(len(counts), reference.first_samples)
     run = _simulate_playback(build, program, counts, faults, progress)
     found = decoded(run.line)
-    sent = decisions_before_restart([x for _, x in found])
-    located = locate_decisions(run, sent, program.clock_hz)
+    first = first_frame(run, program, faults)
+    located = locate_decisions(run, decisions_before_restart(found), program, first)
     with one_blas_thread():
-        same = compared(reference, located)
-        judged = _judged(reference, located, delivered.labels)
+        same = compared(reference, [row for _, row in located], first)
+        judged = _judged(reference, [row for _, row in located], delivered.labels)
     rows = tuple(record for _, record in found if isinstance(record, Decision))
-    awake = [(end, row) for end, row in found if isinstance(row, Decision) and not row.is_resting]
+    resting = sum(row.is_resting for row in rows)
+    awake = [(end, row) for end, row in located if not row.is_resting]
     # The distribution of the decisions' latencies; None without a decision
     of_passes = (*decision_cycles(run, awake), pass_cycles(run))
     parts = latency_parts_s(*of_passes, program.clock_hz)
-    latency = latency_of(latency_s(*decision_cycles(run, found), program.clock_hz), parts)
+    latency = latency_of(latency_s(*decision_cycles(run, located), program.clock_hz), parts)
     times = (dict(run.state_cycles), program.clock_hz, run.timeline, run.bin_cycles)
     states = PlayedStates(activity_of(run), *times)
     report = with_given_powers(build.report, given)
-    runs = (-(-len(awake) // program.ready), len(rows) - len(awake))
+    runs = (-(-(len(rows) - resting) // program.ready), resting)
     power = _application_power(report, program, states, *runs)
     return Played(
         frames=len(run.ready_cycles),
-        samples_lost=count_lost_samples([record for _, record in found], len(run.ready_cycles)),
+        samples_lost=count_lost_samples([x for _, x in found], len(run.ready_cycles), first),
         decisions=rows,
         compared=same,
         latency=latency,

@@ -6,25 +6,28 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from myoedge.backends.packets import Decision, Record, Start, Status
 from myoedge.backends.simulator import STARTED
 from myoedge.numerics.arrays import Array
-from myoedge.simulator import Simulation
+from myoedge.simulator import Fault, Simulation
+
+if TYPE_CHECKING:
+    from myoedge.extensions.sensor.program import SensorProgram
 
 
-def decision_cycles(run: Simulation, found: Sequence[tuple[int, Record]]) -> tuple[Array, Array]:
-    """Return, for each decision, the cycle of its last sample's data-ready and the cycle of its
-    packet's last bit."""
+Located = tuple[int, Decision]  # index of a packet's last byte on the line; the decision
+
+
+def decision_cycles(run: Simulation, located: Sequence[Located]) -> tuple[Array, Array]:
+    """Return, for each located decision, the cycle of its last sample's data-ready and the cycle of
+    its packet's last bit."""
     events = zip(run.ready_frames, run.ready_cycles, strict=True)
     ready = dict(reversed([*events]))  # the first time, if a frame is reported twice
-    pairs = [
-        (ready[record.frame], run.line_cycles[end])
-        for end, record in found
-        if isinstance(record, Decision) and record.frame in ready
-    ]
+    pairs = [(ready[row.frame], run.line_cycles[end]) for end, row in located if row.frame in ready]
     starts, ends = zip(*pairs, strict=True) if pairs else ((), ())
     return np.array(starts, np.int64), np.array(ends, np.int64)
 
@@ -37,37 +40,52 @@ def pass_cycles(run: Simulation) -> Array:
     return np.array(spans, np.int64).reshape(-1, 2)
 
 
+def first_frame(run: Simulation, program: SensorProgram, faults: Sequence[Fault]) -> int:
+    """Return the frame of the recording that is the program's sample 0: the first one whose
+    data-ready, or on a line whose whole message, comes."""
+    on_line = program.sensor.is_on_line
+    broken = {fault.frame for fault in faults if on_line and fault.kind == "bit"}
+    return next((frame for frame in run.ready_frames if frame not in broken), 0)
+
+
 def locate_decisions(
-    run: Simulation, decisions: Sequence[Decision], clock_hz: int
-) -> list[Decision]:
+    run: Simulation, sent: Sequence[Located], program: SensorProgram, first: int
+) -> list[Located]:
     """Return the decisions, each with the number of its last sample in the recording.
 
+    first   frame of the program's sample 0, as of `first_frame`
     After a reset of the front end, sample numbers differ: the program counts periods, the front end
     counts delivered samples. They are matched by the time of data-ready.
     """
-    first = next((row for row in decisions if not row.flags), None)
-    if first is None:
-        return [*decisions]
+    if not sent:
+        return []
+    _, known = sent[0]
     cycles = np.asarray(run.ready_cycles, np.int64)
-    start = cycles[list(run.ready_frames).index(first.frame)]
-    times_s = np.array([row.time_us - first.time_us for row in decisions]) / 10**6
+    frames, period = [*run.ready_frames], program.clock_hz / float(program.sensor.rate_hz)
+    start = cycles[frames.index(first)] + known.frame * period
+    times_s = np.array([row.time_us - known.time_us for _, row in sent]) / 10**6
     halfway = (cycles[1:] + cycles[:-1]) // 2
-    nearest = np.searchsorted(halfway, start + times_s * clock_hz)
+    nearest = np.searchsorted(halfway, start + times_s * program.clock_hz)
     return [
-        replace(row, frame=run.ready_frames[at]) for row, at in zip(decisions, nearest, strict=True)
+        (end, replace(row, frame=frames[at])) for (end, row), at in zip(sent, nearest, strict=True)
     ]
 
 
-def decisions_before_restart(records: Sequence[Record]) -> list[Decision]:
+def decisions_before_restart(records: Sequence[tuple[int, Record]]) -> list[Located]:
     """Return the decisions before the program restarted, which resets its sample numbers."""
-    starts = [at for at, record in enumerate(records) if isinstance(record, Start)]
+    starts = [at for at, (_, record) in enumerate(records) if isinstance(record, Start)]
     ended = starts[1] if len(starts) > 1 else len(records)
-    return [record for record in records[:ended] if isinstance(record, Decision)]
+    return [(end, row) for end, row in records[:ended] if isinstance(row, Decision)]
 
 
-def count_lost_samples(records: Sequence[Record], frames: int) -> int:
-    """Return the number of lost samples according to the last status packet; all samples if there
-    was no decision."""
+def count_lost_samples(records: Sequence[Record], frames: int, first: int) -> int:
+    """Return the number of lost samples: those before the first one that the program heard of, and
+    those of its last status packet; all samples if there was no decision.
+
+    frames   number of samples that the front end delivered
+    first    frame of the program's sample 0, as of `first_frame`
+    """
     if not any(isinstance(record, Decision) for record in records):
         return frames
-    return max((record.frames_lost for record in records if isinstance(record, Status)), default=0)
+    lost = (record.frames_lost for record in records if isinstance(record, Status))
+    return first + max(lost, default=0)

@@ -14,7 +14,7 @@
 #define LONGEST_GAP_US (1u << 27)
 
 static volatile me_acquisition_state state;
-static volatile uint32_t heard_us; /* time of the end of the last sample or start */
+static volatile uint32_t heard_us; /* time of the last start, or begin or end of a transfer */
 static volatile uint32_t flags;
 static me_acquired counts;
 
@@ -53,6 +53,8 @@ void me_acquisition_restarted(void)
     flags |= ME_FLAG_RESET;
 }
 
+void me_acquisition_hear(void) { heard_us = me_port_us(); }
+
 static bool is_saturated(const int32_t *sample)
 {
     for (uint32_t channel = 0; channel < ME_CHANNELS; channel++)
@@ -65,7 +67,7 @@ void me_acquisition_take(uint32_t number, uint32_t ready_us, const uint8_t *raw)
 {
     int32_t sample[ME_CHANNELS];
     uint64_t open;
-    heard_us = me_port_us();
+    me_acquisition_hear();
     if (state != ME_RUNNING) {
         me_acquisition_lose(1);
         return;
@@ -87,19 +89,10 @@ void me_acquisition_take(uint32_t number, uint32_t ready_us, const uint8_t *raw)
 
 /* ---- functions for the main loop */
 
-static void stop(void)
-{
-    me_port_interrupts(false);
-    state = ME_STOPPED;
-    if (me_source_stop())
-        me_acquisition_lose(1);
-    me_port_interrupts(true);
-}
-
 static void resume(bool started)
 {
     me_port_interrupts(false);
-    heard_us = me_port_us();
+    me_acquisition_hear();
     me_source_begin(started);
     state = ME_RUNNING;
     me_port_interrupts(true);
@@ -108,7 +101,6 @@ static void resume(bool started)
 /* Retries a front end that does not respond after a delay; its samples are ignored until then. */
 static void start(void)
 {
-    stop();
     if (me_front_end_start())
         resume(true);
     else
@@ -125,11 +117,25 @@ static bool is_silent(void) { return (int32_t)(me_port_us() - heard_us) >= (int3
 
 bool me_acquisition_is_in_doubt(void) { return state == ME_DOUBTED || is_silent(); }
 
+/* -> false: a sample came meanwhile, whose transfer must not be stopped */
+static bool stop(void)
+{
+    me_port_interrupts(false);
+    const bool is_in_doubt = me_acquisition_is_in_doubt();
+    if (is_in_doubt) {
+        state = ME_STOPPED;
+        if (me_source_stop())
+            me_acquisition_lose(1);
+    }
+    me_port_interrupts(true);
+    return is_in_doubt;
+}
+
 void me_acquisition_look(void)
 {
     if (state == ME_DOUBTED && me_front_end_is_intact()) {
         resume(false);
-    } else if (me_acquisition_is_in_doubt()) {
+    } else if (me_acquisition_is_in_doubt() && stop()) {
         me_acquisition_restarted();
         start();
     }

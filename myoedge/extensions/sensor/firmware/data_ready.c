@@ -72,6 +72,7 @@ static void read_sample(uint32_t now, uint32_t periods)
     }
     transferring = true;
     is_torn = false;
+    me_acquisition_hear();
     me_port_spi_start(raw, ME_SAMPLE_BYTES);
 }
 

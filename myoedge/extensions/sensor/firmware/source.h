@@ -37,6 +37,9 @@ void me_acquisition_lose(uint32_t samples);
 void me_acquisition_overrun(void);
 void me_acquisition_error(void);
 
+/* The front end is not silent: a sample's transfer begins. */
+void me_acquisition_hear(void);
+
 /* The front end has restarted by itself. */
 void me_acquisition_restarted(void);
 

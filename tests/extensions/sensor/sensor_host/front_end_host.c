@@ -108,9 +108,11 @@ void me_port_spi_start(uint8_t *rx, uint32_t bytes)
     transfer_end = now + bytes * 8000000000ull / ME_SPI_HZ;
 }
 
+/* The chip's SPI goes on with a transfer, and its bytes have no place then. */
 void me_port_spi_stop(void)
 {
-    transfer_end = NEVER;
+    if (transfer_end != NEVER)
+        abort();
     pending_sample = false;
 }
 
