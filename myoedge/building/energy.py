@@ -7,7 +7,7 @@ import json
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -211,7 +211,11 @@ def coefficients() -> Coefficients:
         return PUBLISHED
     try:
         stored = json.loads(read_text(path))
-        return _check_coefficients(Coefficients(**stored))
+        known = _check_coefficients(Coefficients(**stored))
+        if known.waiting is None:
+            return known
+        waiting = Coefficients(**stored["waiting"])
+        return replace(known, waiting=_check_coefficients(waiting))
     except (OSError, ValueError, TypeError, RecursionError) as error:
         raise MyoedgeError(
             "E251",
@@ -236,9 +240,8 @@ def _check_coefficients(stored: Coefficients) -> Coefficients:
     sure = (*values, *variances, float(stored.workload), float(stored.board))
     if not all(map(math.isfinite, (*sure, *chain(*rows)))) or min(sure) < 0:
         raise ValueError("a number in it is infinite, or below 0")
-    return Coefficients(
-        values, rows, float(stored.workload), float(stored.board), str(stored.source)
-    )
+    of_model = (float(stored.workload), float(stored.board), str(stored.source))
+    return Coefficients(values, rows, *of_model, stored.waiting)
 
 
 def keep(fitted: Coefficients) -> Path:

@@ -7,8 +7,9 @@ import csv
 import json
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +23,14 @@ from myoedge.reports.energy import activity, counted
 from myoedge.system.notebook import Card, Tabular
 from myoedge.system.regular_files import read_text
 from myoedge.targets import find_chip
+from myoedge.targets.gap9.energy import SLEEP_MW
 
 IDLE, IDLE_CYCLES = "idle", 1e6
-LARGEST = 1e9  # limit of measured values, in microjoules, milliwatts or percent
-NUMBERS = ("energy_uj", "power_mw", "sigma_percent")
+# Limits of measured values; those of the power are between a chip that sleeps, and ten times what
+# the published workloads take at most.
+NUMBERS = {"energy_uj": (0.0, 1e9), "power_mw": (SLEEP_MW, 1e3), "sigma_percent": (0.01, 100.0)}
 COLUMNS = ("build", "operating_point", *NUMBERS)
+SIGMAS_APART = 3.0  # of two meters' errors: further apart, two rows contradict each other
 HEADER = ",".join(COLUMNS)
 EXAMPLE = "build,operating_point,power_mw\nidle,high,16.4\nbuild/model-gap9,high,58.1"
 
@@ -71,21 +75,26 @@ def calibration(measurements: Path) -> EnergyCalibration:
     rows = list(_read_measurement(measurements))
     if not rows:
         raise _calibration_error(measurements, "it has no measurement")
-    fitted, residuals = calibrate(rows, PUBLISHED)
+    _check_contradictions(rows)
+    fitted, residuals = calibrate([measured for _, measured in rows], PUBLISHED)
     return EnergyCalibration(fitted, tuple(residuals), PUBLISHED, keep(fitted))
 
 
-def _read_measurement(file: Path) -> Iterator[Measured]:
+Located = tuple[str, Measured]  # file and line; what was measured
+
+
+def _read_measurement(file: Path) -> Iterator[Located]:
     if os.path.isdir(file) or file.suffix == ".json":
         cards = sorted(file.glob("*.json")) if file.is_dir() else [file]
-        yield from (_read_board_card(card) for card in cards)
+        yield from ((str(card), _read_board_card(card)) for card in cards)
         return
     try:
         rows = list(csv.DictReader(read_text(file).splitlines()))
     except (OSError, ValueError, csv.Error) as error:
         raise _calibration_error(file, getattr(error, "strerror", None) or str(error)) from None
     for number, row in enumerate(rows, 2):
-        yield _read_row(row, file, f"line {number}")
+        where = f"{file}, line {number}"
+        yield where, _read_row(row, file, where)
 
 
 def _read_board_card(file: Path) -> Measured:
@@ -96,42 +105,64 @@ def _read_board_card(file: Path) -> Measured:
         done, energy = Activity(**card["counters"]), card["energy"]
         spread = energy["spread_joules"] / energy["joules"] / math.sqrt(energy["inferences"])
         sigma = math.hypot(METER, spread)
-        return Measured(card["model"]["name"], done, point, float(energy["joules"]), sigma)
+        measured = Measured(card["model"]["name"], done, point, float(energy["joules"]), sigma)
+        power_mw = measured.power_mw
     except (OSError, ValueError, ArithmeticError, LookupError, TypeError) as error:
         cause = "it is no board card with an energy" if isinstance(error, TypeError) else str(error)
         raise _calibration_error(file, cause) from None
+    _check_number("power_mw", power_mw, str(file))
+    return measured
 
 
 def _read_row(row: Mapping[str, Any], file: Path, where: str) -> Measured:
     if not row.keys() <= {*COLUMNS} or not row.get("build"):
-        raise _calibration_error(file, f"{where}: columns are {', '.join(COLUMNS)}")
+        raise _row_error(where, f"columns are {', '.join(COLUMNS)}")
     point = find_chip("gap9").at(row.get("operating_point") or "high").point
     name, done = row["build"], _read_activity(row["build"], file)
-    numbers = {key: _read_number(row, key, file, where) for key in NUMBERS}
+    numbers = {key: _read_number(row, key, where) for key in NUMBERS}
     given = {key: x for key, x in numbers.items() if x is not None}
     if ("energy_uj" in given) == ("power_mw" in given):
-        raise _calibration_error(file, f"{where}: either energy_uj or power_mw")
+        raise _row_error(where, "either energy_uj or power_mw")
     if name == IDLE and "power_mw" not in given:
-        raise _calibration_error(file, f"{where}: what idles has a power: power_mw")
+        raise _row_error(where, "what idles has a power: power_mw")
     seconds = done.cycles / point.clock_hz
     energy_j = given.get("energy_uj", 0.0) * 1e-6 + given.get("power_mw", 0.0) * 1e-3 * seconds
-    sigma = given.get("sigma_percent", 100 * METER) / 100
-    return Measured(name, done, point, energy_j, sigma)
+    measured = Measured(name, done, point, energy_j, given.get("sigma_percent", 100 * METER) / 100)
+    _check_number("power_mw", measured.power_mw, where)
+    return measured
 
 
-def _read_number(row: Mapping[str, Any], key: str, file: Path, where: str) -> float | None:
+def _read_number(row: Mapping[str, Any], key: str, where: str) -> float | None:
     text = row.get(key)
     if not text:
         return None
     try:
         number = float(text)
     except ValueError:
-        raise _calibration_error(file, f"{where}: {key} is not a number: {text}") from None
-    if not 0 < number <= LARGEST:
-        raise _calibration_error(
-            file, f"{where}: {key} must be above 0, and {LARGEST:,.0f} at most: {text}"
-        )
+        raise _row_error(where, f"{key} is not a number: {text}") from None
+    _check_number(key, number, where)
     return number
+
+
+def _check_number(key: str, number: float, where: str) -> None:
+    least, most = NUMBERS[key]
+    if not (least <= number <= most and number > 0):
+        above = f"at least {least:g}" if least else "above 0"
+        raise _row_error(where, f"{key} must be {above}, and {most:,.0f} at most: {number:g}")
+
+
+def _check_contradictions(rows: Sequence[Located]) -> None:
+    """Raise E250 if a row takes more power than one that must take at least as much: the same at a
+    clock that is not below, or a build at such a clock if the row is of a chip that waits."""
+    for (where, low), (other, high) in permutations(rows, 2):
+        must = low.name == high.name or (low.idles and not high.idles)
+        tolerance = 1.0 + SIGMAS_APART * math.hypot(low.sigma, high.sigma)
+        if not must or low.point.clock_hz > high.point.clock_hz:
+            continue
+        if low.power_mw > high.power_mw * tolerance:
+            has, at = f"{low.power_mw:.3g} mW at {low.point.name}", high.point.name
+            cause = f"{has}, more than the {high.power_mw:.3g} mW of {high.name} at {at} in {other}"
+            raise _row_error(where, cause)
 
 
 def _read_activity(name: str, file: Path) -> Activity:
@@ -148,6 +179,12 @@ def _read_activity(name: str, file: Path) -> Activity:
         raise MyoedgeError("E250", f"{name} has not been simulated", facts, tries)
     counters = activity(build.report)
     return replace(counters, cycles=float(counters.cycles))
+
+
+def _row_error(where: str, cause: str) -> MyoedgeError:
+    title = f"{where} is no measurement that the fit can use"
+    tries = [f"measure {where} again, or delete it"]
+    return MyoedgeError("E250", title, {"cause": cause, "needs": EXAMPLE}, tries)
 
 
 def _calibration_error(file: Path, reason: str) -> MyoedgeError:

@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -18,6 +19,7 @@ from myoedge.system.hooks import hooks
 if TYPE_CHECKING:
     from myoedge.building.energy_calibration import EnergyCalibration
     from myoedge.power.calibrate import Residual
+    from myoedge.power.model import Coefficients
 
 
 class DefaultShow(click.Group):
@@ -201,7 +203,7 @@ def _joules(row: Residual) -> dict[str, float]:
 
 
 def _show_calibration(terminal: Terminal, calibration: EnergyCalibration) -> None:
-    from myoedge.reports.energy import amount, widths
+    from myoedge.reports.energy import amount
     from myoedge.reports.tables import columns
     from myoedge.reports.tables import show as printed
     from myoedge.reports.wording import three_digits
@@ -215,5 +217,25 @@ def _show_calibration(terminal: Terminal, calibration: EnergyCalibration) -> Non
         name = printable(r.measured.name)
         table.add_row(name, r.measured.point.name, *texts, f"{r.relative:+.1%}")
     printed(table, terminal.out)
-    terminal.text(widths(calibration.residuals, calibration.before, calibration.coefficients))
+    terminal.text(_widths(calibration.residuals, calibration.before, calibration.coefficients))
     terminal.progress(f"stored in {calibration.path}")
+
+
+def _widths(rows: Sequence[Residual], before: Coefficients, after: Coefficients) -> str:
+    """Format the mean half-width of the energy intervals of measured inferences, and of a measured
+    chip that waits, before and after a calibration of the coefficients."""
+    from myoedge.power.model import SIGMAS
+    from myoedge.power.model import energy as energy_of
+
+    kinds = {"an inference": (False, after), "a chip that waits": (True, after.waiting or after)}
+    lines = []
+    for name, (idles, now) in kinds.items():
+        of_kind = [row.measured for row in rows if row.measured.idles == idles]
+        if not of_kind:
+            continue
+        found = (
+            [energy_of(row.activity, row.point, by) for row in of_kind] for by in (before, now)
+        )
+        ends = [fmean(SIGMAS * e.sigma_j / e.joules for e in energies) for energies in found]
+        lines.append("interval of {}: +-{:.0%} before, +-{:.0%} now".format(name, *ends))
+    return "\n".join(lines)

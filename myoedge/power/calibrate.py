@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -42,6 +42,11 @@ class Measured:
         """Whether the chip was idle during the measurement: no instructions were counted."""
         return not self.activity.instructions
 
+    @property
+    def power_mw(self) -> float:
+        """Mean power in milliwatts."""
+        return 1e3 * self.joules / (self.activity.cycles / self.point.clock_hz)
+
 
 @dataclass(frozen=True, slots=True)
 class Residual:
@@ -69,12 +74,26 @@ def calibrate(rows: Sequence[Measured], prior: Coefficients) -> tuple[Coefficien
     without scipy.
     """
     first = _fit_coefficients(rows, prior, prior.workload)
-    calibrated = _fit_coefficients(rows, prior, min(first.workload, prior.workload))
+    fitted = _fit_coefficients(rows, prior, min(first.workload, prior.workload))
+    calibrated = replace(fitted, waiting=_fit_waiting([row for row in rows if row.idles], prior))
     residuals = []
     for row in rows:
-        joules = (energy(row.activity, row.point, by).joules for by in (prior, calibrated))
+        after = calibrated.waiting if row.idles and calibrated.waiting else calibrated
+        joules = (energy(row.activity, row.point, by).joules for by in (prior, after))
         residuals.append(Residual(row, *joules))
     return calibrated, residuals
+
+
+def _fit_waiting(rows: Sequence[Measured], prior: Coefficients) -> Coefficients | None:
+    """Return the coefficients of a chip whose cores wait, which is what these rows measured; None
+    without rows. No workload differs from another: only the meter's error, and what the model
+    leaves of the rows, is in the interval."""
+    if not rows:
+        return None
+    fitted = _fit_coefficients(rows, prior, 0.0)
+    a, b = relative_contributions(rows)
+    scatter = float(np.sqrt(np.mean((a @ np.array(fitted.values) - b) ** 2)))
+    return replace(fitted, workload=rounded(np.array([scatter]))[0])
 
 
 def _fit_coefficients(

@@ -42,6 +42,8 @@ class Coefficients:
     workload     relative standard deviation of the model error between workloads
     board        relative standard deviation between boards and chips
     source       description for reports
+    waiting      coefficients of a chip whose cores wait, of measurements of it; None: none was
+                 measured, and these count
     """
 
     values: Vector
@@ -49,13 +51,12 @@ class Coefficients:
     workload: float
     board: float
     source: str
+    waiting: Coefficients | None = None
 
-    def may_be_zero(self, index: int) -> bool:
-        """Return whether the interval of a value that depends on no other reaches zero."""
-        line = self.covariance[index]
-        alone = not any(x for n, x in enumerate(line) if n != index)
-        return alone and self.values[index] <= SIGMAS * math.sqrt(line[index])
 
+# Least values that the coefficients can have. Leakage is at least the power that retains memories;
+# nothing is known of the others.
+FLOORS = (SLEEP_MW, 0.0, 0.0, 0.0, 0.0, 0.0)
 
 PUBLISHED = Coefficients(
     gap9_energy.VALUES,
@@ -72,12 +73,12 @@ class Energy:
 
     parts     joules by part of the chip (keys PARTS)
     sigma_j   standard deviation of the sum in joules
-    least_j   lower bound of the sum without parts that may cost nothing
+    least_j   lower bound of the sum, for no coefficient of which is below its floor
     """
 
     parts: Mapping[str, float]
     sigma_j: float
-    least_j: float = 0.0
+    least_j: float
 
     @property
     def joules(self) -> float:
@@ -85,7 +86,7 @@ class Energy:
 
     @property
     def low_j(self) -> float:
-        return max(self.joules - SIGMAS * self.sigma_j, self.least_j, 0.0)
+        return max(self.joules - SIGMAS * self.sigma_j, self.least_j)
 
     @property
     def high_j(self) -> float:
@@ -104,11 +105,53 @@ def energy(activity: Activity, point: OperatingPoint, by: Coefficients) -> Energ
     weights = _weights_pj(activity)
     unit = work / sum(weights) if any(weights) else 0.0
     parts = (leakage, clocks, *(unit * weight for weight in weights), *rest)
-    surely = [0.0 if by.may_be_zero(n) else x for n, x in enumerate(row)]
-    least_j = sum(a * c for a, c in zip(surely, by.values, strict=True)) - SIGMAS * _sigma_j(
-        surely, by
+    return Energy(dict(zip(PARTS, parts, strict=True)), _sigma_j(row, by), _least_j(row, by))
+
+
+def _least_j(row: Sequence[float], by: Coefficients) -> float:
+    """Return the lower end of an energy's interval if no coefficient is below its floor, in joules.
+
+    row   as joules_per_unit
+    A coefficient that would be below is fixed at its floor, and the others are what the fit then
+    requires: they depend on each other, as published figures determine sums. Of what is left, the
+    model's relative errors take at most their share.
+    """
+    values, covariance = by.values, by.covariance
+    free = {*range(len(row))}
+    while True:
+        reach = [_dot(line, row) for line in covariance]
+        fit_j = math.sqrt(max(_dot(row, reach), 0.0))
+        below = [
+            n
+            for n in free
+            if (values[n] - FLOORS[n]) * fit_j < SIGMAS * reach[n] and covariance[n][n] > 0
+        ]
+        if not below:
+            break
+        values, covariance = _fixed(values, covariance, below[0], FLOORS[below[0]])
+        free.remove(below[0])
+    joules, relative = _dot(row, values), math.hypot(by.workload, by.board)
+    shares = (joules - SIGMAS * fit_j) * (1.0 - SIGMAS * relative)
+    together = joules - SIGMAS * math.hypot(fit_j, relative * joules)
+    return max(shares, together, _dot(row, FLOORS))
+
+
+def _fixed(
+    values: Vector, covariance: Sequence[Vector], at: int, value: float
+) -> tuple[Vector, tuple[Vector, ...]]:
+    """Return values and covariance of a normal distribution in which one value is known."""
+    line = covariance[at]
+    share = [x / line[at] for x in line]
+    known = tuple(v + x * (value - values[at]) for v, x in zip(values, share, strict=True))
+    rows = (
+        tuple(c - x * y for c, y in zip(row, line, strict=True))
+        for row, x in zip(covariance, share, strict=True)
     )
-    return Energy(dict(zip(PARTS, parts, strict=True)), _sigma_j(row, by), least_j)
+    return known, tuple(rows)
+
+
+def _dot(a: Sequence[float], b: Sequence[float]) -> float:
+    return sum(x * y for x, y in zip(a, b, strict=True))
 
 
 def _sigma_j(row: Sequence[float], by: Coefficients) -> float:
@@ -116,10 +159,9 @@ def _sigma_j(row: Sequence[float], by: Coefficients) -> float:
 
     row   as joules_per_unit
     """
-    lines = zip(row, by.covariance, strict=True)
-    fitted = sum(a * b * c for a, line in lines for b, c in zip(row, line, strict=True))
-    joules = sum(a * c for a, c in zip(row, by.values, strict=True))
-    return math.sqrt(max(fitted, 0.0) + (by.workload**2 + by.board**2) * joules**2)
+    fitted = _dot(row, [_dot(line, row) for line in by.covariance])
+    relative = math.hypot(by.workload, by.board)
+    return math.hypot(math.sqrt(max(fitted, 0.0)), relative * _dot(row, by.values))
 
 
 def joules_per_unit(activity: Activity, point: OperatingPoint) -> Vector:

@@ -7,8 +7,9 @@ application with one inference per period, whose times `planned_cycles` derives.
     state        powered                                value       bounds
     run          all, the cluster computes              counters    interval of the fit
     control      all, the fabric controller computes    counters    interval of the fit
-    idle         all, cores wait                        clocks run  asleep .. upper end of the fit
-    cluster_off  all but the cluster, cores wait        as idle     asleep .. as idle
+    idle         all, cores wait                        clocks run  asleep .. upper end of the fit;
+                                                                    measured: interval of the meter
+    cluster_off  all but the cluster, cores wait        as idle     as idle
     retention    memories only                          asleep      asleep .. all leakage
 
 The cluster's share of the published idle power (clock tree and leakage) is not public, so that
@@ -91,7 +92,11 @@ def state_power(
     cycles = {state: state_cycles.get(state, 0) for state in STATES}
     states_s = {state: count / point.clock_hz for state, count in cycles.items()}
     parts = _activity_by_state(activity, cycles)
-    parts_j = {state: energy(part, point, by).parts for state, part in parts.items()}
+    waiting = by.waiting or by
+    parts_j = {
+        state: energy(part, point, waiting if state in WAITING else by).parts
+        for state, part in parts.items()
+    }
     sleep_w = tuple(1e-3 * mw for mw in sleep_power_mw(activity.l3_bytes > 0, by, module))
     parts_j["retention"] = {"leakage": sleep_w[0] * states_s["retention"]}
     chip_j = _chip_joules(parts, states_s, (sleep_w[0], sleep_w[1], sleep_w[2]), point, by)
@@ -129,12 +134,22 @@ def _chip_joules(
     point: OperatingPoint,
     by: Coefficients,
 ) -> Interval:
-    awake = sum((parts[state] for state in AWAKE), Activity(0))
-    powered = energy(sum((parts[state] for state in WAITING), awake), point, by)
-    value_w, low_w, high_w = sleep_w
-    waiting_s, asleep_s = sum(states_s[state] for state in WAITING), states_s["retention"]
-    low_j = energy(awake, point, by).low_j + low_w * (waiting_s + asleep_s)
-    return powered.joules + value_w * asleep_s, low_j, powered.high_j + high_w * asleep_s
+    awake, waits = (
+        sum((parts[state] for state in states), Activity(0)) for states in (AWAKE, WAITING)
+    )
+    value_j, low_j, high_j = (watts * states_s["retention"] for watts in sleep_w)
+    if by.waiting is None:
+        powered, least = energy(awake + waits, point, by), energy(awake, point, by).low_j
+        waiting_s = sum(states_s[state] for state in WAITING)
+        ends = (powered.joules, least + sleep_w[1] * waiting_s, powered.high_j)
+    else:
+        known = energy(awake, point, by), energy(waits, point, by.waiting)
+        ends = (
+            sum(part.joules for part in known),
+            sum(part.low_j for part in known),
+            sum(part.high_j for part in known),
+        )
+    return ends[0] + value_j, ends[1] + low_j, ends[2] + high_j
 
 
 # --- one inference per period ---------------------------------------------------------------------

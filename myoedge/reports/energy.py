@@ -5,13 +5,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
-from statistics import fmean
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from myoedge.backends.measurement import Activity
 from myoedge.operators import layer_names as naming
 from myoedge.power.model import (
-    SIGMAS,
     Battery,
     Coefficients,
     Energy,
@@ -27,9 +25,6 @@ from myoedge.reports import speed, wording
 from myoedge.reports.period import clocked_by, control_cycles, period_s, rest
 from myoedge.reports.report_json import Report
 from myoedge.targets import OperatingPoint
-
-if TYPE_CHECKING:
-    from myoedge.power.calibrate import Residual
 
 NE16 = "ne16"  # name of the engine in rows
 MICRO = 1e6
@@ -318,13 +313,3 @@ def costliest(report: Mapping[str, Any]) -> list[str]:
     outside = speed.outside_layers(dict(report))
     cost = (energy_row(report) or {}).get("outside_layers")
     return [*lines, f"{in_joules(cost)}  {outside[0]}"] if outside and cost else lines
-
-
-def widths(rows: Sequence[Residual], before: Coefficients, after: Coefficients) -> str:
-    """Format the mean half-width of the energy intervals of measured inferences, before and after a
-    calibration of the coefficients."""
-    half_widths = []
-    for by in (before, after):
-        energies = [energy(row.measured.activity, row.measured.point, by) for row in rows]
-        half_widths.append(fmean(SIGMAS * e.sigma_j / e.joules for e in energies))
-    return "interval of an inference: +-{:.0%} before, +-{:.0%} now".format(*half_widths)
