@@ -31,10 +31,14 @@ def at_operating_point(report: Report, chip: Chip, auto: bool, by: Coefficients)
     """
     if not report["cycles"] or not chip.point.clock_hz:
         return report
+    unlimited = _unlimited_point(report, chip, by) if auto else {}
     if auto:
         chip = chip.at(cheapest_point(report, chip, by))
     latency_s = report["cycles"]["total"] / chip.point.clock_hz
-    judged = with_energy({**at_points(report, chip), "latency_s": latency_s}, by)
+    there = {**at_points(report, chip), "latency_s": latency_s}
+    if unlimited and unlimited["name"] != chip.point.name:
+        there["target"]["unlimited_point"] = unlimited
+    judged = with_energy(there, by)
     return with_passes(with_real_time(judged), by)
 
 
@@ -74,6 +78,19 @@ def application_points(
         for p, (_, busy) in zip(points, times, strict=True)
     )
     return [*itertools.compress(rows, fits)] or rows
+
+
+def without_energy_limit(report: Report) -> Report:
+    """Return the report of the same build without [budget] energy."""
+    return {**report, "budget": {**report["budget"], "energy_j": None}}
+
+
+def _unlimited_point(report: Report, chip: Chip, by: Coefficients) -> dict[str, Any]:
+    """Return the operating point that an application would have without [budget] energy; {} without
+    such a limit."""
+    if not clocked_by(report) or not (report.get("budget") or {}).get("energy_j"):
+        return {}
+    return asdict(chip.at(cheapest_point(without_energy_limit(report), chip, by)).point)
 
 
 def _at_candidates(report: Report, chip: Chip, by: Coefficients) -> Report:

@@ -18,6 +18,7 @@ STATE_NAMES = {
     "cluster_off": "cluster off",
     "retention": "deep sleep",
 }
+MOST_FOLD = 10.0  # of a battery life whose longest says something
 CHIP_ONLY = "chip only: no front end, no radio"
 
 
@@ -44,13 +45,34 @@ def duty_rows(report: Mapping[str, Any]) -> list[tuple[str, str]]:
     if duty["asleep_s"]:
         waking_s = duty["period_s"] * (1.0 - duty["share"]) - duty["asleep_s"]
         rows.append(("waking", f"{speed.duration(waking_s)} of each period, idle: in the average"))
+    if raised := _raised_clock(report):
+        rows.append(("limit", raised))
     if duty["hours"] is not None:
-        hours = with_range(duty["hours"], "h")
+        hours = battery_hours(duty["hours"])
         rows.append(("battery", f"{hours}, at {report['every']['battery_volts']:g} V"))
     if width := _explain_range_width(report):
         remedy = "; --sleep 0.05mW narrows it" * _sleep_is_guessed(duty)
         rows.append(("range", f"{width}{remedy}"))
     return rows
+
+
+def battery_hours(hours: Sequence[float]) -> str:
+    """Format the battery life (value, low, high): "268 h (84 to 363)"; if the longest is that of a
+    power which is only assumed to be possible, "149 h, at least 73 h; the most is not known"."""
+    value, low, high = hours
+    if high <= MOST_FOLD * low:
+        return with_range(hours, "h")
+    return f"{digits(value, 3)} h, at least {digits(low, 3)} h; the most is not known"
+
+
+def _raised_clock(report: Mapping[str, Any]) -> str:
+    """Describe what [budget] energy, a limit of an inference, costs on average: the clock that it
+    requires may take more power while it waits. "" if the clock would be the same without it."""
+    mw, point = report["duty"].get("unlimited_mw"), report["target"].get("unlimited_point")
+    if mw is None or point is None:
+        return ""
+    there = f"{wording.three_digits(mw)} mW planned at {point['name']}"
+    return f"[budget] energy, of an inference, sets the clock; without it {there}"
 
 
 def _sleep_is_guessed(duty: Mapping[str, Any]) -> bool:
@@ -131,4 +153,5 @@ def on_average(report: Mapping[str, Any]) -> str:
     power = f"{rows['average']} with one every {rows['every']}{at_rest} ({counted})"
     battery = f"{rows['battery']} on the battery" if "battery" in rows else ""
     width = _explain_range_width(report)
-    return "; ".join(filter(None, (power, battery, f"the range is {width}" if width else "")))
+    range_text = f"the range is {width}" if width else ""
+    return "; ".join(filter(None, (power, battery, range_text, _raised_clock(report))))

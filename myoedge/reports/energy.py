@@ -109,7 +109,10 @@ def _duty(
     known = by if played is not None else coefficients_for(report, by)
     given = (battery_of(report), module_powers(report), played, control_cycles(report))
     result = duty(_of_mean_period(report, inference), point, known, window_s, *given)
-    return {**asdict(result), "keeps_up": result.keeps_up}
+    found = {**asdict(result), "keeps_up": result.keeps_up}
+    if (other := report["target"].get("unlimited_point")) and other["name"] != point.name:
+        found["unlimited_mw"] = average_mw(report, as_point(other), by)
+    return found
 
 
 def _of_mean_period(report: Mapping[str, Any], inference: Activity) -> Activity:
@@ -146,7 +149,8 @@ def module_powers(report: Mapping[str, Any]) -> ModulePowers:
 
 def average_mw(report: Mapping[str, Any], point: OperatingPoint, by: Coefficients) -> float:
     """Return the planned average power of a report's application at an operating point."""
-    planned = {key: value for key, value in report.items() if key != "played"}
+    target = {**report["target"], "unlimited_point": None}
+    planned = {**report, "target": target, "played": None}
     found = _duty(planned, activity(planned), point, by)
     assert found is not None, "an application sets the period"
     return float(found["average_mw"][0])

@@ -18,7 +18,7 @@ from myoedge.power.model import Interval
 from myoedge.power.states import STATES, StatePower
 from myoedge.reports import energy as joules
 from myoedge.reports.budget import Broken, over_budget
-from myoedge.reports.duty_lines import STATE_NAMES, unpublished_waiting
+from myoedge.reports.duty_lines import STATE_NAMES, battery_hours, unpublished_waiting
 from myoedge.reports.speed import duration
 from myoedge.reports.wording import rough_percent, three_digits, told_apart
 
@@ -230,7 +230,8 @@ def _power_lines(document: Mapping[str, Any]) -> list[str]:
     if per_decision := document["energy_per_decision_j"]:
         lines.append(f"energy    {joules.amount(per_decision['value'])} of the chip per decision")
     if hours := document["battery_h"]:
-        lines.append(f"battery   {_format_interval(hours, 1.0, 'h')}")
+        ends = [hours[name] for name in ("value", "low", "high")]
+        lines.append(f"battery   {battery_hours(ends)}")
     return lines
 
 

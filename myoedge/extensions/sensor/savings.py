@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from myoedge.building.operating_points import application_points, cheapest
+from myoedge.building.operating_points import application_points, cheapest, without_energy_limit
 from myoedge.extensions.sensor.program import SensorProgram
 from myoedge.power.model import Coefficients
 from myoedge.power.states import StatePower
@@ -76,22 +76,27 @@ def savings(
 
 
 def _of_clocks(report: Mapping[str, Any], power: StatePower, by: Coefficients) -> Iterator[Saving]:
-    """Yield the clock of least power within [budget] latency, and the one of least power, with the
-    latency that it needs."""
-    target, limit_s = report["target"], (report.get("budget") or {}).get("latency_s")
+    """Yield the clock of least power within [budget], and those of least power without its limit
+    of energy, or with another limit of latency, as the setting says."""
+    target, budget = report["target"], report.get("budget") or {}
     here = next(
         row for row in target["operating_points"] if row["name"] == target["operating_point"]
     )
     planned_mw = average_mw(report, as_point(here), by)
-    points = application_points(dict(report), find_chip(target["chip"]), by)
-    costs = {name: (latency_s, mw) for name, latency_s, mw in points}
-    for limit in (limit_s, None) if limit_s else (None,):
-        name = cheapest(points, limit)
-        latency_s, mw = costs[name]
-        setting = f'--operating-point "{name}"'
-        if limit_s and not limit:
-            setting = f'[budget] latency = "{1e3 * MARGIN * latency_s:.3g} ms", {setting}'
-        yield Saving(setting, power.power_w[0] + 1e-3 * (mw - planned_mw))
+    chip, limit_s = find_chip(target["chip"]), budget.get("latency_s")
+    frees = {"": dict(report)}
+    if budget.get("energy_j"):
+        frees["no [budget] energy, "] = without_energy_limit(dict(report))
+    for setting, free in frees.items():
+        points = application_points(free, chip, by)
+        costs = {name: (latency_s, mw) for name, latency_s, mw in points}
+        for limit in (limit_s, None) if limit_s else (None,):
+            name = cheapest(points, limit)
+            latency_s, mw = costs[name]
+            later = f'[budget] latency = "{1e3 * MARGIN * latency_s:.3g} ms", '
+            changed = f"{setting}{later if limit_s and not limit else ''}"
+            power_w = power.power_w[0] + 1e-3 * (mw - planned_mw)
+            yield Saving(f'{changed}--operating-point "{name}"', power_w)
 
 
 def _of_longer_hop(program: SensorProgram, power: StatePower) -> Iterator[Saving]:

@@ -11,9 +11,13 @@ import numpy as np
 import pytest
 
 import myoedge
+from myoedge.backends.build import load_build
 from myoedge.extensions.sensor.playback import Played, program_of
 from myoedge.extensions.sensor.savings import LEAST_GAIN, largest_share
 from myoedge.power.states import StatePower
+from myoedge.reports.duty_lines import battery_hours, on_average
+from myoedge.reports.wording import three_digits
+from tests.conftest import myoedge as command
 from tests.conftest import thinned
 from tests.extensions.sensor import applications
 from tests.extensions.sensor.applications import ARMBAND, MADE, Wide
@@ -73,6 +77,42 @@ def test_a_setting_saves_what_is_said(
         assert power_w < (1 - LEAST_GAIN / 2) * before.power.power_w[0]
         assert f"{saving.setting}: about" in "\n".join(before.lines())
     assert found == named
+
+
+def test_a_limit_of_energy_that_raises_the_clock_is_named(tmp_path: Path) -> None:
+    """An inference takes less at a higher clock, and the waiting chip more: build, report and
+    playback name the clock and the power without the limit."""
+    plain, limited = (tmp_path / name for name in ("plain", "limited"))
+    played(plain, "windows", {})
+    energy_uj = load_build(plain / "out").report["energy_uj"]
+    name, limit = energy_uj["points"][0]["name"], f"{0.5 * energy_uj['value']:.3g} uJ"
+    limited.mkdir()
+    kind, samples, tables = MADE["windows"]
+    build = applications.built(limited, kind, samples, **tables, budget={"energy": limit})
+    target, duty = build.report["target"], build.report["duty"]
+    assert target["clock_hz"] > target["unlimited_point"]["clock_hz"]
+    assert target["unlimited_point"]["name"] == name
+    assert duty["unlimited_mw"] < duty["average_mw"][0]
+    mw = f"{three_digits(duty['unlimited_mw'])} mW planned at {name}"
+    told = f"[budget] energy, of an inference, sets the clock; without it {mw}"
+    assert told in on_average(build.report)
+    ran = command("energy", build.folder, cwd=tmp_path)
+    assert told in " ".join(ran.out.split())
+    found = myoedge.play(build, applications.MYO, seconds=SECONDS)
+    settings = [saving.setting for saving in found.savings]
+    assert f'no [budget] energy, --operating-point "{name}"' in settings
+    assert "unlimited_point" not in load_build(plain / "out").report["target"]
+
+
+@pytest.mark.parametrize(
+    ("hours", "told"),
+    [
+        ((268.0, 84.0, 363.0), "268 h (84 to 363)"),
+        ((149.0, 72.5, 353_000.0), "149 h, at least 72.5 h; the most is not known"),
+    ],
+)
+def test_hours_on_a_battery(hours: tuple[float, ...], told: str) -> None:
+    assert battery_hours(hours) == told
 
 
 def power_of(parts: dict[str, dict[str, float]], others_w: float | None) -> StatePower:
