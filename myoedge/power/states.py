@@ -92,10 +92,8 @@ def state_power(
     cycles = {state: state_cycles.get(state, 0) for state in STATES}
     states_s = {state: count / point.clock_hz for state, count in cycles.items()}
     parts = _activity_by_state(activity, cycles)
-    waiting = by.waiting or by
     parts_j = {
-        state: energy(part, point, waiting if state in WAITING else by).parts
-        for state, part in parts.items()
+        state: energy(part, point, in_state(state, by)).parts for state, part in parts.items()
     }
     sleep_w = tuple(1e-3 * mw for mw in sleep_power_mw(activity.l3_bytes > 0, by, module))
     parts_j["retention"] = {"leakage": sleep_w[0] * states_s["retention"]}
@@ -115,6 +113,11 @@ def state_power(
         hours,
         None if module.others_mw is None else others_w,
     )
+
+
+def in_state(state: str, by: Coefficients) -> Coefficients:
+    """Return the energy coefficients of a power state."""
+    return by.waiting or by if state in WAITING else by
 
 
 def _activity_by_state(activity: Activity, cycles: Mapping[str, float]) -> dict[str, Activity]:

@@ -42,6 +42,7 @@ from myoedge.extensions.sensor.report import (
 )
 from myoedge.extensions.sensor.savings import Saving, savings
 from myoedge.extensions.sensor.simulated_run import (
+    Located,
     count_lost_samples,
     decision_cycles,
     decisions_before_restart,
@@ -213,11 +214,7 @@ def play_build(
         judged = _judged(reference, [row for _, row in located], delivered.labels)
     rows = tuple(record for _, record in found if isinstance(record, Decision))
     resting = sum(row.is_resting for row in rows)
-    awake = [(end, row) for end, row in located if not row.is_resting]
-    # The distribution of the decisions' latencies; None without a decision
-    of_passes = (*decision_cycles(run, awake), pass_cycles(run))
-    parts = latency_parts_s(*of_passes, program.clock_hz)
-    latency = latency_of(latency_s(*decision_cycles(run, located), program.clock_hz), parts)
+    latency = _latency(run, located, program.clock_hz)
     times = (dict(run.state_cycles), program.clock_hz, run.timeline, run.bin_cycles)
     states = PlayedStates(activity_of(run), *times)
     report = with_given_powers(build.report, given)
@@ -240,6 +237,14 @@ def play_build(
         unwritten=None if faults else _replace_report_power(build, report, states),
         **judged,
     )
+
+
+def _latency(run: Simulation, located: Sequence[Located], clock_hz: int) -> Latency | None:
+    """Return the distribution of the decisions' latencies, and of their parts with a pass; None
+    without a decision."""
+    awake = [(end, row) for end, row in located if not row.is_resting]
+    parts = latency_parts_s(*decision_cycles(run, awake), pass_cycles(run), clock_hz)
+    return latency_of(latency_s(*decision_cycles(run, located), clock_hz), parts)
 
 
 def _judged(

@@ -82,21 +82,28 @@ def _of_clocks(report: Mapping[str, Any], power: StatePower, by: Coefficients) -
     here = next(
         row for row in target["operating_points"] if row["name"] == target["operating_point"]
     )
-    planned_mw = average_mw(report, as_point(here), by)
-    chip, limit_s = find_chip(target["chip"]), budget.get("latency_s")
+    more_w = power.power_w[0] - 1e-3 * average_mw(report, as_point(here), by)
     frees = {"": dict(report)}
     if budget.get("energy_j"):
         frees["no [budget] energy, "] = without_energy_limit(dict(report))
-    for setting, free in frees.items():
-        points = application_points(free, chip, by)
-        costs = {name: (latency_s, mw) for name, latency_s, mw in points}
-        for limit in (limit_s, None) if limit_s else (None,):
-            name = cheapest(points, limit)
-            latency_s, mw = costs[name]
-            later = f'[budget] latency = "{1e3 * MARGIN * latency_s:.3g} ms", '
-            changed = f"{setting}{later if limit_s and not limit else ''}"
-            power_w = power.power_w[0] + 1e-3 * (mw - planned_mw)
-            yield Saving(f'{changed}--operating-point "{name}"', power_w)
+    for before, free in frees.items():
+        for setting, mw in _cheapest_points(free, by):
+            yield Saving(f"{before}{setting}", more_w + 1e-3 * mw)
+
+
+def _cheapest_points(report: dict[str, Any], by: Coefficients) -> Iterator[tuple[str, float]]:
+    """Yield (setting, planned average power in mW) of the clock of least power within [budget]
+    latency, and of the one of least power, with the latency that it needs."""
+    limit_s = (report.get("budget") or {}).get("latency_s")
+    points = application_points(report, find_chip(report["target"]["chip"]), by)
+    costs = {name: (latency_s, mw) for name, latency_s, mw in points}
+    for limit in (limit_s, None) if limit_s else (None,):
+        name = cheapest(points, limit)
+        latency_s, mw = costs[name]
+        setting = f'--operating-point "{name}"'
+        if limit_s and not limit:
+            setting = f'[budget] latency = "{1e3 * MARGIN * latency_s:.3g} ms", {setting}'
+        yield setting, mw
 
 
 def _of_longer_hop(program: SensorProgram, power: StatePower) -> Iterator[Saving]:
