@@ -14,6 +14,7 @@ import numpy as np
 from myoedge.operators.checks import Spec
 from myoedge.plan.check_l1 import L1_PLANNED
 from myoedge.plan.l1.tile_iteration import Transfer
+from myoedge.plan.levels.loop_residency import is_held
 from myoedge.plan.levels.transfers import LevelTransfer, resident_ranges
 from myoedge.plan.placement import LiveRange
 from myoedge.plan.plan import Plan, scratch_name
@@ -65,15 +66,16 @@ def _check_each_byte_once(plan: Plan) -> Iterator[str]:
 
 def _check_transfer_order(plan: Plan) -> Iterator[str]:
     """Yield layers whose transfers begin out of order or too late, or whose bytes are in L2
-    across the start or end of a loop."""
+    across the start or end of a loop; those of a transfer before a loop may stay to its end."""
     for a, b in pairwise(plan.transfers):
         if b.begins < a.begins:
             yield plan.steps[b.chunk.step].node.name
-    earliest = plan.timeline_steps.earliest
+    steps, earliest = plan.timeline_steps, plan.timeline_steps.earliest
     late = (
         h
         for h in plan.transfers
-        if not earliest(max(h.needed, h.chunk.last)) <= h.owned_from
+        if not earliest(h.needed if is_held(h.chunk, steps) else max(h.needed, h.chunk.last))
+        <= h.owned_from
         or not h.begins <= h.needed <= h.chunk.last + 1
     )
     yield from (plan.steps[h.chunk.step].node.name for h in late)

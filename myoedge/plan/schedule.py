@@ -13,7 +13,7 @@ from myoedge.operators.base import OPS
 from myoedge.operators.checks import enforce
 from myoedge.operators.layer_names import located
 from myoedge.plan.check import PLANNED
-from myoedge.plan.cost.network import modelled_cycles, streamed_byte_cycles, waits
+from myoedge.plan.cost.network import constant_byte_costs, modelled_cycles, waits
 from myoedge.plan.fused_layers import LoweredLayers, layers_as_one
 from myoedge.plan.l1.layer_kernels import NetworkKernels
 from myoedge.plan.l1.layers import plan_l1
@@ -283,7 +283,7 @@ def _plan_weight_streaming(network: LoweredNetwork, plan: Plan) -> Plan | None:
     best = _plan_limited_streaming(network, plan)
     if best is None or not waits(best):
         return best
-    kernels = replace(network.kernels, byte_cost=streamed_byte_cycles(best))
+    kernels = replace(network.kernels, byte_cost=constant_byte_costs(best))
     network = replace(network, kernels=kernels)
     lighter = _plan_limited_streaming(network, _plan_tilings(network))
     return min(filter(None, (best, lighter)), key=modelled_cycles)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,3 +75,17 @@ class TransferCost:
     def store_cycles(self, size_bytes: float) -> float:
         """Return the DMA cycles of a transfer out of L1, without a cost per row."""
         return size_bytes / self.bytes_per_cycle
+
+
+class ByteCost(NamedTuple):
+    """Cycles per byte of a layer's constants, if L2 cannot hold those of all layers.
+
+    loaded   of loading them into L2 while the layer computes
+    held     of the L2 that they take, because other layers then load more
+    """
+
+    loaded: float = 0.0
+    held: float = 0.0
+
+
+NO_BYTE_COST = ByteCost()

@@ -18,7 +18,7 @@ import myoedge
 from myoedge.backends import gvsoc
 from myoedge.errors import MyoedgeError
 from tests.conftest import save_exported
-from tests.support.feedback import Feedback
+from tests.support.feedback import Feedback, LateFeedback
 from tests.support.pages import summary
 from tests.support.shared import made_once
 
@@ -43,6 +43,7 @@ NETWORKS: dict[str, tuple[Any, tuple[int, ...], dict[str, Any]]] = {
     "whole": (dense, (1, 128), {"l2": "64KiB"}),
     "stream": (causal, (1, 64, 24), {"l2": "64KiB", "stream": True}),
     "loop": (Feedback, (1, 12, 64), {"l2": "110KiB"}),
+    "late loop": (LateFeedback, (1, 4, 4802), {"l2": "200KiB"}),
 }
 
 
@@ -86,7 +87,7 @@ def test_weights_in_mram_are_exact_on_host_and_chip(built: myoedge.Build) -> Non
 
 def test_estimates_count_the_bytes_that_the_chip_reads(built: myoedge.Build) -> None:
     """Bytes by layer are those of the simulated run; its energy, and the cycles of layers that
-    mostly wait, are near the estimates."""
+    wait for a quarter of them, are near the estimates."""
     estimated = built.report
     myoedge.simulate(built)
     ran = built.report
@@ -99,10 +100,10 @@ def test_estimates_count_the_bytes_that_the_chip_reads(built: myoedge.Build) -> 
     near = [
         row["cycles_modelled"] / other["cycles"]
         for row, other in pairs
-        if 2 * row["waiting_modelled"] > row["cycles_modelled"]
+        if 4 * row["waiting_modelled"] > row["cycles_modelled"]
     ]
     assert all(0.6 < ratio < 1.2 for ratio in near), near
-    assert near or "loops" in ran["model"] or "stream" in ran
+    assert near or "stream" in ran
     energy_uj, ran_uj = estimated["energy_uj"], ran["energy_uj"]["value"]
     assert energy_uj["low"] <= ran_uj <= energy_uj["high"]
     assert 0.8 < energy_uj["value"] / ran_uj < 1.2

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A network with a loop whose weights are read in every step."""
+"""Networks with a loop whose weights are read in every step."""
 
 from __future__ import annotations
 
@@ -19,4 +19,18 @@ class Feedback(nn.Module):
         for step in range(x.shape[1]):
             h, c = self.cell(torch.cat([x[:, step], y], 1), (h, c))
             y = self.out(h)
+        return y
+
+
+class LateFeedback(nn.Module):
+    """The same loop behind layers whose results need most of L2."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.wide, self.narrow = nn.Conv1d(4, 16, 3), nn.Conv1d(16, 64, 4, stride=400)
+        self.loop = Feedback()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        frames = torch.relu(self.narrow(torch.relu(self.wide(x))))
+        y: torch.Tensor = self.loop(frames.transpose(1, 2))
         return y

@@ -12,6 +12,7 @@ from myoedge.plan.levels.distribution import transfer_rates
 from myoedge.plan.levels.transfers import ComputeCycles, Timeline, timeline
 from myoedge.plan.loops import turns_of
 from myoedge.plan.plan import Plan
+from myoedge.targets.costs import ByteCost
 
 WAITS = 1.03  # factor on the compute cycles above which a plan waits for transfers
 
@@ -101,7 +102,19 @@ def moved_pj(plan: Plan) -> float:
     return sum(plan.chip.level(name).pj_per_byte[1] * size for name, size in sizes)
 
 
-def streamed_byte_cycles(plan: Plan) -> dict[int, float]:
+def constant_byte_costs(plan: Plan) -> dict[int, ByteCost]:
+    """Return layer -> cycles per byte of its constants: of loading them where a part is streamed;
+    otherwise of the L2 that they take, in which the dearest streamed bytes could be resident."""
+    streamed = _streamed_byte_cycles(plan)
+    turns = [turns_of(plan.loops, index) for index in range(len(plan.steps))]
+    dearest = max((cost * turns[index] for index, cost in streamed.items()), default=0.0)
+    return {
+        index: ByteCost(streamed[index]) if index in streamed else ByteCost(held=dearest / count)
+        for index, count in enumerate(turns)
+    }
+
+
+def _streamed_byte_cycles(plan: Plan) -> dict[int, float]:
     """Return layer -> cycles per byte of its streamed constants; channels work at once."""
     cycles: dict[int, dict[str, float]] = {}
     sizes: Counter[int] = Counter()

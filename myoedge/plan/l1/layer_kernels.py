@@ -23,7 +23,7 @@ from myoedge.plan.l1.tile_grid import Grid
 from myoedge.plan.l1.tile_search import NO_LIMITS, Limits, TileChoice, choose, smallest
 from myoedge.plan.l1.tiling import unplaced
 from myoedge.targets.chip import Chip, Engine
-from myoedge.targets.costs import KernelCost, TransferCost
+from myoedge.targets.costs import NO_BYTE_COST, ByteCost, KernelCost, TransferCost
 
 MOST_SCRATCH = 0.9  # fraction of L1: with more scratch, operands have no space
 SMALLEST_TILE = 0.5  # fraction of L1: kernels with a larger smallest tile have many small tiles
@@ -39,7 +39,7 @@ class NetworkKernels:
     ranks     layer signature -> rank of the tiling to use, by estimated cycles; 0: the fastest
     known     cache of estimated cycles, as for fastest_kernel
     chosen, alone, grids   caches as in TileSearch, shared by all plans of the network
-    byte_cost   layer that loads its constants in every run -> cycles per byte
+    byte_cost   layer -> cycles per byte of its constants, which L2 cannot all hold
     """
 
     kernels: Sequence[Sequence[tuple[TiledKernel, str]]]
@@ -50,7 +50,7 @@ class NetworkKernels:
     chosen: dict[Hashable, TileChoice | None] = field(default_factory=dict)
     alone: dict[Hashable, float] = field(default_factory=dict)
     grids: dict[str | None, Grid] = field(default_factory=dict)
-    byte_cost: Mapping[int, float] = field(default_factory=dict)
+    byte_cost: Mapping[int, ByteCost] = field(default_factory=dict)
 
     @staticmethod
     def of(
@@ -151,7 +151,7 @@ def fastest_kernel(
     cost: TransferCost,
     limits: Limits,
     known: dict[Hashable, list[float]],
-    byte_cost: float = 0.0,
+    byte_cost: ByteCost = NO_BYTE_COST,
 ) -> tuple[TiledKernel, str]:
     """Return the (kernel, layer signature) with the fewest estimated cycles among those that fit in
     L1; a kernel marked as preferred comes first.
@@ -160,7 +160,7 @@ def fastest_kernel(
     room      bytes of L1
     limits    constraints by L2
     known     cache of estimated cycles, by signature and room
-    byte_cost   cycles per byte of constants, which are loaded into L2 while the layer computes
+    byte_cost   cycles per byte of constants
     """
     if len(kernels) < 2:
         return kernels[0]
@@ -204,10 +204,11 @@ def _kernel_cycles(
     room: int,
     cost: TransferCost,
     limits: Limits,
-    byte_cost: float = 0.0,
+    byte_cost: ByteCost = NO_BYTE_COST,
 ) -> list[float]:
     """Return the estimated cycles of each kernel for a single layer, including code loading, or
-    those of its transfers into L2 if they take longer; infinity without a feasible tile."""
+    those of its transfers into L2 if they take longer, and those that the L2 of its constants costs
+    others; infinity without a feasible tile."""
     found = _fastest_tilings(kernels, room, cost, limits)
     functions = Counter(map(code_of, kernels))
     # Estimate a layer's cycles by transfer, which distinguishes kernels of one C function
@@ -218,7 +219,8 @@ def _kernel_cycles(
         for kernel, choice in zip(kernels, found, strict=True)
     )
     sizes = map(_constant_bytes, kernels)
-    return [max(cycles, byte_cost * size) for cycles, size in zip(computed, sizes, strict=True)]
+    pairs = zip(computed, sizes, strict=True)
+    return [max(cycles, byte_cost.loaded * size) + byte_cost.held * size for cycles, size in pairs]
 
 
 def _constant_bytes(kernel: TiledKernel) -> int:

@@ -48,7 +48,7 @@ from myoedge.plan.l1.tile_search import NO_LIMITS, Hidden, Limits, TileChoice, c
 from myoedge.plan.l1.tiling import Buffer, Tiling, lives, make_tiling
 from myoedge.plan.loops import LoopLayers, LoopTensor, borders
 from myoedge.plan.placement import LiveRange
-from myoedge.targets.costs import TransferCost
+from myoedge.targets.costs import NO_BYTE_COST, TransferCost
 
 PREFETCHED = 0.95  # required ratio of a layer's cycles with other tiles to those with its wait
 
@@ -77,7 +77,12 @@ def plan_l1(
     known, byte_cost = network.known, network.byte_cost
     fastest = [
         fastest_kernel(
-            kernels, room, cost, limits.get(index, NO_LIMITS), known, byte_cost.get(index, 0.0)
+            kernels,
+            room,
+            cost,
+            limits.get(index, NO_LIMITS),
+            known,
+            byte_cost.get(index, NO_BYTE_COST),
         )
         for index, kernels in enumerate(network.kernels)
     ]

@@ -12,9 +12,10 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import TypeVar
 
 from myoedge.numerics.arrays import round_up
-from myoedge.plan.levels.transfers import ComputeCycles, Timeline, schedule_in_window, timeline
+from myoedge.plan.levels.transfers import ComputeCycles, Timeline, timeline
 from myoedge.plan.timeline import Chunk, whole_words
 from myoedge.targets.chip import MemoryLevel
 
@@ -23,13 +24,14 @@ HALVINGS = 6  # of the bytes that move to save energy
 SLOWER = 1.005  # factor on a run's cycles that the energy of a level may cost
 
 Rates = tuple[list[float], list[int]]  # cycles and channel of each transfer
+Item = TypeVar("Item", bound=Hashable)
 
 
 def distribute(
     chunks: Sequence[Chunk],
     contents: Sequence[Hashable],
     computed: ComputeCycles,
-    window: int,
+    begins: Sequence[int] | None,
     levels: Sequence[MemoryLevel],
 ) -> list[MemoryLevel]:
     """Return the level of each chunk.
@@ -37,14 +39,13 @@ def distribute(
     chunks     chunks in order of use
     contents   of each chunk; equal ones are stored once
     computed   compute cycles by timeline step
-    window     bytes of L2 for transfers
+    begins     first timeline step of each transfer; None: they do not fit in L2
     levels     levels with their room
     """
     if len(levels) == 1:
         return [*levels] * len(chunks)
     cheapest_first = sorted(levels, key=lambda level: level.pj_per_byte[1])
-    begins, stuck = schedule_in_window(chunks, window)
-    run = _Run(chunks, contents, computed, cheapest_first, begins if stuck is None else None)
+    run = _Run(chunks, contents, computed, cheapest_first, begins)
     run.start_in_dearest()
     for cheap in range(len(levels) - 1):
         run.move_while_waiting(cheap)
@@ -116,19 +117,15 @@ class _Run:
         return timeline(costs, self.begins or (), needed, self.computed, channels)
 
     def move_while_waiting(self, cheap: int) -> None:
-        """Move chunks for which the run waits to a cheaper level, as many as make it fastest."""
+        """Move chunks for which the run waits to a cheaper level, as many as make it fastest, those
+        that are read most often first."""
         if self.begins is None:
             return
         now = self.timeline(self.level)
         best, fewest = dict(self.level), now.cycles
         for _ in range(ROUNDS):
-            late = dict.fromkeys(
-                content
-                for content, is_late in zip(self.contents, now.late, strict=True)
-                if is_late and self.level[content] > cheap
-            )
             room = min(self.left(cheap), whole_words(self.levels[cheap].room_bytes // ROUNDS))
-            moved = [*self._spread_evenly([*late], room, cheap)]
+            moved = [*self._spread_evenly(self._late_contents(now, cheap), room, cheap)]
             if not moved:
                 break
             self.level.update(dict.fromkeys(moved, cheap))
@@ -136,6 +133,16 @@ class _Run:
             if now.cycles < fewest:
                 best, fewest = dict(self.level), now.cycles
         self.level = best
+
+    def _late_contents(self, now: Timeline, cheap: int) -> list[Hashable]:
+        """Return the contents of dearer levels for which a run waits, those read most often."""
+        late = dict.fromkeys(
+            content
+            for content, is_late in zip(self.contents, now.late, strict=True)
+            if is_late and self.level[content] > cheap
+        )
+        most = max(map(self.turns.__getitem__, late), default=0)
+        return [content for content in late if self.turns[content] == most]
 
     def move_to_save_energy(self, cheap: int) -> None:
         """Move chunks to a cheaper level, those that are read most often first, as many as leave
@@ -163,15 +170,22 @@ class _Run:
     def _spread_evenly(
         self, contents: Sequence[Hashable], room: int, cheap: int
     ) -> Iterator[Hashable]:
-        """Yield contents of at most `room` bytes together, spread evenly over the run."""
+        """Return contents of at most `room` bytes together, spread evenly over the run."""
         unit = self.levels[cheap].word_bytes
-        sizes = [round_up(self.sizes[content], unit) for content in contents]
-        share, due = min(room / max(sum(sizes), 1), 1.0), 0.0
-        for content, size in zip(contents, sizes, strict=True):
-            due += share * size
-            if 2 * due >= size and size <= room:
-                due, room = due - size, room - size
-                yield content
+        return spread({x: round_up(self.sizes[x], unit) for x in contents}, room)
+
+
+def spread(sizes: Mapping[Item, int], room: int) -> Iterator[Item]:
+    """Yield items of at most `room` bytes together, spread evenly over their order.
+
+    sizes   item -> bytes
+    """
+    share, due = min(room / max(sum(sizes.values()), 1), 1.0), 0.0
+    for item, size in sizes.items():
+        due += share * size
+        if 2 * due >= size and size <= room:
+            due, room = due - size, room - size
+            yield item
 
 
 def with_room(levels: Sequence[MemoryLevel], taken: dict[str, int]) -> tuple[MemoryLevel, ...]:

@@ -211,7 +211,8 @@ def _chunk_rows(
     chunks = in_order([*owner])
     keys = [owner[p] for p in chunks]
     contents = [(key, p.start, p.size_bytes) for key, p in zip(keys, chunks, strict=True)]
-    found = distribute(chunks, contents, computed, window, levels)
+    begins, stuck = schedule_in_window(chunks, window)
+    found = distribute(chunks, contents, computed, begins if stuck is None else None, levels)
     costs, channels = transfer_rates(chunks, found)
     energies = (level.pj_per_byte[1] for level in found)
     return [*map(ChunkRow, keys, chunks, costs, channels, energies)]

@@ -20,6 +20,7 @@ from myoedge.plan.cost.network import (
 )
 from myoedge.plan.levels.distribution import distribute, tolerance, with_room
 from myoedge.plan.levels.feature_maps import map_transfers
+from myoedge.plan.levels.loop_residency import held_as_in, with_loop_residents
 from myoedge.plan.levels.residency import (
     Key,
     Part,
@@ -76,7 +77,10 @@ def with_transfers(plan: Plan) -> Plan | None:
     small."""
     digest, best = _make_digest_cache(plan), None
     for pieces in PIECES:
-        made = _stream(plan, _chunks_of_constants(plan, pieces), digest)
+        known = _chunks_of_constants(plan, pieces)
+        made = _stream(plan, known, digest)
+        if made is not None and waits(made):
+            made = _with_loop_residents(plan, made, known, digest)
         best = min(filter(None, (best, made)), key=modelled_cycles, default=None)
         if best is not None and not waits(best):
             break
@@ -105,6 +109,26 @@ def _stream(
         elif (cycles := waiting_cycles(made, work)) < fewest:
             best, fewest = made, cycles
     return best
+
+
+def _with_loop_residents(
+    plan: Plan, made: Plan, known: Mapping[Part, Sequence[Chunk]], digest: Callable[[Chunk], bytes]
+) -> Plan:
+    """Return a plan with transfers, of which some are made once per loop if this is faster.
+
+    plan    the plan without transfers
+    made    the plan with transfers
+    known   as for `_stream`
+    """
+    work, sizes = computed(plan), sizes_bytes(known)
+    stays = sum(sizes[part] for part in known if not _is_moved(made, known[part]))
+    room = window_bytes(plan) + plan.placement.arena_bytes - stays
+    return with_loop_residents(
+        made,
+        room,
+        lambda chunks: _place_streaming(plan, in_order(chunks), stays, digest),
+        lambda other: waiting_cycles(other, work),
+    )
 
 
 def _resident_room(plan: Plan, known: Mapping[Part, Sequence[Chunk]]) -> int:
@@ -137,6 +161,7 @@ def _fill_l2(plan: Plan, pieces: int) -> Plan:
     bare, work, best = replace(plan, transfers=()), computed(plan), plan
     known, digest = _chunks_of_constants(bare, pieces), _make_digest_cache(bare)
     streamed = frozenset(part for part in known if _is_moved(plan, known[part]))
+    held = {part: held_as_in(plan, chunks) for part, chunks in known.items()}
     keys = fill(known, streamed, work, window_bytes(bare), levels_for_constants(bare))
     sizes = sizes_bytes(known)
     stays = sum(sizes[part] for part in known if part not in streamed)
@@ -146,7 +171,7 @@ def _fill_l2(plan: Plan, pieces: int) -> Plan:
     fewest, most = 0, len(keys)
     count = most
     while fewest < most:  # placement may fail although the sizes fit: as many as can be placed
-        made = _plan_streaming(bare, known, streamed.difference(keys[:count]), digest)
+        made = _plan_streaming(bare, held, streamed.difference(keys[:count]), digest)
         if made is not None and waiting_cycles(made, work) <= cycles:
             fewest, best = count, made
         else:
@@ -186,11 +211,21 @@ def _plan_streaming(
     digest: Callable[[Chunk], bytes],
 ) -> Plan | None:
     """Return the plan that streams these constants; None if a transfer or a level does not fit."""
+    stays = sum(size for key, size in sizes_bytes(known).items() if key not in streamed)
+    chunks_in_order = in_order([chunk for key in streamed for chunk in known[key]])
+    return _place_streaming(plan, chunks_in_order, stays, digest)
+
+
+def _place_streaming(
+    plan: Plan, chunks_in_order: Sequence[Chunk], stays: int, digest: Callable[[Chunk], bytes]
+) -> Plan | None:
+    """Return the plan that streams these chunks; None if a transfer or a level does not fit.
+
+    stays   bytes of constants that stay in L2
+    """
     at, alive = plan.placement.offsets, plan.timeline_steps.alive
     others = [(at[life.name], alive(life)) for life in plan.lives]
-    stays = sum(size for key, size in sizes_bytes(known).items() if key not in streamed)
     room = window_bytes(plan) + plan.placement.arena_bytes - stays
-    chunks_in_order = in_order([chunk for key in streamed for chunk in known[key]])
     maps: list[LevelTransfer] = []  # through windows whose addresses are known
     for access in plan.accesses:
         tiling, l2 = plan.tilings[access.step], plan.windows(access.step)[access.operand]
@@ -199,24 +234,25 @@ def _plan_streaming(
     placed = place_transfers(chunks_in_order, others, room, maps)
     if placed is None:
         return None
-    levels = _levels_of(plan, chunks_in_order, digest, window_bytes(plan) - stays)
+    levels = _levels_of(plan, [x for x in placed if not x.chunk.tensor], digest)
     made = stored_once(placed, [levels.get(x.chunk, plan.chip.map_level) for x in placed], digest)
     streaming = replace(plan, transfers=tuple(made))
     return streaming if _fits_levels(streaming) else None
 
 
 def _levels_of(
-    plan: Plan, chunks: Sequence[Chunk], digest: Callable[[Chunk], bytes], window: int
+    plan: Plan, transfers: Sequence[LevelTransfer], digest: Callable[[Chunk], bytes]
 ) -> dict[Chunk, MemoryLevel]:
     """Return the level of each streamed chunk.
 
-    window   bytes of L2 for transfers
+    transfers   of all chunks, in their order
     """
-    levels = levels_for_constants(plan)
+    levels, chunks = levels_for_constants(plan), [x.chunk for x in transfers]
     if len(levels) == 1:
         return dict.fromkeys(chunks, levels[0])
     contents = [digest(chunk) for chunk in chunks]
-    found = distribute(chunks, contents, computed(plan), window, levels)
+    begins = [x.begins for x in transfers]
+    found = distribute(chunks, contents, computed(plan), begins, levels)
     return dict(zip(chunks, found, strict=True))
 
 

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Constants that stay in L2 for a loop: of bytes that layers before it need for their results."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+import pytest
+import torch
+
+from myoedge.plan.cost.network import modelled_cycles, moved_bytes
+from myoedge.plan.levels import weight_streaming
+from myoedge.plan.levels.distribution import distribute
+from myoedge.plan.levels.loop_residency import is_held
+from myoedge.plan.levels.transfers import ComputeCycles
+from myoedge.plan.plan import Plan
+from myoedge.plan.schedule import make_plan
+from myoedge.plan.timeline import Chunk
+from myoedge.quantization.scales import QuantGraph
+from myoedge.targets import find_chip
+from myoedge.targets.chip import MemoryLevel
+from tests.e2e.test_less_l2 import quantized
+from tests.support.feedback import LateFeedback
+from tests.unit.test_memory_levels import check_l2
+
+SHAPE = (1, 4, 4802)
+
+
+@cache
+def network() -> QuantGraph:
+    torch.manual_seed(0)
+    calib = np.random.default_rng(0).standard_normal((4, *SHAPE), np.float32)
+    return quantized(torch.export.export(LateFeedback().eval(), (torch.zeros(SHAPE),)), calib)
+
+
+def plan_in(l2_bytes: int, name: str) -> Plan:
+    chip = replace(find_chip("gap9"), l2_bytes=l2_bytes, l2_reserved_bytes=0)
+    return make_plan(network(), chip.with_optional(name) if name else chip)
+
+
+@pytest.mark.parametrize(("l2_bytes", "name"), [(145_000, ""), (160_000, "mram")])
+def test_weights_of_a_loop_are_loaded_once_where_earlier_results_were(
+    l2_bytes: int, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plan = plan_in(l2_bytes, name)
+    (loop,) = plan.timeline_steps.loops
+    held = [x for x in plan.transfers if is_held(x.chunk, plan.timeline_steps)]
+    assert {x.chunk.turns for x in held} == {1}
+    assert all(x.begins <= x.chunk.first < loop.first for x in held)
+    assert all(x.chunk.last == loop.end - 1 for x in held)
+    assert {x.chunk.step for x in held} <= {*range(plan.timeline_steps.layer(loop.first), 99)}
+    check_l2(plan)
+    monkeypatch.setattr(weight_streaming, "with_loop_residents", lambda plan, *_: plan)
+    without = plan_in(l2_bytes, name)
+    assert not any(is_held(x.chunk, without.timeline_steps) for x in without.transfers)
+    assert modelled_cycles(plan) < 0.9 * modelled_cycles(without)
+    assert sum(moved_bytes(plan).values()) < 0.8 * sum(moved_bytes(without).values())
+
+
+def test_a_fast_level_first_gets_what_is_read_most_often() -> None:
+    """Eight chunks read once, eight read 40 times; the level has room for four."""
+    chunks = [Chunk(n, "w", 0, 1024, n, n, turns=40 if n >= 8 else 1) for n in range(16)]
+    slow = MemoryLevel("slow", 1 << 25, bytes_per_cycle=0.5, pj_per_byte=(0.0, 600.0, 900.0))
+    fast = MemoryLevel(
+        "fast", 4096, bytes_per_cycle=1.0, channel="own", pj_per_byte=(0.0, 20.0, 100.0)
+    )
+    found = distribute(chunks, range(16), ComputeCycles((1.0,) * 16), [0] * 16, (slow, fast))
+    names = [level.name for level in found]
+    assert names[:8] == ["slow"] * 8
+    assert names[8:].count("fast") == 4
