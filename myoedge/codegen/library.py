@@ -59,11 +59,21 @@ def include_files(texts: Iterable[str], chip_only: Container[str]) -> dict[str, 
 
 def with_replaced(files: Mapping[str, str], program: ProgramTarget | None) -> dict[str, str]:
     """Return the files of src/, sorted; files of the chip replace headers and kernels with their
-    names."""
+    names, and bring headers that they include."""
     own = {Path(name).name: name for name in (() if program is None else program.replaced)}
-    places = {path: own[Path(path).name] for path in files if Path(path).name in own}
-    texts = {path: (template_dir() / template).read_text() for path, template in places.items()}
-    return dict(sorted({**files, **texts}.items()))
+    texts = {
+        path: (template_dir() / own[name]).read_text()
+        for path in files
+        if (name := Path(path).name) in own
+    }
+    known = {Path(path).name for path in files}
+    brought = {
+        str(Path(path).parent / name): (template_dir() / own[name]).read_text()
+        for path, text in texts.items()
+        for name in _INCLUDE.findall(text)
+        if name in own and name not in known
+    }
+    return dict(sorted({**files, **texts, **brought}.items()))
 
 
 def headers(kernels: Iterable[str], brought: Mapping[str, str] = NOTHING) -> list[str]:

@@ -145,7 +145,7 @@ def _target_json(plan: Plan) -> dict[str, Any]:
         **({"flash_bytes": chip.flash_bytes} if chip.flash_bytes else {}),
         "l3_bytes": chip.l3_bytes or None,
         "l3_bytes_per_s": chip.l3_bytes_per_s or None,
-        "engines": [{"name": e.name, "macs_per_cycle": e.macs_per_cycle} for e in chip.engines],
+        "engines": [{"name": x, "macs_per_cycle": rate} for x, rate in chip.rates.items()],
     }
 
 

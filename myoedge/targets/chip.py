@@ -85,6 +85,7 @@ class Engine:
     kernels          C function -> cost of the kernel; {}: unknown
     control_core     whether the core that moves data also computes
     accelerator      whether it is hardware next to the cores, which prepare and finish its layers
+    shown            its name in reports, if another one
     """
 
     name: str
@@ -93,6 +94,7 @@ class Engine:
     kernels: Mapping[str, KernelCost] = field(default_factory=dict)
     control_core: bool = False
     accelerator: bool = False
+    shown: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +138,11 @@ class Chip:
     low_clocks_hz: tuple[int, ...] = ()
     program: ProgramTarget | None = None
     flash_bytes: int = 0
+
+    @property
+    def rates(self) -> dict[str, int]:
+        """Maximum int8 multiply-accumulates per cycle, by the engines' names in reports."""
+        return {engine.shown or engine.name: engine.macs_per_cycle for engine in self.engines}
 
     @property
     def point(self) -> OperatingPoint:

@@ -51,10 +51,12 @@ class ProgramTarget:
     templates      files of firmware_templates with start-up, drivers and linker script; (): those
                    of GAP9's runtime
     replaced       files of firmware_templates that replace those with the same name in include/ and
-                   among the kernels
+                   among the kernels, and headers that these include
     defines        macros to define
     forbidden      instructions that no program may have
     applications   whether there are programs of `--app` and of parts for the chip
+    cores          which cores run the network, as a comment in main.c
+    flashing       what puts a program into a chip's flash, if it is not `myoedge flash`
     """
 
     isa: InstructionSet
@@ -67,3 +69,5 @@ class ProgramTarget:
     defines: tuple[str, ...] = ()
     forbidden: tuple[Erratum, ...] = ()
     applications: bool = False
+    cores: str = "All nine cores run the network; me_tiles.h defines what each core does."
+    flashing: tuple[str, ...] = ()

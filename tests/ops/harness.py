@@ -204,6 +204,10 @@ def run_results(
     for place in [*(folder / "include").iterdir(), *(folder / path for path in files)]:
         if own := REPLACED.get(place.name):
             shutil.copyfile(own, place)
+    for folder_of_kernels in {(folder / path).parent for path in files}:
+        for name, own in REPLACED.items():  # headers that kernels of the chip include
+            if own.suffix == ".h" and not (folder / "include" / name).exists():
+                shutil.copyfile(own, folder_of_kernels / name)
     root, library, cc = folder.resolve(), folder / "cases.so", toolchain.compiler("zig")
     include = [root / "include", root]
     options = toolchain.CompileOptions(sanitize=("undefined",), optimize=optimize)

@@ -34,6 +34,7 @@ from myoedge.extensions.boards.meter import PowerMeter, PowerTrace
 from myoedge.numerics.arrays import Array
 from myoedge.system import tools
 from myoedge.system.elf import read_program
+from myoedge.targets import find_chip
 from myoedge.targets.boards import Board, Probe
 
 RUN_S = 60.0  # per inference
@@ -100,7 +101,13 @@ def plugged_in() -> list[tuple[str, str]]:
 
 def marker_of(build: Build) -> str:
     """Return the identity of a build's application, an application of the GAP SDK. Errors: E240 a
-    build without one."""
+    build without one, or for a chip that other tools flash."""
+    chip = str(build.manifest["target"])
+    program = find_chip(chip).program
+    if program is not None and program.flashing:
+        title = f"a build for {chip} is flashed by the tools of its board"
+        facts = {"needs": "a build for gap9", "has": f"a build for {chip}"}
+        raise MyoedgeError("E240", title, facts, program.flashing)
     needs = {"needs": "an application of the GAP SDK"}
     content = build.having(f"{SDK_FOLDER}/ports.c", "application", needs, app="gap-sdk")
     found = MARKER.search(content)

@@ -22,7 +22,18 @@ TEMPLATES = (
 )
 REPLACED = tuple(
     f"cortex_m/replaced/{name}"
-    for name in (*("me_share.h", "me_intrinsics.h", "me_gemm_s8_block.c", "me_depthwise_rows.c"),)
+    for name in (
+        *("me_share.h", "me_intrinsics.h", "me_gemm_s8_block.c", "me_gemm_s8_dsp.h"),
+        *("me_depthwise_rows.c", "me_depthwise_dsp.h"),
+    )
+)
+FLASHING = (
+    "probe-rs run --chip CHIP firmware.elf  with a linker script for the memories of the chip",
+    "west flash  in an application of Zephyr with the C of src/",
+)
+# One core runs what several do on other chips, with nine those that are large.
+ENGINES = tuple(
+    Engine(name, cores=1, macs_per_cycle=0, shown="core") for name in ("cluster", "nine cores")
 )
 
 
@@ -76,6 +87,8 @@ def _chip(
         TEMPLATES,
         replaced=REPLACED,
         defines=("ME_TRACE",),
+        cores="The only core runs the network.",
+        flashing=FLASHING,
     )
     return Chip(
         name=name,
@@ -83,10 +96,7 @@ def _chip(
         l1_bytes=0,
         l2_bytes=ram_bytes,
         flash_bytes=flash_bytes,
-        # One core runs what several do on other chips, with nine those that are large.
-        engines=tuple(
-            Engine(name, cores=1, macs_per_cycle=0) for name in ("cluster", "nine cores")
-        ),
+        engines=ENGINES,
         points=(OperatingPoint("any", volts=0.0, clock_hz=0),),
         program=program,
     )

@@ -252,3 +252,15 @@ def test_a_fault_ends_the_program(fault: str, target: str, tmp_path: Path) -> No
     (tmp_path / "firmware.elf").write_bytes(linked(build, text, {}))
     command = (runner.find(), "-machine", BOARDS[target].machine, "-kernel", "firmware.elf")
     assert tools.run((*command, *runner.FLAGS), cwd=tmp_path, timeout_s=60).returncode == code
+
+
+def test_words_are_of_the_target(tmp_path: Path, run: Callable[..., Ran]) -> None:
+    """Reports and C name no cluster; `flash` names the tools that flash such chips."""
+    build = built("conv", tmp_path, "cortex-m4")
+    assert [engine["name"] for engine in build.report["target"]["engines"]] == ["core"]
+    assert "The only core runs the network" in build.written("src/firmware/main.c").decode()
+    refused = run("flash", build.folder)
+    assert (refused.code, "E240" in refused.err) == (2, True)
+    assert "probe-rs" in refused.err
+    assert "west" in refused.err
+    assert "gap-sdk" not in refused.err
