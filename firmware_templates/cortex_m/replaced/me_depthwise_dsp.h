@@ -48,11 +48,11 @@
                 ME_TWO(X, U, L, "r10", "r11", "r8", "r9") "bne 1b\n" \
                 "2: pop {r4-r11, pc}\n"); \
     }
-ME_STRIP_SUMS(strip_sums, "", "b", "t")
-ME_STRIP_SUMS(turned_strip_sums, "x", "t", "b")
+ME_STRIP_SUMS(me_strip_sums, "", "b", "t")
+ME_STRIP_SUMS(me_turned_strip_sums, "x", "t", "b")
 
 /* Sums of n results of one channel, horizontal stride 2. */
-ME_NAKED void row_sums(const int8_t *vectors, const int8_t *weights, int32_t n, int32_t *sums)
+ME_NAKED void me_row_sums(const int8_t *vectors, const int8_t *weights, int32_t n, int32_t *sums)
 {
     __asm__("push {r4-r11, lr}\n" ME_WEIGHTS ME_COLUMN("r8", "r9")
             "1:\n" ME_BEGIN_COLUMN("r12", "r8", "r9", "", "b")
@@ -80,7 +80,7 @@ ME_NAKED void row_sums(const int8_t *vectors, const int8_t *weights, int32_t n, 
             ME_ADD("r9", ROR, "r11", "r7")
 
 /* corner: base of the addresses in `taps`, of four taps in each of `blocks` blocks */
-ME_NAKED void four_sums(int32_t *sums, const intptr_t *taps, const int8_t *weights, int32_t blocks,
+ME_NAKED void me_four_sums(int32_t *sums, const intptr_t *taps, const int8_t *weights, int32_t blocks,
                         intptr_t corner)
 {
     __asm__("push {r0, r4-r11, lr}\n"

@@ -98,10 +98,10 @@ ME_INLINE int32_t sum_of(const int8_t *vectors, const int8_t *weights, uint32_t 
         for (int32_t i = 0; i < 2 * n; i++) \
             sums[i] = sum_of(vectors + 4 * (i >> 1), weights, TURN, 8 * (i & 1)); \
     }
-ME_STRIP_SUMS(strip_sums, 0)
-ME_STRIP_SUMS(turned_strip_sums, 16)
+ME_STRIP_SUMS(me_strip_sums, 0)
+ME_STRIP_SUMS(me_turned_strip_sums, 16)
 
-static void row_sums(const int8_t *vectors, const int8_t *weights, int32_t n, int32_t *sums)
+static void me_row_sums(const int8_t *vectors, const int8_t *weights, int32_t n, int32_t *sums)
 {
     for (int32_t i = 0; i < n; i++)
         sums[i] = sum_of(vectors + 8 * i, weights, 0, 0);
@@ -145,7 +145,7 @@ void me_depthwise_strip(const me_depthwise_two *two)
         const int32_t n = me_min(all - first, RESULTS), at = first * t.y_step;
         const int8_t *vectors = t.vectors + 4 * first;
         for (int32_t j = 0; j < 4; j++, vectors += t.channel_bytes) {
-            (t.turn ? turned_strip_sums : strip_sums)(vectors, t.weights + 4 * j, n, sums);
+            (t.turn ? me_turned_strip_sums : me_strip_sums)(vectors, t.weights + 4 * j, n, sums);
             store_two(sums, n, t.channels + j, &to, t.upper + at + j, t.lower + at + j, t.y_step);
         }
     }
@@ -206,7 +206,7 @@ void me_depthwise_row_2(const me_depthwise_halving *row)
         else
             fill_columns(row, row->count, first, n, columns);
         for (int32_t j = 0; j < row->count; j++) {
-            row_sums((const int8_t *)(columns + j * COLUMNS), row->weights + 4 * j, n, sums);
+            me_row_sums((const int8_t *)(columns + j * COLUMNS), row->weights + 4 * j, n, sums);
             store_row(sums, n, row->channels + j, &to, row->y + first * y_step + j, y_step);
         }
     }
@@ -227,8 +227,8 @@ void me_depthwise_rows_2(const me_depthwise_halving *rows)
 
 #ifndef __ARM_FEATURE_SIMD32
 
-static void four_sums(int32_t *sums, const intptr_t *taps, const int8_t *weights, int32_t blocks,
-                      intptr_t corner)
+static void me_four_sums(int32_t *sums, const intptr_t *taps, const int8_t *weights, int32_t blocks,
+                         intptr_t corner)
 {
     for (int32_t j = 0; j < 4; j++) {
         sums[j] = 0;
@@ -257,7 +257,7 @@ void me_depthwise_pixel(const me_depthwise_any *pixel)
     for (int32_t g = 0; g < p.groups; g++, weights += 16 * p.blocks) {
         const int32_t from = me_min(p.first + 4 * g, p.last);
         int32_t sums[4];
-        four_sums(sums, p.taps, weights, p.blocks, p.corner + from);
+        me_four_sums(sums, p.taps, weights, p.blocks, p.corner + from);
         store_four(sums, p.channels + from, &to, p.y + from);
     }
 }

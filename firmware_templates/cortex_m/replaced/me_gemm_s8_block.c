@@ -29,8 +29,8 @@ ME_INLINE void add_words(const int8_t *const *x, int32_t x_step, const int8_t *w
 typedef struct {
     int8_t none;
 } me_pair;
-#define begin_pair(pair, block) ((void)(pair))
-#define pairs_of_pixels(block, pair, x, rows, y, pixels) 0
+#define me_begin_pair(pair, block) ((void)(pair))
+#define me_pairs_of_pixels(block, pair, x, rows, y, pixels) 0
 #endif
 
 ME_INLINE void add_part(const me_block *b, const int8_t *const *x, const int8_t *weights, int32_t all,
@@ -38,7 +38,7 @@ ME_INLINE void add_part(const me_block *b, const int8_t *const *x, const int8_t 
 {
 #ifdef __ARM_FEATURE_SIMD32
     if (b->x_step == 4 && pixels == 1 && channels == 4) {
-        add_1x4(sum, x[0], b->steps, weights);
+        me_add_1x4(sum, x[0], b->steps, weights);
         return;
     }
 #endif
@@ -87,14 +87,14 @@ ME_INLINE void blocks(const me_block *b, int32_t pixels, int32_t channels)
 {
     me_pair pair;
     if (channels == 4)
-        begin_pair(&pair, b);
+        me_begin_pair(&pair, b);
     for (int32_t group = 0; group < b->groups; group++) {
         const int32_t first = group * pixels;
         const int8_t *const *x = b->x + first;
         const int32_t *rows = b->rows ? b->rows + first : 0;
         int8_t *y = b->y + first * b->y_stride;
         const int32_t done =
-            channels == 4 && b->x_step == 4 ? pairs_of_pixels(b, &pair, x, rows, y, pixels) : 0;
+            channels == 4 && b->x_step == 4 ? me_pairs_of_pixels(b, &pair, x, rows, y, pixels) : 0;
         if (done == 0)
             group_of_pixels(b, x, rows, y, pixels, channels);
         else if (done < pixels)

@@ -9,7 +9,7 @@
 
 #ifdef __ARM_FEATURE_SIMD32
 
-/* The work of two_pixels, which knows these offsets, and changes what it counts.
+/* The work of me_run_two_pixels, which knows these offsets, and changes what it counts.
  *   weights   of two channels; 8 bytes, and then `next` more, lead to those of the next two, and so on
  *   y, end    of the first of two pixels, and its end
  *   taps      of two pixels as halves: of each word bytes 0 and 2, then 1 and 3, of the first pixel and of the second
@@ -30,7 +30,7 @@ typedef struct {
     int32_t pre, low, high, limits;
 } me_two_pixels;
 
-static void expand_pair(uint32_t *to, const int8_t *x0, const int8_t *x1, int32_t steps)
+static void me_expand_pair(uint32_t *to, const int8_t *x0, const int8_t *x1, int32_t steps)
 {
     for (int32_t step = 0; step < steps; step++, to += 4) {
         const uint32_t a = me_next_w(&x0), b = me_next_w(&x1);
@@ -62,7 +62,7 @@ static void expand_pair(uint32_t *to, const int8_t *x0, const int8_t *x1, int32_
 
 /* clang-format off */
 /* Sums, or results, of two pixels and pairs of channels. The compiler would keep sums in memory. */
-__attribute__((naked, noinline)) static void two_pixels(me_two_pixels *work)
+__attribute__((naked, noinline)) static void me_run_two_pixels(me_two_pixels *work)
 {
     __asm__("push {r0, r4-r11, lr}\n"
             "1: ldr r12, [r0, #12]\n ldrd r1, lr, [r0, #28]\n ldr r2, [r0]\n ldr r3, [r0, #36]\n"
@@ -104,15 +104,15 @@ __attribute__((naked, noinline)) static void two_pixels(me_two_pixels *work)
 /* clang-format on */
 
 /* Taps and sums of two pixels. */
-enum { PAIR_STEPS = 64, PAIR_BLOCKS = 8 };
+enum { ME_PAIR_STEPS = 64, ME_PAIR_BLOCKS = 8 };
 typedef struct {
     me_two_pixels work;
-    uint32_t taps[4 * PAIR_STEPS];
-    int32_t sums[8 * PAIR_BLOCKS];
+    uint32_t taps[4 * ME_PAIR_STEPS];
+    int32_t sums[8 * ME_PAIR_BLOCKS];
 } me_pair;
 
 /* Sums that begin at the biases and `rows`, of `blocks` blocks. */
-static void begin_sums(int32_t *sums, const me_channel *to, const int32_t *rows, int32_t blocks)
+static void me_begin_sums(int32_t *sums, const me_channel *to, const int32_t *rows, int32_t blocks)
 {
     for (int32_t c = 0; c < 4 * blocks; c += 2, to += 2, sums += 4)
         for (int32_t i = 0; i < 4; i++)
@@ -120,15 +120,15 @@ static void begin_sums(int32_t *sums, const me_channel *to, const int32_t *rows,
 }
 
 /* Computes blocks [first, first + blocks) of two pixels. */
-static void some_blocks(const me_block *b, me_pair *pair, const int8_t *const *x, const int32_t *rows,
-                        int8_t *y, int32_t first, int32_t blocks)
+static void me_some_blocks(const me_block *b, me_pair *pair, const int8_t *const *x, const int32_t *rows,
+                           int8_t *y, int32_t first, int32_t blocks)
 {
     me_two_pixels *work = &pair->work;
     if (rows)
-        begin_sums(pair->sums, b->channels + 4 * first, rows, blocks);
-    for (int32_t step = 0; step < b->steps; step += PAIR_STEPS) {
-        const int32_t steps = me_min(b->steps - step, PAIR_STEPS);
-        expand_pair(pair->taps, x[0] + 4 * step, x[1] + 4 * step, steps);
+        me_begin_sums(pair->sums, b->channels + 4 * first, rows, blocks);
+    for (int32_t step = 0; step < b->steps; step += ME_PAIR_STEPS) {
+        const int32_t steps = me_min(b->steps - step, ME_PAIR_STEPS);
+        me_expand_pair(pair->taps, x[0] + 4 * step, x[1] + 4 * step, steps);
         work->weights = b->weights + 16 * (first * b->steps + step);
         work->channels = b->channels + 4 * first;
         work->y = y + 4 * first;
@@ -137,24 +137,24 @@ static void some_blocks(const me_block *b, me_pair *pair, const int8_t *const *x
         work->from = rows || step > 0 ? pair->sums : 0;
         work->to = step + steps < b->steps ? pair->sums : 0;
         work->special = work->to || b->pre || b->limits;
-        two_pixels(work);
+        me_run_two_pixels(work);
     }
 }
 
 /* -> the pixels whose blocks of four channels were computed, two at a time; x_step is 4 */
-static int32_t pairs_of_pixels(const me_block *b, me_pair *pair, const int8_t *const *x, const int32_t *rows,
-                               int8_t *y, int32_t pixels)
+static int32_t me_pairs_of_pixels(const me_block *b, me_pair *pair, const int8_t *const *x,
+                                  const int32_t *rows, int8_t *y, int32_t pixels)
 {
-    const int32_t most = b->steps <= PAIR_STEPS && !rows ? b->blocks : PAIR_BLOCKS;
+    const int32_t most = b->steps <= ME_PAIR_STEPS && !rows ? b->blocks : ME_PAIR_BLOCKS;
     int32_t done = 0;
     for (; done + 2 <= pixels; done += 2)
         for (int32_t first = 0; first < b->blocks; first += most)
-            some_blocks(b, pair, x + done, rows ? rows + done : 0, y + done * b->y_stride, first,
-                        me_min(b->blocks - first, most));
+            me_some_blocks(b, pair, x + done, rows ? rows + done : 0, y + done * b->y_stride, first,
+                           me_min(b->blocks - first, most));
     return done;
 }
 
-static void begin_pair(me_pair *pair, const me_block *b)
+static void me_begin_pair(me_pair *pair, const me_block *b)
 {
     pair->work.step = 8;
     pair->work.next = 16 * b->steps - 8;
@@ -176,8 +176,8 @@ static void begin_pair(me_pair *pair, const me_block *b)
         ME_1X1("r12", "r7")
 
 /* add_words of one pixel and four channels, x_step 4. */
-__attribute__((naked, noinline)) static void add_1x4(int32_t *sum, const int8_t *x, int32_t steps,
-                                                     const int8_t *weights)
+__attribute__((naked, noinline)) static void me_add_1x4(int32_t *sum, const int8_t *x, int32_t steps,
+                                                        const int8_t *weights)
 {
     __asm__("push {r4-r11, lr}\n"
             "mov lr, r2\n"
