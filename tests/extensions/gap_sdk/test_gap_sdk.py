@@ -203,7 +203,11 @@ WRONG = {
         "pi_pmu_voltage_set(PI_PMU_VOLTAGE_DOMAIN_CHIP, point.millivolts) == 0\n        &&",
         "",
     ),
-    "a run that the power pad does not show": ("me_gap.c", "show(1);", "show(0);"),
+    "a run that the power pad does not show": (
+        "me_gap.c",
+        "set_power_pad(1);",
+        "set_power_pad(0);",
+    ),
     "stacks outside L1": ("me_gap.c", "task.stacks = stacks;", "task.stacks = &task;"),
     "a request that is in flight already": (
         "pmsis_runtime.c",
