@@ -4,9 +4,9 @@
 #ifndef ME_DEPTHWISE_DSP_H
 #define ME_DEPTHWISE_DSP_H
 
-#include <stdint.h>
+#include "me_intrinsics.h"
 
-#ifdef __ARM_FEATURE_SIMD32
+#ifdef ME_DSP
 
 #define ME_NAKED __attribute__((naked, noinline)) static
 

@@ -6,6 +6,7 @@
 #include <stdbool.h>
 
 #include "me_depthwise_dsp.h"
+#include "me_depthwise_mve.h"
 #include "me_math.h"
 
 #define ME_INLINE static inline __attribute__((always_inline))
@@ -82,7 +83,7 @@ static void store_two(const int32_t *sums, int32_t n, const me_channel *c, const
 
 /* ---- 3 x 3: a column is a word of rows for every channel */
 
-#ifndef __ARM_FEATURE_SIMD32
+#if !defined ME_DSP && !defined ME_MVE
 
 ME_INLINE int32_t sum_of(const int8_t *vectors, const int8_t *weights, uint32_t turn, int32_t rows)
 {
@@ -225,7 +226,7 @@ void me_depthwise_rows_2(const me_depthwise_halving *rows)
 
 /* ---- any window: sums of four channels of one result */
 
-#ifndef __ARM_FEATURE_SIMD32
+#if !defined ME_DSP && !defined ME_MVE
 
 static void me_four_sums(int32_t *sums, const intptr_t *taps, const int8_t *weights, int32_t blocks,
                          intptr_t corner)

@@ -3,10 +3,11 @@
  */
 #include "me_gemm_s8_block.h"
 
-#include "me_gemm_s8_dsp.h"
-#include "me_math.h"
-
 #define ME_INLINE static inline __attribute__((always_inline))
+
+#include "me_gemm_s8_dsp.h"
+#include "me_gemm_s8_mve.h"
+#include "me_math.h"
 
 /* Adds the products of `steps` words of taps, x_step bytes apart, to the sums of `pixels` pixels and `channels` of
  * the `all` channels of a block. */
@@ -25,7 +26,7 @@ ME_INLINE void add_words(const int8_t *const *x, int32_t x_step, const int8_t *w
         }
 }
 
-#ifndef __ARM_FEATURE_SIMD32
+#if !defined ME_DSP && !defined ME_MVE
 typedef struct {
     int8_t none;
 } me_pair;
@@ -36,7 +37,7 @@ typedef struct {
 ME_INLINE void add_part(const me_block *b, const int8_t *const *x, const int8_t *weights, int32_t all,
                         int32_t pixels, int32_t channels, int32_t *sum)
 {
-#ifdef __ARM_FEATURE_SIMD32
+#ifdef ME_DSP
     if (b->x_step == 4 && pixels == 1 && channels == 4) {
         me_add_1x4(sum, x[0], b->steps, weights);
         return;
@@ -104,6 +105,19 @@ ME_INLINE void blocks(const me_block *b, int32_t pixels, int32_t channels)
 
 #include "me_gemm_s8_block_rows.h"
 
+#ifndef ME_MVE
+/* Copies 4 * words + rest bytes; rest 0 to 3. */
+ME_INLINE void me_copy_piece(const int8_t **from, int8_t **to, int32_t words, int32_t rest)
+{
+    for (int32_t word = 0; word < words; word++)
+        me_put_w(to, me_next_w(from));
+    if (rest & 2)
+        me_put_h(to, me_next_hu(from));
+    if (rest & 1)
+        me_put_b(to, me_next_b(from));
+}
+#endif
+
 void me_copy_windows(const me_windows *windows)
 {
     const me_windows w = *windows; /* stores do not change it */
@@ -111,12 +125,7 @@ void me_copy_windows(const me_windows *windows)
         const int8_t *from = w.from + i * w.from_step;
         int8_t *to = w.to + i * w.to_step;
         for (int32_t piece = 0; piece < w.pieces; piece++, from += w.skip) {
-            for (int32_t word = 0; word < w.words; word++)
-                me_put_w(&to, me_next_w(&from));
-            if (w.rest & 2)
-                me_put_h(&to, me_next_hu(&from));
-            if (w.rest & 1)
-                *to++ = *from++;
+            me_copy_piece(&from, &to, w.words, w.rest);
         }
     }
 }

@@ -7,7 +7,7 @@
 #include "me_gemm_s8_block.h"
 #include "me_math.h"
 
-#ifdef __ARM_FEATURE_SIMD32
+#ifdef ME_DSP
 
 /* The work of me_run_two_pixels, which knows these offsets, and changes what it counts.
  *   weights   of two channels; 8 bytes, and then `next` more, lead to those of the next two, and so on

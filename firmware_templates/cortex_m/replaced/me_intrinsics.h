@@ -9,6 +9,13 @@
 
 #include "me_intrinsics_c.h"
 
+/* Vectors (Helium) are used instead of the DSP extension where there are both. */
+#ifdef __ARM_FEATURE_MVE
+#define ME_MVE
+#elif defined __ARM_FEATURE_SIMD32
+#define ME_DSP
+#endif
+
 #ifdef __ARM_FEATURE_SIMD32
 #include <arm_acle.h>
 
