@@ -55,19 +55,14 @@ Geometries = Callable[[QuantizedNode, int], Conv2dGeometry]  # (layer, number of
 MANY = 1024  # products per result; with fewer, the weights of 32 outputs are a small part of L1
 
 
-def sums_in_tiles(
-    step: QuantizedNode, way: SumsSchedule, weight: Array, engine: Engine
-) -> TiledKernel:
+def sums_in_tiles(step: QuantizedNode, way: SumsSchedule, engine: Engine) -> TiledKernel:
     """Return the NE16 kernel that makes the sums of each window in parts; tiles divide rows t0,
     columns t1, outputs k in blocks of 32 outputs of the engine, and innermost the parts of a
     window.
 
-    way      the schedule
-    weight   int8 [K, halves, *kernel, C]; C of a group of the schedule
+    way   the schedule
     """
-    conv, parts, k = way.conv, way.parts, way.conv.y[-1]
-    planes = parts.planes(weight.reshape(-1, *weight.shape[2:]), way.bits)
-    planes = planes.reshape(*weight.shape[:2], *planes.shape[1:])
+    conv, parts, k, planes = way.conv, way.parts, way.conv.y[-1], _weight_planes(step, way)
     channels = _packed_sum_channels(step)
     of_part = (("part", 1),)
     of_group = tuple((axis, stride * k) for axis, stride in conv.group)
@@ -105,6 +100,15 @@ def sums_in_tiles(
         cost=engine.kernels.get(f"me_ne16_jobs, sums, {16 if step.has_int16 else 8}", FREE),
         l1_only=True,
     )
+
+
+def _weight_planes(step: QuantizedNode, way: SumsSchedule) -> Array:
+    """Return a layer's weights in the engine's layout, [K, halves, parts, bytes]."""
+    weight, groups = _split_weights(step)[0], step.attrs.get("groups", 1)
+    if groups > 1:
+        weight = merged_weight(weight, groups, way.conv.groups)
+    planes = way.parts.planes(weight.reshape(-1, *weight.shape[2:]), way.bits)
+    return planes.reshape(*weight.shape[:2], *planes.shape[1:])
 
 
 def _packed_sum_channels(step: QuantizedNode) -> Array:
@@ -162,34 +166,27 @@ def _check_needs_sums(step: QuantizedNode, conv: Conv2dGeometry) -> ConstraintVi
     return ConstraintViolation(f"{MANY:,} products per result", f"{conv.taps:,}", "more inputs")
 
 
-def _candidate_schedules(
-    step: QuantizedNode, conv: Conv2dGeometry, halves: int, bits: int, *, keeps_scratch: bool
+def every_sums_schedule(
+    step: QuantizedNode, geometry_of: Geometries, *, keeps_scratch: bool
 ) -> Iterator[SumsSchedule]:
-    size = step.read_type(0).size_bytes
-    for with_filter in (False, True) if step.has_int16 and is_filter(conv) else (False,):
-        parts = WindowParts.of(conv, size, is_filter=with_filter)
-        yield SumsSchedule(conv, parts, halves, bits, keeps_scratch)
+    """Yield the schedules of all numbers of groups one after another, with zero weights between
+    those that are merged: of 1x1 jobs and, with 16 bits, of 3x3 filters.
+
+    geometry_of, keeps_scratch   as in sum_kernels, and in SumsSchedule
+    """
+    split, bits = _split_weights(step)
+    groups, size = step.attrs.get("groups", 1), step.read_type(0).size_bytes
+    for count in (n for n in range(1, groups + 1) if groups % n == 0):
+        conv = geometry_of(step, count)
+        for with_filter in (False, True) if step.has_int16 and is_filter(conv) else (False,):
+            parts = WindowParts.of(conv, size, is_filter=with_filter)
+            yield SumsSchedule(conv, parts, split.shape[1], bits, keeps_scratch)
 
 
-def _fastest_kernel(
-    step: QuantizedNode, engine: Engine, geometry_of: Geometries, *, keeps_scratch: bool
-) -> TiledKernel:
-    """Return the kernel of the schedule with the fewest estimated cycles, of all numbers of groups
-    one after another, with zero weights between those that are merged."""
-    weight, bits, groups = step.integers.weight, step.weight_bits, step.attrs.get("groups", 1)
-    split, bits = weight_halves(weight) if bits > INT8.bits else (weight[:, None], bits)
-    counts = (n for n in range(1, groups + 1) if groups % n == 0)
-    ways = (
-        way
-        for n in counts
-        for way in _candidate_schedules(
-            step, geometry_of(step, n), split.shape[1], bits, keeps_scratch=keeps_scratch
-        )
-    )
-    way = min(ways, key=SumsSchedule.layer_cycles)
-    if groups > 1:
-        split = merged_weight(split, groups, way.conv.groups)
-    return sums_in_tiles(step, way, split, engine)
+def _split_weights(step: QuantizedNode) -> tuple[Array, int]:
+    """Return weights [K, halves, *kernel, C] of a layer, and the bits of each."""
+    weight, bits = step.integers.weight, step.weight_bits
+    return weight_halves(weight) if bits > INT8.bits else (weight[:, None], bits)
 
 
 def sum_kernels(geometry_of: Geometries, *rules: Rule) -> tuple[Kernel, ...]:
@@ -201,7 +198,8 @@ def sum_kernels(geometry_of: Geometries, *rules: Rule) -> tuple[Kernel, ...]:
     """
 
     def in_tiles(step: QuantizedNode, engine: Engine, *, keeps_scratch: bool) -> TiledKernel:
-        return _fastest_kernel(step, engine, geometry_of, keeps_scratch=keeps_scratch)
+        ways = every_sums_schedule(step, geometry_of, keeps_scratch=keeps_scratch)
+        return sums_in_tiles(step, min(ways, key=SumsSchedule.layer_cycles), engine)
 
     def needs_sums(step: QuantizedNode) -> ConstraintViolation | None:
         return _check_needs_sums(step, geometry_of(step, 1))
