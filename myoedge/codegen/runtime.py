@@ -22,7 +22,8 @@ MRAM_DRIVER = ("me_mram.c", "me_mram.h")
 
 
 def program_files(plan: Plan, common: Mapping[str, Any]) -> dict[str, str]:
-    """Return the files of start-up, drivers and linker script for the program of a plan's chip.
+    """Return the files of start-up, drivers and linker script for the program of a plan's chip,
+    and those by which other build systems know the library.
 
     common   values that the templates of all files share
     """
@@ -34,9 +35,10 @@ def program_files(plan: Plan, common: Mapping[str, Any]) -> dict[str, str]:
         "copies": plan.copies,
         "layer_of_result": [layer for layer, _ in plan.results],
     }
-    return {
+    own = {
         f"firmware/{Path(x).name.removesuffix('.j2')}": _text(x, values) for x in target.templates
     }
+    return own | {path: render(template, common) for path, template in target.packages.items()}
 
 
 def _text(template: str, values: Mapping[str, Any]) -> str:

@@ -56,6 +56,7 @@ class ProgramTarget:
     forbidden      instructions that no program may have
     applications   whether there are programs of `--app` and of parts for the chip
     cores          which cores run the network, as a comment in main.c
+    packages       path in src/ -> template of a file by which other build systems know the library
     flashing       what puts a program into a chip's flash, if it is not `myoedge flash`
     """
 
@@ -70,4 +71,5 @@ class ProgramTarget:
     forbidden: tuple[Erratum, ...] = ()
     applications: bool = False
     cores: str = "All nine cores run the network; me_tiles.h defines what each core does."
+    packages: Mapping[str, str] = field(default_factory=dict)
     flashing: tuple[str, ...] = ()

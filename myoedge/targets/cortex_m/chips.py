@@ -27,6 +27,11 @@ REPLACED = tuple(
         *("me_gemm_s8_mve.h", "me_depthwise_rows.c", "me_depthwise_dsp.h", "me_depthwise_mve.h"),
     )
 )
+PACKAGES = {
+    "CMakeLists.txt": "cortex_m/packages/CMakeLists.txt.j2",
+    "zephyr/module.yml": "cortex_m/packages/module.yml.j2",
+    "library.json": "cortex_m/packages/library.json.j2",  # of PlatformIO
+}
 FLASHING = (
     "probe-rs run --chip CHIP firmware.elf  with a linker script for the memories of the chip",
     "west flash  in an application of Zephyr with the C of src/",
@@ -88,6 +93,7 @@ def _chip(
         replaced=REPLACED,
         defines=("ME_TRACE",),
         cores="The only core runs the network.",
+        packages=PACKAGES,
         flashing=FLASHING,
     )
     return Chip(
