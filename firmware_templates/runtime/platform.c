@@ -34,7 +34,7 @@ static void pause(int32_t rounds)
         __asm__ volatile("nop");
 }
 
-/* Sets all clocks to ME_CHIP_HZ. -> false if they do not lock. The oscillator needs 0.3 ms, which is 6150
+/* Sets the clocks. -> false if they do not lock. The oscillator needs 0.3 ms, which is 6150
  * cycles of the initial 20.5 MHz; the cluster is out of reset by then too. */
 static bool start_clocks(void)
 {
@@ -43,7 +43,7 @@ static bool start_clocks(void)
     ME_REG(ME_FLL_RANGE) = 0x1FFu << 16;
     ME_REG(ME_FLL_TARGET) = 256u << 16 | ME_CLOCK_MULTIPLIER;
     ME_REG(ME_FLL_LOOP) = 1u | 2u | 4u << 4 | 10u << 8 | 24u << 16 | 6u << 26;
-    ME_REG(ME_FLL_DIVIDERS) = 0x01010101u * ME_CLOCK_DIVIDER;
+    ME_REG(ME_FLL_DIVIDERS) = ME_FLL_CORES * ME_CLOCK_DIVIDER + ME_PERIPH_DIVIDER;
     ME_REG(ME_FLL_ENABLES) = 0x1111u;
     for (int32_t tries = 0; tries < 100000; tries++)
         if (ME_REG(ME_FLL_STATUS) & 1u)

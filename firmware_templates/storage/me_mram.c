@@ -12,7 +12,7 @@
 #ifndef ME_MRAM_HZ
 #define ME_MRAM_HZ 30000000u
 #endif
-#define DIVIDER ((ME_CHIP_HZ + ME_MRAM_HZ - 1u) / ME_MRAM_HZ)
+#define DIVIDER ((ME_PERIPH_HZ + ME_MRAM_HZ - 1u) / ME_MRAM_HZ)
 _Static_assert(DIVIDER > 0 && DIVIDER < 256, "the divider has 8 bits");
 
 #define CHANNEL (1u << 21)

@@ -132,7 +132,10 @@ def check_application_point(report: Mapping[str, Any], point_name: str | None) -
         return
     chip = find_chip(report["target"]["chip"])
     levels = report["memory"]["levels"]
-    least_hz, clock_hz = chip.least_hz(levels), chip.at(str(point_name)).point.clock_hz
+    there = chip.at(str(point_name))
+    least_hz, clock_hz = chip.least_hz(levels), there.point.clock_hz
+    if not application:
+        there.without_waiting()
     if clock_hz < least_hz:
         used = [name for name, size in levels.items() if size]
         needs = f"{least_hz / 1e6:g} MHz or more for {' and '.join(map(str.upper, used))}"

@@ -10,6 +10,8 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from myoedge.codegen.application import Period
+from myoedge.power.duty import ControlCycles
+from myoedge.power.states import SWITCH_US
 from myoedge.reports.energy import as_point, average_mw, with_energy
 from myoedge.reports.period import clocked_by, own_period_s
 from myoedge.reports.streams import with_passes, with_real_time
@@ -51,7 +53,8 @@ def cheapest_point(
     by          energy coefficients
     latency_s   latency limit in seconds, in addition to [budget] latency
     Candidates are the chip's points, the highest clock at each voltage, and for an application that
-    waits in between, whose average power is compared, the lower clocks with which it keeps up.
+    waits in between, whose average power is compared, the lower clocks with which it keeps up, and
+    each clock with the lowest one for its waiting: the lower, the less power at one voltage.
     """
     limits_s = [latency_s, (report.get("budget") or {}).get("latency_s")]
     if clocked_by(report):
@@ -94,10 +97,10 @@ def _unlimited_point(report: Report, chip: Chip, by: Coefficients) -> dict[str, 
 
 
 def _at_candidates(report: Report, chip: Chip, by: Coefficients) -> Report:
-    least_hz = chip.least_hz(report["memory"]["levels"])
-    clocks_hz = stored_period(report).clocks_hz
-    lower = chip.with_clocks_hz(hz for hz in clocks_hz if hz >= least_hz)
-    return at_operating_point(report, lower.at_every_voltage(), False, by)
+    least_hz, period = chip.least_hz(report["memory"]["levels"]), stored_period(report)
+    lower = chip.with_clocks_hz(hz for hz in period.clocks_hz if hz >= least_hz)
+    every = lower.at_every_voltage().with_waiting(dict(period.waiting_hz))
+    return at_operating_point(report, every, False, by)
 
 
 def _least(limits: Iterable[float | None]) -> float | None:
@@ -113,9 +116,12 @@ def stored_period(report: Report) -> Period:
 def _application_times(period: Period, point: Mapping[str, Any]) -> tuple[float, float]:
     """Return the seconds from a window's last sample to its decision on the line, and the share of
     the period in which the chip works."""
-    clock_hz, inference_s = point["clock_hz"], point["latency_s"]
-    outside_s = period.decision_cycles / clock_hz + period.decision_s
-    busy_s = inference_s + period.control_cycles / clock_hz
+    at, inference_s = as_point(point), point["latency_s"]
+    switch_s = 1e-6 * SWITCH_US if at.waiting_hz else 0.0
+    outside = ControlCycles(period.decision_cycles, period.last_sample_cycles)
+    outside_s = outside.seconds(at) + period.decision_s + switch_s
+    control = ControlCycles(period.control_cycles, period.receiving_cycles)
+    busy_s = inference_s + control.seconds(at) + 2 * switch_s
     return inference_s + outside_s, busy_s / period.seconds
 
 

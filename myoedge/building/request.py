@@ -159,6 +159,9 @@ def build_request(options: BuildOptions, settings: Config) -> BuildRequest:
         _source_options(options, settings),
         () if cannot else tuple(x for x in unused if not chip.level(x).bytes),
     )
+    application = find_application(request.app)
+    if application is None or not application.waits:
+        request.chip_at_point.without_waiting()
     budget.within(request.chip_at_point, limits)
     return request
 

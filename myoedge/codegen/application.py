@@ -22,19 +22,26 @@ class Period:
 
     seconds            between inferences
     control_cycles     cycles of the controller per inference, estimated
+    receiving_cycles   of them those for samples
     decision_cycles    of them those between the last sample and the end of the decision's packet
+    last_sample_cycles   of these those for the last sample
     decision_s         time that a decision takes on the bus and the line, and that the first frame
                        of a pass waits for the last one
     clocks_hz          clocks below the chip's operating points with which it keeps up
+    waiting_hz         pairs: clock of the network, and the lowest of those below it with which the
+                       application keeps up while it waits and receives samples
     rest_share         share of the periods in which the run ends early, expected
     rest_layers        layers that run in these periods
     """
 
     seconds: float
     control_cycles: int = 0
+    receiving_cycles: int = 0
     decision_cycles: int = 0
+    last_sample_cycles: int = 0
     decision_s: float = 0.0
     clocks_hz: tuple[int, ...] = ()
+    waiting_hz: tuple[tuple[int, int], ...] = ()
     rest_share: float = 0.0
     rest_layers: int = 0
 

@@ -11,6 +11,7 @@ from typing import Any
 from myoedge.codegen.library import library_files
 from myoedge.codegen.render import render, template_dir
 from myoedge.plan.plan import Plan
+from myoedge.plan.plan_json import levels_bytes
 from myoedge.targets.chip import OperatingPoint
 from myoedge.targets.gap9.chip import GAP9
 from myoedge.targets.gap9.clock import chip_clock
@@ -29,7 +30,8 @@ def program_files(plan: Plan, common: Mapping[str, Any]) -> dict[str, str]:
     """
     target = plan.chip.program
     if target is None or not target.templates:
-        return runtime(plan.chip.point, common["mram_bytes"] > 0, common["mram_hz"])
+        fast = any(levels_bytes(plan).values())
+        return runtime(plan.chip.point, common["mram_bytes"] > 0, common["mram_hz"], fast)
     values = {
         "regions": {name: (at, target.regions[name]) for name, at in target.origins.items()},
         "copies": plan.copies,
@@ -47,17 +49,23 @@ def _text(template: str, values: Mapping[str, Any]) -> str:
 
 
 def runtime(
-    point: OperatingPoint = GAP9.point, mram: bool = False, mram_hz: int = MRAM_HZ
+    point: OperatingPoint = GAP9.point,
+    mram: bool = False,
+    mram_hz: int = MRAM_HZ,
+    fast_peripherals: bool = True,
 ) -> dict[str, str]:
     """Return the files that every program for the chip needs, with the operating point's clock.
 
     mram      whether weights are read from the flash on the chip
     mram_hz   highest clock of this flash
+    fast_peripherals   whether the peripherals have the network's clock at a point with another one
+              for waiting
     """
     paths = sorted((template_dir() / "runtime").iterdir())
     files = {path.name: path.read_text() for path in paths if path.suffix != ".j2"}
-    clocks = {"clock": chip_clock(point.clock_hz), "mram_hz": mram_hz if mram else 0}
-    files["clock.h"] = render("runtime/clock.h.j2", clocks)
+    clock = chip_clock(point.clock_hz, point.waiting_hz, fast_peripherals=fast_peripherals)
+    values = {"clock": clock, "mram_hz": mram_hz if mram else 0}
+    files["clock.h"] = render("runtime/clock.h.j2", values)
     library: dict[str, str] = {}
     if mram:
         files |= mram_driver() | {

@@ -100,7 +100,17 @@ def energy(activity: Activity, point: OperatingPoint, by: Coefficients) -> Energ
     point      operating point
     by         energy coefficients
     """
-    row = joules_per_unit(activity, point)
+    return energy_of([(activity, point)], by)
+
+
+def energy_of(spans: Sequence[tuple[Activity, OperatingPoint]], by: Coefficients) -> Energy:
+    """Estimate the energy of several spans of time, at operating points of the same voltage.
+
+    spans   counters and operating point of each
+    """
+    rows = [joules_per_unit(activity, point) for activity, point in spans]
+    row = tuple(map(math.fsum, zip(*rows, strict=True)))
+    activity = sum((x for x, _ in spans), Activity(0))
     leakage, clocks, work, *rest = (a * c for a, c in zip(row, by.values, strict=True))
     weights = _weights_pj(activity)
     unit = work / sum(weights) if any(weights) else 0.0

@@ -2,7 +2,7 @@
 """Average power and energy of an application, from its times in each power state.
 
 `state_power` computes every average power: of a playback, whose times are counted, and of an
-application with one inference per period, whose times `planned_cycles` derives.
+application with one inference per period, whose times power/duty.py plans.
 
     state        powered                                value       bounds
     run          all, the cluster computes              counters    interval of the fit
@@ -29,17 +29,20 @@ from myoedge.power.model import (
     Coefficients,
     Interval,
     ModulePowers,
-    energy,
+    energy_of,
     sleep_power_mw,
 )
 from myoedge.targets import OperatingPoint
-from myoedge.targets.gap9.energy import WAKE_S
 
 STATES = ("run", "control", "idle", "cluster_off", "retention")
 CHIP_ONLY = ModulePowers()
+NEVER: Mapping[str, float] = {}
 # An application turns the cluster off in pauses of at least WORTH_OFF_US. Its power needs RISE_US
 # from off to on, a margin included: assumed, as no document says it.
 WORTH_OFF_US, RISE_US = 5000, 150
+# A change of the cores' clock, of which no document says how long it takes: the firmware waits for
+# four accesses to the clock generator, each of three to seven periods of its reference.
+SWITCH_US = 1
 CONTROL_IPC = 0.35  # instructions per cycle of the controller, counted in playbacks
 AWAKE, WAITING = ("run", "control"), ("idle", "cluster_off")
 
@@ -55,6 +58,7 @@ class StatePower:
     hours       battery life; None without a battery
     others_w    power of front end, radio and other parts that are always on; None: chip only
     network_j   part of chip_j for the network's passes; None: not known apart
+    clocks_s    pairs: clock of the cores in Hz, seconds with it; without deep sleep
     """
 
     states_s: Mapping[str, float]
@@ -64,6 +68,7 @@ class StatePower:
     hours: Interval | None
     others_w: float | None
     network_j: Interval | None = None
+    clocks_s: Sequence[tuple[int, float]] = ()
 
     @property
     def seconds(self) -> float:
@@ -82,22 +87,27 @@ def state_power(
     by: Coefficients,
     battery: Battery | None = None,
     module: ModulePowers = CHIP_ONLY,
+    slow_cycles: Mapping[str, float] = NEVER,
 ) -> StatePower:
     """Return the power of an application from its counters and its times in each power state.
 
     activity       counters of the complete time; its cycles are not read
     state_cycles   power state -> cycles at the operating point's clock, for each of STATES; absent:
                    0
+    slow_cycles    of them those in which the chip has the point's clock of waiting
     """
     cycles = {state: state_cycles.get(state, 0) for state in STATES}
     states_s = {state: count / point.clock_hz for state, count in cycles.items()}
-    parts = _activity_by_state(activity, cycles)
+    parts = {
+        state: _at_both_clocks(part, slow_cycles.get(state, 0), point)
+        for state, part in _activity_by_state(activity, cycles).items()
+    }
     parts_j = {
-        state: energy(part, point, in_state(state, by)).parts for state, part in parts.items()
+        state: energy_of(part, in_state(state, by)).parts for state, part in parts.items()
     }
     sleep_w = tuple(1e-3 * mw for mw in sleep_power_mw(activity.l3_bytes > 0, by, module))
     parts_j["retention"] = {"leakage": sleep_w[0] * states_s["retention"]}
-    chip_j = _chip_joules(parts, states_s, (sleep_w[0], sleep_w[1], sleep_w[2]), point, by)
+    chip_j = _chip_joules(parts, states_s, (sleep_w[0], sleep_w[1], sleep_w[2]), by)
     others_w = 1e-3 * (module.others_mw or 0.0)
     seconds = sum(states_s.values())
     value, low, high = (joules / seconds + others_w for joules in chip_j)
@@ -112,7 +122,16 @@ def state_power(
         (value, low, high),
         hours,
         None if module.others_mw is None else others_w,
+        clocks_s=_clocks_s(point, seconds - states_s["retention"], slow_cycles),
     )
+
+
+def _clocks_s(
+    point: OperatingPoint, awake_s: float, slow_cycles: Mapping[str, float]
+) -> list[tuple[int, float]]:
+    slow_s = sum(slow_cycles.values()) / point.clock_hz
+    found = [(point.clock_hz, awake_s - slow_s), (point.waiting_hz, slow_s)]
+    return [(clock_hz, seconds) for clock_hz, seconds in found if seconds]
 
 
 def in_state(state: str, by: Coefficients) -> Coefficients:
@@ -130,32 +149,36 @@ def _activity_by_state(activity: Activity, cycles: Mapping[str, float]) -> dict[
     }
 
 
+Spans = Sequence[tuple[Activity, OperatingPoint]]
+
+
+def _at_both_clocks(activity: Activity, slow_cycles: float, point: OperatingPoint) -> Spans:
+    """Return the counters of a power state by clock; those of instructions count at either."""
+    fast = replace(activity, cycles=activity.cycles - slow_cycles)
+    if not slow_cycles:
+        return [(fast, point)]
+    waiting = replace(point, clock_hz=point.waiting_hz)
+    own_cycles = slow_cycles * point.waiting_hz / point.clock_hz
+    return [(fast, point), (Activity(own_cycles), waiting)]
+
+
 def _chip_joules(
-    parts: Mapping[str, Activity],
-    states_s: Mapping[str, float],
-    sleep_w: Interval,
-    point: OperatingPoint,
-    by: Coefficients,
+    parts: Mapping[str, Spans], states_s: Mapping[str, float], sleep_w: Interval, by: Coefficients
 ) -> Interval:
-    awake, waits = (
-        sum((parts[state] for state in states), Activity(0)) for states in (AWAKE, WAITING)
-    )
+    awake, waits = ([x for state in states for x in parts[state]] for states in (AWAKE, WAITING))
     value_j, low_j, high_j = (watts * states_s["retention"] for watts in sleep_w)
     if by.waiting is None:
-        powered, least = energy(awake + waits, point, by), energy(awake, point, by).low_j
+        powered, least = energy_of([*awake, *waits], by), energy_of(awake, by).low_j
         waiting_s = sum(states_s[state] for state in WAITING)
         ends = (powered.joules, least + sleep_w[1] * waiting_s, powered.high_j)
     else:
-        known = energy(awake, point, by), energy(waits, point, by.waiting)
+        known = energy_of(awake, by), energy_of(waits, by.waiting)
         ends = (
             sum(part.joules for part in known),
             sum(part.low_j for part in known),
             sum(part.high_j for part in known),
         )
     return ends[0] + value_j, ends[1] + low_j, ends[2] + high_j
-
-
-# --- one inference per period ---------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +190,8 @@ class PlayedStates:
     clock_hz       clock of the program that was played
     timeline       power state -> cycles in each bin, in order
     bin_cycles     cycles of a bin
+    slow_cycles    of state_cycles those in which the chip had the clock of waiting
+    waiting_hz     this clock; 0: there was one clock
     """
 
     activity: Activity
@@ -174,6 +199,20 @@ class PlayedStates:
     clock_hz: int
     timeline: Mapping[str, Sequence[int]] = field(default_factory=dict)
     bin_cycles: int = 0
+    slow_cycles: Mapping[str, int] = field(default_factory=dict)
+    waiting_hz: int = 0
+
+    def power(
+        self,
+        point: OperatingPoint,
+        by: Coefficients,
+        battery: Battery | None = None,
+        module: ModulePowers = CHIP_ONLY,
+    ) -> StatePower:
+        """Return the power of the playback at its own clocks and the voltage of `point`."""
+        at = replace(point, clock_hz=self.clock_hz, waiting_hz=self.waiting_hz)
+        given = (by, battery, module, self.slow_cycles)
+        return state_power(self.activity, self.state_cycles, at, *given)
 
     def to_json(self) -> dict[str, Any]:
         """Return the entry `played` of report.json."""
@@ -182,112 +221,3 @@ class PlayedStates:
     @staticmethod
     def from_json(document: Mapping[str, Any]) -> PlayedStates:
         return PlayedStates(**{**document, "activity": Activity(**document["activity"])})
-
-
-@dataclass(frozen=True, slots=True)
-class Duty:
-    """Duty cycle of a chip with one inference per period.
-
-    period_s     period in seconds
-    share        computing time / period; above 1 the chip is too slow
-    asleep_s     sleeping time per period in seconds; 0 if there is no time to fall asleep and wake
-    average_mw   average power (value, low, high)
-    sleep_mw     power while it sleeps (value, low, high)
-    states_s     seconds per period in each power state
-    states_mw    power of the chip while it is in each state, without bounds
-    hours        battery life (value, low, high); None without a battery
-    others_mw    power included in addition to the chip; None: chip only
-    source       "planned" from the period, or "played" on the simulated chip
-    """
-
-    period_s: float
-    share: float
-    asleep_s: float
-    average_mw: Interval
-    sleep_mw: Interval
-    states_s: Mapping[str, float]
-    states_mw: Mapping[str, float]
-    hours: Interval | None
-    others_mw: float | None = None
-    source: str = "planned"
-
-    @property
-    def keeps_up(self) -> bool:
-        return self.share <= 1.0
-
-
-def planned_cycles(
-    inference_cycles: float,
-    point: OperatingPoint,
-    period_s: float,
-    *,
-    can_sleep: bool,
-    control_cycles: float = 0.0,
-) -> dict[str, float]:
-    """Return power state -> cycles in a period with one inference.
-
-    control_cycles   of the controller between inferences
-    can_sleep   whether the chip sleeps in between; it is powered while it falls asleep and wakes.
-                Otherwise it turns the cluster off in long pauses
-    """
-    pause = max(period_s * point.clock_hz - inference_cycles - control_cycles, 0.0)
-    wake = WAKE_S * point.clock_hz
-    if can_sleep and pause > wake:
-        return {"run": inference_cycles + wake, "retention": pause - wake}
-    rise = 1e-6 * RISE_US * point.clock_hz
-    is_long = pause >= 1e-6 * WORTH_OFF_US * point.clock_hz
-    off = pause - rise if is_long and not can_sleep else 0.0
-    waiting = {"idle": pause - off, "cluster_off": off}
-    return {"run": inference_cycles, "control": control_cycles, **waiting}
-
-
-def duty(
-    inference: Activity,
-    point: OperatingPoint,
-    by: Coefficients,
-    period_s: float,
-    battery: Battery | None = None,
-    module: ModulePowers = CHIP_ONLY,
-    played: PlayedStates | None = None,
-    control_cycles: float = 0.0,
-) -> Duty:
-    """Return the duty cycle of a chip that runs an inference in every period.
-
-    inference   counters of the inference
-    period_s    period in seconds, such as hop / rate
-    battery     battery, for its life; None: battery life is not computed
-    module      powers in addition to inferences
-    played      last playback of the application, whose states count instead of planned ones
-    control_cycles   planned cycles of the controller between inferences
-    """
-    active_s = inference.cycles / point.clock_hz
-    sleep_mw = sleep_power_mw(inference.l3_bytes > 0, by, module)
-    if played is None:
-        cycles = planned_cycles(
-            inference.cycles,
-            point,
-            period_s,
-            can_sleep=module.can_sleep,
-            control_cycles=control_cycles,
-        )
-        activity = inference + Activity(0, fc_instructions=CONTROL_IPC * control_cycles)
-        power = state_power(activity, cycles, point, by, battery, module)
-    else:
-        at = replace(point, clock_hz=played.clock_hz)
-        power = state_power(played.activity, played.state_cycles, at, by, battery, module)
-    active_s += control_cycles / point.clock_hz
-    span_s = max(period_s, active_s) if played is None else period_s
-    states_s = {state: x * span_s / power.seconds for state, x in power.states_s.items()}
-    value, low, high = (1e3 * watts for watts in power.power_w)
-    return Duty(
-        period_s,
-        active_s / period_s,
-        states_s["retention"],
-        (value, low, high),
-        sleep_mw,
-        states_s,
-        {state: 1e3 * power.states_j[state] / x for state, x in power.states_s.items() if x},
-        power.hours,
-        module.others_mw,
-        "planned" if played is None else "played",
-    )

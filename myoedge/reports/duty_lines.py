@@ -42,6 +42,8 @@ def duty_rows(report: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("average", with_range(duty["average_mw"], "mW")),
         _power_states_row(duty) if clocked_by(report) else ("asleep", _describe_sleep(duty)),
     ]
+    if clocks := wording.shares_of_clocks(duty.get("clocks_s", ())):
+        rows.append(("clocks", clocks))
     if duty["asleep_s"]:
         waking_s = duty["period_s"] * (1.0 - duty["share"]) - duty["asleep_s"]
         rows.append(("waking", f"{speed.duration(waking_s)} of each period, idle: in the average"))

@@ -9,6 +9,7 @@ from typing import Any
 
 from myoedge.backends.measurement import Activity
 from myoedge.operators import layer_names as naming
+from myoedge.power.duty import duty
 from myoedge.power.model import (
     Battery,
     Coefficients,
@@ -20,7 +21,7 @@ from myoedge.power.model import (
     with_modelled_error,
     with_typical_error,
 )
-from myoedge.power.states import PlayedStates, duty
+from myoedge.power.states import PlayedStates
 from myoedge.reports import speed, wording
 from myoedge.reports.period import clocked_by, control_cycles, period_s, rest
 from myoedge.reports.report_json import Report
@@ -157,7 +158,7 @@ def average_mw(report: Mapping[str, Any], point: OperatingPoint, by: Coefficient
 
 
 def as_point(row: Mapping[str, Any]) -> OperatingPoint:
-    return OperatingPoint(row["name"], row["volts"], row["clock_hz"])
+    return OperatingPoint(row["name"], row["volts"], row["clock_hz"], row.get("waiting_hz", 0))
 
 
 def counted(report: Mapping[str, Any]) -> bool:
@@ -196,6 +197,7 @@ def _at_point(inference: Activity, point: OperatingPoint, by: Coefficients) -> d
         "name": point.name,
         "volts": point.volts,
         "clock_hz": point.clock_hz,
+        "waiting_hz": point.waiting_hz,
         "latency_s": seconds,
         **_interval(consumed),
         "power_mw": float(f"{1e3 * consumed.joules / seconds:.{DIGITS}g}") if seconds else 0.0,
@@ -216,15 +218,14 @@ def energy_row(report: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def amount(joules: float, digits: int = 3) -> str:
-    """Format an energy with its unit: "20.5 mJ"; `digits` significant digits."""
+    """Format an energy with its unit: "20.5 mJ"."""
     scale, unit = _unit(joules)
     return f"{wording.three_digits(joules / scale, digits)} {unit}"
 
 
 def interval(value: float, low: float, high: float) -> str:
     """Format an energy in joules with its interval: "20.5 mJ (15.2 to 25.8)"."""
-    scale, _ = _unit(value)
-    ends = [wording.three_digits(x / scale) for x in (low, high)]
+    ends = [wording.three_digits(x / _unit(value)[0]) for x in (low, high)]
     return f"{amount(value)} ({ends[0]} to {ends[1]})"
 
 
@@ -253,7 +254,7 @@ def by_point(report: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
             in_joules(p),
             speed.duration(p["latency_s"]),
             _power(p),
-            wording.at_point(p["volts"], p["clock_hz"]),
+            wording.at_point(p["volts"], p["clock_hz"], p.get("waiting_hz", 0)),
         )
         for p in (row["points"] if row else ())
     ]

@@ -6,6 +6,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from myoedge.power.duty import ControlCycles
+
 STREAM = "stream"  # what sets the period of a build with a rate of frames
 
 
@@ -22,10 +24,10 @@ def period_s(report: Mapping[str, Any]) -> float | None:
     return given_s or own_period_s(report)
 
 
-def control_cycles(report: Mapping[str, Any]) -> int:
-    """Return the controller's planned cycles between inferences; 0 without an application."""
-    cycles: int = (report.get("period") or {}).get("control_cycles", 0)
-    return cycles
+def control_cycles(report: Mapping[str, Any]) -> ControlCycles:
+    """Return the controller's planned cycles between inferences; none without an application."""
+    period = report.get("period") or {}
+    return ControlCycles(period.get("control_cycles", 0), period.get("receiving_cycles", 0))
 
 
 def rest(report: Mapping[str, Any]) -> tuple[float, int]:

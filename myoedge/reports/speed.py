@@ -152,7 +152,10 @@ def latencies(report: Report) -> list[tuple[str, str]]:
     others = [point for point in points if point not in chosen]
     total = report["cycles"]["total"]
     return [
-        (duration(total / p["clock_hz"]), wording.at_point(p["volts"], p["clock_hz"]))
+        (
+            duration(total / p["clock_hz"]),
+            wording.at_point(p["volts"], p["clock_hz"], p.get("waiting_hz", 0)),
+        )
         for p in (*chosen, *others)
     ]
 

@@ -7,8 +7,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from myoedge.power.duty import duty
 from myoedge.power.model import Coefficients, typical, with_modelled_error
-from myoedge.power.states import duty
 from myoedge.reports import energy as joules
 from myoedge.reports import wording
 from myoedge.reports.period import control_cycles
@@ -199,7 +199,7 @@ def _pass_row(
     known = by if played is not None else known
     pass_s = activity.cycles / point.clock_hz
     module = joules.module_powers(report)
-    control = control_cycles(report) * row["frames"] / stream["pass_frames"]
+    control = control_cycles(report).times(row["frames"] / stream["pass_frames"])
     found = duty(activity, point, known, period_s, None, module, played, control)
     return {
         **row,

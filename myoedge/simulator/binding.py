@@ -139,6 +139,7 @@ class Recorded(ctypes.Structure):
         ("ready", ctypes.POINTER(U64)),  # pairs: cycle; frame
         ("ready_count", U64),
         ("state_cycles", ctypes.POINTER(U64)),
+        ("slow_cycles", ctypes.POINTER(U64)),
         ("state_bins", ctypes.POINTER(U64)),
         ("bin_bits", U64),
         ("restarts", U64),

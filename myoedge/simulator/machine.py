@@ -105,7 +105,8 @@ def simulate(
     program = elf if isinstance(elf, Program) else read_elf(elf)
     world = playback and to_c(playback)
     if playback:
-        cycles = at_clock(cycles, playback.clock_hz)
+        own = {"clock_divider": playback.clock_divider}
+        cycles = {**at_clock(cycles, playback.clock_hz), **own}
     with _create_machine(binding.core(cc, tuple(sanitize)), cycles, folder) as (core, machine):
         _load_program(core, machine, program)
         for address, size in chain(options.dump, *options.snapshots.values()):
@@ -272,6 +273,7 @@ def _device_events(recorded: binding.Recorded) -> dict[str, Any]:
         "ready_cycles": ready[::2],
         "ready_frames": ready[1::2],
         "state_cycles": {name: recorded.state_cycles[n] for n, name in enumerate(POWER_STATES)},
+        "slow_cycles": {name: recorded.slow_cycles[n] for n, name in enumerate(POWER_STATES)},
         "timeline": timeline_of(recorded.state_bins[: POWER_BINS * len(POWER_STATES)]),
         "bin_cycles": 1 << recorded.bin_bits,
         "restarts": recorded.restarts,

@@ -16,7 +16,10 @@ from myoedge.simulator import binding
 
 FRONT_ENDS = ("ads1298", "ads1299", "spi", "uart")  # enum FrontEndKind of peripherals.h
 # Enum of playback.c.
-FAULTS = ("jitter", "missed", "doubled", "bit", "reset", "stall", "hold", "rise", "wake")
+FAULTS = (
+    *("jitter", "missed", "doubled", "bit", "reset", "stall", "hold", "rise", "wake"),
+    "clock",
+)
 CHANNELS_A_CHIP, MOST_FRAME_BYTES, MOST_RATE = 8, 512, 1 << 20
 NO_PIN = 0xFFFFFFFF
 PINS, PORTS = set(range(90)), set(range(4))
@@ -35,6 +38,7 @@ class Fault:
     hold      the cluster's cores stop for `value` cycles
     rise      when the cluster's power is next switched on, it takes `value` cycles longer
     wake      the next `value` interrupts of the controller's timer do not come
+    clock     the next change of the cores' clock comes `value` cycles late
     """
 
     frame: int
@@ -51,6 +55,8 @@ class Playback:
     rate_hz            frames per second; a chip delivers what its registers say, and that is the
                        recording frame by frame only at this rate
     clock_hz           cycles per second of the cluster
+    clock_divider      divider of the clock generator at which the cluster has this clock; 0: the
+                       program changes no clock
     front_end, chips   name of the front end, and number of chips in the daisy chain
     spi, chip_select, uart   devices to which it is wired
     data_ready, start, reset   GPIO numbers of the pins (data-ready is low while a frame waits);
@@ -63,6 +69,7 @@ class Playback:
     counts: npt.NDArray[np.generic]
     rate_hz: Fraction | float
     clock_hz: int = 370_000_000
+    clock_divider: int = 0
     front_end: str = "ads1298"
     chips: int = 1
     spi: int = 1

@@ -144,7 +144,9 @@ class Simulation(Tabular):
     state_cycles         cycles by power state: run (the cluster or an engine works), control (only
                          the fabric controller does), idle, cluster_off (idle, the cluster powered
                          down), retention
-    timeline             the same in each bin of bin_cycles, without states that never were
+    slow_cycles          of them those in which the cores' clock was divided further than that of
+                         which these are cycles
+    timeline             state_cycles in each bin of bin_cycles, without states that never were
     restarts             number of restarts by watchdog, by the program and out of deep sleep
     flash                content of the flash at the end, in a run with `flash`
     flash_damaged        addresses of its words of 16 bytes that ECC does not correct
@@ -171,6 +173,7 @@ class Simulation(Tabular):
     ready_cycles: Sequence[int] = ()
     ready_frames: Sequence[int] = ()
     state_cycles: Mapping[str, int] = field(default_factory=dict)
+    slow_cycles: Mapping[str, int] = field(default_factory=dict)
     timeline: Mapping[str, Sequence[int]] = field(default_factory=dict)
     bin_cycles: int = 0
     restarts: int = 0

@@ -15,6 +15,7 @@ from myoedge.targets.program import ProgramTarget
 
 LAYERS = 100  # layers whose code l2_reserved_bytes covers
 AUTO_POINT = "auto"  # the cheapest operating point within [budget] latency
+MHZ = r"([0-9]{1,4}(?:\.[0-9]+)?)"  # of an operating point's name
 COLD_TILES = 3  # tiles of a layer until its code is in the cores' instruction caches
 
 
@@ -70,11 +71,20 @@ class MemoryLevel:
 
 @dataclass(frozen=True, slots=True)
 class OperatingPoint:
-    """A supply voltage with a clock frequency that it allows."""
+    """A supply voltage with a clock frequency that it allows.
+
+    waiting_hz   clock of an application while the network does not run; 0: the same
+    """
 
     name: str
     volts: float
     clock_hz: int
+    waiting_hz: int = 0
+
+    def waiting_at(self, clock_hz: int) -> OperatingPoint:
+        """Return the point of an application that waits at another clock, in whole kHz."""
+        name = f"{self.clock_hz / 1e6:g}/{clock_hz / 1e6:g} MHz"
+        return replace(self, name=name, waiting_hz=clock_hz)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +162,8 @@ class Chip:
         """Return the chip with this operating point as the default, without memories that need a
         higher clock.
 
-        name   name of a point, or a clock ("300 MHz") at the lowest voltage that allows it
+        name   name of a point, or a clock ("300 MHz") at the lowest voltage that allows it, or with
+               the clock of an application while it waits ("300/10 MHz")
         Errors: E204 unknown point or clock.
         """
         if not self.point.clock_hz:
@@ -169,17 +180,28 @@ class Chip:
         points = (chosen, *rest)
         return replace(self, points=points, levels=levels, optional_levels=optional)
 
+    def without_waiting(self) -> Chip:
+        """Return the chip, whose program does not wait between inferences. Errors: E204 an
+        operating point with a clock for waiting."""
+        if self.point.waiting_hz:
+            title = f"there is no operating point {self.point.name}"
+            facts = {"needs": "an application that waits between inferences: --app sensor"}
+            raise MyoedgeError("E204", title, facts, [f'"{self.point.clock_hz / 1e6:g} MHz"'])
+        return self
+
     def _point_of_clock_text(self, name: str) -> OperatingPoint:
         low_hz, high_hz = self.least_hz({}), max(point.clock_hz for point in self.points)
-        found = re.fullmatch(r"\s*([0-9]{1,4}(?:\.[0-9]+)?)\s*MHz\s*", name, re.IGNORECASE)
-        clock_hz = round(float(found.group(1)) * 1e3) * 1000 if found else 0
-        if not low_hz <= clock_hz <= high_hz:
+        found = re.fullmatch(rf"\s*{MHZ}(?:/{MHZ})?\s*MHz\s*", name, re.IGNORECASE)
+        asked_hz = [round(float(x) * 1e3) * 1000 for x in found.groups() if x] if found else []
+        clock_hz = asked_hz[0] if asked_hz else 0
+        if not (asked_hz and low_hz <= asked_hz[-1] <= clock_hz <= high_hz):
             names = ", ".join(point.name for point in self.points)
             span = f"{low_hz / 1e6:g} to {high_hz / 1e6:g} MHz"
             facts = {"has": f'{names}, or a clock of {span} as "300MHz"'}
             raise MyoedgeError("E204", f"there is no operating point {name}", facts)
-        known = (point for point in self.points if point.clock_hz == clock_hz)
-        return next(known, None) or self._point_at_clock(clock_hz)
+        known = (x for x in self.points if (x.clock_hz, x.waiting_hz) == (clock_hz, 0))
+        point = next(known, None) or self._point_at_clock(clock_hz)
+        return point.waiting_at(asked_hz[1]) if asked_hz[1:] else point
 
     def _point_at_clock(self, clock_hz: int) -> OperatingPoint:
         """Return the operating point of a clock in whole kHz; `at` accepts its name."""
@@ -198,6 +220,19 @@ class Chip:
     def with_clocks_hz(self, clocks_hz: Iterable[int]) -> Chip:
         """Return the chip with further operating points: these clocks."""
         return replace(self, points=(*self.points, *map(self._point_at_clock, clocks_hz)))
+
+    def with_waiting(self, waiting_hz: Mapping[int, int]) -> Chip:
+        """Return the chip with further operating points, of an application that waits at another
+        clock than the network's.
+
+        waiting_hz   clock of the network -> clock while it waits
+        """
+        pairs = (
+            point.waiting_at(waiting_hz[point.clock_hz])
+            for point in self.points
+            if point.clock_hz in waiting_hz
+        )
+        return replace(self, points=(*self.points, *pairs))
 
     def at_every_voltage(self) -> Chip:
         """Return the chip with further operating points: the highest clock of every voltage."""

@@ -260,6 +260,8 @@ SMALL: dict[str, tuple[int, bytes]] = {
     "event_unit_bytes": (0x400, make({1: get(SECOND, 0)})),
     "interrupt_cycles": (5, interrupted()),
     "periph_clock_x256": (20, sent_byte()),
+    "clock_divider": (1, make({}, [*put(0x1A10002C, 0x02020202), *note_cycle(0)])),
+    "fll_access_cycles": (999, make({}, [*get(0x1A100000, 0), *note_cycle(0)])),
     "spi_divider_periods": (2, waiting_spi()),
     "reference_cycles": (9, counter_sleep()),
     "deep_sleep_wake_cycles": (9, counter_sleep()),

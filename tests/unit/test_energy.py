@@ -26,7 +26,7 @@ from myoedge.power.model import (
     with_modelled_error,
     with_typical_error,
 )
-from myoedge.power.states import duty
+from myoedge.power.duty import duty
 from myoedge.reports.energy import amount, interval
 from myoedge.reports.period import period_s
 from myoedge.targets import OperatingPoint, find_chip

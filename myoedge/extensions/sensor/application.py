@@ -26,7 +26,7 @@ from myoedge.extensions.sensor.wake import (
     gate_output,
 )
 from myoedge.extensions.sensor.wake_table import WakeTable
-from myoedge.power.states import RISE_US, WORTH_OFF_US
+from myoedge.power.states import RISE_US, SWITCH_US, WORTH_OFF_US
 from myoedge.targets.sensor import CHIP_CHANNELS, Sensor, SensorTable
 
 if TYPE_CHECKING:
@@ -113,8 +113,8 @@ class SensorRequest:
     def application(self, plan: Plan, stream: Stream | None) -> Application:
         """Return the application of a planned network. Errors: E264, E265."""
         sensor = sensor_of(self.table, self._input_channels(plan, stream), self.hop)
-        check_clock(sensor, plan.chip)
         program = sensor_program(plan, sensor, stream, self.axis, self.scale)
+        check_clock(program, plan.chip)
         if self.window not in (None, program.layout.samples):
             facts = {
                 "[stream] window": self.window,
@@ -170,6 +170,7 @@ BARE_METAL = (
     "cluster.c",
     "port_gap9.c",
     "port_gap9.h",
+    "port_gap9_clock.c",
     "port_gap9_front_end.c",
     "port_gap9_line.c",
     "vectors.S",
@@ -234,7 +235,9 @@ def header(program: SensorProgram, banner: str, digest: str, *, adapts: bool = F
         "result_type": C_TYPES[program.result_type],
         "conversion": conversion,
         "rise_us": RISE_US,
-        "interrupt_us": interrupt_us(program.clock_hz),
+        "interrupt_us": interrupt_us(program.clock.waiting_hz),
+        "waiting": program.clock.waiting,
+        "switch_us": SWITCH_US,
         "worth_off_us": WORTH_OFF_US,
         "low_literal": "INT32_MIN" if low == INT32_MIN else low,
         "layout": program.layout,

@@ -12,7 +12,7 @@ from myoedge.extensions.sensor.program import SensorProgram
 from myoedge.extensions.sensor.settings import COBS_BYTES, CODE, CRC_BYTES, TRANSFER_SHARE
 from myoedge.power.states import RISE_US
 from myoedge.targets.chip import Chip
-from myoedge.targets.gap9.clock import chip_clock
+from myoedge.targets.gap9.clock import ChipClock, chip_clock
 from myoedge.targets.sensor import Sensor
 
 MOST_BAUD_ERROR = Fraction(1, 50)  # half of what a receiver of 10-bit frames bears
@@ -48,10 +48,14 @@ def period_of(program: SensorProgram, chip: Chip, *, gated: bool = False) -> Per
     packet_bytes = PACKET_BYTES + program.values_bytes * program.all_values
     read_bits = 0 if sensor.is_on_line else 8 * sensor.sample_bytes
     line_s = Fraction(10 * packet_bytes * program.ready, sensor.baud_rate)
+    received = program.frames * program.hop * of_sample
+    last_sample = of_sample + SPI_CYCLES * read_bits
     return Period(
         seconds=float(program.frames * hop_s),
-        control_cycles=program.frames * program.hop * of_sample + of_pass,
-        decision_cycles=START_CYCLES + of_sample + of_pass + SPI_CYCLES * read_bits,
+        control_cycles=received + of_pass,
+        receiving_cycles=received,
+        decision_cycles=START_CYCLES + of_pass + last_sample,
+        last_sample_cycles=last_sample,
         decision_s=float(
             (program.frames - 1) * hop_s
             + Fraction(read_bits, sensor.spi_hz)
@@ -59,6 +63,7 @@ def period_of(program: SensorProgram, chip: Chip, *, gated: bool = False) -> Per
             + Fraction(RISE_US * gated, 10**6)
         ),
         clocks_hz=clocks_hz(sensor, chip),
+        waiting_hz=tuple(_waiting_clocks(program, chip)),
     )
 
 
@@ -69,43 +74,70 @@ def interrupt_us(clock_hz: int) -> int:
 
 def clocks_hz(sensor: Sensor, chip: Chip) -> tuple[int, ...]:
     """Return the clocks below the chip's operating points with which the application keeps up."""
-    return tuple(hz for hz in chip.low_clocks_hz if not dict(_problems(sensor, hz)))
+    return tuple(hz for hz in chip.low_clocks_hz if not dict(_problems(sensor, chip_clock(hz))))
 
 
-def check_clock(sensor: Sensor, chip: Chip) -> None:
+def _waiting_clocks(program: SensorProgram, chip: Chip) -> Iterator[tuple[int, int]]:
+    """Yield (clock of the network, lowest clock of waiting that keeps up, in whole kHz), for all
+    clocks of the chip above one of waiting."""
+    for clock_hz in _known_hz(chip):
+        most = chip_clock(clock_hz, chip.low_clocks_hz[0]).waiting
+        asked = (_asked_hz(clock_hz, waiting) for waiting in range(most, 1, -1))
+        fast = program.fast_peripherals
+        clocks = ((hz, chip_clock(clock_hz, hz, fast_peripherals=fast)) for hz in asked)
+        fits = (hz for hz, clock in clocks if not dict(_problems(program.sensor, clock)))
+        if lowest_hz := next(fits, 0):
+            yield clock_hz, lowest_hz
+
+
+def _known_hz(chip: Chip) -> list[int]:
+    of_points = {point.clock_hz for point in chip.points}
+    return sorted({*chip.low_clocks_hz, *of_points, *(hz for _, hz in chip.voltages)})
+
+
+def _asked_hz(clock_hz: int, waiting: int) -> int:
+    """Return the clock of waiting for which `chip_clock` divides by `waiting`, in tenths of a MHz
+    if possible, otherwise in whole kHz."""
+    exact_hz = chip_clock(clock_hz).hz / waiting
+    rough_hz = int(exact_hz // 100_000) * 100_000
+    is_same = rough_hz and chip_clock(clock_hz, rough_hz).waiting == waiting
+    return rough_hz if is_same else int(exact_hz // 1000) * 1000
+
+
+def check_clock(program: SensorProgram, chip: Chip) -> None:
     """Raise E264 if the application does not keep up at the chip's operating point."""
-    problems = dict(_problems(sensor, chip.point.clock_hz))
+    sensor, point = program.sensor, chip.point
+    problems = dict(_problems(sensor, program.clock))
     if not problems:
         return
-    known = sorted({*chip.low_clocks_hz, *(point.clock_hz for point in chip.points)})
-    better = next((hz for hz in known if not dict(_problems(sensor, hz))), None)
-    remedy = f"[sensor] rate = {int(TRANSFER_SHARE / _taken_s(sensor, known[-1]))}"
+    known = _known_hz(chip)
+    better = next((hz for hz in known if not dict(_problems(sensor, chip_clock(hz)))), None)
+    remedy = f"[sensor] rate = {int(TRANSFER_SHARE / _taken_s(sensor, chip_clock(known[-1])))}"
     if better is not None:
         remedy = f'--operating-point "{better / 1e6:g} MHz"'
-    title = f"the application does not keep up at {chip.point.clock_hz / 1e6:g} MHz"
+    asked_hz = point.waiting_hz or point.clock_hz
+    title = f"the application does not keep up at {asked_hz / 1e6:g} MHz"
     raise MyoedgeError(CODE, title, problems, [remedy])
 
 
-def _problems(sensor: Sensor, asked_hz: int) -> Iterator[tuple[str, str]]:
-    clock_hz = chip_clock(asked_hz).hz
-    divider = max((2 * clock_hz + sensor.baud_rate) // (2 * sensor.baud_rate), 1)
-    error = Fraction(clock_hz, divider * sensor.baud_rate) - 1
+def _problems(sensor: Sensor, clock: ChipClock) -> Iterator[tuple[str, str]]:
+    divider = max((2 * clock.periph_hz + sensor.baud_rate) // (2 * sensor.baud_rate), 1)
+    error = Fraction(clock.periph_hz, divider * sensor.baud_rate) - 1
     if abs(error) > MOST_BAUD_ERROR:
         text = f"{sensor.baud_rate:,} Bd are {float(error):+.1%} off at this clock"
         yield "sensor.baud_rate", text
-    taken_s, period_s = _taken_s(sensor, asked_hz), 1 / sensor.rate_hz
+    taken_s, period_s = _taken_s(sensor, clock), 1 / sensor.rate_hz
     if taken_s > TRANSFER_SHARE * period_s:
         least = f"{float(taken_s) * 1e6:,.0f} µs to read and keep it"
         yield "sensor.rate", f"a sample takes {least}, of {float(period_s) * 1e6:,.0f} µs"
 
 
-def _taken_s(sensor: Sensor, asked_hz: int) -> Fraction:
+def _taken_s(sensor: Sensor, clock: ChipClock) -> Fraction:
     """Return the time that a sample takes, read and then kept by the controller."""
-    clock_hz = chip_clock(asked_hz).hz
-    kept_s = Fraction(sample_cycles(sensor), clock_hz)
+    kept_s = Fraction(sample_cycles(sensor), clock.waiting_hz)
     if sensor.is_on_line:
         return kept_s
-    return kept_s + 8 * sensor.sample_bytes / spi_hz(clock_hz, sensor.spi_hz)
+    return kept_s + 8 * sensor.sample_bytes / spi_hz(clock.periph_hz, sensor.spi_hz)
 
 
 def spi_hz(clock_hz: int, most_hz: int) -> Fraction:

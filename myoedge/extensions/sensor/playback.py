@@ -53,7 +53,7 @@ from myoedge.extensions.sensor.simulated_run import (
 from myoedge.numerics.arrays import Array
 from myoedge.operators.interpreter import one_blas_thread
 from myoedge.power.model import energy
-from myoedge.power.states import PlayedStates, StatePower, state_power
+from myoedge.power.states import PlayedStates, StatePower
 from myoedge.reports.energy import (
     activity,
     battery_of,
@@ -215,8 +215,7 @@ def play_build(
     rows = tuple(record for _, record in found if isinstance(record, Decision))
     resting = sum(row.is_resting for row in rows)
     latency = _latency(run, located, program.clock_hz)
-    times = (dict(run.state_cycles), program.clock_hz, run.timeline, run.bin_cycles)
-    states = PlayedStates(activity_of(run), *times)
+    states = _played_states(program, run)
     report = with_given_powers(build.report, given)
     runs = (-(-(len(rows) - resting) // program.ready), resting)
     power = _application_power(report, program, states, *runs)
@@ -283,11 +282,22 @@ def _simulate_playback(
             build.written(ELF),
             folder=folder,
             options=RunOptions(mark_counts=False),
-            playback=playback_of(
-                program.sensor, program.clock_hz, counts, faults, len(build.host_image or b"")
-            ),
+            playback=playback_of(program, counts, faults, len(build.host_image or b"")),
             progress=progress,
         )
+
+
+def _played_states(program: SensorProgram, run: Simulation) -> PlayedStates:
+    clock, waits = program.clock, program.clock.waiting > 1
+    return PlayedStates(
+        activity_of(run),
+        dict(run.state_cycles),
+        program.clock_hz,
+        run.timeline,
+        run.bin_cycles,
+        dict(run.slow_cycles) if waits else {},
+        clock.waiting_hz if waits else 0,
+    )
 
 
 def _application_power(
@@ -301,7 +311,7 @@ def _application_power(
     the gate ended."""
     point, by = replace(program.point, clock_hz=program.clock_hz), coefficients()
     given = (battery_of(report), module_powers(report))
-    power = state_power(states.activity, states.state_cycles, point, by, *given)
+    power = states.power(point, by, *given)
     first = of_first_layers(report, 0 if program.gate is None else program.gate.layers)
     ran = activity(report).times(passes) + first.times(resting)
     network = energy(ran, point, by)

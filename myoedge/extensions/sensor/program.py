@@ -16,9 +16,10 @@ from myoedge.extensions.sensor.wake import Gate, GateOutput
 from myoedge.numerics.arrays import Array, outer_inner
 from myoedge.numerics.counts import CountConversion, count_conversion
 from myoedge.plan.plan import Plan, size_bytes
+from myoedge.plan.plan_json import levels_bytes
 from myoedge.targets.chip import OperatingPoint
 from myoedge.targets.gap9.chip import GAP9
-from myoedge.targets.gap9.clock import chip_clock
+from myoedge.targets.gap9.clock import ChipClock, chip_clock
 from myoedge.targets.sensor import MOST_CHANNELS, Pins, Sensor
 
 if TYPE_CHECKING:
@@ -77,6 +78,8 @@ class SensorProgram:
     is_stream    whether the network is a stream
     point        operating point of the build
     gate         gate of [wake]; None: the network runs on every window
+    fast_peripherals   whether the peripherals have the network's clock, as the memories beside L2
+                 that it reads need, rather than the one of waiting
     """
 
     sensor: Sensor
@@ -93,11 +96,18 @@ class SensorProgram:
     is_stream: bool
     point: OperatingPoint = GAP9.point
     gate: Gate | None = None
+    fast_peripherals: bool = False
+
+    @property
+    def clock(self) -> ChipClock:
+        """Clocks of the program without an SDK."""
+        waiting_hz, fast = self.point.waiting_hz, self.fast_peripherals
+        return chip_clock(self.point.clock_hz, waiting_hz, fast_peripherals=fast)
 
     @property
     def clock_hz(self) -> int:
-        """Clock of the program without an SDK."""
-        return chip_clock(self.point.clock_hz).hz
+        """Clock of controller and cluster while the network runs."""
+        return self.clock.hz
 
     @property
     def all_values(self) -> bool:
@@ -182,6 +192,7 @@ def sensor_program(
         result_type=q.dtype(output),
         is_stream=stream is not None,
         point=plan.chip.point,
+        fast_peripherals=any(levels_bytes(plan).values()),
     )
 
 

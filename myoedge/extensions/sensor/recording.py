@@ -13,6 +13,7 @@ import numpy as np
 from myoedge.backends.packets import sample_message
 from myoedge.catalogue import warning
 from myoedge.errors import MyoedgeError, Notice
+from myoedge.extensions.sensor.program import SensorProgram
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.counts import CountConversion
 from myoedge.quantization.recordings.files import read_file
@@ -139,24 +140,24 @@ def _recording_error(needs: str, has: object, remedy: str) -> MyoedgeError:
 
 
 def playback_of(
-    sensor: Sensor,
-    clock_hz: int,
+    program: SensorProgram,
     counts: Array,
     faults: Sequence[Fault] = (),
     image_bytes: int = 0,
 ) -> Playback:
     """Return the simulated front end, wired as in [sensor], that delivers these counts.
 
-    clock_hz      clock of the program
     image_bytes   images of L3 and MRAM, which the program loads before it receives samples
     """
+    sensor, clock = program.sensor, program.clock
     pins = {name: getattr(sensor.pins, name) for name in ("data_ready", "start", "reset")}
     is_chip = sensor.kind is not None
-    start_s = START_S + LOAD_CYCLES_PER_BYTE * image_bytes / clock_hz
+    start_s = START_S + LOAD_CYCLES_PER_BYTE * image_bytes / clock.hz
     return Playback(
         counts=counts if is_chip else on_the_line(sensor, counts),
         rate_hz=sensor.rate_hz,
-        clock_hz=clock_hz,
+        clock_hz=clock.hz,
+        clock_divider=clock.divider if clock.waiting > 1 else 0,
         front_end=sensor.front_end,
         chips=sensor.chips,
         spi=sensor.spi,

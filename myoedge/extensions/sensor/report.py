@@ -20,7 +20,7 @@ from myoedge.reports import energy as joules
 from myoedge.reports.budget import Broken, over_budget
 from myoedge.reports.duty_lines import STATE_NAMES, battery_hours, unpublished_waiting
 from myoedge.reports.speed import duration
-from myoedge.reports.wording import rough_percent, three_digits, told_apart
+from myoedge.reports.wording import rough_percent, shares_of_clocks, three_digits, told_apart
 
 MOST_BINS = 20  # bins of the histogram
 BAR_COLUMNS = 30
@@ -153,6 +153,7 @@ def playback_json(
         "battery_h": None if power.hours is None else _interval_json(power.hours),
         "states": dict(power.states_s),
         "states_j": power.states_j,
+        "clocks_s": [*map(list, power.clocks_s)],
         "largest": asdict(largest_share(power)),
     }
 
@@ -284,7 +285,9 @@ def state_rows(document: Mapping[str, Any]) -> list[dict[str, str]]:
 
 def _state_lines(document: Mapping[str, Any]) -> list[str]:
     layout = "  {state:<20}{time:>9}  {share:>7}  {energy:>9}"
-    return [layout.format(**row) for row in state_rows(document)]
+    clocks = shares_of_clocks(document.get("clocks_s", ()))
+    lines = [layout.format(**row) for row in state_rows(document)]
+    return [*lines, f"clocks    {clocks}"] if clocks else lines
 
 
 def playback_facts(document: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -96,6 +96,8 @@
     /* clock ratios against the cluster, x256 */                                                 \
     X(fc_clock_x256) X(periph_clock_x256)                                                        \
     X(spi_divider_periods)    /* of the peripherals' clock, a unit of an SPI's divider */        \
+    X(clock_divider)          /* of the clock whose cycles these are; 0: dividers change nothing */ \
+    X(fll_access_cycles)      /* of an access to the clock generators */                         \
     X(reference_cycles)       /* of a period of the 32.768 kHz clock */                          \
     /* power: cycles of the cluster clock */                                                     \
     X(cluster_power_cycles)   /* until the cluster is on */                                      \

@@ -100,6 +100,7 @@ struct Core {
     uint32_t r[REGISTERS + 1];
     Cycle t;             // the cycle in which `at` issues
     Cycle turn;          // ordered work is allowed while t < turn
+    Cycle ran_from;      // where t was when the core went on: since then, t counts its own clock
     const Insn *at;      // where to go on after a hand-over or a sleep
     uint64_t retired;    // see Insn.retired; moved to counts by count_retired()
     uint32_t line;       // the cache line that the fetch buffer holds
@@ -172,6 +173,7 @@ struct Machine {
     Core core[CORES];
     // schedule
     Cycle now;                  // time of the actor picked last
+    uint32_t core_cycles;       // of a cycle of the cores' clock: 1, more while it is divided further (clock.c)
     Cycle due[ACTORS];          // NEVER when not scheduled
     uint64_t plans, planned[ACTORS]; // how often anybody was scheduled anew, and the latest of each
     uint8_t rank[ACTORS];       // who goes first within a cycle: see core_to_front
@@ -206,6 +208,7 @@ Cycle next_due(const Machine *m);                    // of anybody on the lists
 void core_to_front(Machine *m, int core);            // goes first in every cycle from now on
 int run_until(Machine *m, Cycle limit);              // RUN_MORE, RUN_EXITED or RUN_FAULT
 const Insn *yield(Core *c, const Insn *i);           // i runs again when it is this core's turn
+void core_settle(Core *c); // c->t, of a core that runs, becomes a time of the chip
 const Insn *hand_over(Core *c, const Insn *i, Cycle t, uint64_t retired); // the same as an op's end
 // From inside a register access that the device cannot take yet: leaves the access (a longjmp to
 // the scheduler, which goes on with the next actor) and runs all of i again when core_wake() is

@@ -222,6 +222,7 @@ typedef struct {
 uint32_t timer_load(const Access *a);
 void timer_store(const Access *a, uint32_t value);
 void timers_due(Machine *m);
+void timers_clock(Machine *m, uint32_t core_cycles, Cycle at); // the cores' clock changes
 
 // ---- l3.c
 enum { L3_DEPTH = 64, L3_SLOTS = 8, UDMA_WORDS = 32 };
@@ -259,9 +260,9 @@ enum { FLL_WORDS = 1024, CHIP_WORDS = 1024 };
 typedef struct {
     uint32_t fll[FLL_WORDS], control[CHIP_WORDS], core_status;
     uint32_t boot_address[CLUSTER], fetch_enable, clock_gate, cluster_clocks;
+    uint32_t periph_cycles; // of a period of the peripherals' clock: clock.c
+    Cycle clock_late;       // fault: the next change of a clock comes so much later
 } Soc;
-uint32_t fll_load(const Access *a);
-void fll_store(const Access *a, uint32_t value);
 uint32_t chip_control_load(const Access *a);
 void chip_control_store(const Access *a, uint32_t value);
 uint32_t power_load(const Access *a);
@@ -271,6 +272,14 @@ void cluster_control_store(const Access *a, uint32_t value);
 void fc_cache_store(const Access *a, uint32_t value);
 void cluster_cache_store(const Access *a, uint32_t value);
 void stdout_store(const Access *a, uint32_t value);
+
+// ---- clock.c
+uint32_t fll_load(const Access *a);
+void fll_store(const Access *a, uint32_t value);
+void clock_due(Machine *m, int which);
+void clock_disturb(Machine *m, int64_t late); // adds a fault
+void clock_reset(Machine *m);
+uint32_t periph_periods(const Machine *m); // cycles in a period of the peripherals' clock
 
 // ---- semihost.c, output.c
 enum { FILES = 16 };

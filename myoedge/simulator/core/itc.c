@@ -79,7 +79,9 @@ static void interrupt(Machine *m, Cycle at)
         return;
     }
     if (c->t < at) c->t = at;
+    c->ran_from = c->t;
     c->at = enter_handler(c, c->at);
+    core_settle(c);
     if (m->due[FC] != NEVER) schedule(m, FC, c->t); // otherwise it goes in this very cycle
 }
 
@@ -95,7 +97,7 @@ static void changed(Machine *m, Cycle at)
     if (!pending_for(m, FC)) return;
     if (m->devices->waiting[FC] == WAITS_INTERRUPT) {
         core_waits(c, NOT_WAITING);
-        core_wake(c, at + m->chip.fc_wake_cycles);
+        core_wake(c, at + m->chip.fc_wake_cycles * m->core_cycles);
     }
     if (takes_interrupt(c)) interrupt(m, at);
 }

@@ -111,6 +111,7 @@ int machine_boot(Machine *m)
     memset(m->l2, UNTOUCHED, chip->l2_bytes);
     mram_erase_all(m);
     m->far_first = NEVER;
+    m->core_cycles = 1;
     m->running = -1;
     m->max_cycles = NEVER - 1;
     for (int id = 0; id < CORES; id++)
@@ -185,7 +186,7 @@ void machine_recorded(Machine *m, Recorded *recorded)
     *recorded = (Recorded){o->marks,      o->marks_used,  o->kept,         o->kept_used,    o->profile,
                            o->steps,      o->steps_used,  o->steps_lost,   o->spans,        o->spans_used,
                            o->spans_lost, line->bytes,    line->used,      ready->frames,   ready->used,
-                           power->cycles, power->bins[0], power->bin_bits, power->restarts, o->executed};
+                           power->cycles, power->slow, power->bins[0], power->bin_bits, power->restarts, o->executed};
 }
 
 const Counts *machine_counts(Machine *m, uint32_t core)

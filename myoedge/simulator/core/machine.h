@@ -20,6 +20,7 @@ typedef struct {
     const ReadyFrame *ready; // of the front end
     uint64_t ready_count;
     const uint64_t *state_cycles; // [POWER_STATES]
+    const uint64_t *slow_cycles;  // likewise, of them those at a slower clock of the cores
     const uint64_t *state_bins;   // [POWER_BINS][POWER_STATES]
     uint64_t bin_bits;
     uint64_t restarts;

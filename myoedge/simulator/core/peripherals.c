@@ -9,7 +9,7 @@ typedef void (*Handler)(Machine *m, int which);
 
 static const Handler HANDLERS[DUES] = {
     interrupt_due, uart_due,  uart_due, uart_due, uart_due, spi_due,   spi_due,     spi_due,
-    spi_due,       ready_due, edge_due, byte_due, end_due,  power_due, restart_due, mram_due,
+    spi_due,       ready_due, edge_due, byte_due, end_due,  power_due, restart_due, mram_due, clock_due,
 };
 
 static void plan(Machine *m)
@@ -63,7 +63,7 @@ void peripherals_down(Machine *m)
     Peripherals *p = &m->devices->peripherals;
     for (int which = 0; which < DUE_READY; which++)
         p->due[which] = NEVER;
-    p->due[DUE_RESTART] = p->due[DUE_FLASH] = NEVER;
+    p->due[DUE_RESTART] = p->due[DUE_FLASH] = p->due[DUE_CLOCK] = NEVER;
     memset(&p->events, 0, sizeof p->events);
     memset(&p->udma, 0, sizeof p->udma);
     memset(p->uart, 0, sizeof p->uart);

@@ -16,6 +16,7 @@ enum Due {
     DUE_POWER,
     DUE_RESTART,
     DUE_FLASH,
+    DUE_CLOCK,
     DUES
 };
 void due_at(Machine *m, int which, Cycle when); // replaces an earlier plan; NEVER: none
@@ -189,6 +190,7 @@ enum { // of chip control: soc.c
 enum { POWER_BINS = 256 };
 typedef struct {
     uint64_t cycles[POWER_STATES];
+    uint64_t slow[POWER_STATES];             // those in which the cores' clock is divided further
     uint64_t bins[POWER_BINS][POWER_STATES]; // the same by time, 1 << bin_bits cycles each
     uint32_t bin_bits;
     enum PowerState state;

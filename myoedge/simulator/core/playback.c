@@ -15,7 +15,8 @@ enum {
     WRONG_STALL,
     WRONG_HOLD,
     WRONG_RISE,
-    WRONG_WAKE
+    WRONG_WAKE,
+    WRONG_CLOCK
 };
 enum { CHIP_CLOCK_HZ = 2048000, SETTLE_HALVES = 9, SETTLE_CLOCKS = 8, FIRST_ROOM = 4096 };
 
@@ -209,6 +210,7 @@ void ready_due(Machine *m, int which)
     if (stall > 0) m->devices->peripherals.uart[p->uart].stalled_until = m->now + (Cycle)stall;
     if (hold > 0) hold_cluster(m, (Cycle)hold);
     power_disturb(m, wrong(f, frame, WRONG_RISE, 0), wrong(f, frame, WRONG_WAKE, 0));
+    clock_disturb(m, wrong(f, frame, WRONG_CLOCK, 0));
     if (wrong(f, frame, WRONG_RESET, -1) >= 0 && is_chip(f)) {
         front_end_reset(f);
         conversions_changed(m, m->now, true);

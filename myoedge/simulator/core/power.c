@@ -42,9 +42,10 @@ static void widen(Power *p)
     p->bin_bits++;
 }
 
-static void keep(Power *p, Cycle from, Cycle to)
+static void keep(Power *p, bool is_slow, Cycle from, Cycle to)
 {
     p->cycles[p->state] += to - from;
+    p->slow[p->state] += is_slow ? to - from : 0;
     while (to > (Cycle)POWER_BINS << p->bin_bits)
         widen(p);
     for (Cycle end; from < to; from = end) {
@@ -59,7 +60,7 @@ void power_changed(Machine *m, Cycle at)
 {
     Power *p = power(m);
     if (at > p->since) {
-        keep(p, p->since, at);
+        keep(p, m->core_cycles > 1, p->since, at);
         p->since = at;
     }
     p->state = state_of(m);

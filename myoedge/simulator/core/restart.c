@@ -66,6 +66,7 @@ void chip_down(Machine *m)
 {
     Devices *d = m->devices;
     core_down(m, FC);
+    clock_reset(m);
     memset(&d->itc, 0, sizeof d->itc);
     memset(d->timer, 0, sizeof d->timer);
     memset(&d->l3, 0, sizeof d->l3);

@@ -111,6 +111,8 @@ static inline Core *next_of_batch(Machine *m)
     Core *c = m->batch[m->batch_next++];
     m->running = c->id;
     c->turn = m->now + 1;
+    c->ran_from = c->t;
+    if (m->core_cycles > 1) return c; // its own cycles and those of the chip are the same only here
     if (m->batch_next < m->batch_used || m->slot[m->now % WHEEL]) return c;
     const Cycle next = first_due(m);
     c->turn = next < m->limit ? next : m->limit;
@@ -152,10 +154,17 @@ void count_retired(Core *c)
     c->retired = 0;
 }
 
+void core_settle(Core *c)
+{
+    c->t = c->ran_from + (c->t - c->ran_from) * c->m->core_cycles;
+    c->ran_from = c->t;
+}
+
 // A core that runs is on no list: it can be put onto one without looking.
 const Insn *yield(Core *c, const Insn *i)
 {
     Machine *m = c->m;
+    if (m->core_cycles > 1) core_settle(c);
     c->at = i;
     m->due[c->id] = c->t;
     put(m, m->rank[c->id], c->t);
@@ -213,6 +222,7 @@ void core_start(Core *c, uint32_t pc, Cycle when)
 
 const Insn *core_sleep(Core *c, const Insn *resume)
 {
+    if (c->m->core_cycles > 1) core_settle(c);
     c->state = CORE_ASLEEP;
     c->at = resume;
     c->slept_at = c->t;

@@ -1,19 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Clocks, power, chip control, start of the cluster, cache control, stdout: little more than
+// Power, chip control, start of the cluster, cache control, stdout: little more than
 // registers that keep what is written.
 #include "devices.h"
 
 static Soc *soc(const Access *a) { return &a->c->m->devices->soc; }
-
-// The clock generators: whatever is programmed, they are locked when looked at.
-enum { FLL_STATUS = 0x00, ALL_LOCKED = 0xf };
-
-uint32_t fll_load(const Access *a)
-{
-    return a->offset == FLL_STATUS ? ALL_LOCKED : soc(a)->fll[a->offset / 4 % FLL_WORDS];
-}
-
-void fll_store(const Access *a, uint32_t value) { soc(a)->fll[a->offset / 4 % FLL_WORDS] = value; }
 
 // The exit code is in the low bits of either platform's status register once the top bit is set.
 enum {

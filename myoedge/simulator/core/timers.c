@@ -29,14 +29,14 @@ static Timer *timer(Machine *m, int which) { return &m->devices->timer[which]; }
 
 static Cycle ticks(const Machine *m, int which, Cycle t)
 {
-    return which == TIMER_CLUSTER ? t : t * m->chip.fc_clock_x256 / PLAIN;
+    return which == TIMER_CLUSTER ? t : t * m->chip.fc_clock_x256 / (PLAIN * m->core_cycles);
 }
 
 // The first cycle in which the timer's clock has ticked so often.
 static Cycle cycle_of(const Machine *m, int which, Cycle tick)
 {
     if (which == TIMER_CLUSTER) return tick;
-    return (tick * PLAIN + m->chip.fc_clock_x256 - 1) / m->chip.fc_clock_x256;
+    return (tick * PLAIN * m->core_cycles + m->chip.fc_clock_x256 - 1) / m->chip.fc_clock_x256;
 }
 
 static bool is_wide(const Timer *timer) { return timer->config[0] & WIDE; }
@@ -120,6 +120,14 @@ void timers_due(Machine *m)
         match(m, which, 0, m->now);
         match(m, which, 1, m->now);
     }
+    plan(m);
+}
+
+void timers_clock(Machine *m, uint32_t core_cycles, Cycle at)
+{
+    count(m, TIMER_FC, at);
+    count(m, TIMER_FC_SECOND, at);
+    m->core_cycles = core_cycles;
     plan(m);
 }
 

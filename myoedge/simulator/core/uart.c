@@ -27,7 +27,7 @@ static Uart *uart(Machine *m, uint32_t n) { return &m->devices->peripherals.uart
 Cycle periph_cycles(const Machine *m, uint64_t periods)
 {
     const uint32_t clock = m->chip.periph_clock_x256;
-    return (periods * 256 + clock - 1) / clock;
+    return (periods * 256 * periph_periods(m) + clock - 1) / clock;
 }
 
 // Of a byte: start, data, parity and stop bits.

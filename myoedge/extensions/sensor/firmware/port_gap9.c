@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The sensor application's port for GAP9 without an operating system: interrupts, time, sleep,
- * watchdog, network.
+ * The sensor application's port for GAP9 without an operating system: interrupts, sleep, watchdog,
+ * network.
  */
 #include "port_gap9.h"
 
@@ -24,11 +24,8 @@
 #define ITC_EVENT (ITC + 0x24u)
 enum { LINE_TIMER = 10, LINE_GPIO = 15, LINE_EVENT = 26 };
 
-/* timers: 0 wakes the chip, 1 counts */
+/* the timer that wakes the chip */
 #define WAKE_TIMER 0x1A10B000u
-#define CLOCK_TIMER 0x1A10B800u
-enum { CONFIG = 0, COUNT = 8, COMPARE = 0x10 };
-enum { RUN = 1, RESTART = 2, INTERRUPT = 4, AGAIN = 16 };
 
 /* watchdog, and an 8-bit register that survives its restart */
 #define WATCHDOG_FEED 0x1A1040C8u
@@ -81,24 +78,7 @@ __attribute__((interrupt)) void me_port_interrupt(void)
         me_port_edge();
 }
 
-/* ---- time and sleep */
-
-/* 2**32 times the microseconds per cycle; at most 1e-7 too small. */
-#define US_PER_CYCLE ((uint32_t)(4294967296000000ull / ME_CHIP_HZ))
-
-uint32_t me_port_us(void)
-{
-    static uint64_t us; /* in units of 2**-32 microseconds */
-    static uint32_t last;
-    uint32_t status;
-    __asm__ volatile("csrrci %0, mstatus, 8" : "=r"(status)::"memory");
-    const uint32_t now = ME_REG(CLOCK_TIMER + COUNT);
-    us += (uint64_t)(now - last) * US_PER_CYCLE;
-    last = now;
-    const uint32_t found = (uint32_t)(us >> 32);
-    __asm__ volatile("csrs mstatus, %0" ::"r"(status & 8u) : "memory");
-    return found;
-}
+/* ---- sleep */
 
 static void wait_for_power(void)
 {
@@ -131,11 +111,11 @@ static uint32_t choose_power(uint32_t us, uint32_t until_pass_us)
 void me_port_sleep(uint32_t us, uint32_t until_pass_us)
 {
     const uint32_t most_us = choose_power(us, until_pass_us);
-    ME_REG(WAKE_TIMER + COMPARE) = most_us * (ME_CHIP_HZ / 1000000u);
+    ME_REG(WAKE_TIMER + ME_TIMER_COMPARE) = most_us * (ME_CHIP_HZ / ME_WAITING / 1000000u);
     /* The timer starts again at each match, so that a lost interrupt costs one more sleep at most. */
-    ME_REG(WAKE_TIMER + CONFIG) = RUN | RESTART | INTERRUPT | AGAIN;
+    ME_REG(WAKE_TIMER + ME_TIMER_CONFIG) = ME_TIMER_BEGIN | ME_TIMER_INTERRUPT | ME_TIMER_AGAIN;
     __asm__ volatile("wfi" ::: "memory");
-    ME_REG(WAKE_TIMER + CONFIG) = 0;
+    ME_REG(WAKE_TIMER + ME_TIMER_CONFIG) = 0;
 }
 
 /* ---- watchdog */
@@ -156,7 +136,7 @@ static void start_watchdog(void)
 bool me_port_open(void)
 {
     here = me_here;
-    ME_REG(CLOCK_TIMER + CONFIG) = RUN | RESTART;
+    me_port_open_clock();
     start_watchdog();
     me_port_open_front_end();
     me_port_open_line();

@@ -49,6 +49,13 @@ static inline void me_device_open(uint32_t device)
 static inline void me_event_hear(uint32_t event) { ME_REG(0x1A106098u) = event; }
 static inline void me_event_ignore(uint32_t event) { ME_REG(0x1A106094u) = event; }
 
+/* Timers. */
+enum { ME_TIMER_CONFIG = 0, ME_TIMER_COUNT = 8, ME_TIMER_COMPARE = 0x10 };
+enum { ME_TIMER_BEGIN = 3, ME_TIMER_INTERRUPT = 4, ME_TIMER_AGAIN = 16 }; /* from 0 on; starts again at a match */
+
+/* Time and clock (port_gap9_clock.c). */
+void me_port_open_clock(void);
+
 /* Front end: pins and SPI (port_gap9_front_end.c). Line: UART (port_gap9_line.c). */
 void me_port_open_front_end(void);
 void me_port_open_line(void);

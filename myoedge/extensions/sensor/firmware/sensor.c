@@ -273,8 +273,11 @@ void me_sensor_turn(void)
 #ifdef ME_ADAPTS
     me_labels_serve();
 #endif
-    if (is_frame_there())
+    if (is_frame_there()) {
+        me_port_pass(true);
         take_frame();
+        me_port_pass(false);
+    }
     report_status();
     sleep();
 }
