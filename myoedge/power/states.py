@@ -40,9 +40,7 @@ NEVER: Mapping[str, float] = {}
 # An application turns the cluster off in pauses of at least WORTH_OFF_US. Its power needs RISE_US
 # from off to on, a margin included: assumed, as no document says it.
 WORTH_OFF_US, RISE_US = 5000, 150
-# A change of the cores' clock, of which no document says how long it takes: the firmware waits for
-# four accesses to the clock generator, each of three to seven periods of its reference.
-SWITCH_US = 1
+SWITCH_US = 1  # of a change of the cores' clock: assumed, likewise
 CONTROL_IPC = 0.35  # instructions per cycle of the controller, counted in playbacks
 AWAKE, WAITING = ("run", "control"), ("idle", "cluster_off")
 

@@ -186,7 +186,8 @@ class Chip:
         if self.point.waiting_hz:
             title = f"there is no operating point {self.point.name}"
             facts = {"needs": "an application that waits between inferences: --app sensor"}
-            raise MyoedgeError("E204", title, facts, [f'"{self.point.clock_hz / 1e6:g} MHz"'])
+            tries = [f'--operating-point "{self.point.clock_hz / 1e6:g} MHz"']
+            raise MyoedgeError("E204", title, facts, tries)
         return self
 
     def _point_of_clock_text(self, name: str) -> OperatingPoint:

@@ -15,6 +15,7 @@ from myoedge.backends.measurement import Activity
 from myoedge.building.operating_points import cheapest
 from myoedge.errors import MyoedgeError
 from myoedge.power.calibrate import Measured, calibrate
+from myoedge.power.duty import duty
 from myoedge.power.model import (
     PUBLISHED,
     Battery,
@@ -26,7 +27,6 @@ from myoedge.power.model import (
     with_modelled_error,
     with_typical_error,
 )
-from myoedge.power.duty import duty
 from myoedge.reports.energy import amount, interval
 from myoedge.reports.period import period_s
 from myoedge.targets import OperatingPoint, find_chip

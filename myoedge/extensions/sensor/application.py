@@ -26,7 +26,7 @@ from myoedge.extensions.sensor.wake import (
     gate_output,
 )
 from myoedge.extensions.sensor.wake_table import WakeTable
-from myoedge.power.states import RISE_US, SWITCH_US, WORTH_OFF_US
+from myoedge.power.states import RISE_US, WORTH_OFF_US
 from myoedge.targets.sensor import CHIP_CHANNELS, Sensor, SensorTable
 
 if TYPE_CHECKING:
@@ -237,7 +237,6 @@ def header(program: SensorProgram, banner: str, digest: str, *, adapts: bool = F
         "rise_us": RISE_US,
         "interrupt_us": interrupt_us(program.clock.waiting_hz),
         "waiting": program.clock.waiting,
-        "switch_us": SWITCH_US,
         "worth_off_us": WORTH_OFF_US,
         "low_literal": "INT32_MIN" if low == INT32_MIN else low,
         "layout": program.layout,

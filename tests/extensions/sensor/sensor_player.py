@@ -57,6 +57,7 @@ INTERRUPTS = ("ready", "sample", "sent", "received")
 PORTS = ("port_host", "front_end_host", "network_host")
 RENAMED = (  # their functions if port_sdk.c is the port, with the shim in between
     *("open", "us", "interrupts", "sleep", "pin", "spi_exchange", "spi_start", "uart_start", "run"),
+    "pass",
     *("uart_receive", "uart_sends", "spi_stop", "has_pin", "watchdog_restarts"),
 )
 

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
 import myoedge
 from myoedge.backends.build import Build
@@ -18,8 +20,9 @@ from myoedge.errors import MyoedgeError
 from myoedge.extensions.sensor.clocks import spi_hz
 from myoedge.extensions.sensor.playback import Played, program_of
 from myoedge.power.model import PUBLISHED
+from myoedge.reports.energy import average_mw
 from myoedge.targets import find_chip
-from tests.conftest import thinned
+from tests.conftest import save_exported, thinned
 from tests.extensions.sensor import applications
 
 NAMES = [*applications.MADE]
@@ -66,17 +69,68 @@ def test_planned_cycles_of_the_controller(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", thinned(NAMES))
 def test_a_latency_that_needs_a_faster_clock(name: str, tmp_path: Path) -> None:
-    """Of the decision on the line; the played latency holds what auto assumed."""
+    """Of the decision on the line; the played latency and power hold what auto assumed."""
     free = built(tmp_path, name, "auto").report
     period, target, cycles = free["period"], free["target"], free["cycles"]["total"]
-    work_s = (cycles + period["decision_cycles"]) / target["clock_hz"]
-    limit_s = period["decision_s"] + work_s / 4
+    last_s = period["last_sample_cycles"] / target["clock_hz"]
+    work_s = (cycles + period["decision_cycles"]) / target["clock_hz"] - last_s
+    limit_s = period["decision_s"] + last_s + work_s / 4
     (tmp_path / "fast").mkdir()
     build = built(tmp_path / "fast", name, "auto", latency=f"{1e6 * limit_s:.0f} us")
-    assert 4 <= build.report["target"]["clock_hz"] / target["clock_hz"] < 8
+    point = build.report["target"]["operating_points"][0]
+    assert 4 <= point["clock_hz"] / target["clock_hz"] < 24
+    assert point["waiting_hz"] == target["clock_hz"]
     found = played(build, tmp_path)
+    assert (found.exact, found.samples_lost) == (True, 0)
     assert found.latency is not None
     assert found.latency.max_s < limit_s
+    planned_mw, power_w = build.report["duty"]["average_mw"][0], found.power.power_w[0]
+    assert planned_mw == pytest.approx(1e3 * power_w, rel=0.03)
+    assert planned_mw < 1.1 * free["duty"]["average_mw"][0]
+
+
+POINTS = ("20/10 MHz", "160/10 MHz", "240/15 MHz", "325/10.1 MHz", "370/10 MHz")
+
+
+@pytest.mark.parametrize("point", thinned(POINTS))
+def test_two_clocks_of_every_voltage(point: str, tmp_path: Path) -> None:
+    """Times by the program's own timer stay right; with one clock all the time, it is the same
+    decisions for more power."""
+    (tmp_path / "one").mkdir()
+    build = built(tmp_path, "chip", point)
+    one = built(tmp_path / "one", "chip", f"{point.split('/')[0]} MHz")
+    found, plain = played(build, tmp_path), played(one, tmp_path)
+    assert (found.exact, found.samples_lost) == (True, 0)
+    times = [[x.time_us for x in run.decisions] for run in (found, plain)]
+    assert np.diff(times[0]) == pytest.approx(np.diff(times[1]), abs=25)
+    assert found.power.power_w[0] < plain.power.power_w[0]
+    shares = {hz: seconds / found.power.seconds for hz, seconds in found.power.clocks_s}
+    clock = program_of(build).clock
+    assert 1 < clock.hz / clock.waiting_hz == pytest.approx(clock.waiting, rel=1e-6)
+    assert shares[clock.waiting_hz] > 0.75
+
+
+def test_the_lower_the_clock_of_waiting_the_less_the_power(tmp_path: Path) -> None:
+    """By the model; so that auto compares the lowest that keeps up alone."""
+    report = built(tmp_path, "chip", "240/10 MHz").report
+    chip = find_chip("gap9")
+    points = [chip.at(f"240/{mhz} MHz").point for mhz in (10, 15, 20, 40, 80, 120, 240)]
+    powers_mw = [average_mw(report, point, PUBLISHED) for point in points]
+    assert powers_mw == sorted(powers_mw)
+
+
+def test_a_clock_of_waiting_without_an_application(tmp_path: Path) -> None:
+    linear = save_exported(nn.Linear(4, 2).eval(), (torch.zeros(1, 4),), tmp_path / "m.pt2")
+    samples = np.zeros((2, 1, 4), np.float32)
+    with pytest.raises(MyoedgeError, match="no operating point 240/10 MHz") as raised:
+        myoedge.build(linear, calib=samples, operating_point="240/10 MHz", output=tmp_path / "o")
+    assert raised.value.notice.tries == ('--operating-point "240 MHz"',)
+
+
+@pytest.mark.parametrize("point", ["240/250 MHz", "240/5 MHz", "10/", "/10 MHz"])
+def test_pairs_that_are_no_operating_point(point: str) -> None:
+    with pytest.raises(MyoedgeError, match="there is no operating point"):
+        find_chip("gap9").at(point)
 
 
 def test_energy_of_an_inference_that_needs_a_faster_clock(tmp_path: Path) -> None:

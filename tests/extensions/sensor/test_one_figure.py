@@ -41,17 +41,19 @@ OWN = {"windows": "hop = 8", "stream": "[stream]\naxis = 2\nframes = 4\nrate = 2
 @pytest.fixture(scope="module", params=KINDS)
 def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A build at 160 MHz whose arguments are known."""
-    place = tmp_path_factory.mktemp("one")
-    kind, samples, _ = MADE[request.param]
+    return built(tmp_path_factory.mktemp("one"), request.param, "160 MHz")
+
+
+def built(place: Path, name: str, point: str) -> Path:
+    kind, samples, _ = MADE[name]
     torch.manual_seed(0)
     example = (torch.zeros(1, 8, samples),)
     save_exported(kind(8).eval(), example, place / "model.pt2")
     rows = applications.emg()[: 16 * samples].reshape(16, samples, 8).transpose(0, 2, 1)
     np.savez(place / "calib.npz", input=np.ascontiguousarray(rows)[:, None])
-    (place / "myoedge.toml").write_text(TOML.format(OWN[request.param]))
-    words = ("--stream",) if request.param == "stream" else ()
-    point = ("--operating-point", "160 MHz")
-    ran = command("build", *words, "--app", "sensor", *point, "--simulate", "-o", "out", cwd=place)
+    (place / "myoedge.toml").write_text(TOML.format(OWN[name]))
+    words = (*(("--stream",) if name == "stream" else ()), "--operating-point", point)
+    ran = command("build", *words, "--app", "sensor", "--simulate", "-o", "out", cwd=place)
     assert ran.code == 0, ran.err
     return place / "out"
 
@@ -96,3 +98,21 @@ def test_plan_and_playback_are_the_same_everywhere(
     assert same.new["average_mw"] == pytest.approx(1e3 * saving.power_w)
     myoedge.simulate(folder)
     check_everywhere(load_build(folder), power)
+
+
+def test_two_clocks_are_the_same_everywhere(tmp_path: Path) -> None:
+    """Clock by clock: the plan's times are those of the playback."""
+    folder = built(tmp_path, "windows", "240/10 MHz")
+    planned = load_build(folder).report["duty"]
+    check_everywhere(load_build(folder), planned["average_mw"])
+    assert [clock_hz for clock_hz, _ in planned["clocks_s"]] == [240_000_000, 10_000_000]
+    played = myoedge.play(folder, MYO, seconds=2)
+    check_everywhere(load_build(folder), [1e3 * watts for watts in played.power.power_w])
+    duty = load_build(folder).report["duty"]
+    assert duty["average_mw"][0] == pytest.approx(planned["average_mw"][0], rel=0.01)
+    shares = [[seconds / duty["period_s"] for _, seconds in x["clocks_s"]] for x in (planned, duty)]
+    assert shares[1] == pytest.approx(shares[0], abs=0.01)
+    assert 0 < shares[1][0] < 0.02
+    said = command("energy", "out", cwd=tmp_path)
+    assert "10 MHz >99 % of the time, 240 MHz <1 %" in said.out
+    assert "waiting at 10 MHz" in said.out

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 
 from myoedge.extensions.sensor.program import SampleLayout, SensorProgram
 from myoedge.numerics.arrays import Array
+from myoedge.targets.gap9.chip import GAP9
 from tests.conftest import thinned
 from tests.extensions.sensor import sensor_player as player
 
@@ -273,7 +275,9 @@ def test_drawn_faults(
 
 @pytest.fixture(scope="module")
 def pmsis(tmp_path_factory: pytest.TempPathFactory) -> tuple[SensorProgram, Path]:
+    """At two clocks, the one of waiting a 24th of the other: the shim looks at the dividers."""
     made = player.program(SampleLayout(8, 20, 1), hop=6)
+    made = replace(made, point=GAP9.at("240/10 MHz").point)
     return made, player.compiled(made, tmp_path_factory.mktemp("sdk"), sdk=True)
 
 

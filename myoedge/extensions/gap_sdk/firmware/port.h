@@ -17,6 +17,9 @@
 #endif
 
 /* Two events: one calls a function in an interrupt, the other wakes the fabric controller. */
+/* Register CCR1 of the clock generator: dividers of peripherals (low byte), controller, cluster, SFU. */
+#define ME_CLOCK_DIVIDERS (*(volatile uint32_t *)0x1A10002C)
+
 #ifdef ME_SDK_4
 typedef pi_task_t me_event;
 #define me_event_call(event, function) pi_task_irq_callback((event), (function), 0)

@@ -51,18 +51,14 @@ uint32_t me_port_us(void)
 }
 
 #if ME_WAITING > 1
-/* When exactly the clock changes is not known: the timer's cycles meanwhile are not counted. Accesses to the
- * generator take periods of its reference, whatever the clock. */
+/* Time is counted as if the clock changed with the store. If it changes later, a microsecond at the network's
+ * clock counts as ME_WAITING of them. */
 static void set_divider(uint32_t divider)
 {
     const uint32_t status = interrupts_off();
     count();
     ME_REG(ME_FLL_DIVIDERS) = ME_FLL_CORES * divider + ME_PERIPH_DIVIDER;
-    for (uint32_t i = 0; i < 4; i++)
-        (void)ME_REG(ME_FLL_STATUS);
     us_per_cycle = divider == ME_CLOCK_DIVIDER ? US_PER_CYCLE : US_PER_WAITING_CYCLE;
-    us += (uint64_t)ME_SWITCH_US << 32;
-    last = ME_REG(CLOCK_TIMER + ME_TIMER_COUNT);
     restore_interrupts(status);
 }
 

@@ -250,10 +250,9 @@ void me_port_uart_start(const uint8_t *bytes, uint32_t count)
 /* ---- start, and the network */
 
 #if ME_WAITING > 1
-/* Dividers of controller and cluster, register CCR1. pi_freq_set would make both clock generators lock anew, and
- * sets their multiplier before the divider: meanwhile the clock could exceed what the voltage allows. Time and
- * peripherals have clocks of their own. */
-#define DIVIDERS ((volatile uint32_t *)0x1A10002C)
+/* By the dividers alone: pi_freq_set would make both clock generators lock anew, and sets their multiplier
+ * before the divider: meanwhile the clock could exceed what the voltage allows. Time and peripherals have clocks
+ * of their own. */
 #define OF_CORES 0x00FFFF00u
 
 static uint32_t fast; /* the dividers during a pass */
@@ -263,12 +262,12 @@ static uint32_t divider(uint32_t clock) { return fast >> 8 * clock & 0xFFu ? fas
 void me_port_pass(bool begins)
 {
     const uint32_t slow = divider(1) * ME_WAITING << 8 | divider(2) * ME_WAITING << 16;
-    *DIVIDERS = (fast & ~OF_CORES) | (begins ? fast & OF_CORES : slow);
+    ME_CLOCK_DIVIDERS = (fast & ~OF_CORES) | (begins ? fast & OF_CORES : slow);
 }
 
 static void open_clock(void)
 {
-    fast = *DIVIDERS;
+    fast = ME_CLOCK_DIVIDERS;
     me_port_pass(false);
 }
 #else

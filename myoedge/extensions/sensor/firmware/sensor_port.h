@@ -63,7 +63,7 @@ uint32_t me_port_uart_receive(uint8_t *bytes, uint32_t most);
 /* ---- network */
 
 /* A pass begins, which needs the network's clock, or has ended: until the next one, the clock of waiting does.
- * me_port_us stays right within ME_SWITCH_US, and transfers go on: peripherals have a clock of their own. */
+ * Time and transfers go on: peripherals have a clock of their own. */
 void me_port_pass(bool begins);
 
 /* Runs me_run on the cluster while interrupts are served. -> 0, or negative if it failed */

@@ -31,6 +31,7 @@ extern int32_t *recording; /* [frames, RECORDING_CHANNELS] */
 extern uint32_t frames;
 extern uint64_t now, stalled_until; /* ns */
 extern uint32_t next_pass_us;
+extern bool passes; /* between the begin and the end of a pass */
 
 /* Interrupts that wait to be served. */
 extern bool pending_edge, pending_sample, pending_sent, pending_received;

@@ -5,6 +5,7 @@
  */
 #include "network.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 #include "decision.h"
@@ -51,6 +52,8 @@ static int is_ended(const me_sample *window, void *const to[])
 int me_port_run(const void *const in[], void *const to[])
 {
     me_result *results = to[0];
+    if (!passes)
+        abort();
     run_pass();
     if (is_ended(in[0], to))
         return 0;

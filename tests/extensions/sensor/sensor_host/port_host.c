@@ -24,6 +24,8 @@ uint64_t now, stalled_until;
 bool pending_edge, pending_sample, pending_sent, pending_received;
 uint32_t next_pass_us = 300;
 
+bool passes;
+
 static uint32_t fault_count;
 static fault faults[4096];
 static FILE *out;
@@ -101,6 +103,8 @@ void me_port_interrupts(bool on)
 void me_port_sleep(uint32_t us, uint32_t until_pass_us)
 {
     (void)until_pass_us;
+    if (passes)
+        abort();
     if (interrupts || is_pending())
         return;
     advance(now + us * US, true);
@@ -123,6 +127,13 @@ void me_port_watchdog_feed(void)
 }
 
 uint32_t me_port_watchdog_restarts(void) { return getenv("RESTARTS") ? 1 : 0; }
+
+void me_port_pass(bool begins)
+{
+    if (begins == passes)
+        abort();
+    passes = begins;
+}
 
 /* ---- line */
 

@@ -31,6 +31,9 @@ void restore_irq(int before);
 unsigned long long pi_time_get_us(void);
 void pi_time_wait_us(int us);
 
+extern volatile uint32_t me_clock_dividers; /* a byte each: peripherals, controller, cluster, SFU */
+#define ME_CLOCK_DIVIDERS me_clock_dividers
+
 typedef enum { PI_PAD_000 } pi_pad_e;
 typedef enum { PI_GPIO_A00 = 1000, PI_GPIO_A01 = 1007 } pi_gpio_e;
 typedef enum { PI_GPIO_NOTIF_FALL } pi_gpio_notif_e;

@@ -25,6 +25,7 @@ void host_spi_start(uint8_t *rx, uint32_t bytes);
 uint32_t host_uart_receive(uint8_t *bytes, uint32_t most);
 void host_uart_start(const uint8_t *bytes, uint32_t count);
 int host_run(const void *const in[], void *const out[]);
+void host_pass(bool begins);
 void host_ready(void);
 void host_sample(void);
 void host_sent(void);
@@ -89,6 +90,7 @@ static void ring(void)
 void pi_task_wait_on(pi_task_t *task)
 {
     check(interrupts, "a wait without interrupts");
+    check(me_clock_dividers == 0x04000003u + (ME_WAITING << 8) + (2u * ME_WAITING << 16), "a wait at another clock");
     while (!task->is_pushed) {
         host_interrupts(false);
         const int32_t left_us = (int32_t)(alarm_us - host_us());
@@ -298,4 +300,14 @@ int pi_uart_write_async(struct pi_device *device, void *buffer, uint32_t size, p
 
 /* ---- network */
 
-int me_cluster_pass(const void *const in[], void *const out[]) { return host_run(in, out); }
+enum { FAST = 0x04020103 }; /* dividers of controller and cluster: 1 and 2 */
+volatile uint32_t me_clock_dividers = FAST;
+
+int me_cluster_pass(const void *const in[], void *const out[])
+{
+    check(me_clock_dividers == FAST, "a pass at the clock of waiting");
+    host_pass(true);
+    const int code = host_run(in, out);
+    host_pass(false);
+    return code;
+}
