@@ -45,7 +45,8 @@
 #define ME_FLL_LOOP 0x1A10000Cu
 #define ME_FLL_TARGET 0x1A100010u
 #define ME_FLL_DIVIDERS 0x1A10002Cu
-#define ME_FLL_CORES 0x01010100u /* dividers of controller, cluster and accelerators; peripherals: the low byte */
+#define ME_FLL_CORES \
+    0x01010100u /* dividers of controller, cluster and accelerators; peripherals: the low byte */
 #define ME_FLL_ENABLES 0x1A100030u
 #define ME_OSCILLATOR 0x1A104110u
 #define ME_PMU_CLUSTER 0x1A107004u

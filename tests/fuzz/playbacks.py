@@ -23,10 +23,21 @@ from tests.fuzz.sensors import LOSSES, MOST_FAULTS
 
 SECONDS, SHORTEST_S = 2.5, 1.5  # of signal: all, and after the last fault
 DURATIONS = ("stall", "hold")
+LATEST_CLOCK_S = 2e-6  # of a change of the clock
 BLOCK_SAMPLES = 150  # of rest, or of a gesture
 
 APPLICATIONS = ("chip", "chip stream", "chain", "stream")
 GATED, FIRST_GATED = ("gated", "early exit"), 100_000  # of seeds from here on
+# At two clocks, of seeds from here on
+CLOCKED, FIRST_CLOCKED = (
+    {
+        "chip": "240/10 MHz",
+        "chip stream": "80/10 MHz",
+        "chain": "240/30 MHz",
+        "gated": "370/10 MHz",
+    },
+    200_000,
+)
 
 
 @functools.cache
@@ -35,13 +46,20 @@ def application(name: str) -> Build:
     return applications.made(Path(tempfile.mkdtemp(prefix="playback-")), name)
 
 
+def names_from(seed: int) -> tuple[str, ...]:
+    if seed < FIRST_GATED:
+        return APPLICATIONS
+    return GATED if seed < FIRST_CLOCKED else tuple(map(" at ".join, CLOCKED.items()))
+
+
 def prepare() -> None:
-    for name in (*APPLICATIONS, *GATED):
-        application(name)
+    for first in (0, FIRST_GATED, FIRST_CLOCKED):
+        for name in names_from(first):
+            application(name)
 
 
 def name_of(seed: int) -> str:
-    names = APPLICATIONS if seed < FIRST_GATED else GATED
+    names = names_from(seed)
     return names[seed % len(names)]
 
 
@@ -55,6 +73,8 @@ def drawn_faults(rng: np.random.Generator, program: SensorProgram) -> list[Fault
         "missed": 1, "jitter": 1.5 * period, "doubled": 0.9 * period, "bit": 8 * 3, "reset": 1,
         "stall": 0.4 * clock_hz, "hold": 0.25 * clock_hz, "rise": 0.05 * clock_hz, "wake": 5,
     }  # fmt: skip
+    if program.clock.waiting > 1:
+        most["clock"] = LATEST_CLOCK_S * clock_hz
     if sensor.kind is None:  # no reset, no status word
         del most["reset"], most["bit"]
     count = int(rng.integers(1, MOST_FAULTS + 1))

@@ -173,20 +173,20 @@ struct Machine {
     Core core[CORES];
     // schedule
     Cycle now;                  // time of the actor picked last
-    uint32_t core_cycles;       // of a cycle of the cores' clock: 1, more while it is divided further (clock.c)
-    Cycle due[ACTORS];          // NEVER when not scheduled
+    uint32_t core_cycles; // of a cycle of the cores' clock: 1, more while it is divided further (clock.c)
+    Cycle due[ACTORS]; // NEVER when not scheduled
     uint64_t plans, planned[ACTORS]; // how often anybody was scheduled anew, and the latest of each
-    uint8_t rank[ACTORS];       // who goes first within a cycle: see core_to_front
-    uint8_t actor_of[ACTORS];   // by rank
-    uint32_t slot[WHEEL];       // a bit a rank, for the cycles now .. now + 63
+    uint8_t rank[ACTORS]; // who goes first within a cycle: see core_to_front
+    uint8_t actor_of[ACTORS]; // by rank
+    uint32_t slot[WHEEL]; // a bit a rank, for the cycles now .. now + 63
     uint64_t slots_used;
-    uint32_t far;               // a bit a rank: due later than that
+    uint32_t far; // a bit a rank: due later than that
     Cycle far_first;
-    Core *batch[CORES];         // the cores that act in cycle `now`, in order
+    Core *batch[CORES]; // the cores that act in cycle `now`, in order
     int batch_next, batch_used;
-    int running;                // the core that runs just now, or -1
-    uint32_t awake;             // a bit a core
-    Cycle limit;                // end of the time slice
+    int running; // the core that runs just now, or -1
+    uint32_t awake; // a bit a core
+    Cycle limit; // end of the time slice
     Cycle max_cycles;
     // end
     bool exited;
@@ -203,11 +203,11 @@ void schedule(Machine *m, int actor, Cycle when); // when >= m->now; replaces an
 void unschedule(Machine *m, int actor);
 void core_start(Core *c, uint32_t pc, Cycle when);
 const Insn *core_sleep(Core *c, const Insn *resume); // hands over; STALL_SLEEP counts from c->t
-void core_wake(Core *c, Cycle when);                 // continues at c->at in cycle `when`
-Cycle next_due(const Machine *m);                    // of anybody on the lists
-void core_to_front(Machine *m, int core);            // goes first in every cycle from now on
-int run_until(Machine *m, Cycle limit);              // RUN_MORE, RUN_EXITED or RUN_FAULT
-const Insn *yield(Core *c, const Insn *i);           // i runs again when it is this core's turn
+void core_wake(Core *c, Cycle when); // continues at c->at in cycle `when`
+Cycle next_due(const Machine *m); // of anybody on the lists
+void core_to_front(Machine *m, int core); // goes first in every cycle from now on
+int run_until(Machine *m, Cycle limit); // RUN_MORE, RUN_EXITED or RUN_FAULT
+const Insn *yield(Core *c, const Insn *i); // i runs again when it is this core's turn
 void core_settle(Core *c); // c->t, of a core that runs, becomes a time of the chip
 const Insn *hand_over(Core *c, const Insn *i, Cycle t, uint64_t retired); // the same as an op's end
 // From inside a register access that the device cannot take yet: leaves the access (a longjmp to
@@ -247,11 +247,11 @@ bool is_own(const Machine *m, const Insn *i); // one of m->insns: no tail, stray
 Op plain_op(const Machine *m, const Insn *i); // enter_line, enter_last or the body, by address
 void forget_code(Machine *m, uint32_t address, uint32_t size); // L2 bytes were written
 Insn *link_to(Machine *m, const Insn *from, uint32_t pc); // never NULL: pc outside L2 is a stray
-void fill(Machine *m, Insn *i);                            // decodes i
+void fill(Machine *m, Insn *i); // decodes i
 bool is_filled(const Insn *i);
 uint8_t use_cost(const Machine *m, const Insn *i, const Insn *behind); // cycles `behind` waits for i
-uint32_t word_at(const Machine *m, uint32_t pc);           // 0: not all inside L2
-const char *name_of(uint32_t word);                        // of an instruction; NULL: illegal
+uint32_t word_at(const Machine *m, uint32_t pc); // 0: not all inside L2
+const char *name_of(uint32_t word); // of an instruction; NULL: illegal
 
 // ---- spin.c
 bool may_spin(const Machine *m, uint32_t branch, uint32_t target);
@@ -308,7 +308,7 @@ const Insn *semihosting(Core *c, const Insn *next);
 bool takes_interrupt(const Core *c);
 const Insn *take_interrupt(Core *c, const Insn *next); // hands over
 const Insn *return_from_interrupt(Core *c, const Insn *i);
-bool devices_new(Machine *m);   // false: no memory
+bool devices_new(Machine *m); // false: no memory
 void devices_free(Machine *m);
 
 // ---- observe.c: what people want to see; each costs nothing when it is not asked for
@@ -317,7 +317,7 @@ const Insn *observe(Core *c, const Insn *i, Cycle t,
                     uint64_t retired); // Op in front of plain_op where observes() says so
 enum Traced { TRACE_DMA_IN, TRACE_DMA_OUT, TRACE_L3_READ, TRACE_L3_WRITE, TRACE_ASLEEP, TRACE_NE16 };
 void trace_transfer(Machine *m, int what, Cycle start, Cycle end, uint32_t bytes,
-                    uint32_t address);       // what: enum Traced
+                    uint32_t address); // what: enum Traced
 void trace_asleep(Core *c, Cycle from, Cycle to);
 
 // ---- csr.c

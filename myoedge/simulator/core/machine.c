@@ -183,10 +183,11 @@ void machine_recorded(Machine *m, Recorded *recorded)
     const Line *line = &m->devices->peripherals.line;
     const Ready *ready = &m->devices->peripherals.front_end.ready;
     const Power *power = &m->devices->peripherals.power;
-    *recorded = (Recorded){o->marks,      o->marks_used,  o->kept,         o->kept_used,    o->profile,
-                           o->steps,      o->steps_used,  o->steps_lost,   o->spans,        o->spans_used,
-                           o->spans_lost, line->bytes,    line->used,      ready->frames,   ready->used,
-                           power->cycles, power->slow, power->bins[0], power->bin_bits, power->restarts, o->executed};
+    *recorded = (Recorded){o->marks,      o->marks_used, o->kept,        o->kept_used,    o->profile,
+                           o->steps,      o->steps_used, o->steps_lost,  o->spans,        o->spans_used,
+                           o->spans_lost, line->bytes,   line->used,     ready->frames,   ready->used,
+                           power->cycles, power->slow,   power->bins[0], power->bin_bits, power->restarts,
+                           o->executed};
 }
 
 const Counts *machine_counts(Machine *m, uint32_t core)

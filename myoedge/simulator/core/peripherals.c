@@ -8,8 +8,8 @@
 typedef void (*Handler)(Machine *m, int which);
 
 static const Handler HANDLERS[DUES] = {
-    interrupt_due, uart_due,  uart_due, uart_due, uart_due, spi_due,   spi_due,     spi_due,
-    spi_due,       ready_due, edge_due, byte_due, end_due,  power_due, restart_due, mram_due, clock_due,
+    interrupt_due, uart_due, uart_due, uart_due, uart_due,  spi_due,     spi_due,  spi_due,   spi_due,
+    ready_due,     edge_due, byte_due, end_due,  power_due, restart_due, mram_due, clock_due,
 };
 
 static void plan(Machine *m)

@@ -178,10 +178,13 @@ MADE: dict[str, tuple[type[Windows | Causal], int, dict[str, Any]]] = {
 
 
 def made(folder: Path, name: str) -> Build:
+    """Name: of MADE, or with an operating point, as "chip at 240/10 MHz"."""
+    name, _, point = name.partition(" at ")
     kind, samples, tables = MADE[name]
-    return built(folder, kind, samples, **tables)
+    return built(folder, kind, samples, point or None, **tables)
 
 
 def shared(folders: pytest.TempPathFactory, name: str) -> Build:
     """An application of MADE, which tests only read or copy."""
-    return load_build(made_once(folders, f"sensor-{name}", partial(made, name=name)) / "out")
+    key = f"sensor-{name.replace('/', '-')}"
+    return load_build(made_once(folders, key, partial(made, name=name)) / "out")

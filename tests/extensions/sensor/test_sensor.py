@@ -101,7 +101,8 @@ def test_start_and_status(windows: tuple[SensorProgram, Path]) -> None:
     assert (first.kind, first.rest[:8].hex()) == (player.START, player.DIGEST[:16])
     assert first.rest[8:] == bytes([8, 0, *(1_000_000).to_bytes(4, "little"), 5, 0, 0])
     rows = [x for x in rest if x.kind == player.STATUS]
-    assert [x.frame for x in rows] == [999, 1999, 2999]
+    # Behind the first decision a second of signal, in whole hops, after the last one's
+    assert [x.frame for x in rows] == [1015, 2017, 3019]
     assert not any(any(x.counters.values()) for x in rows)
 
 

@@ -51,7 +51,11 @@ static inline void me_event_ignore(uint32_t event) { ME_REG(0x1A106094u) = event
 
 /* Timers. */
 enum { ME_TIMER_CONFIG = 0, ME_TIMER_COUNT = 8, ME_TIMER_COMPARE = 0x10 };
-enum { ME_TIMER_BEGIN = 3, ME_TIMER_INTERRUPT = 4, ME_TIMER_AGAIN = 16 }; /* from 0 on; starts again at a match */
+enum {
+    ME_TIMER_BEGIN = 3,
+    ME_TIMER_INTERRUPT = 4,
+    ME_TIMER_AGAIN = 16
+}; /* from 0 on; starts again at a match */
 
 /* Time and clock (port_gap9_clock.c). */
 void me_port_open_clock(void);

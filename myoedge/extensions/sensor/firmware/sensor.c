@@ -81,6 +81,13 @@ static void send_status(const me_acquired *found)
     me_transmit(&packet);
 }
 
+/* A second of signal has been decided on, so that no decision waits behind the status on the line; or two have
+ * come. */
+static bool is_status_due(uint32_t last)
+{
+    return next - last >= ME_SECOND_SAMPLES || me_samples_end() - last >= 2 * ME_SECOND_SAMPLES + ME_WINDOW;
+}
+
 /* Sends a status once per second of signal, and soon after a fault. A saturated sample is not a reason,
  * because each decision's flags report it. */
 static void report_status(void)
@@ -91,9 +98,9 @@ static void report_status(void)
     const uint32_t faults = found.lost + found.spi_errors + found.resets + found.overruns + skipped;
     const bool is_changed = faults != last_faults || found.open != last_open;
     const bool is_apart = me_port_us() - last_us >= STATUS_APART_US;
-    if (me_samples_end() - last < ME_SECOND_SAMPLES && !(is_changed && is_apart))
+    if (!is_status_due(last) && !(is_changed && is_apart))
         return;
-    last = me_samples_end();
+    last = next;
     last_us = me_port_us();
     last_faults = faults;
     last_open = found.open;

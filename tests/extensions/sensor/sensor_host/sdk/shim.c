@@ -90,7 +90,8 @@ static void ring(void)
 void pi_task_wait_on(pi_task_t *task)
 {
     check(interrupts, "a wait without interrupts");
-    check(me_clock_dividers == 0x04000003u + (ME_WAITING << 8) + (2u * ME_WAITING << 16), "a wait at another clock");
+    check(me_clock_dividers == 0x04000003u + (ME_WAITING << 8) + (2u * ME_WAITING << 16),
+          "a wait at another clock");
     while (!task->is_pushed) {
         host_interrupts(false);
         const int32_t left_us = (int32_t)(alarm_us - host_us());
