@@ -100,9 +100,7 @@ def state_power(
         state: _at_both_clocks(part, slow_cycles.get(state, 0), point)
         for state, part in _activity_by_state(activity, cycles).items()
     }
-    parts_j = {
-        state: energy_of(part, in_state(state, by)).parts for state, part in parts.items()
-    }
+    parts_j = {state: energy_of(part, in_state(state, by)).parts for state, part in parts.items()}
     sleep_w = tuple(1e-3 * mw for mw in sleep_power_mw(activity.l3_bytes > 0, by, module))
     parts_j["retention"] = {"leakage": sleep_w[0] * states_s["retention"]}
     chip_j = _chip_joules(parts, states_s, (sleep_w[0], sleep_w[1], sleep_w[2]), by)

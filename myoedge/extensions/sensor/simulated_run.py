@@ -63,12 +63,13 @@ def locate_decisions(
     cycles = np.asarray(run.ready_cycles, np.int64)
     frames, period = [*run.ready_frames], program.clock_hz / float(program.sensor.rate_hz)
     start = cycles[frames.index(first)] + known.frame * period
-    times_s = np.array([row.time_us - known.time_us for _, row in sent]) / 10**6
     halfway = (cycles[1:] + cycles[:-1]) // 2
-    nearest = np.searchsorted(halfway, start + times_s * program.clock_hz)
-    return [
-        (end, replace(row, frame=frames[at])) for (end, row), at in zip(sent, nearest, strict=True)
-    ]
+    at, time_us, located = int(np.searchsorted(halfway, start)), known.time_us, list[Located]()
+    for end, row in sent:  # from one to the next, so that the program's clock may drift
+        passed = (row.time_us - time_us) / 10**6 * program.clock_hz
+        at, time_us = int(np.searchsorted(halfway, cycles[at] + passed)), row.time_us
+        located.append((end, replace(row, frame=frames[at])))
+    return located
 
 
 def decisions_before_restart(records: Sequence[tuple[int, Record]]) -> list[Located]:

@@ -58,6 +58,7 @@ void clock_reset(Machine *m)
     power_changed(m, m->now);
     memset(soc(m)->fll, 0, sizeof soc(m)->fll);
     soc(m)->periph_cycles = m->core_cycles = 1;
+    m->core_edge = 0;
 }
 
 static void check(const Access *a, uint32_t dividers)

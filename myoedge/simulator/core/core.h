@@ -174,6 +174,7 @@ struct Machine {
     // schedule
     Cycle now;                  // time of the actor picked last
     uint32_t core_cycles; // of a cycle of the cores' clock: 1, more while it is divided further (clock.c)
+    Cycle core_edge;            // of an edge of their clock
     Cycle due[ACTORS]; // NEVER when not scheduled
     uint64_t plans, planned[ACTORS]; // how often anybody was scheduled anew, and the latest of each
     uint8_t rank[ACTORS]; // who goes first within a cycle: see core_to_front
@@ -208,6 +209,7 @@ Cycle next_due(const Machine *m); // of anybody on the lists
 void core_to_front(Machine *m, int core); // goes first in every cycle from now on
 int run_until(Machine *m, Cycle limit); // RUN_MORE, RUN_EXITED or RUN_FAULT
 const Insn *yield(Core *c, const Insn *i); // i runs again when it is this core's turn
+Cycle core_edge_from(const Machine *m, Cycle t); // the first edge of the cores' clock from t on
 void core_settle(Core *c); // c->t, of a core that runs, becomes a time of the chip
 const Insn *hand_over(Core *c, const Insn *i, Cycle t, uint64_t retired); // the same as an op's end
 // From inside a register access that the device cannot take yet: leaves the access (a longjmp to

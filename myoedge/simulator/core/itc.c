@@ -78,7 +78,7 @@ static void interrupt(Machine *m, Cycle at)
         due_at(m, DUE_INTERRUPT, soon > at ? soon : at + 1);
         return;
     }
-    if (c->t < at) c->t = at;
+    if (c->t < at) c->t = core_edge_from(m, at);
     c->ran_from = c->t;
     c->at = enter_handler(c, c->at);
     core_settle(c);

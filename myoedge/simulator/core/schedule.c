@@ -154,6 +154,12 @@ void count_retired(Core *c)
     c->retired = 0;
 }
 
+Cycle core_edge_from(const Machine *m, Cycle t)
+{
+    const Cycle since = t - m->core_edge, each = m->core_cycles;
+    return m->core_edge + (since + each - 1) / each * each;
+}
+
 void core_settle(Core *c)
 {
     c->t = c->ran_from + (c->t - c->ran_from) * c->m->core_cycles;
@@ -235,6 +241,7 @@ void core_wake(Core *c, Cycle when)
     if (c->state != CORE_ASLEEP) return;
     c->state = CORE_RUNNING;
     if (when < c->slept_at) when = c->slept_at;
+    if (c->m->core_cycles > 1) when = core_edge_from(c->m, when);
     c->counts.stall[STALL_SLEEP] += when - c->slept_at;
     trace_asleep(c, c->slept_at, when);
     c->t = when;

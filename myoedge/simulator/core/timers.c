@@ -29,14 +29,14 @@ static Timer *timer(Machine *m, int which) { return &m->devices->timer[which]; }
 
 static Cycle ticks(const Machine *m, int which, Cycle t)
 {
-    return which == TIMER_CLUSTER ? t : t * m->chip.fc_clock_x256 / (PLAIN * m->core_cycles);
+    return which == TIMER_CLUSTER ? t : (t - m->core_edge) * m->chip.fc_clock_x256 / (PLAIN * m->core_cycles);
 }
 
 // The first cycle in which the timer's clock has ticked so often.
 static Cycle cycle_of(const Machine *m, int which, Cycle tick)
 {
     if (which == TIMER_CLUSTER) return tick;
-    return (tick * PLAIN * m->core_cycles + m->chip.fc_clock_x256 - 1) / m->chip.fc_clock_x256;
+    return m->core_edge + (tick * PLAIN * m->core_cycles + m->chip.fc_clock_x256 - 1) / m->chip.fc_clock_x256;
 }
 
 static bool is_wide(const Timer *timer) { return timer->config[0] & WIDE; }
@@ -128,6 +128,7 @@ void timers_clock(Machine *m, uint32_t core_cycles, Cycle at)
     count(m, TIMER_FC, at);
     count(m, TIMER_FC_SECOND, at);
     m->core_cycles = core_cycles;
+    m->core_edge = core_cycles > 1 ? at : 0;
     plan(m);
 }
 

@@ -62,7 +62,7 @@ def build(tmp_path_factory: pytest.TempPathFactory) -> Build:
 
 def played(build: Build, program: SensorProgram, counts: Array) -> list[Record]:
     """What the application sends while samples come, and commands between them."""
-    playback = playback_of(program.sensor, program.clock_hz, counts)
+    playback = playback_of(program, counts)
     rows = [*playback.counts]
     for number, command in sorted(COMMANDS.items(), reverse=True):
         message = command_message(*command)

@@ -29,7 +29,7 @@ CASES = [
     ("windows", "low", None, ["point"]),
     ("chain", "80MHz", None, ["point"]),
     ("wide", None, None, ["hop"]),
-    ("windows", None, "0.65 ms", ["latency"]),
+    ("windows", None, "0.65 ms", []),
     ("chip", "high", "1 ms", ["latency", "point"]),
     ("stream", "160 MHz", None, ["point"]),
     ("windows", None, None, []),

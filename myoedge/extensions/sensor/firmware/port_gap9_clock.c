@@ -21,10 +21,9 @@
 static uint64_t us; /* in units of 2**-32 microseconds */
 static uint32_t last, us_per_cycle;
 
-/* With interrupts off. */
-static void count(void)
+/* Of this count of the timer; with interrupts off. */
+static void count(uint32_t now)
 {
-    const uint32_t now = ME_REG(CLOCK_TIMER + ME_TIMER_COUNT);
     us += (uint64_t)(now - last) * us_per_cycle;
     last = now;
 }
@@ -44,7 +43,7 @@ static void restore_interrupts(uint32_t status)
 uint32_t me_port_us(void)
 {
     const uint32_t status = interrupts_off();
-    count();
+    count(ME_REG(CLOCK_TIMER + ME_TIMER_COUNT));
     const uint32_t found = (uint32_t)(us >> 32);
     restore_interrupts(status);
     return found;
@@ -52,12 +51,20 @@ uint32_t me_port_us(void)
 
 #if ME_WAITING > 1
 /* Time is counted as if the clock changed with the store. If it changes later, a microsecond at the network's
- * clock counts as ME_WAITING of them. */
+ * clock counts as ME_WAITING of them. Load and store are in one line of the instruction cache, so that the same
+ * few cycles are between them at either clock. */
 static void set_divider(uint32_t divider)
 {
     const uint32_t status = interrupts_off();
-    count();
-    ME_REG(ME_FLL_DIVIDERS) = ME_FLL_CORES * divider + ME_PERIPH_DIVIDER;
+    uint32_t now;
+    __asm__ volatile(".balign 16\n\t"
+                     "lw %0, 0(%1)\n\t"
+                     "sw %2, 0(%3)"
+                     : "=&r"(now)
+                     : "r"(CLOCK_TIMER + ME_TIMER_COUNT), "r"(ME_FLL_CORES * divider + ME_PERIPH_DIVIDER),
+                       "r"(ME_FLL_DIVIDERS)
+                     : "memory");
+    count(now);
     us_per_cycle = divider == ME_CLOCK_DIVIDER ? US_PER_CYCLE : US_PER_WAITING_CYCLE;
     restore_interrupts(status);
 }
