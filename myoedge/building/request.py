@@ -159,11 +159,16 @@ def build_request(options: BuildOptions, settings: Config) -> BuildRequest:
         _source_options(options, settings),
         () if cannot else tuple(x for x in unused if not chip.level(x).bytes),
     )
-    application = find_application(request.app)
-    if application is None or not application.waits:
-        request.chip_at_point.without_waiting()
-    budget.within(request.chip_at_point, limits)
+    budget.within(_check_waiting(request), limits)
     return request
+
+
+def _check_waiting(request: BuildRequest) -> Chip:
+    """Return the chip at the requested point. Errors: E204 a clock for waiting without an
+    application that waits."""
+    chip, application = request.chip_at_point, find_application(request.app)
+    waits = application is not None and application.waits
+    return chip if waits else chip.without_waiting()
 
 
 def _board(options: BuildOptions, settings: Config, chip: Chip) -> Board | None:

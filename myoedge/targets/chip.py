@@ -87,6 +87,12 @@ class OperatingPoint:
         return replace(self, name=name, waiting_hz=clock_hz)
 
 
+def _clocks_of_text(name: str) -> list[int]:
+    """Return the clocks that a name of an operating point has, in Hz: "300/10 MHz"; [] for none."""
+    found = re.fullmatch(rf"\s*{MHZ}(?:/{MHZ})?\s*MHz\s*", name, re.IGNORECASE)
+    return [round(float(x) * 1e3) * 1000 for x in found.groups() if x] if found else []
+
+
 @dataclass(frozen=True, slots=True)
 class Engine:
     """An engine that computes layers: cores, or an accelerator.
@@ -192,17 +198,16 @@ class Chip:
 
     def _point_of_clock_text(self, name: str) -> OperatingPoint:
         low_hz, high_hz = self.least_hz({}), max(point.clock_hz for point in self.points)
-        found = re.fullmatch(rf"\s*{MHZ}(?:/{MHZ})?\s*MHz\s*", name, re.IGNORECASE)
-        asked_hz = [round(float(x) * 1e3) * 1000 for x in found.groups() if x] if found else []
-        clock_hz = asked_hz[0] if asked_hz else 0
-        if not (asked_hz and low_hz <= asked_hz[-1] <= clock_hz <= high_hz):
+        asked_hz = _clocks_of_text(name)
+        if not (asked_hz and low_hz <= asked_hz[-1] <= asked_hz[0] <= high_hz):
             names = ", ".join(point.name for point in self.points)
             span = f"{low_hz / 1e6:g} to {high_hz / 1e6:g} MHz"
             facts = {"has": f'{names}, or a clock of {span} as "300MHz"'}
             raise MyoedgeError("E204", f"there is no operating point {name}", facts)
+        clock_hz, *waiting_hz = asked_hz
         known = (x for x in self.points if (x.clock_hz, x.waiting_hz) == (clock_hz, 0))
         point = next(known, None) or self._point_at_clock(clock_hz)
-        return point.waiting_at(asked_hz[1]) if asked_hz[1:] else point
+        return point.waiting_at(*waiting_hz) if waiting_hz else point
 
     def _point_at_clock(self, clock_hz: int) -> OperatingPoint:
         """Return the operating point of a clock in whole kHz; `at` accepts its name."""
