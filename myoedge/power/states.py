@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from typing import Any
 
 from myoedge.backends.measurement import Activity
@@ -216,4 +216,5 @@ class PlayedStates:
 
     @staticmethod
     def from_json(document: Mapping[str, Any]) -> PlayedStates:
-        return PlayedStates(**{**document, "activity": Activity(**document["activity"])})
+        known = {x.name: document[x.name] for x in fields(PlayedStates) if x.name in document}
+        return PlayedStates(**{**known, "activity": Activity(**document["activity"])})

@@ -15,6 +15,7 @@ from myoedge.reports import wording
 from myoedge.reports.charts import BOTTOM, LEFT, PLOT_WIDTH, RIGHT, TOP, Frame, Tick
 from myoedge.reports.duty_lines import STATE_NAMES
 from myoedge.reports.energy import digits
+from myoedge.reports.gate_lines import gate_texts
 from myoedge.reports.speed import duration
 
 PLOT_HEIGHT, MOST_TICKS = 160, 5
@@ -63,6 +64,7 @@ def power_chart(report: Mapping[str, Any]) -> dict[str, Any] | None:
     shares = {state: sum(row) / total for state, row in played["timeline"].items()}
     return {
         "frame": frame,
+        "gate": gate_texts(played.get("wake")),
         "ticks": [
             Tick(frame.y(n / ticks), f"{digits(n * step_mw, 3)} mW") for n in range(ticks + 1)
         ],

@@ -4,15 +4,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import groupby, pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from myoedge.backends.measurement import Activity
 from myoedge.backends.packets import Decision
+from myoedge.building.loading import GATE
+from myoedge.extensions.sensor.clocks import GATE_CYCLES
 from myoedge.numerics.arrays import Array
-from myoedge.reports.speed import duration
-from myoedge.reports.wording import rough_percent, several, three_digits
+from myoedge.power.model import Coefficients, energy
+from myoedge.power.states import CONTROL_IPC, StatePower, in_state
+from myoedge.reports.energy import activity, of_first_layers
 
 if TYPE_CHECKING:
     from myoedge.extensions.sensor.program import SensorProgram
@@ -142,6 +147,45 @@ def _class(label: int, program: SensorProgram) -> int | None:
     return int(label) if is_class else None
 
 
+# --- what the gate saves and costs ----------------------------------------------------------------
+
+
+def gate_power(
+    program: SensorProgram,
+    report: Mapping[str, Any],
+    wake: Mapping[str, Any],
+    power: StatePower,
+    by: Coefficients,
+) -> dict[str, float]:
+    """Return what a gate takes and what it saves in a playback, in watts: entries of `wake` of
+    schema playback/1.
+
+    report   report of the application's build
+    wake     entries of `rested`
+    power    power of the playback
+    Without the gate, the network runs on each window. What runs takes more than a chip that waits
+    meanwhile; nothing else is different.
+    """
+    gate, point = program.gate, replace(program.point, clock_hz=program.clock_hz)
+    assert gate is not None, "called for programs with a gate"
+    alone, first = activity(report), of_first_layers(report, gate.layers)
+    windows = wake["passes"] + wake["resting"]
+    of_gate = first.times(wake["resting"])
+    if gate.output is None:
+        cycles = GATE_CYCLES * program.layout.samples * program.sensor.channels
+        of_gate = Activity(cycles, fc_instructions=CONTROL_IPC * cycles).times(windows)
+    elif report["outputs"][gate.output.number]["name"].startswith(f"{GATE}."):
+        alone, of_gate = alone + first.times(-1), first.times(windows)
+
+    def more_j(done: Activity) -> float:
+        waits = energy(Activity(done.cycles), point, in_state("cluster_off", by))
+        return energy(done, point, by).joules - waits.joules
+
+    gate_w = more_j(of_gate) / power.seconds
+    saved_w = more_j(alone.times(wake["resting"])) / power.seconds - gate_w
+    return {"gate_w": gate_w, "saved_w": saved_w, "without_w": power.power_w[0] + saved_w}
+
+
 # --- lines of text --------------------------------------------------------------------------------
 
 
@@ -153,24 +197,3 @@ def accuracy_lines(found: Mapping[str, Any] | None) -> list[str]:
     if found["network"] is not None:
         text += f"; {100 * found['network']:.1f} % without the gate"
     return [f"accuracy  {text}"]
-
-
-def wake_lines(wake: Mapping[str, Any] | None) -> list[str]:
-    """Return how a gate worked as lines of text."""
-    if wake is None:
-        return []
-    passes, resting = wake["passes"], wake["resting"]
-    share = rough_percent(resting, passes + resting)
-    rate = f"{three_digits(wake['wake_ups_per_minute'])} wake-ups per minute"
-    in_vain = f", {wake['false_wake_ups']:,} of them at rest" if wake["false_wake_ups"] else ""
-    overruled = f"the network decides {wake['overruled']:,} of them otherwise"
-    lines = [f"wake      {passes:,} passes of the network, {rate}{in_vain}"]
-    if resting:
-        lines.append(f"          {resting:,} windows at rest ({share}); {overruled}")
-    if wake["onsets"]:
-        missed, late = wake["missed_onsets"], wake["late_onsets"]
-        told = f"{missed:,} missed" if missed else "none missed"
-        if late:
-            told += f", {late:,} late by at most {duration(wake['latest_s'])}"
-        lines.append(f"          {several(wake['onsets'], 'onset')} of gestures: {told}")
-    return lines

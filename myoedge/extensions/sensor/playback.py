@@ -20,7 +20,7 @@ from myoedge.building.model_inputs import given_or_stated
 from myoedge.building.quantities import positive
 from myoedge.errors import MyoedgeError, Notice, command
 from myoedge.extensions.sensor.decisions import Compared, Reference, compared
-from myoedge.extensions.sensor.gate_playback import accuracy, rested
+from myoedge.extensions.sensor.gate_playback import accuracy, gate_power, rested
 from myoedge.extensions.sensor.program import JSON, SensorProgram, from_json
 from myoedge.extensions.sensor.recording import (
     CODE,
@@ -211,7 +211,6 @@ def play_build(
     located = locate_decisions(run, decisions_before_restart(found), program, first)
     with one_blas_thread():
         same = compared(reference, [row for _, row in located], first)
-        judged = _judged(reference, [row for _, row in located], delivered.labels)
     rows = tuple(record for _, record in found if isinstance(record, Decision))
     resting = sum(row.is_resting for row in rows)
     latency = _latency(run, located, program.clock_hz)
@@ -219,6 +218,7 @@ def play_build(
     report = with_given_powers(build.report, given)
     runs = (-(-(len(rows) - resting) // program.ready), resting)
     power = _application_power(report, program, states, *runs)
+    judged = _judged(reference, [row for _, row in located], delivered.labels, report, power)
     return Played(
         frames=len(run.ready_cycles),
         samples_lost=count_lost_samples([x for _, x in found], len(run.ready_cycles), first),
@@ -228,12 +228,12 @@ def play_build(
         power=power,
         records=tuple(record for _, record in found),
         run=run,
-        savings=savings(report, program, power, coefficients()),
+        savings=savings(report, program, power, coefficients(), judged["wake"]),
         assumed_rate_hz=float(program.sensor.rate_hz) if delivered.is_assumed else None,
         is_unlabelled=delivered.is_unlabelled,
         unlike=unlike_calibration(program.conversion, counts),
         over=over_latency(latency, (build.report.get("budget") or {}).get("latency_s")),
-        unwritten=None if faults else _replace_report_power(build, report, states),
+        unwritten=None if faults else _replace_report_power(build, report, states, judged["wake"]),
         **judged,
     )
 
@@ -247,16 +247,24 @@ def _latency(run: Simulation, located: Sequence[Located], clock_hz: int) -> Late
 
 
 def _judged(
-    reference: Reference, located: Sequence[Decision], labels: Array | None
+    reference: Reference,
+    located: Sequence[Decision],
+    labels: Array | None,
+    report: Mapping[str, Any],
+    power: StatePower,
 ) -> dict[str, Any]:
-    """Return the entries `wake` and `accuracy` of schema playback/1."""
+    """Return the entries `wake` and `accuracy` of schema playback/1.
+
+    report, power   of the application's build and of the playback
+    """
     samples, program = len(reference.integers), reference.program
     rows = [row for row in located if row.frame < samples]
-    decided = reference.network_classes(rows)
-    return {
-        "wake": rested(program, labels, rows, decided, samples),
-        "accuracy": accuracy(program, labels, rows, decided),
-    }
+    with one_blas_thread():
+        decided = reference.network_classes(rows)
+    wake = rested(program, labels, rows, decided, samples)
+    if wake is not None:
+        wake |= gate_power(program, report, wake, power, coefficients())
+    return {"wake": wake, "accuracy": accuracy(program, labels, rows, decided)}
 
 
 def _take_first_seconds(counts: Array, seconds: float | None, rate_hz: float) -> Array:
@@ -319,10 +327,13 @@ def _application_power(
 
 
 def _replace_report_power(
-    build: Build, report: Mapping[str, Any], states: PlayedStates
+    build: Build,
+    report: Mapping[str, Any],
+    states: PlayedStates,
+    wake: Mapping[str, Any] | None,
 ) -> Notice | None:
-    """Replace the build's reports by ones with the power of this playback. Return W210 if they
-    cannot be written."""
+    """Replace the build's reports by ones with the power of this playback, and with how its gate
+    worked. Return W210 if they cannot be written."""
     by = coefficients()
-    played = with_energy({**report, "played": states.to_json()}, by)
+    played = with_energy({**report, "played": {**states.to_json(), "wake": wake}}, by)
     return build.updated(report_files(with_passes(played, by)))

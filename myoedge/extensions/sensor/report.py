@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from myoedge.errors import Notice
-from myoedge.extensions.sensor.gate_playback import accuracy_lines, wake_lines
+from myoedge.extensions.sensor.gate_playback import accuracy_lines
 from myoedge.extensions.sensor.savings import OTHERS, STATIC, WORK, largest_share
 from myoedge.numerics.arrays import Array
 from myoedge.power.model import Interval
@@ -19,6 +19,7 @@ from myoedge.power.states import STATES, StatePower
 from myoedge.reports import energy as joules
 from myoedge.reports.budget import Broken, over_budget
 from myoedge.reports.duty_lines import STATE_NAMES, battery_hours, unpublished_waiting
+from myoedge.reports.gate_lines import gate_texts
 from myoedge.reports.speed import duration
 from myoedge.reports.wording import rough_percent, shares_of_clocks, three_digits, told_apart
 
@@ -193,15 +194,20 @@ def playback_lines(document: Mapping[str, Any]) -> list[str]:
         f"decisions {document['decisions']:,}, {verdict}; {flagged}",
         f"samples   {document['frames']:,}, {f'{lost:,}' if lost else 'none'} lost",
         *accuracy_lines(document.get("accuracy")),
-        *wake_lines(document.get("wake")),
-        *_latency_lines(document["latency_s"]),
+        *_wake_lines(document.get("wake")),
+        *_latency_lines(document["latency_s"], document.get("wake") or {}),
         *_power_lines(document),
         *_state_lines(document),
         *_saving_lines(document["largest"], document.get("savings", ())),
     ]
 
 
-def _latency_lines(latency: Mapping[str, Any] | None) -> list[str]:
+def _wake_lines(wake: Mapping[str, Any] | None) -> list[str]:
+    texts = enumerate(gate_texts(wake))
+    return [f"{'' if number else 'wake':<10}{text}" for number, text in texts]
+
+
+def _latency_lines(latency: Mapping[str, Any] | None, wake: Mapping[str, Any]) -> list[str]:
     if latency is None:
         return []
     named = ", ".join(f"{duration(latency[name])} {name}" for name in ("max", "p99", "median"))
@@ -212,7 +218,8 @@ def _latency_lines(latency: Mapping[str, Any] | None) -> list[str]:
         if count
     )
     medians = (f"{name} {duration(part['median'])}" for name, part in latency["parts"].items())
-    parts = f"          of it {', '.join(medians)} (medians)"
+    whose = f"the {wake['passes']:,} with a pass:" if wake.get("resting") else "it"
+    parts = f"          of {whose} {', '.join(medians)} (medians)"
     return [f"latency   {named}", *([parts] if latency["parts"] else []), *rows]
 
 

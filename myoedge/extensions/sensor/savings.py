@@ -62,15 +62,21 @@ def _work_j(parts: Mapping[str, float]) -> float:
 
 
 def savings(
-    report: Mapping[str, Any], program: SensorProgram, power: StatePower, by: Coefficients
+    report: Mapping[str, Any],
+    program: SensorProgram,
+    power: StatePower,
+    by: Coefficients,
+    wake: Mapping[str, Any] | None = None,
 ) -> tuple[Saving, ...]:
     """Return the settings that would lower the average power by at least LEAST_GAIN, the best
     first.
 
     report   report of the application's build
     power    power of a playback of it
+    wake     how its gate worked, with entries of `gate_power`; None without a gate
     """
-    rules = (*_of_clocks(report, power, by), *_of_longer_hop(program, power))
+    ungated = [] if wake is None else [Saving("no [wake]", wake["without_w"])]
+    rules = (*ungated, *_of_clocks(report, power, by), *_of_longer_hop(program, power))
     worth = [x for x in rules if x.power_w <= (1 - LEAST_GAIN) * power.power_w[0]]
     return tuple(sorted(worth, key=lambda saving: saving.power_w))
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import myoedge
@@ -27,6 +28,7 @@ from myoedge.reports.budget import broken_latency
 from myoedge.reports.energy import with_energy
 from myoedge.reports.period import clocked_by
 from myoedge.reports.report_json import Report
+from myoedge.reports.streams import with_passes
 from myoedge.system import tools
 from myoedge.system.notebook import Card, Tabular
 from myoedge.targets import find_chip
@@ -98,8 +100,10 @@ def _suggestion_pairs(suggestion: Suggestion) -> dict[str, Any]:
 def advise(build: Build, jobs: int, say: Say) -> Advice:
     """Implement api.advise, which documents the arguments."""
     build.firmware()
-    arguments = recalled(build)
-    report, digests = build.report, _file_digests(build)  # the path may be relative to this folder
+    arguments, by = recalled(build), coefficients()
+    # The stored report, also its playback, may be of other coefficients than all builds to come.
+    report = with_passes(with_energy(build.report, by), by)
+    digests = _file_digests(build)  # the path may be relative to this folder
     with inside(arguments.folder):
         found = find(arguments.given.get("config"))
         asked = variations(report, found.settings, arguments.given)
@@ -109,14 +113,14 @@ def advise(build: Build, jobs: int, say: Say) -> Advice:
         place = f"no argument of {build.folder}, nor [model] of {found.file}"
         with set_in(place, {NAMED: again}, code="E202"):
             base = measured(BASE)
-        _check_same(build, digests, base)
+        _check_same(build, digests, base, arguments.given.get("model") or found.settings.model.path)
         say(f"unchanged build simulated; {len(asked)} builds to compare")
         rest = [*_measure_all(asked, measured, jobs, say), *_operating_point_variations(base)]
     whole = [replace(one, variation=_add_command(one.variation, arguments, build)) for one in rest]
     found_mw = _played_more_mw(report, base)
     ordered = sorted(whole, key=lambda result: result.variation.title)
     advice = _best_suggestions(base, ordered, found_mw)
-    unwritten = build.updated(report_files({**build.report, "advice": advice.plain()}))
+    unwritten = build.updated(report_files({**report, "advice": advice.plain()}))
     return replace(advice, folder=arguments.folder, unwritten=unwritten)
 
 
@@ -148,15 +152,25 @@ def _measure_variation(
         return Tried(variation, None, error.code)
 
 
-def _check_same(build: Build, old: Mapping[str, str], base: Tried) -> None:
-    """Raise E263 if a build by the same arguments gives other files than the build folder has."""
+def _check_same(build: Build, old: Mapping[str, str], base: Tried, model: object) -> None:
+    """Raise E263 if a build by the same arguments gives other files than the build folder has.
+
+    model   argument `model` of the build, named if the network in it has changed
+    """
     new = base.digests
     others = sorted(name for name in {*old, *new} if old.get(name) != new.get(name))
-    if others:
-        more = f" and {len(others) - 1} more" if len(others) > 1 else ""
-        tries = [f"myoedge build, with the arguments of {build.folder}, then advise again"]
-        title = f"{build.folder} is out of date: the same arguments give a different build today"
-        raise MyoedgeError("E263", title, {"differ": others[0] + more}, tries)
+    if not others:
+        return
+    assert base.report is not None
+    more = f" and {len(others) - 1} more" if len(others) > 1 else ""
+    facts = {"differ": others[0] + more}
+    before, after = (x["model"]["digest"][:16] for x in (build.report, base.report))
+    if before != after:
+        named = model if isinstance(model, str | Path) else "the model"
+        facts["model"] = f"{named} is another network now: {after}; {before} in {build.folder}"
+    tries = [f"myoedge build, with the arguments of {build.folder}, then advise again"]
+    title = f"{build.folder} is out of date: the same arguments give a different build today"
+    raise MyoedgeError("E263", title, facts, tries)
 
 
 def _file_digests(build: Build) -> dict[str, str]:

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 from myoedge.backends.packets import Decision, Flags
-from myoedge.extensions.sensor.gate_playback import accuracy, accuracy_lines, rested, wake_lines
+from myoedge.extensions.sensor.gate_playback import accuracy, accuracy_lines, rested
 from myoedge.extensions.sensor.program import SampleLayout, SensorProgram
 from myoedge.extensions.sensor.wake import Gate
+from myoedge.reports.gate_lines import gate_texts
 from tests.extensions.sensor import sensor_player as player
 
 WINDOW, HOP = 4, 2
@@ -72,7 +73,7 @@ def test_onsets(
     assert found is not None
     assert (found["onsets"], found["missed_onsets"], found["late_onsets"]) == (onsets, missed, late)
     assert found["latest_s"] == pytest.approx(windows_late * HOP / GATED.sensor.rate_hz)
-    text = "\n".join(wake_lines(found))
+    text = "\n".join(gate_texts(found))
     assert ("of gestures" in text) == (onsets > 0)
     assert ("none missed" in text) == (onsets > missed == 0)
 
@@ -121,4 +122,4 @@ def test_nothing_without_labels_and_without_a_gate() -> None:
     rows = decisions("..", "01")
     assert accuracy(GATED, None, rows, [0, 1]) is None
     assert rested(PLAIN, None, rows, [0, 1], 6) is None
-    assert wake_lines(None) == []
+    assert gate_texts(None) == []

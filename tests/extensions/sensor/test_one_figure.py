@@ -116,3 +116,26 @@ def test_two_clocks_are_the_same_everywhere(tmp_path: Path) -> None:
     said = command("energy", "out", cwd=tmp_path)
     assert "10 MHz 100 % of the time, 240 MHz <1 %" in said.out
     assert "waiting at 10 MHz" in said.out
+
+
+def test_advice_after_a_calibration_is_of_one_set_of_coefficients(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Also of the playback, which was made with others."""
+    monkeypatch.setattr(advise, "variations", lambda *_: ())
+    myoedge.play(folder, MYO, seconds=2)
+    before = load_build(folder).report["duty"]
+    assert before["source"] == "played"
+    monkeypatch.setenv("MYOEDGE_ENERGY", str(tmp_path / "energy.json"))
+    rows = "build,operating_point,power_mw\nidle,10 MHz,1.1\nidle,low,2.3\n"
+    (tmp_path / "rows.csv").write_text(rows)
+    myoedge.calibrate_energy(tmp_path / "rows.csv")
+    advice = myoedge.advise(folder, jobs=1)
+    stored = load_build(folder).report
+    assert stored["energy_uj"]["coefficients"] == "calibrated with 2 measurements"
+    assert advice.suggestions
+    for suggestion in advice.suggestions:
+        assert suggestion.old["average_mw"] == pytest.approx(stored["duty"]["average_mw"][0])
+    again = myoedge.energy(folder)["duty"]
+    assert [*again["average_mw"]] == pytest.approx(stored["duty"]["average_mw"])
+    assert again["average_mw"][0] < 0.5 * before["average_mw"][0]

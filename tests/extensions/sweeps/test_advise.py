@@ -7,6 +7,7 @@ import json
 import shlex
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -86,6 +87,24 @@ def test_a_suggestion_is_what_the_build_gives(folder: Path, tmp_path: Path) -> N
         assert "myoedge build model.pt2 -o out" in caught.value.notice.tries[0]
         assert "[model] of myoedge.toml" in dict(caught.value.notice.facts)["set in"]
         (folder / "myoedge.toml").unlink(missing_ok=True)
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_a_changed_model_is_named(folder: Path, named: bool) -> None:
+    """Its file, the digest of the network in it, and that of the build."""
+    model = folder / "model.pt2"
+    given: dict[str, Any] = {"model": model} if named else {}
+    build = myoedge.build(**given, config=folder / "myoedge.toml", output=folder / "out")
+    old = build.manifest["model"]["digest"][:16]
+    torch.manual_seed(1)
+    network = nn.Sequential(nn.ConstantPad1d((4, 0), 0.0), nn.Conv1d(4, 16, 5), nn.ReLU())
+    save_exported(network, (torch.zeros(1, 4, 32),), model)
+    with pytest.raises(MyoedgeError, match="E263") as caught:
+        myoedge.advise(folder / "out", jobs=1)
+    told = dict(caught.value.notice.facts)["model"]
+    again = myoedge.build(model, config=folder / "myoedge.toml", output=folder / "again")
+    new = again.manifest["model"]["digest"][:16]
+    assert told.endswith(f"model.pt2 is another network now: {new}; {old} in {folder / 'out'}")
 
 
 def test_arguments_are_known_on_the_computer_that_built(folder: Path, tmp_path: Path) -> None:
