@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from myoedge.codegen.application import Application, FirmwarePart
     from myoedge.codegen.firmware import Firmware
     from myoedge.codegen.project import Sources
+    from myoedge.errors import Notice
     from myoedge.plan.plan import Plan
     from myoedge.power.model import Coefficients
     from myoedge.reports.report_json import Report
@@ -124,6 +125,7 @@ class BuildArtifacts:
     values     tensor -> its reference value for the golden sample
     firmware   the linked program; None for a target without firmware
     of_parts   entries of report.json from the application and parts of the firmware
+    warnings   warnings of the application
     """
 
     files: Mapping[str, bytes]
@@ -133,6 +135,7 @@ class BuildArtifacts:
     values: Mapping[str, Array]
     firmware: Firmware | None = None
     of_parts: Mapping[str, Any] = field(default_factory=dict)
+    warnings: tuple[Notice, ...] = ()
 
 
 def make_contents(
@@ -175,7 +178,8 @@ def make_contents(
     told = {} if app is None else {**app.reported(), **_period_entry(app)}
     told |= {key: entry for part in parts for key, entry in part.reported().items()}
     run = (integers, values, programs.get(FIRMWARE))
-    return BuildArtifacts(files, sources.digest, made_with, *run, told)
+    warnings = () if app is None else app.warnings
+    return BuildArtifacts(files, sources.digest, made_with, *run, told, warnings)
 
 
 def _class_names(quantized: Quantized) -> tuple[str, ...]:

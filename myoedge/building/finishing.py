@@ -78,9 +78,10 @@ class Finished:
 
     @property
     def warnings(self) -> tuple[Notice, ...]:
-        """Return the plan's warnings, and W302 if the stream does not run in real time."""
-        slow = slow_stream(self.report)
-        return (*self.build_plan.plan.warnings, *([] if slow is None else [slow]))
+        """Return the warnings of plan and application, and W302 if the stream does not run in real
+        time."""
+        slow, of_plan = slow_stream(self.report), self.build_plan.plan.warnings
+        return (*of_plan, *self.contents.warnings, *([] if slow is None else [slow]))
 
     @property
     def cycles(self) -> list[int]:

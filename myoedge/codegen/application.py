@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from myoedge.errors import Notice
     from myoedge.numerics.arrays import Array
     from myoedge.plan.plan import Plan
     from myoedge.quantization.samples import Data
@@ -88,6 +89,11 @@ class Application(ABC):
     def described(self) -> dict[str, Any]:
         """Return further JSON files of the build folder, as name -> document."""
         return {}
+
+    @property
+    def warnings(self) -> tuple[Notice, ...]:
+        """Warnings about what the calibration samples determined."""
+        return ()
 
     @property
     def exit_output(self) -> int | None:

@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 from myoedge.codegen.application import Application, Period
 from myoedge.codegen.render import C_TYPES, render
-from myoedge.errors import MyoedgeError
+from myoedge.errors import MyoedgeError, Notice
 from myoedge.extensions.sensor.clocks import check_clock, interrupt_us, period_of
-from myoedge.extensions.sensor.gate_limit import gate_of
+from myoedge.extensions.sensor.gate_limit import gate_of, unable
 from myoedge.extensions.sensor.program import JSON, SensorProgram, sensor_program
 from myoedge.extensions.sensor.settings import sensor_of
 from myoedge.extensions.sensor.wake import (
@@ -76,6 +76,11 @@ class SensorApplication(Application):
 
     def described(self) -> dict[str, Any]:
         return {JSON: self.program.to_json()}
+
+    @property
+    def warnings(self) -> tuple[Notice, ...]:
+        gate = self.program.gate
+        return () if gate is None else (*unable(gate),)
 
     @property
     def exit_output(self) -> int | None:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from fractions import Fraction
 from functools import partial
@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from myoedge.errors import MyoedgeError
+from myoedge.catalogue import warning
+from myoedge.errors import MyoedgeError, Notice
 from myoedge.extensions.sensor.wake import (
     ENERGY_BITS,
     INTEGER_BITS,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
 DEFAULT_MISS = 0.01
 MOST_JUDGED = 500  # calibration windows, on which the reference runs
+LEAST_SHARE = 0.05  # of the windows of rest that a gate keeps, and of the others that wake
 
 
 def gate_of(table: WakeTable, plan: Plan, program: SensorProgram, data: Data) -> Gate:
@@ -60,6 +62,31 @@ def gate_of(table: WakeTable, plan: Plan, program: SensorProgram, data: Data) ->
     counts = (len(values), len(others), int((others < limit).sum()), int((values < limit).sum()))
     gate = Gate(limit, table.hold, table.rest, threshold, miss, *counts, output=output)
     return replace(gate, at_rest=sum(gate.resting(map(int, values))))
+
+
+def unable(gate: Gate) -> Iterator[Notice]:
+    """Yield W213 if nearly none of the calibration windows of rest lies below the limit, or nearly
+    all of the others do."""
+    rest, resting = gate.windows - gate.others, gate.below - gate.missed
+    awake = gate.others - gate.missed
+    wakeless = awake < LEAST_SHARE * gate.others
+    restless = not rest or resting < LEAST_SHARE * rest
+    if not gate.windows or not (wakeless or restless):
+        return
+    counts = {"windows": gate.windows, "others": gate.others, "rest": rest}
+    yield warning(
+        "W213",
+        {
+            **counts,
+            "awake": awake,
+            "resting": resting,
+            "class_": gate.rest,
+            "wakeless": wakeless,
+            "unseen": not rest,
+            "given": gate.miss is None,
+            "several": gate.output is not None and gate.output.values > 1,
+        },
+    )
 
 
 def limit_between(rest: Array, most: int, miss: float, output: GateOutput | None) -> int:
