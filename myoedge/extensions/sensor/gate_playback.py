@@ -166,7 +166,8 @@ def gate_power(
     Without the gate, the network runs on each window. What runs takes more than a chip that waits
     meanwhile; nothing else is different.
     """
-    gate, point = program.gate, replace(program.point, clock_hz=program.clock_hz)
+    gate, clock = program.gate, program.clock
+    point, slow = (replace(program.point, clock_hz=hz) for hz in (clock.hz, clock.waiting_hz))
     assert gate is not None, "called for programs with a gate"
     alone, first = activity(report), of_first_layers(report, gate.layers)
     windows = wake["passes"] + wake["resting"]
@@ -178,7 +179,8 @@ def gate_power(
         alone, of_gate = alone + first.times(-1), first.times(windows)
 
     def more_j(done: Activity) -> float:
-        waits = energy(Activity(done.cycles), point, in_state("cluster_off", by))
+        meanwhile = Activity(done.cycles * slow.clock_hz / point.clock_hz)
+        waits = energy(meanwhile, slow, in_state("cluster_off", by))
         return energy(done, point, by).joules - waits.joules
 
     gate_w = more_j(of_gate) / power.seconds
