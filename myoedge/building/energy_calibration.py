@@ -22,7 +22,7 @@ from myoedge.power.model import PUBLISHED, Coefficients
 from myoedge.reports.energy import activity, counted
 from myoedge.system.notebook import Card, Tabular
 from myoedge.system.regular_files import read_text
-from myoedge.targets import find_chip
+from myoedge.targets import OperatingPoint, find_chip
 from myoedge.targets.gap9.energy import SLEEP_MW
 
 IDLE, IDLE_CYCLES = "idle", 1e6
@@ -117,8 +117,7 @@ def _read_board_card(file: Path) -> Measured:
 def _read_row(row: Mapping[str, Any], file: Path, where: str) -> Measured:
     if not row.keys() <= {*COLUMNS} or not row.get("build"):
         raise _row_error(where, f"columns are {', '.join(COLUMNS)}")
-    point = find_chip("gap9").at(row.get("operating_point") or "high").point
-    name, done = row["build"], _read_activity(row["build"], file)
+    name, done, point = row["build"], _read_activity(row["build"], file), _operating_point(row)
     numbers = {key: _read_number(row, key, where) for key in NUMBERS}
     given = {key: x for key, x in numbers.items() if x is not None}
     if ("energy_uj" in given) == ("power_mw" in given):
@@ -130,6 +129,12 @@ def _read_row(row: Mapping[str, Any], file: Path, where: str) -> Measured:
     measured = Measured(name, done, point, energy_j, given.get("sigma_percent", 100 * METER) / 100)
     _check_number("power_mw", measured.power_mw, where)
     return measured
+
+
+def _operating_point(row: Mapping[str, Any]) -> OperatingPoint:
+    """Return the operating point of a row: of a chip that waits, with its clock of waiting."""
+    point = find_chip("gap9").at(row.get("operating_point") or "high").point
+    return point.while_waiting if row["build"] == IDLE else point
 
 
 def _read_number(row: Mapping[str, Any], key: str, where: str) -> float | None:

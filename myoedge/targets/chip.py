@@ -81,6 +81,11 @@ class OperatingPoint:
     clock_hz: int
     waiting_hz: int = 0
 
+    @property
+    def while_waiting(self) -> OperatingPoint:
+        """The point with the clock of waiting alone."""
+        return replace(self, clock_hz=self.waiting_hz or self.clock_hz, waiting_hz=0)
+
     def waiting_at(self, clock_hz: int) -> OperatingPoint:
         """Return the point of an application that waits at another clock, in whole kHz."""
         name = f"{self.clock_hz / 1e6:g}/{clock_hz / 1e6:g} MHz"

@@ -11,11 +11,12 @@ from myoedge.errors import MyoedgeError
 from myoedge.extensions.sensor.program import SensorProgram
 from myoedge.extensions.sensor.settings import COBS_BYTES, CODE, CRC_BYTES, TRANSFER_SHARE
 from myoedge.power.states import RISE_US
-from myoedge.targets.chip import Chip
+from myoedge.targets.chip import Chip, OperatingPoint
 from myoedge.targets.gap9.clock import ChipClock, chip_clock
 from myoedge.targets.sensor import Sensor
 
 MOST_BAUD_ERROR = Fraction(1, 50)  # half of what a receiver of 10-bit frames bears
+MOST_WAITING_ERROR = Fraction(1, 20)  # of the clock of waiting, which plans take as asked for
 # Cycles of the controller, counted in playbacks on the simulated chip at 80 MHz, 8 and 64 channels
 # of ADS1298: of a sample and each of its counts, and each byte if it comes on the line; of a pass
 # and each value of its window; of a packet.
@@ -105,8 +106,10 @@ def _asked_hz(clock_hz: int, waiting: int) -> int:
 
 
 def check_clock(program: SensorProgram, chip: Chip) -> None:
-    """Raise E264 if the application does not keep up at the chip's operating point."""
+    """Raise E264 if the application does not keep up at the chip's operating point, or no divider
+    makes its clock of waiting from the network's."""
     sensor, point = program.sensor, chip.point
+    _check_divider(program, point)
     problems = dict(_problems(sensor, program.clock))
     if not problems:
         return
@@ -118,6 +121,21 @@ def check_clock(program: SensorProgram, chip: Chip) -> None:
     asked_hz = point.waiting_hz or point.clock_hz
     title = f"the application does not keep up at {asked_hz / 1e6:g} MHz"
     raise MyoedgeError(CODE, title, problems, [remedy])
+
+
+def _check_divider(program: SensorProgram, point: OperatingPoint) -> None:
+    made, hz = program.clock, point.clock_hz
+    is_near = made.waiting > 1 and made.waiting_hz <= (1 + MOST_WAITING_ERROR) * point.waiting_hz
+    if not point.waiting_hz or is_near:
+        return
+    slower = (_asked_hz(hz, waiting) for waiting in range(made.waiting, 1, -1))
+    clocks = ((asked_hz, chip_clock(hz, asked_hz)) for asked_hz in slower)
+    fits = (asked_hz for asked_hz, clock in clocks if not dict(_problems(program.sensor, clock)))
+    near = next(fits, 0)
+    title = f"no divider makes {point.waiting_hz / 1e6:g} MHz from {hz / 1e6:g} MHz"
+    facts = {"makes": f"{made.waiting_hz / 1e6:.4g} MHz, the nearest that is not below"}
+    named = f"{hz / 1e6:g}/{near / 1e6:g}" if near else f"{hz / 1e6:g}"
+    raise MyoedgeError(CODE, title, facts, [f'--operating-point "{named} MHz"'])
 
 
 def _problems(sensor: Sensor, clock: ChipClock) -> Iterator[tuple[str, str]]:

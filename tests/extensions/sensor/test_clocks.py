@@ -133,6 +133,25 @@ def test_pairs_that_are_no_operating_point(point: str) -> None:
         find_chip("gap9").at(point)
 
 
+@pytest.mark.parametrize(
+    ("asked", "named"),
+    [
+        ("240/130 MHz", "240 MHz"),
+        ("240/240 MHz", "240 MHz"),
+        ("19/10 MHz", "19 MHz"),
+        ("29/10 MHz", "29 MHz"),  # 14.7 MHz makes no baud rate
+        ("240/90 MHz", "240/120.2 MHz"),
+    ],
+)
+def test_clocks_of_waiting_that_no_divider_makes(asked: str, named: str, tmp_path: Path) -> None:
+    with pytest.raises(MyoedgeError, match="no divider makes") as raised:
+        built(tmp_path, "chip", asked)
+    (remedy,) = raised.value.notice.tries
+    assert remedy == f'--operating-point "{named}"'
+    point = built(tmp_path, "chip", named).report["target"]["operating_points"][0]
+    assert point["waiting_hz"] == (find_chip("gap9").at(named).point.waiting_hz)
+
+
 def test_energy_of_an_inference_that_needs_a_faster_clock(tmp_path: Path) -> None:
     """Leakage during an inference is less at higher clocks."""
     free = built(tmp_path, "windows", "auto").report["energy_uj"]["points"]
