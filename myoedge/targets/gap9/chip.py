@@ -21,7 +21,7 @@ KERNELS = {
     "me_linear_s8": KernelCost(25.8, 740, 1200),
     "me_ne16_jobs, rows": KernelCost(1.07, 900),  # cycles of the engine and the cores
     "me_ne16_jobs, rows, add": KernelCost(1.0, 500, 300),
-    "me_ne16_jobs, rows, int16": KernelCost(1.0, 1100, 300),
+    "me_ne16_jobs, rows, int16": KernelCost(1.0, 1100, 1200),
     "me_ne16_matmul_s8": KernelCost(1.0, 900, 2500),
     "me_ne16_attention_s8": KernelCost(1.0, 4000, 5000),
     "me_ne16_attention_resident_s8": KernelCost(1.0, 300, 5000),
