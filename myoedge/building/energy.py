@@ -7,7 +7,7 @@ import json
 import math
 import os
 from collections.abc import Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -123,16 +123,16 @@ def consumption(
 def check_application_point(report: Mapping[str, Any], point_name: str | None) -> None:
     """Raise E232 if an application that sets its own clock was built for another operating point,
     or if the network reads a memory that the point is too slow for."""
+    if point_name in (None, AUTO_POINT):
+        return
     application, built_for = clocked_by(report), report["target"]["operating_point"]
-    if application and point_name not in (None, AUTO_POINT, built_for):
+    chip = find_chip(report["target"]["chip"])
+    there = chip.at(str(point_name))
+    if application and point_name != built_for:
         title = f"the {application} application is built for the operating point {built_for}"
         tries = [f"myoedge build with the same arguments and --operating-point {point_name!r}"]
         raise MyoedgeError("E232", title, {"asked": point_name}, tries)
-    if point_name in (None, AUTO_POINT):
-        return
-    chip = find_chip(report["target"]["chip"])
     levels = report["memory"]["levels"]
-    there = chip.at(str(point_name))
     least_hz, clock_hz = chip.least_hz(levels), there.point.clock_hz
     if not application:
         there.without_waiting()
@@ -214,11 +214,8 @@ def coefficients() -> Coefficients:
         return PUBLISHED
     try:
         stored = json.loads(read_text(path))
-        known = _check_coefficients(Coefficients(**stored))
-        if known.waiting is None:
-            return known
-        waiting = Coefficients(**stored["waiting"])
-        return replace(known, waiting=_check_coefficients(waiting))
+        known, waiting = _check_coefficients(stored), stored.get("waiting")
+        return replace(known, waiting=None if waiting is None else _check_coefficients(waiting))
     except (OSError, ValueError, TypeError, RecursionError) as error:
         raise MyoedgeError(
             "E251",
@@ -228,9 +225,10 @@ def coefficients() -> Coefficients:
         ) from None
 
 
-def _check_coefficients(stored: Coefficients) -> Coefficients:
-    """Check stored coefficients, six finite numbers; calibrations made before NE16 or MRAM get the
-    published ones that are missing. Errors: ValueError."""
+def _check_coefficients(given: Any) -> Coefficients:
+    """Return stored coefficients, six finite numbers, without those of waiting; calibrations made
+    before NE16 or MRAM get the published ones that are missing. Errors: ValueError."""
+    stored = _by_name(given)
     values = tuple(map(float, stored.values))
     rows = tuple(tuple(map(float, row)) for row in stored.covariance)
     count = len(PUBLISHED.values)
@@ -244,7 +242,15 @@ def _check_coefficients(stored: Coefficients) -> Coefficients:
     if not all(map(math.isfinite, (*sure, *chain(*rows)))) or min(sure) < 0:
         raise ValueError("a number in it is infinite, or below 0")
     of_model = (float(stored.workload), float(stored.board), str(stored.source))
-    return Coefficients(values, rows, *of_model, stored.waiting)
+    return Coefficients(values, rows, *of_model)
+
+
+def _by_name(given: Any) -> Coefficients:
+    """Return the coefficients that a JSON document holds. Errors: ValueError other names."""
+    names = {field.name for field in fields(Coefficients)}
+    if not isinstance(given, dict) or not names - {"waiting"} <= given.keys() <= names:
+        raise ValueError("it does not hold coefficients by their names")
+    return Coefficients(**given)
 
 
 def keep(fitted: Coefficients) -> Path:

@@ -40,6 +40,9 @@ def at_operating_point(report: Report, chip: Chip, auto: bool, by: Coefficients)
     there = {**at_points(report, chip), "latency_s": latency_s}
     if unlimited and unlimited["name"] != chip.point.name:
         there["target"]["unlimited_point"] = unlimited
+    if clocked_by(report):
+        here = {**asdict(chip.point), "latency_s": latency_s}
+        there["decision_s"], _ = _application_times(stored_period(report), here)
     judged = with_energy(there, by)
     return with_passes(with_real_time(judged), by)
 

@@ -71,7 +71,7 @@ class ControlCycles:
 
     def seconds(self, point: OperatingPoint) -> float:
         """Return the time that they take."""
-        waiting_hz = point.waiting_hz or point.clock_hz
+        waiting_hz = point.while_waiting.clock_hz
         return (self.total - self.receiving) / point.clock_hz + self.receiving / waiting_hz
 
 

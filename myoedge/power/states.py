@@ -153,8 +153,8 @@ def _at_both_clocks(activity: Activity, slow_cycles: float, point: OperatingPoin
     fast = replace(activity, cycles=activity.cycles - slow_cycles)
     if not slow_cycles:
         return [(fast, point)]
-    waiting = replace(point, clock_hz=point.waiting_hz)
-    own_cycles = slow_cycles * point.waiting_hz / point.clock_hz
+    waiting = point.while_waiting
+    own_cycles = slow_cycles * waiting.clock_hz / point.clock_hz
     return [(fast, point), (Activity(own_cycles), waiting)]
 
 

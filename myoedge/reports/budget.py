@@ -193,7 +193,11 @@ def goals(limits: Mapping[str, Any]) -> list[str]:
 def _time_finding(report: Report, limits: Mapping[str, Any]) -> Iterator[str]:
     if limits.get("latency_s") is None or report["latency_s"] is None:
         return
-    line = f"latency {duration(limits['latency_s'])}: takes {duration(report['latency_s'])}"
+    line = f"latency {duration(limits['latency_s'])}: "
+    if (decision_s := report.get("decision_s")) is not None:
+        yield f"{line}a decision takes {duration(decision_s)}, planned"
+        return
+    line += f"takes {duration(report['latency_s'])}"
     points = (joules.energy_row(report) or {"points": ()})["points"]
     least = min(points, key=lambda point: point["value"], default=None)
     if least is None or least["value"] >= points[0]["value"]:

@@ -207,7 +207,10 @@ class Chip:
         if not (asked_hz and low_hz <= asked_hz[-1] <= asked_hz[0] <= high_hz):
             names = ", ".join(point.name for point in self.points)
             span = f"{low_hz / 1e6:g} to {high_hz / 1e6:g} MHz"
-            facts = {"has": f'{names}, or a clock of {span} as "300MHz"'}
+            facts = {
+                "has": f'{names}, or a clock of {span} as "300MHz"',
+                "also": 'of an application that waits two clocks, the lower one last: "240/10 MHz"',
+            }
             raise MyoedgeError("E204", f"there is no operating point {name}", facts)
         clock_hz, *waiting_hz = asked_hz
         known = (x for x in self.points if (x.clock_hz, x.waiting_hz) == (clock_hz, 0))

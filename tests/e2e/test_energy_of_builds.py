@@ -372,7 +372,8 @@ def test_a_damaged_calibration_is_told(
     ("key", "value"),
     [("values", [math.inf, 1, 1, 1, 1, 1]), ("values", [1, math.nan, 1, 1, 1, 1]),
      ("values", [-1, 1, 1, 1, 1, 1]), ("workload", -0.1), ("board", math.inf),
-     ("covariance", [[-1.0] * 6] * 6)],
+     ("covariance", [[-1.0] * 6] * 6), ("waiting", "x"), ("waiting", {"values": [1]}),
+     ("waiting", {**asdict(PUBLISHED), "values": [-1.0] * 6})],
 )  # fmt: skip
 def test_coefficients_that_cannot_be(own_coefficients: Path, key: str, value: Any) -> None:
     sound = asdict(PUBLISHED)
@@ -382,6 +383,7 @@ def test_coefficients_that_cannot_be(own_coefficients: Path, key: str, value: An
     with pytest.raises(MyoedgeError) as raised:
         coefficients()
     assert raised.value.code == "E251"
+    assert "Coefficients" not in str(raised.value)
 
 
 @pytest.mark.parametrize("count", [4, 5])

@@ -118,7 +118,7 @@ def check_clock(program: SensorProgram, chip: Chip) -> None:
     remedy = f"[sensor] rate = {int(TRANSFER_SHARE / _taken_s(sensor, chip_clock(known[-1])))}"
     if better is not None:
         remedy = f'--operating-point "{better / 1e6:g} MHz"'
-    asked_hz = point.waiting_hz or point.clock_hz
+    asked_hz = point.while_waiting.clock_hz
     title = f"the application does not keep up at {asked_hz / 1e6:g} MHz"
     raise MyoedgeError(CODE, title, problems, [remedy])
 

@@ -20,7 +20,9 @@ from myoedge.errors import MyoedgeError
 from myoedge.extensions.sensor.clocks import spi_hz
 from myoedge.extensions.sensor.playback import Played, program_of
 from myoedge.power.model import PUBLISHED
+from myoedge.reports.budget import budget_lines
 from myoedge.reports.energy import average_mw
+from myoedge.reports.speed import duration
 from myoedge.targets import find_chip
 from tests.conftest import save_exported, thinned
 from tests.extensions.sensor import applications
@@ -84,6 +86,10 @@ def test_a_latency_that_needs_a_faster_clock(name: str, tmp_path: Path) -> None:
     assert (found.exact, found.samples_lost) == (True, 0)
     assert found.latency is not None
     assert found.latency.max_s < limit_s
+    decision_s = build.report["decision_s"]
+    assert decision_s < limit_s
+    assert decision_s == pytest.approx(found.latency.max_s, rel=0.1)
+    assert f": a decision takes {duration(decision_s)}, planned" in budget_lines(build.report)[0]
     planned_mw, power_w = build.report["duty"]["average_mw"][0], found.power.power_w[0]
     assert planned_mw == pytest.approx(1e3 * power_w, rel=0.03)
     assert planned_mw < 1.1 * free["duty"]["average_mw"][0]
