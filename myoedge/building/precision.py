@@ -182,7 +182,7 @@ def _find_reaching_move(
 
 
 def sqnr_budget(db: float) -> str:
-    """Return the [budget] that asks for an SQNR that was reached, in whole dB up to AIM_DB.
+    """Return the setting [budget] sqnr for a reached SQNR, in whole dB up to AIM_DB.
 
     db   infinite for exact results
     """

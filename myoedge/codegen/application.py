@@ -92,7 +92,7 @@ class Application(ABC):
 
     @property
     def warnings(self) -> tuple[Notice, ...]:
-        """Warnings about what the calibration samples determined."""
+        """Warnings about the settings that calibration samples determined."""
         return ()
 
     @property

@@ -26,8 +26,8 @@ def kernel_call(fn: str, index: int, tiling: Tiling) -> str:
 
 
 def argument_structs(fn: str, index: int, tiling: Tiling) -> Structs:
-    """Return the op and tile structs of a kernel call in C: the layer's own, or those of every
-    second layer and tile."""
+    """Return the op and tile structs of a kernel call in C: structs of the layer alone, or structs
+    that every second layer and tile shares."""
     if tiling.arguments_once:
         return Structs(f"{fn}_op[0]", f"{fn}_tile[0]")
     kernel, slot = tiling.kernel.function, slot_of(tiling)

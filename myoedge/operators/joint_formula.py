@@ -51,7 +51,7 @@ OWN_C_FROM = 3
 
 
 class JointFormula:
-    """Results of layers as formulas of what the first ones read.
+    """Results of layers as formulas of the operands of the first layers.
 
     arrays   the operands, in their order
     values   layer -> axes of its result, and the formula of an element

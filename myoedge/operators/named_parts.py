@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Names of what several formulas of a message have in common, each stated once.
+"""Names of the parts that several formulas of a message share, each stated once.
 
 (p >> 7) in place of p, in p * self.gain, with p = x * self.gain
 """

@@ -157,7 +157,7 @@ def gate_power(
     power: StatePower,
     by: Coefficients,
 ) -> dict[str, float]:
-    """Return what a gate takes and what it saves in a playback, in watts: entries of `wake` of
+    """Return the power of a gate and its saving in a playback, in watts: entries of `wake` of
     schema playback/1.
 
     report   report of the application's build

@@ -82,8 +82,8 @@ def savings(
 
 
 def _of_clocks(report: Mapping[str, Any], power: StatePower, by: Coefficients) -> Iterator[Saving]:
-    """Yield the clock of least power within [budget], and those of least power without its limit
-    of energy, or with another limit of latency, as the setting says."""
+    """Yield the clock of least power within [budget], and the clocks of least power without the
+    limit of energy or with another limit of latency."""
     target, budget = report["target"], report.get("budget") or {}
     here = next(
         row for row in target["operating_points"] if row["name"] == target["operating_point"]

@@ -116,8 +116,8 @@ def _fastest_schedule(step: QuantizedNode, *, keeps_scratch: bool) -> JobSchedul
 
 
 def every_schedule(step: QuantizedNode, *, keeps_scratch: bool) -> Iterator[JobSchedule]:
-    """Yield the schedules: depthwise jobs if NE16 supports the kernel; otherwise those of groups as
-    jobs of a tile, or as tiles, several groups merged with zero weights between them, or all groups
+    """Yield the schedules: depthwise jobs if NE16 supports the kernel; otherwise groups as jobs of
+    a tile, groups as tiles, several groups merged with zero weights between them, and all groups
     as one.
 
     keeps_scratch   whether scratch lasts between tiles; if not, 3x3 kernels use FILTER jobs, which

@@ -97,7 +97,7 @@ def depthwise_planes(weight: Array, bits: int = WEIGHT_BITS) -> Array:
 
 
 def scale_bytes(step: QuantizedNode) -> int:
-    """Return the bytes of a requantisation multiplier: the fewest that hold those of all
+    """Return the bytes of a requantisation multiplier: the fewest that hold the multipliers of all
     channels."""
     return 1 if int(step.integers.mult.max()) < 256 else 2
 
