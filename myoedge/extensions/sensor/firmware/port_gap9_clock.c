@@ -51,13 +51,14 @@ uint32_t me_port_us(void)
 
 #if ME_WAITING > 1
 /* Time is counted as if the clock changed with the store. If it changes later, a microsecond at the network's
- * clock counts as ME_WAITING of them. Load and store are in one line of the instruction cache, so that the same
- * few cycles are between them at either clock. */
+ * clock counts as ME_WAITING of them. Between load and store are the same few cycles at either clock: both are in
+ * one line of the instruction cache, for which the core waits at the instruction before them. */
 static void set_divider(uint32_t divider)
 {
     const uint32_t status = interrupts_off();
     uint32_t now;
     __asm__ volatile(".balign 16\n\t"
+                     "nop\n\t"
                      "lw %0, 0(%1)\n\t"
                      "sw %2, 0(%3)"
                      : "=&r"(now)
