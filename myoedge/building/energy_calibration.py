@@ -16,7 +16,7 @@ from typing import Any
 from myoedge.backends.build import load_build
 from myoedge.backends.measurement import Activity
 from myoedge.building.energy import keep
-from myoedge.errors import MyoedgeError, command
+from myoedge.errors import MyoedgeError, command, set_in
 from myoedge.power.calibrate import METER, Measured, Residual, calibrate
 from myoedge.power.model import PUBLISHED, Coefficients
 from myoedge.reports.energy import activity, counted
@@ -101,7 +101,8 @@ def _read_board_card(file: Path) -> Measured:
     """Return the measurement on a board card, the file that `myoedge bench --card` writes."""
     try:
         card = json.loads(read_text(file))
-        point = find_chip("gap9").at(card["operating_point"]).point
+        with set_in(str(file)):
+            point = find_chip("gap9").at(card["operating_point"]).point
         done, energy = Activity(**card["counters"]), card["energy"]
         spread = energy["spread_joules"] / energy["joules"] / math.sqrt(energy["inferences"])
         sigma = math.hypot(METER, spread)
@@ -117,7 +118,9 @@ def _read_board_card(file: Path) -> Measured:
 def _read_row(row: Mapping[str, Any], file: Path, where: str) -> Measured:
     if not row.keys() <= {*COLUMNS} or not row.get("build"):
         raise _row_error(where, f"columns are {', '.join(COLUMNS)}")
-    name, done, point = row["build"], _read_activity(row["build"], file), _operating_point(row)
+    with set_in(where):
+        point, done = _operating_point(row), _read_activity(row["build"], file)
+    name = row["build"]
     numbers = {key: _read_number(row, key, where) for key in NUMBERS}
     given = {key: x for key, x in numbers.items() if x is not None}
     if ("energy_uj" in given) == ("power_mw" in given):

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from myoedge.reports.report_json import Report
     from myoedge.targets import Chip
 
+SAME_POWER = 1.01  # of a power: more or less than that is another one
 BUSY_SHARE = 0.8  # of an application's period; the rest is for retries and jitter
 
 
@@ -33,13 +34,13 @@ def at_operating_point(report: Report, chip: Chip, auto: bool, by: Coefficients)
     """
     if not report["cycles"] or not chip.point.clock_hz:
         return report
-    unlimited = _unlimited_point(report, chip, by) if auto else {}
+    without = without_limits(report, chip, by) if auto else {}
     if auto:
         chip = chip.at(cheapest_point(report, chip, by))
     latency_s = report["cycles"]["total"] / chip.point.clock_hz
     there = {**at_points(report, chip), "latency_s": latency_s}
-    if unlimited and unlimited["name"] != chip.point.name:
-        there["target"]["unlimited_point"] = unlimited
+    if without:
+        there["target"]["without_limits"] = without
     if clocked_by(report):
         here = {**asdict(chip.point), "latency_s": latency_s}
         there["decision_s"], _ = _application_times(stored_period(report), here)
@@ -86,17 +87,33 @@ def application_points(
     return [*itertools.compress(rows, fits)] or rows
 
 
-def without_energy_limit(report: Report) -> Report:
-    """Return the report of the same build without [budget] energy."""
-    return {**report, "budget": {**report["budget"], "energy_j": None}}
+def without_limit(report: Report, limit: str) -> Report:
+    """Return the report of the same build without a limit: a key of its `budget`."""
+    return {**report, "budget": {**report["budget"], limit: None}}
 
 
-def _unlimited_point(report: Report, chip: Chip, by: Coefficients) -> dict[str, Any]:
-    """Return the operating point that an application would have without [budget] energy; {} without
-    such a limit."""
-    if not clocked_by(report) or not (report.get("budget") or {}).get("energy_j"):
-        return {}
-    return asdict(chip.at(cheapest_point(without_energy_limit(report), chip, by)).point)
+def without_limits(report: Report, chip: Chip, by: Coefficients) -> dict[str, dict[str, Any]]:
+    """Return "energy" or "latency", limits of [budget] that choose an application's clock -> the
+    operating point without this limit, with the time of a decision; {} without such limits."""
+    budget, found = report.get("budget") or {}, dict[str, dict[str, Any]]()
+    rules = (("energy", "energy_j", cheapest), ("latency", "latency_s", soonest))
+    for name, limit, choose in rules:
+        if clocked_by(report) and budget.get(limit):
+            free = without_limit(report, limit)
+            points = application_points(free, chip, by)
+            point = choose(points, free["budget"].get("latency_s"))
+            decision_s = next(seconds for other, seconds, _ in points if other == point)
+            found[name] = {**asdict(chip.at(point).point), "decision_s": decision_s}
+    return found
+
+
+def soonest(points: Iterable[tuple[str, float, float]], latency_s: float | None = None) -> str:
+    """Return the name of the fastest operating point that takes no more than SAME_POWER times the
+    power of the cheapest one within the latency; `points` as in `cheapest`."""
+    rows = list(points)
+    least = cheapest(rows, latency_s)
+    most = SAME_POWER * next(joules for name, _, joules in rows if name == least)
+    return min((row for row in rows if row[2] <= most), key=lambda row: row[1])[0]
 
 
 def _at_candidates(report: Report, chip: Chip, by: Coefficients) -> Report:

@@ -25,6 +25,15 @@ _VOLTAGES = {"V": 1.0, "mV": 1e-3}
 _POWERS = {"W": 1e3, "mW": 1.0, "uW": 1e-3, "µW": 1e-3}
 _FREQUENCIES = {"Hz": 1.0, "kHz": 1e3, "MHz": 1e6}
 _TIMES = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6}
+_KINDS = {
+    "a size": _SIZES, "an energy": _ENERGIES, "a capacity": _CAPACITIES, "a voltage": _VOLTAGES,
+    "a power": _POWERS, "a clock": _FREQUENCIES, "a time": _TIMES,
+}  # fmt: skip
+_NOTES = {  # (needed, given)
+    ("an energy", "a power"): "the energy of one inference, power times latency; no key limits "
+    "an average power: --app sensor takes the clock of the least",
+    ("a power", "an energy"): "an average power; [budget] energy limits that of an inference",
+}
 LARGEST = 1e9  # limit of rates, frequencies and frames
 EXAMPLES = {  # values as in [budget]
     "latency": 'latency = "20 ms"', "energy": 'energy = "1 mJ"', "sqnr": "sqnr = 25.0",
@@ -123,7 +132,9 @@ def _parse_quantity(
         if match is None or match.group(2):
             typed = f"{name} " * name.startswith("--")
             tries = [f'{typed}"{example}", say']
-            raise MyoedgeError("E232", f"{name}: {text!r} is not {what}", facts, tries)
+            known, notes = _other_kind(shown, what)
+            title = f"{name}: {text!r} is {known}not {what}"
+            raise MyoedgeError("E232", title, {**notes, **facts}, tries)
         shortest = f'"{match.group(1)} {example.split()[1]}"'
         tries = (
             [f"{shortest}, say"]
@@ -132,6 +143,16 @@ def _parse_quantity(
         )
         raise MyoedgeError("E232", f"{name}: {what} needs a unit: {match.group(1)}", facts, tries)
     return float(match.group(1)) * factor
+
+
+def _other_kind(text: str, needed: str) -> tuple[str, dict[str, str]]:
+    """Return the quantity whose unit ends a text, as "a power, ", and notes on the needed one; ""
+    for an unknown unit."""
+    unit = text.lstrip(" .0123456789").strip().upper()
+    kinds = (kind for kind, units in _KINDS.items() if unit in map(str.upper, units))
+    kind = next(kinds, "")
+    note = _NOTES.get((needed, kind))
+    return f"{kind}, " * bool(kind), {"needs": note} if note else {}
 
 
 def _format_in_units(number: float, units: Mapping[str, float]) -> str:

@@ -26,7 +26,8 @@ class Duty:
     """Duty cycle of a chip with one inference per period.
 
     period_s     period in seconds
-    share        computing time / period; above 1 the chip is too slow
+    share        computing time / period
+    keeps_up     whether the planned computing time is no longer than the period
     asleep_s     sleeping time per period in seconds; 0 if there is no time to fall asleep and wake
     average_mw   average power (value, low, high)
     sleep_mw     power while it sleeps (value, low, high)
@@ -40,6 +41,7 @@ class Duty:
 
     period_s: float
     share: float
+    keeps_up: bool
     asleep_s: float
     average_mw: Interval
     sleep_mw: Interval
@@ -49,10 +51,6 @@ class Duty:
     others_mw: float | None = None
     clocks_s: Sequence[tuple[int, float]] = ()
     source: str = "planned"
-
-    @property
-    def keeps_up(self) -> bool:
-        return self.share <= 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +128,7 @@ def duty(
     played      last playback of the application, whose states count instead of planned ones
     control     planned cycles of the controller between inferences
     """
-    active_s = inference.cycles / point.clock_hz
+    active_s = inference.cycles / point.clock_hz + control.seconds(point)
     sleep_mw = sleep_power_mw(inference.l3_bytes > 0, by, module)
     if played is None:
         cycles, slow = planned_cycles(
@@ -138,15 +136,16 @@ def duty(
         )
         activity = inference + Activity(0, fc_instructions=CONTROL_IPC * control.total)
         power = state_power(activity, cycles, point, by, battery, module, slow)
+        span_s, computing_s = max(period_s, active_s), active_s
     else:
         power = played.power(point, by, battery, module)
-    active_s += control.seconds(point)
-    span_s = max(period_s, active_s) if played is None else period_s
+        span_s, computing_s = period_s, power.computing_s * period_s / power.seconds
     states_s = {state: x * span_s / power.seconds for state, x in power.states_s.items()}
     value, low, high = (1e3 * watts for watts in power.power_w)
     return Duty(
         period_s,
-        active_s / period_s,
+        computing_s / period_s,
+        active_s <= period_s,
         states_s["retention"],
         (value, low, high),
         sleep_mw,

@@ -73,6 +73,11 @@ class StatePower:
         return sum(self.states_s.values())
 
     @property
+    def computing_s(self) -> float:
+        """Seconds in which the cluster or the controller computes."""
+        return sum(self.states_s[state] for state in AWAKE)
+
+    @property
     def states_j(self) -> dict[str, float]:
         """Joules in each power state, without bounds."""
         return {state: math.fsum(parts.values()) for state, parts in self.parts_j.items()}

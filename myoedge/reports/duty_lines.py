@@ -18,6 +18,10 @@ STATE_NAMES = {
     "cluster_off": "cluster off",
     "retention": "deep sleep",
 }
+SOURCES = {  # of an application's times and powers
+    "planned": "planned: simulate --play counts them",
+    "played": "counted in the last playback",
+}
 MOST_FOLD = 10.0  # of a battery life whose longest says something
 CHIP_ONLY = "chip only: no front end, no radio"
 
@@ -38,6 +42,7 @@ def duty_rows(report: Mapping[str, Any]) -> list[tuple[str, str]]:
         return []
     rows = [
         ("every", speed.duration(duty["period_s"])),
+        *([("times", SOURCES[duty["source"]])] if clocked_by(report) else []),
         ("duty cycle", f"{100 * duty['share']:.3g} %"),
         ("average", with_range(duty["average_mw"], "mW")),
         _power_states_row(duty) if clocked_by(report) else ("asleep", _describe_sleep(duty)),
@@ -70,11 +75,15 @@ def battery_hours(hours: Sequence[float]) -> str:
 def _raised_clock(report: Mapping[str, Any]) -> str:
     """Describe what [budget] energy, a limit of an inference, costs on average: the clock that it
     requires may take more power while it waits. "" if the clock would be the same without it."""
-    mw, point = report["duty"].get("unlimited_mw"), report["target"].get("unlimited_point")
-    if mw is None or point is None:
+    target = report["target"]
+    point = (target.get("without_limits") or {}).get("energy")
+    if point is None or point["name"] == target["operating_point"]:
         return ""
-    there = f"{wording.three_digits(mw)} mW planned at {point['name']}"
-    return f"[budget] energy, of an inference, sets the clock; without it {there}"
+    duty = report["duty"]
+    powers = (duty["planned_mw"], duty["without_mw"]["energy"])
+    with_it, without = wording.told_apart(wording.three_digits, *powers)
+    there = f"{with_it} mW planned; without it {without} mW at {point['name']}"
+    return f"[budget] energy, of an inference, sets the clock: {there}"
 
 
 def _sleep_is_guessed(duty: Mapping[str, Any]) -> bool:
@@ -83,7 +92,7 @@ def _sleep_is_guessed(duty: Mapping[str, Any]) -> bool:
 
 
 def _explain_range_width(report: Mapping[str, Any]) -> str:
-    """Explain the range of the average power: "18-fold, because the chip's sleep power is not
+    """Explain the range of the average power: "wide because the chip's sleep power is not
     published: the value assumes the least"; "" if it is narrow, or not due to this."""
     duty = report["duty"]
     if _sleep_is_guessed(duty):
@@ -111,21 +120,19 @@ def _explain_unpublished_power(power: Sequence[float], cause: str, assumed: str)
     _, low, high = power
     if high < 2 * low:
         return ""
-    why = f"because the chip's {cause} is not published"
-    return f"{high / low:,.0f}-fold, {why}: the value assumes {assumed}"
+    return f"wide because the chip's {cause} is not published: the value assumes {assumed}"
 
 
 def _power_states_row(duty: Mapping[str, Any]) -> tuple[str, str]:
     """Return the row of the sensor application's power states: "cluster computes 5 %, cluster off
-    95 %; planned: simulate --play counts them"."""
+    95 %"."""
     total_s = sum(duty["states_s"].values())
     shares = (
         f"{STATE_NAMES[state]} {wording.rough_percent(seconds, total_s)}"
         for state, seconds in duty["states_s"].items()
         if seconds
     )
-    of = {"planned": "planned: simulate --play counts them", "played": "of the last playback"}
-    return "states", f"{', '.join(shares)}; {of[duty['source']]}"
+    return "states", ", ".join(shares)
 
 
 def _describe_sleep(duty: Mapping[str, Any]) -> str:
@@ -141,7 +148,7 @@ def _describe_sleep(duty: Mapping[str, Any]) -> str:
 
 def on_average(report: Mapping[str, Any]) -> str:
     """Format the average power and battery life: "2.07 mW (1.53 to 6.63) with one every 50 ms (chip
-    only: no front end, no radio); 268 h (84 to 363) on the battery; the range is 4-fold, because
+    only: no front end, no radio); 268 h (84 to 363) on the battery; the range is wide because
     the chip's sleep power is not published: the value assumes the least".
     """
     rows = dict(duty_rows(report))

@@ -9,7 +9,7 @@ from typing import Any
 
 from myoedge.backends.measurement import Activity
 from myoedge.operators import layer_names as naming
-from myoedge.power.duty import duty
+from myoedge.power.duty import Duty, duty
 from myoedge.power.model import (
     Battery,
     Coefficients,
@@ -102,18 +102,31 @@ def _outside_layers(
 def _duty(
     report: Mapping[str, Any], inference: Activity, point: OperatingPoint, by: Coefficients
 ) -> dict[str, Any] | None:
-    """Return power and battery life for one inference per period; None if no period is known."""
-    window_s = period_s(report)
-    if window_s is None:
+    """Return power and battery life for one inference per period, and the planned average powers
+    of an application's points of target.without_limits; None if no period is known."""
+    if period_s(report) is None:
         return None
-    played = played_states(report)
+    found = asdict(_duty_at(report, inference, point, by, played_states(report)))
+    if not clocked_by(report):
+        return found
+    others = (report["target"].get("without_limits") or {}).items()
+    without_mw = {limit: average_mw(report, as_point(other), by) for limit, other in others}
+    return {**found, "planned_mw": average_mw(report, point, by), "without_mw": without_mw}
+
+
+def _duty_at(
+    report: Mapping[str, Any],
+    inference: Activity,
+    point: OperatingPoint,
+    by: Coefficients,
+    played: PlayedStates | None = None,
+) -> Duty:
+    """Return power and battery life, planned without a playback."""
+    window_s = period_s(report)
+    assert window_s is not None, "called for reports with a period"
     known = by if played is not None else coefficients_for(report, by)
     given = (battery_of(report), module_powers(report), played, control_cycles(report))
-    result = duty(_of_mean_period(report, inference), point, known, window_s, *given)
-    found = {**asdict(result), "keeps_up": result.keeps_up}
-    if (other := report["target"].get("unlimited_point")) and other["name"] != point.name:
-        found["unlimited_mw"] = average_mw(report, as_point(other), by)
-    return found
+    return duty(_of_mean_period(report, inference), point, known, window_s, *given)
 
 
 def _of_mean_period(report: Mapping[str, Any], inference: Activity) -> Activity:
@@ -150,11 +163,7 @@ def module_powers(report: Mapping[str, Any]) -> ModulePowers:
 
 def average_mw(report: Mapping[str, Any], point: OperatingPoint, by: Coefficients) -> float:
     """Return the planned average power of a report's application at an operating point."""
-    target = {**report["target"], "unlimited_point": None}
-    planned = {**report, "target": target, "played": None}
-    found = _duty(planned, activity(planned), point, by)
-    assert found is not None, "an application sets the period"
-    return float(found["average_mw"][0])
+    return _duty_at(report, activity(report), point, by).average_mw[0]
 
 
 def as_point(row: Mapping[str, Any]) -> OperatingPoint:

@@ -8,7 +8,9 @@ from typing import Any
 
 from myoedge.reports.energy import digits
 from myoedge.reports.speed import duration
-from myoedge.reports.wording import rough_percent, several, three_digits
+from myoedge.reports.wording import rough_percent, several, three_digits, told_apart
+
+LEAST_GAIN = 0.002  # fraction of the average power
 
 
 def gate_texts(wake: Mapping[str, Any] | None) -> list[str]:
@@ -39,14 +41,11 @@ def gate_texts(wake: Mapping[str, Any] | None) -> list[str]:
 
 def _gain(wake: Mapping[str, Any]) -> str:
     """Weigh what a gate saves against what it takes itself."""
-    gate, saved, without = (_watts(wake[name]) for name in ("gate_w", "saved_w", "without_w"))
-    told = f"without the gate, which takes {gate} itself, about {without}"
-    gain = f"costs {saved} more than it saves" if wake["saved_w"] < 0 else f"saves {saved}"
-    return f"{gain}: {told}"
-
-
-def _watts(watts: float) -> str:
-    milliwatts = 1e3 * abs(watts)
-    if milliwatts < 1:
-        return f"{digits(1e3 * milliwatts, 3)} µW"
-    return f"{digits(milliwatts, 3)} mW"
+    saved_mw, without_mw, gate_mw = (1e3 * wake[x] for x in ("saved_w", "without_w", "gate_w"))
+    with_mw = without_mw - saved_mw
+    itself = f"the gate itself takes {digits(gate_mw, 2)} mW"
+    if abs(saved_mw) < LEAST_GAIN * without_mw:
+        return f"saves nothing: {three_digits(with_mw)} mW with it and without; {itself}"
+    gain = f"{'saves' if saved_mw > 0 else 'costs'} {digits(abs(saved_mw), 3)} mW"
+    powers = told_apart(three_digits, with_mw, without_mw)
+    return "{}: {} mW with it, about {} mW without; {}".format(gain, *powers, itself)

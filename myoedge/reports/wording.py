@@ -103,8 +103,13 @@ def percent_range(ends: Sequence[float]) -> str:
 
 def at_point(volts: float, clock_hz: float, waiting_hz: float = 0) -> str:
     """Format an operating point: "0.80 V, 370 MHz", or "0.65 V, 240 MHz, waiting at 10 MHz"."""
-    waiting = f", waiting at {waiting_hz / 1e6:.0f} MHz" if waiting_hz else ""
-    return f"{volts:.2f} V, {clock_hz / 1e6:.0f} MHz{waiting}"
+    waiting = f", waiting at {megahertz(waiting_hz)}" if waiting_hz else ""
+    return f"{volts:.2f} V, {megahertz(clock_hz)}{waiting}"
+
+
+def megahertz(clock_hz: float) -> str:
+    """Format a clock: "370 MHz", "56.1 MHz"."""
+    return f"{clock_hz / 1e6:g} MHz"
 
 
 def shares_of_clocks(clocks_s: Sequence[Sequence[float]]) -> str:
@@ -115,9 +120,10 @@ def shares_of_clocks(clocks_s: Sequence[Sequence[float]]) -> str:
     rows = sorted(clocks_s, key=lambda pair: -pair[1])
     total_s = sum(seconds for _, seconds in rows)
     shares = [
-        f"{clock_hz / 1e6:.0f} MHz {rough_percent(seconds, total_s)}{' of the time' * (not at)}"
-        for at, (clock_hz, seconds) in enumerate(rows)
+        f"{three_digits(clock_hz / 1e6)} MHz {rough_percent(seconds, total_s)}"
+        for clock_hz, seconds in rows
     ]
+    shares[:1] = [f"{share} of the time" for share in shares[:1]]
     return ", ".join(shares) if len(shares) > 1 else ""
 
 

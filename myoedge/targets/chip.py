@@ -171,7 +171,7 @@ class Chip:
 
     def at(self, name: str) -> Chip:
         """Return the chip with this operating point as the default, without memories that need a
-        higher clock.
+        higher clock, and without another point that differs in its clock of waiting only.
 
         name   name of a point, or a clock ("300 MHz") at the lowest voltage that allows it, or with
                the clock of an application while it waits ("300/10 MHz")
@@ -182,8 +182,9 @@ class Chip:
         chosen = next(
             (p for p in self.points if p.name == name), None
         ) or self._point_of_clock_text(name)
-        rest = tuple(point for point in self.points if point.name != chosen.name)
         clock_hz = chosen.clock_hz
+        computes = (chosen.volts, clock_hz)
+        rest = tuple(point for point in self.points if (point.volts, point.clock_hz) != computes)
         levels, optional = (
             tuple(level.at(clock_hz) for level in x if level.least_chip_hz <= clock_hz)
             for x in (self.levels, self.optional_levels)

@@ -177,17 +177,17 @@ def test_the_verb(build: Build, tmp_path: Path) -> None:
     told = " ".join(command("report", build.folder, cwd=tmp_path).out.split())
     value, low, high = (f"{x:.3g}" for x in again["duty"]["average_mw"])
     assert f"on average {value} mW ({low} to {high}) with one every 1 s (chip only: no" in told
-    assert "-fold, because the chip's sleep power is not published: the value assumes" in told
+    assert "wide because the chip's sleep power is not published: the value assumes" in told
 
 
 def test_powers_of_the_module(build: Build, tmp_path: Path) -> None:
     """Without them the chip only, with a range that is named as such."""
     chip = command("energy", build.folder, "--every", "50ms", "--battery", "150", cwd=tmp_path)
     duty = myoedge.load_build(build.folder).report["duty"]
-    fold = f"{duty['hours'][2] / duty['hours'][1]:.0f}-fold, because the chip's sleep power is not"
+    assert duty["hours"][2] > 2 * duty["hours"][1]
     told = " ".join(chip.out.split())
     assert "counted chip only: no front end, no radio" in told
-    assert fold in told
+    assert "range wide because the chip's sleep power is not" in told
     command("energy", build.folder, "--others", "8mW", "--sleep", "50 uW", cwd=tmp_path)
     given = myoedge.load_build(build.folder).report
     later = command("energy", build.folder, cwd=tmp_path)
@@ -211,7 +211,7 @@ def test_powers_of_the_module(build: Build, tmp_path: Path) -> None:
     assert again["duty"]["average_mw"][0] > 8 > duty["average_mw"][2]
     page = (build.folder / "report.html").read_text().replace("\u00a0", " ")
     assert "(the chip, and 8 mW of all else)" in page
-    assert "-fold" not in page
+    assert "wide because" not in page
     new = command("energy", build.folder, "--every", "1s", cwd=tmp_path)
     assert "as in the last run" not in new.out
     reset = command("energy", build.folder, "--reset", "--json", cwd=tmp_path)
@@ -337,6 +337,19 @@ def test_measurements_that_are_none(tmp_path: Path, row: str, own_coefficients: 
     with pytest.raises(MyoedgeError) as raised:
         myoedge.calibrate_energy(measurements(tmp_path, *filter(None, [row])))
     assert raised.value.code == "E250"
+    assert not own_coefficients.exists()
+
+
+@pytest.mark.parametrize(
+    ("row", "code"), [("idle,fast,,4,", "E204"), ("no-build,high,,4,", "E222")]
+)
+def test_a_measurement_with_an_unknown_name_is_located(
+    tmp_path: Path, row: str, code: str, own_coefficients: Path
+) -> None:
+    path = measurements(tmp_path, "idle,high,,16,", row)
+    with pytest.raises(MyoedgeError, match=code) as raised:
+        myoedge.calibrate_energy(path)
+    assert dict(raised.value.notice.facts)["set in"] == f"{path}, line 3"
     assert not own_coefficients.exists()
 
 

@@ -67,6 +67,30 @@ def test_what_is_no_quantity_is_told_with_its_option(
 
 
 @pytest.mark.parametrize(
+    ("parse", "text", "kind", "needs"),
+    [
+        (quantities.joules, "5 mW", "a power, not an energy", "the energy of one inference"),
+        (quantities.joules, "20 ms", "a time, not an energy", None),
+        (quantities.milliwatts, "5 mJ", "an energy, not a power", "[budget] energy limits"),
+        (quantities.seconds, "8 MHz", "a clock, not a time", None),
+        (quantities.size_bytes, "3 V", "a voltage, not a size", None),
+        (quantities.volts, "150 mAh", "a capacity, not a voltage", None),
+        (quantities.hertz, "3 KiB", "a size, not a clock", None),
+    ],
+)
+def test_another_quantity_is_named(
+    parse: Callable[[str, str], float], text: str, kind: str, needs: str | None
+) -> None:
+    with pytest.raises(MyoedgeError) as caught:
+        parse(text, "budget.energy")
+    notice = caught.value.notice
+    assert notice.title == f"budget.energy: {text!r} is {kind}"
+    assert (needs or "") in dict(notice.facts).get("needs", "")
+    (value,) = re.findall('"(.+)"', notice.tries[0])
+    assert parse(value, "budget.energy") > 0
+
+
+@pytest.mark.parametrize(
     ("verb", "options", "wrong"),
     [
         ("adapt", ["--every", "soon"], "--every"),

@@ -20,7 +20,7 @@ from myoedge.extensions.evidence.call_graph import CallGraph, call_graph
 from myoedge.extensions.evidence.data_dependence import DataDependence, data_dependences
 from myoedge.operators.interpreter import one_blas_thread
 from myoedge.reports.duty_lines import on_average
-from myoedge.reports.wording import layer_names, operator
+from myoedge.reports.wording import layer_names, megahertz, operator
 from myoedge.system.control_characters import document_bytes
 from myoedge.system.folder import to_json
 from myoedge.system.notebook import Card, Tabular
@@ -242,8 +242,8 @@ def _memory_requirement(build: Build) -> Iterator[Requirement]:
 
 def _latency_requirement(build: Build, cycles: int) -> Requirement:
     limit_s, clock_hz = build.report["budget"]["latency_s"], build.report["target"]["clock_hz"]
-    latency_ms, clock_mhz = 1e3 * cycles / clock_hz, clock_hz / 1e6
-    value = f"at most {cycles:,} cycles, {latency_ms:.3f} ms at {clock_mhz:.0f} MHz"
+    latency_ms, clock = 1e3 * cycles / clock_hz, megahertz(clock_hz)
+    value = f"at most {cycles:,} cycles, {latency_ms:.3f} ms at {clock}"
     limit = "no [budget] latency" if limit_s is None else f"limit {1e3 * limit_s:.3f} ms"
     shown = None if limit_s is None else cycles / clock_hz <= limit_s
     text = "An inference ends within [budget] latency"

@@ -7,10 +7,16 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from myoedge.building.operating_points import application_points, cheapest, without_energy_limit
+from myoedge.building.operating_points import (
+    application_points,
+    cheapest,
+    soonest,
+    without_limit,
+)
 from myoedge.extensions.sensor.program import SensorProgram
 from myoedge.power.model import Coefficients
 from myoedge.power.states import StatePower
+from myoedge.reports.budget import longer_latency
 from myoedge.reports.energy import as_point, average_mw
 from myoedge.targets import find_chip
 
@@ -18,7 +24,6 @@ OTHERS = "others"  # parts beside the chip, in place of a power state
 STATIC, WORK = "static", "work"  # kinds of energy
 STATIC_PARTS = ("leakage", "clocks")  # flow whatever the chip does
 LEAST_GAIN = 0.02  # fraction of the average power
-MARGIN = 1.01  # of a latency that is suggested as budget
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +96,7 @@ def _of_clocks(report: Mapping[str, Any], power: StatePower, by: Coefficients) -
     more_w = power.power_w[0] - 1e-3 * average_mw(report, as_point(here), by)
     frees = {"": dict(report)}
     if budget.get("energy_j"):
-        frees["no [budget] energy, "] = without_energy_limit(dict(report))
+        frees["no [budget] energy, "] = without_limit(dict(report), "energy_j")
     for before, free in frees.items():
         for setting, mw in _cheapest_points(free, by):
             yield Saving(f"{before}{setting}", more_w + 1e-3 * mw)
@@ -99,17 +104,17 @@ def _of_clocks(report: Mapping[str, Any], power: StatePower, by: Coefficients) -
 
 def _cheapest_points(report: dict[str, Any], by: Coefficients) -> Iterator[tuple[str, float]]:
     """Yield (setting, planned average power in mW) of the clock of least power within [budget]
-    latency, and of the one of least power, with the latency that it needs."""
+    latency, and of the fastest one that takes hardly more than the least power, with the latency
+    that it needs if this is longer."""
     limit_s = (report.get("budget") or {}).get("latency_s")
     points = application_points(report, find_chip(report["target"]["chip"]), by)
     costs = {name: (latency_s, mw) for name, latency_s, mw in points}
-    for limit in (limit_s, None) if limit_s else (None,):
-        name = cheapest(points, limit)
-        latency_s, mw = costs[name]
-        setting = f'--operating-point "{name}"'
-        if limit_s and not limit:
-            setting = f'[budget] latency = "{1e3 * MARGIN * latency_s:.3g} ms", {setting}'
-        yield setting, mw
+    within = cheapest(points, limit_s)
+    yield f'--operating-point "{within}"', costs[within][1]
+    free = soonest(points)
+    if limit_s and costs[free][0] > limit_s:
+        limit = f'[budget] latency = "{longer_latency(costs[free][0])}"'
+        yield f'{limit}, --operating-point "{free}"', costs[free][1]
 
 
 def _of_longer_hop(program: SensorProgram, power: StatePower) -> Iterator[Saving]:

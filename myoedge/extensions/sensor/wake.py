@@ -33,6 +33,12 @@ if TYPE_CHECKING:
 
 CODE = "E265"
 NO_GATE = "a build without [wake]"
+OTHER_GATES = {  # key of [wake] -> remedy that uses it; "": neither of them
+    "": "[wake] without output and model: the RMS of a window decides",
+    "model": '[wake] model = "rest.pt2" in place of output: a small network on the same windows',
+    "output": 'return {"classes": y, "early": g} in forward, [wake] output = "early": '
+    "g from few layers, y from those and others",
+}
 INTEGER_BITS, SUM_BITS, ENERGY_BITS = 16, 31, 63  # of the C code: |q|, a sum of q, an energy
 
 
@@ -197,7 +203,9 @@ def gate_output(table: WakeTable, plan: Plan) -> GateOutput | None:
     }
     for need, holds in needs.items():
         if not holds:
-            tries = ["[wake] rest_output = 0"] if need.startswith("rest_output") else [NO_GATE]
+            tries = [*OTHER_GATES.values()]
+            if need.startswith("rest_output"):
+                tries = ["[wake] rest_output = 0"]
             raise wake_error(f"in output {labels[number]}: {need}", *tries, has=f"{[*shape]}")
     return GateOutput(number, size, table.rest_output, q.dtype(name), layers)
 
@@ -207,11 +215,12 @@ def _output_number(table: WakeTable, labels: tuple[str, ...]) -> int:
         if table.output not in labels[1:]:
             others = [f'[wake] output = "{label}"' for label in labels[1:]]
             needs = "an output after the first one, which decides whether the others are computed"
-            raise wake_error(needs, *(others or [NO_GATE]), has=", ".join(labels))
+            raise wake_error(needs, *(others or OTHER_GATES.values()), has=", ".join(labels))
         return labels.index(table.output)
     of_gate = [n for n, label in enumerate(labels) if label.startswith(f"{GATE}.")]
     if len(of_gate) != 1:
-        raise wake_error("one output of [wake] model", NO_GATE, has=f"{len(of_gate)} outputs")
+        tries = [*OTHER_GATES.values()]
+        raise wake_error("one output of [wake] model", *tries, has=f"{len(of_gate)} outputs")
     return of_gate[0]
 
 

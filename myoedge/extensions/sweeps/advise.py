@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
+from time import monotonic
 from typing import Any
 
 import myoedge
@@ -21,7 +22,8 @@ from myoedge.building.operating_points import at_operating_point, cheapest_point
 from myoedge.building.stream_rate import keeps_up
 from myoedge.errors import MyoedgeError, Notice, set_in
 from myoedge.extensions.sweeps.executors import RESULTS, on_processes
-from myoedge.extensions.sweeps.suggestions import Suggestion, figures, suggestions
+from myoedge.extensions.sweeps.order import ordered
+from myoedge.extensions.sweeps.suggestions import Suggestion, figures, said, suggestions
 from myoedge.extensions.sweeps.variations import BASE, Variation, variations
 from myoedge.reports import speed
 from myoedge.reports.budget import broken_latency
@@ -61,6 +63,8 @@ class Advice(Tabular):
     tried         number of measured builds
     refused       variations that cannot be built, with the code of the error: "16 bits at conv2
                   (E244)"
+    pointless     variations that were not built, as they can hardly gain anything
+    left          number of builds that an interrupt left unmeasured
     cause         what takes the time if layers mostly start instead of computing; otherwise ""
     folder        folder in which the suggested commands are to be run
     unwritten     W210 if the reports of the build could not be replaced
@@ -69,6 +73,8 @@ class Advice(Tabular):
     suggestions: tuple[Suggestion, ...]
     tried: int
     refused: tuple[str, ...] = ()
+    pointless: tuple[str, ...] = ()
+    left: int = 0
     cause: str = ""
     folder: str = "."
     unwritten: Notice | None = None
@@ -76,7 +82,8 @@ class Advice(Tabular):
     def plain(self) -> dict[str, Any]:
         """Return the suggestions as JSON values, which do not depend on the computer."""
         suggested = [asdict(suggestion) for suggestion in self.suggestions]
-        return {"suggestions": suggested, "tried": self.tried, "refused": list(self.refused)}
+        lists = {"refused": [*self.refused], "pointless": [*self.pointless]}
+        return {"suggestions": suggested, "tried": self.tried, **lists, "left": self.left}
 
     def rows(self) -> list[dict[str, Any]]:
         """Return one row per suggestion: title, text, commands, old and new figures."""
@@ -106,20 +113,27 @@ def advise(build: Build, jobs: int, say: Say) -> Advice:
     digests = _file_digests(build)  # the path may be relative to this folder
     with inside(arguments.folder):
         found = find(arguments.given.get("config"))
-        asked = variations(report, found.settings, arguments.given)
         powers = {name: (report.get("every") or {}).get(name) for name in MODULE}
         measured = partial(_measure_variation, arguments=arguments, found=found, powers=powers)
         again = build_command(arguments, {"model": "model.pt2"}, build.folder)
         place = f"no argument of {build.folder}, nor [model] of {found.file}"
+        say("building and simulating the unchanged network")
         with set_in(place, {NAMED: again}, code="E202"):
             base = measured(BASE)
+        assert base.report is not None
         _check_same(build, digests, base, arguments.given.get("model") or found.settings.model.path)
-        say(f"unchanged build simulated; {len(asked)} builds to compare")
-        rest = [*_measure_all(asked, measured, jobs, say), *_operating_point_variations(base)]
+        asked = variations(report, found.settings, arguments.given)
+        builds, pointless = ordered(asked, base.report, by, arguments.given)
+        say(f"unchanged build simulated; {len(builds)} builds to compare")
+        rest = [*_operating_point_variations(base, say)]
+        rest += (results := _measure_all(builds, measured, base, jobs, say))
     whole = [replace(one, variation=_add_command(one.variation, arguments, build)) for one in rest]
     found_mw = _played_more_mw(report, base)
-    ordered = sorted(whole, key=lambda result: result.variation.title)
-    advice = _best_suggestions(base, ordered, found_mw)
+    advice = replace(
+        _best_suggestions(base, sorted(whole, key=lambda x: x.variation.title), found_mw),
+        pointless=tuple(one.title for one in pointless),
+        left=len(builds) - len(results),
+    )
     unwritten = build.updated(report_files({**report, "advice": advice.plain()}))
     return replace(advice, folder=arguments.folder, unwritten=unwritten)
 
@@ -179,18 +193,46 @@ def _file_digests(build: Build) -> dict[str, str]:
 
 
 def _measure_all(
-    asked: Sequence[Variation], measured: Callable[[Variation], Tried], jobs: int, say: Say
-) -> Iterator[Tried]:
+    asked: Sequence[Variation],
+    measured: Callable[[Variation], Tried],
+    base: Tried,
+    jobs: int,
+    say: Say,
+) -> list[Tried]:
+    """Measure variations; return the results, of an interrupted run those until then."""
     found: Iterable[Tried] = map(measured, asked)
     if jobs > 1 and len(asked) > 1:
         found = on_processes(asked, jobs, measured)
-    for number, result in enumerate(found, 1):
-        outcome = f": {result.code}" if result.code else ""
-        say(f"{number}/{len(asked)}  {result.variation.title}{outcome}")
-        yield result
+    began, results = monotonic(), list[Tried]()
+    try:
+        for number, result in enumerate(found, 1):
+            results.append(result)
+            times = _times(monotonic() - began, number, len(asked))
+            say(f"{number}/{len(asked)}  {_outcome(result, base)}; {times}")
+    except KeyboardInterrupt:
+        say(f"interrupted: {len(results)} of {len(asked)} builds are measured")
+    return results
 
 
-def _operating_point_variations(base: Tried) -> Iterator[Tried]:
+def _times(passed_s: float, done: int, count: int) -> str:
+    """Format the time since the first of `count` builds, and about how much more they take."""
+    passed, more = (
+        f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.0f} min"
+        for seconds in (passed_s, passed_s / done * (count - done))
+    )
+    return f"{passed}, about {more} more" if done < count else passed
+
+
+def _outcome(result: Tried, base: Tried) -> str:
+    """Return the title of a variation with its gains and costs, or with the code of its error."""
+    assert base.report is not None
+    if result.report is None:
+        return f"{result.variation.title}: {result.code}"
+    changes = ", ".join(said(figures(base.report), figures(result.report)))
+    return f"{result.variation.title}: {changes or 'no change'}"
+
+
+def _operating_point_variations(base: Tried, say: Say) -> Iterator[Tried]:
     """Yield variations at other operating points, computed from the same run: the chip's, or the
     one of least average power for an application that sets the clock."""
     report = base.report
@@ -205,7 +247,9 @@ def _operating_point_variations(base: Tried) -> Iterator[Tried]:
             variation = Variation("operating point", f"operating point {name}", options=options)
             there = at_operating_point(report, chip.at(name), False, coefficients())
             if keeps_up(there) and broken_latency(there) is None:
-                yield Tried(variation, there)
+                result = Tried(variation, there)
+                say(f"     {_outcome(result, base)}, by the same run")
+                yield result
 
 
 def _played_more_mw(report: Report, base: Tried) -> float:
@@ -229,4 +273,5 @@ def _best_suggestions(base: Tried, rest: Sequence[Tried], more_mw: float = 0.0) 
     ]
     refused = tuple(f"{one.variation.title} ({one.code})" for one in rest if one.report is None)
     chosen = suggestions(figures(base.report, more_mw), measured)
-    return Advice(chosen, len(measured), refused, speed.small_layers(base.report))
+    cause = speed.small_layers(base.report)
+    return Advice(chosen, len(measured), refused, cause=cause)

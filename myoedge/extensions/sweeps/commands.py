@@ -82,7 +82,8 @@ def advise(terminal: Terminal, folder: str | None, jobs: int | None) -> None:
     """Measure what would make a build better: at most five suggestions, each with its gain.
 
     FOLDER is a build made on this computer; default: the newest below build/. Its network is built
-    and simulated again, with one change per build: this takes as long as up to ten builds.
+    and simulated again, with one change per build: this takes as long as up to ten builds. Those
+    that can gain most come first; Ctrl-C ends with the suggestions found until then.
     Suggestions are also added to the report, under "What to do next".
     """
     from myoedge.extensions.sweeps import verbs
@@ -100,7 +101,12 @@ def advise(terminal: Terminal, folder: str | None, jobs: int | None) -> None:
             terminal.text(advice.cause, soft_wrap=True)
         if advice.refused:
             terminal.text(f"cannot be built: {', '.join(advice.refused)}", soft_wrap=True)
+        if advice.pointless:
+            named = ", ".join(advice.pointless)
+            terminal.text(f"not built, as they can gain next to nothing: {named}", soft_wrap=True)
     warn(advice.unwritten)
+    if advice.left:
+        raise click.Abort
     terminal.next(command("report", build, "--open"))
 
 

@@ -145,6 +145,11 @@ def worth(base: Figures, new: Figures) -> float:
     return saved - LATER * later + OF_A_DECIBEL * (db - old_db)
 
 
+def missing_db(sqnr_db: float | None) -> float:
+    """Return the decibels up to GOOD_DB; none if the SQNR is not known."""
+    return 0.0 if sqnr_db is None else max(GOOD_DB - sqnr_db, 0.0)
+
+
 def _gained_db(base: Figures, new: Figures) -> float:
     return (new["sqnr_db"] or 0.0) - (base["sqnr_db"] or 0.0)
 

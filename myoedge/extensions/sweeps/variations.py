@@ -99,7 +99,7 @@ def _precision(report: Report, settings: Config, arguments: Arguments) -> Iterat
 
 
 def _takes_16_bits(row: Mapping[str, Any]) -> bool:
-    return bool(_path(row)) and row["sqnr_local_db"] is not None and row["dtype"] == "int8"
+    return bool(path_of(row)) and row["sqnr_local_db"] is not None and row["dtype"] == "int8"
 
 
 def _is_of_file(report: Report) -> bool:
@@ -108,13 +108,14 @@ def _is_of_file(report: Report) -> bool:
     return bool(report["quantization"]["calibration"]["observer"] == "file")
 
 
-def _path(row: Mapping[str, Any]) -> str:
+def path_of(row: Mapping[str, Any]) -> str:
+    """Return the module path of a layer; "" if it has none."""
     return next((origin["path"] for origin in row["origin"] if origin["path"]), "")
 
 
 def _pattern(row: Mapping[str, Any]) -> str:
     """Return a [quant] pattern that matches only this layer's module path."""
-    return glob.escape(_path(row))
+    return glob.escape(path_of(row))
 
 
 def _with_16_bits(row: Mapping[str, Any], name: str) -> Variation:
@@ -142,7 +143,7 @@ def _weights(report: Report, settings: Config, arguments: Arguments) -> Iterator
         return
     yield _with_few_bits("*", "all weights")
     largest = max(rows, key=lambda row: int(row["weights_bytes"]))
-    if _path(largest) and total_bytes > largest["weights_bytes"] >= FEWEST_WEIGHTS_BYTES:
+    if path_of(largest) and total_bytes > largest["weights_bytes"] >= FEWEST_WEIGHTS_BYTES:
         yield _with_few_bits(_pattern(largest), wording.layer_names(report)[largest["name"]])
 
 
@@ -210,7 +211,7 @@ def _streamed_bytes(row: Mapping[str, Any], levels: Iterable[str]) -> int:
 
 
 def _has_choice_of_bits(row: Mapping[str, Any]) -> bool:
-    return bool(_path(row) and row["macs"] and row["weight_bits"] in (INT8.bits, INT16.bits))
+    return bool(path_of(row) and row["macs"] and row["weight_bits"] in (INT8.bits, INT16.bits))
 
 
 def _with_resident_bits(patterns: Sequence[str], bits: int, first: str) -> Variation:

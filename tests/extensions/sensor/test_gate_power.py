@@ -46,9 +46,25 @@ def test_a_gain_is_weighed_against_its_cost(build: Build, played: Played) -> Non
 def test_a_gate_that_costs_more_than_it_saves(played: Played) -> None:
     assert played.wake is not None
     costs = {**played.wake, "gate_w": 2e-3, "saved_w": -1.5e-3, "without_w": 4e-3}
-    told = "costs 1.5 mW more than it saves: without the gate, which takes 2 mW itself, about 4 mW"
+    told = "costs 1.5 mW: 5.5 mW with it, about 4 mW without; the gate itself takes 2 mW"
     assert gate_texts(costs)[-1] == told
     assert told in "\n".join(replace(played, wake=costs).lines())
+
+
+@pytest.mark.parametrize(
+    ("saved_w", "gate_w", "told"),
+    [
+        (-2.29e-7, 2.29e-7, "saves nothing: 3.72 mW with it and without; the gate itself takes"),
+        (8e-6, 2e-6, "saves 0.008 mW: 3.716 mW with it, about 3.724 mW without; the gate itself"),
+        (1.2e-3, 2e-5, "saves 1.2 mW: 2.52 mW with it, about 3.72 mW without; the gate itself"),
+    ],
+)
+def test_small_powers_of_a_gate_are_in_milliwatts_that_differ(
+    played: Played, saved_w: float, gate_w: float, told: str
+) -> None:
+    assert played.wake is not None
+    wake = {**played.wake, "saved_w": saved_w, "gate_w": gate_w, "without_w": 3.724e-3}
+    assert gate_texts(wake)[-1].startswith(told)
 
 
 def test_the_parts_of_the_latency_are_of_passes(played: Played) -> None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import html
+import re
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ import torch
 import myoedge
 from myoedge.backends.build import Build, load_build
 from myoedge.extensions.sweeps import advise
+from myoedge.reports.duty_lines import duty_rows
 from myoedge.reports.energy import with_range
 from tests.conftest import myoedge as command
 from tests.conftest import save_exported
@@ -115,7 +117,23 @@ def test_two_clocks_are_the_same_everywhere(tmp_path: Path) -> None:
     assert 0 < shares[1][0] < 0.02
     said = command("energy", "out", cwd=tmp_path)
     assert "10 MHz 100 % of the time, 240 MHz <1 %" in said.out
-    assert "waiting at 10 MHz" in said.out
+    page = (folder / "report.html").read_text(encoding="utf-8").replace("\N{NO-BREAK SPACE}", " ")
+    for text in (said.out, page):
+        assert "240 MHz, waiting at 10 MHz" in text
+        assert not re.search("240 MHz(?!, waiting)(?! <1 %)", text), "the point without waiting"
+
+
+def test_times_and_powers_are_of_the_plan_or_of_the_playback(tmp_path: Path) -> None:
+    """Not some of the one and some of the other."""
+    folder = built(tmp_path, "windows", "160 MHz")
+    planned = dict(duty_rows(load_build(folder).report))
+    assert planned["times"] == "planned: simulate --play counts them"
+    played = myoedge.play(folder, MYO, seconds=2)
+    rows = dict(duty_rows(load_build(folder).report))
+    states_s = played.power.states_s
+    busy = (states_s["run"] + states_s["control"]) / played.power.seconds
+    assert rows["times"] == "counted in the last playback"
+    assert rows["duty cycle"] == f"{100 * busy:.3g} %" != planned["duty cycle"]
 
 
 def test_advice_after_a_calibration_is_of_one_set_of_coefficients(

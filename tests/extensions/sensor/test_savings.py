@@ -15,8 +15,9 @@ from myoedge.backends.build import load_build
 from myoedge.extensions.sensor.playback import Played, program_of
 from myoedge.extensions.sensor.savings import LEAST_GAIN, largest_share
 from myoedge.power.states import StatePower
+from myoedge.reports.budget import budget_lines
 from myoedge.reports.duty_lines import battery_hours, on_average
-from myoedge.reports.wording import three_digits
+from myoedge.reports.wording import three_digits, told_apart
 from tests.conftest import myoedge as command
 from tests.conftest import thinned
 from tests.extensions.sensor import applications
@@ -30,7 +31,8 @@ CASES = [
     ("chain", "80MHz", None, ["point"]),
     ("wide", None, None, ["hop"]),
     ("windows", None, "0.65 ms", []),
-    ("chip", "high", "1 ms", ["latency", "point"]),
+    ("chip", "high", "1 ms", ["point"]),
+    ("windows", None, "0.4 ms", ["latency"]),
     ("stream", "160 MHz", None, ["point"]),
     ("windows", None, None, []),
     ("wide", "low", None, ["point"]),
@@ -90,21 +92,45 @@ def test_a_limit_of_energy_that_raises_the_clock_is_named(tmp_path: Path) -> Non
     kind, samples, tables = MADE["windows"]
     build = applications.built(limited, kind, samples, **tables, budget={"energy": limit})
     target, duty = build.report["target"], build.report["duty"]
-    assert target["clock_hz"] > target["unlimited_point"]["clock_hz"]
-    assert target["unlimited_point"]["name"] == name
-    assert duty["unlimited_mw"] < duty["average_mw"][0]
-    mw = f"{three_digits(duty['unlimited_mw'])} mW planned at {name}"
-    told = f"[budget] energy, of an inference, sets the clock; without it {mw}"
+    without, without_mw = target["without_limits"]["energy"], duty["without_mw"]["energy"]
+    assert target["clock_hz"] > without["clock_hz"]
+    assert without["name"] == name
+    assert without_mw < duty["planned_mw"] == duty["average_mw"][0]
+    texts = told_apart(three_digits, duty["planned_mw"], without_mw)
+    told = "sets the clock: {} mW planned; without it {} mW at {}".format(*texts, name)
     assert told in on_average(build.report)
     ran = command("energy", build.folder, cwd=tmp_path)
     assert told in " ".join(ran.out.split())
     found = myoedge.play(build, applications.MYO, seconds=SECONDS)
     settings = [saving.setting for saving in found.savings]
-    gains = (
-        duty["unlimited_mw"] < 0.98 * duty["average_mw"][0]
-    )  # not if it waits at a clock of its own
+    gains = without_mw < 0.98 * duty["average_mw"][0]  # not if it waits at a clock of its own
     assert (f'no [budget] energy, --operating-point "{name}"' in settings) == gains
-    assert "unlimited_point" not in load_build(plain / "out").report["target"]
+    assert "without_limits" not in load_build(plain / "out").report["target"]
+
+
+def test_the_least_latency_with_the_least_power_is_named(tmp_path: Path) -> None:
+    """Built with the latency that the build names, it takes the power that it names; with less
+    time, clearly more."""
+
+    def latency_line(name: str, latency: str) -> tuple[str, float]:
+        folder = tmp_path / name
+        folder.mkdir()
+        kind, samples, tables = MADE["windows"]
+        build = applications.built(folder, kind, samples, **tables, budget={"latency": latency})
+        return budget_lines(build.report)[0], build.report["duty"]["planned_mw"]
+
+    line, planned_mw = latency_line("tight", "0.4 ms")
+    named = re.search(r"0\.65 V, (\S+) MHz: (\S+) mW; with (\S+) ms (\S+) mW at 240/10 MHz", line)
+    assert named, line
+    clock_mhz, mw, longer_ms, least_mw = map(float, named.groups())
+    assert mw == pytest.approx(planned_mw, rel=0.005)
+    assert 60 < clock_mhz < 240
+    assert least_mw < 0.7 * mw
+    at_it, at_it_mw = latency_line("longer", f"{longer_ms} ms")
+    assert at_it_mw == pytest.approx(least_mw, rel=0.01)
+    assert at_it.endswith("; a longer limit saves hardly any")
+    _, below_mw = latency_line("below", f"{0.9 * longer_ms} ms")
+    assert below_mw > 1.02 * least_mw
 
 
 @pytest.mark.parametrize(

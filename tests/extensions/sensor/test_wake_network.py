@@ -5,6 +5,7 @@ machine and on the simulated chip, by definition."""
 from __future__ import annotations
 
 import json
+import re
 import tomllib
 from dataclasses import replace
 from pathlib import Path
@@ -343,6 +344,34 @@ def test_remedies_build(kind: str, wake: dict[str, Any], tmp_path: Path) -> None
     table |= tomllib.loads(line.removeprefix("[wake] "))
     built = applications.built(tmp_path, model, 40, **SENSOR, wake=table)
     assert program_of(built).gate is not None
+
+
+@pytest.mark.parametrize(
+    ("kind", "wake"), [("Windows", {"output": "early"}), ("LastLoop", {"output": "early"})]
+)
+def test_remedies_name_gates_that_build(kind: str, wake: dict[str, Any], tmp_path: Path) -> None:
+    """By RMS, by a small network, by an output that the network returns as the remedy has it."""
+    model, table = getattr(applications, kind), {"threshold": 1.0, **wake}
+    with pytest.raises(MyoedgeError, match="E265") as raised:
+        applications.built(tmp_path, model, 40, **SENSOR, wake=table)
+    by_rms, by_model, by_output = raised.value.notice.tries
+    assert by_rms.startswith("[wake] without output and model: ")
+    assert by_model.startswith('[wake] model = "rest.pt2" in place of output: ')
+    key = re.search(
+        r"""return \{"classes": y, "(\w+)": g\}.*\[wake\] output = "(\w+)":""", by_output
+    )
+    assert key is not None
+    assert key[1] == key[2] == "early", "as of the module Early"
+    save_exported(Mean().eval(), (torch.zeros(1, 8, 40),), tmp_path / "rest.pt2")
+    for network, changed in (
+        (model, {"threshold": 1.0}),
+        (model, {"threshold": 1.0, "model": "rest.pt2"}),
+        (applications.Early, table),
+    ):
+        built = applications.built(tmp_path, network, 40, **SENSOR, wake=changed)
+        gate = program_of(built).gate
+        assert gate is not None
+        assert (gate.output is None) == ({*changed} == {"threshold"})
 
 
 def test_a_gate_exported_as_the_remedy_says(tmp_path: Path) -> None:

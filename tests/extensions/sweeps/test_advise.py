@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import shutil
 from pathlib import Path
@@ -17,7 +18,7 @@ from torch import nn
 import myoedge
 from myoedge.backends import arguments
 from myoedge.errors import MyoedgeError
-from myoedge.extensions.sweeps import variations
+from myoedge.extensions.sweeps import advise, variations
 from tests.conftest import myoedge as command
 from tests.conftest import save_exported
 
@@ -87,6 +88,44 @@ def test_a_suggestion_is_what_the_build_gives(folder: Path, tmp_path: Path) -> N
         assert "myoedge build model.pt2 -o out" in caught.value.notice.tries[0]
         assert "[model] of myoedge.toml" in dict(caught.value.notice.facts)["set in"]
         (folder / "myoedge.toml").unlink(missing_ok=True)
+
+
+def test_an_interrupt_ends_with_what_was_found(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Ctrl-C while the second variation is built; operating points need no build of their own."""
+    assert command("build", "--stream", "--simulate", "-o", "out", cwd=folder).code == 0
+    measure, built = advise._measure_variation, list[str]()
+
+    def interrupted(variation: variations.Variation, **given: Any) -> advise.Tried:
+        built.append(variation.title)
+        if len(built) == 3:
+            raise KeyboardInterrupt
+        return measure(variation, **given)
+
+    monkeypatch.setattr(advise, "_measure_variation", interrupted)
+    ran = command("advise", "out", "-j", "1", cwd=folder)
+    assert ran.code == 130
+    assert built[:2] == ["as it is", "frames = 4"]
+    assert "frames = 4: " in ran.out
+    assert "operating point low: " in ran.out
+    assert re.search(r"interrupted: 1 of \d+ builds are measured", ran.err)
+    report = json.loads((folder / "out" / "report.json").read_text())
+    assert report["advice"]["left"] > 0
+    titles = [row["title"] for row in report["advice"]["suggestions"]]
+    assert sorted(titles) == ["frames = 4", "operating point low"]
+
+
+def test_progress_tells_gains_and_time(folder: Path) -> None:
+    assert command("build", "--stream", "--simulate", "-o", "out", cwd=folder).code == 0
+    ran = command("advise", "out", "-j", "1", cwd=folder)
+    lines = ran.err.splitlines()
+    at = [next(n for n, line in enumerate(lines) if text in line) for text in (
+        "building and simulating the unchanged network", "unchanged build simulated",
+        "operating point low: ", "1/", "2/",
+    )]  # fmt: skip
+    assert at == sorted(at)
+    assert re.search(r"1/\d+  frames = 4: .* mW.*; \d+ s, about \d+ s more", ran.err)
 
 
 @pytest.mark.parametrize("named", [True, False])
