@@ -172,7 +172,8 @@ def calibrate(terminal: Terminal, measurements: str) -> None:
     calibration = api.calibrate_energy(measurements)
     if not terminal.json_printed("energy-calibration/1", _calibration_json(calibration)):
         _show_calibration(terminal, calibration)
-    terminal.next(f"{command('energy')} FOLDER   # renews the reports of an earlier build")
+    renews = "renews the reports of the newest build; of another: with its folder"
+    terminal.next(f"{command('energy')}   # {renews}")
 
 
 def _calibration_json(calibration: EnergyCalibration) -> dict[str, Any]:

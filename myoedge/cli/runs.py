@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
+from contextlib import suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +27,7 @@ from myoedge.cli.shell import (
     warn,
     with_options,
 )
-from myoedge.errors import MyoedgeError
+from myoedge.errors import MyoedgeError, command
 
 if TYPE_CHECKING:
     from myoedge.api import Build, Validation
@@ -204,9 +205,24 @@ def report(
         _print_changes(terminal, api.report(chosen, against=against, html=html), html)
     elif not terminal.json_printed("report/1", api.report(chosen, html=html, figures=figures)):
         print_report(_localise_commands(chosen), terminal.out, html=page)
+        _print_stale_energies(terminal, chosen)
     if show:
         click.launch(page)
     terminal.next(next_steps.after_report(chosen.folder, against, is_page=bool(html or show)))
+
+
+def _print_stale_energies(terminal: Terminal, build: Build) -> None:
+    """Print how to renew the energies of a report that was made before a calibration; nothing if
+    it has none, or if the calibration cannot be read, which `energy` reports."""
+    from myoedge.building.energy import coefficients
+    from myoedge.reports.energy import energy_row
+
+    row = energy_row(build.report)
+    with suppress(MyoedgeError):
+        if row is not None and (now := coefficients().source) != row["coefficients"]:
+            title = f"energies of before a calibration ({row['coefficients']}; now {now})"
+            renewed = f"{title}: renew them by {command('energy', build.folder)}"
+            terminal.text(renewed, soft_wrap=True)
 
 
 @click.command("diff")

@@ -353,6 +353,21 @@ def test_a_measurement_with_an_unknown_name_is_located(
     assert not own_coefficients.exists()
 
 
+def test_a_report_of_before_a_calibration_is_marked(
+    build: Build, tmp_path: Path, own_coefficients: Path
+) -> None:
+    myoedge.energy(build)
+    assert "before a calibration" not in command("report", build.folder, cwd=tmp_path).out
+    own_coefficients.write_text(json.dumps(asdict(replace(PUBLISHED, source="my board"))))
+    marked = command("report", build.folder, cwd=tmp_path).out
+    assert "energies of before a calibration (" in marked
+    assert f"; now my board): renew them by myoedge energy {build.folder}" in marked
+    assert command("energy", build.folder, cwd=tmp_path).code == 0
+    assert "before a calibration" not in command("report", build.folder, cwd=tmp_path).out
+    own_coefficients.write_text("damaged")
+    assert command("report", build.folder, cwd=tmp_path).code == 0
+
+
 def test_other_columns_a_missing_file_and_bytes(tmp_path: Path) -> None:
     path = tmp_path / "m.csv"
     for content in (b"a,b\n1,2\n", b"\xff\xfe\x00", None):
