@@ -97,8 +97,7 @@ struct me_ne16_jobs_params {
  * has_scratch   the tile before wrote the operands   restores: x, which is unsigned, is int8 again after this tile
  * x_column of ME_NE16_TURNED: bytes between rows of x; conv.row_stride: between columns of x, conv.y_stride: between
  *          rows of y
- * run, apart   of me_ne16_requantise: the sums of one row of results are three rows of `run` each, which are units, and
- *          start `apart` results from each other; 0: sums are in the order of results, of which conv.ow are a unit
+ * unit_results   of me_ne16_requantise: results of a unit, whose sums are in their order
  * b, y     of `finish`: addend, and results if they are not conv.y
  * rest     of me_ne16_rest: weights, channels and scratch of the units that the cores compute */
 struct me_ne16_jobs_tile {
@@ -109,7 +108,7 @@ struct me_ne16_jobs_tile {
     const me_ne16_copy *copies;
     int32_t range_count, unit_bytes;
     me_conv_s8_tile conv;
-    int32_t ninth, has_scratch, restores, x_column, run, apart;
+    int32_t ninth, has_scratch, restores, x_column, unit_results;
     const int8_t *b;
     int8_t *y;
     struct {

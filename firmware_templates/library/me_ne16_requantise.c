@@ -32,21 +32,19 @@ void me_ne16_requantise(const me_ne16_jobs_params *op, const me_ne16_jobs_tile *
                         const me_ne16_range *range)
 {
     const me_conv_s8_tile *conv = &tile->conv;
-    const int32_t run = tile->run, pieces = run ? 3 : 1, of_unit = run ? 1 : conv->ow;
-    const int32_t first = range->first * of_unit, n = (range[1].first - range->first) * of_unit;
-    const int32_t words = op->sums.halves * conv->k, cores = ME_KERNEL_CORES(0), last = ME_END_PART(cores);
+    const int32_t first = range->first * tile->unit_results, n = range[1].first * tile->unit_results - first;
+    const int32_t halves = op->sums.halves, words = halves * conv->k, cores = ME_KERNEL_CORES(0);
+    const int32_t last = ME_END_PART(cores);
     int32_t *const sums = (int32_t *)(void *)(tile->at.y + range->y);
     for (int32_t part = ME_FIRST_PART(cores); part < last; part++)
-        for (int32_t piece = 0; piece < pieces; piece++)
-            requantise(
-                op, conv->y_stride,
-                (channels_of_core){
-                    .sums = sums + piece * run * words + part * op->sums.halves,
-                    .channel = conv->channels + part,
-                    .y = conv->y + (piece * tile->apart + first) * conv->y_stride + (part << op->sums.y_wide),
-                    .count = conv->k - part,
-                    .step = cores,
-                    .n = n,
-                    .words = words,
-                });
+        requantise(op, conv->y_stride,
+                   (channels_of_core){
+                       .sums = sums + part * halves,
+                       .channel = conv->channels + part,
+                       .y = conv->y + first * conv->y_stride + (part << op->sums.y_wide),
+                       .count = conv->k - part,
+                       .step = cores,
+                       .n = n,
+                       .words = words,
+                   });
 }

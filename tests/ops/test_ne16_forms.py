@@ -13,16 +13,9 @@ import numpy as np
 from myoedge.codegen.job_tables import JobTables
 from myoedge.operators.cases import Draw, DrawnUse, weight_slack
 from myoedge.operators.conv import CONV_IN_TORCH
-from myoedge.operators.conv.ne16 import every_schedule, jobs_in_tiles
-from myoedge.operators.conv.ne16_schedule import (
-    DEPTHWISE,
-    FILTER,
-    FORMS,
-    JOINED,
-    PIXELS,
-    WINDOWS,
-    JobSchedule,
-)
+from myoedge.operators.conv.ne16 import jobs_in_tiles
+from myoedge.operators.conv.ne16_forms import FORMS, JOINED, every_schedule
+from myoedge.operators.conv.ne16_schedule import DEPTHWISE, FILTER, PIXELS, WINDOWS, JobSchedule
 from myoedge.operators.interpreter import integer_step
 from myoedge.operators.library.ne16_rules import requantised_by_engine
 from myoedge.operators.library.rows import is_int8

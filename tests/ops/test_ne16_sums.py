@@ -15,19 +15,15 @@ import numpy as np
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.cases import Draw
 from myoedge.operators.conv.geometry import Conv2dGeometry
-from myoedge.operators.conv.ne16_parts import SumsSchedule
+from myoedge.operators.conv.ne16_forms import every_sums_schedule
 from myoedge.operators.conv.ne16_rules import in_one_group, not_depthwise
-from myoedge.operators.conv.ne16_sums import every_sums_schedule, sums_in_tiles
+from myoedge.operators.conv.ne16_schedule import JobSchedule
 from myoedge.operators.interpreter import integer_step
 from myoedge.operators.library.ne16_rules import has_int8_products, has_weights_in_halves
 from myoedge.operators.library.rows import is_int8
-from myoedge.plan.l1.layer_kernels import NetworkKernels
-from myoedge.plan.l1.tile_choice import layer_signature
-from myoedge.plan.l1.tiling import Tiling
 from tests.ops.case import Case
 from tests.ops.harness import drawn, mismatches, run_c
-from tests.ops.test_ne16_forms import GAP9, NE16, draw_filter
-from tests.ops.test_tiles import in_room
+from tests.ops.test_ne16_forms import draw_filter, tiled
 
 DRAWN, FILTERS, OF_A_KIND = 400, 40, 1  # convolutions; tests of each kind of schedule
 
@@ -58,18 +54,12 @@ def convolutions() -> Iterator[Case]:
             yield case
 
 
-def kind_of(case: Case, way: SumsSchedule) -> tuple[object, ...]:
+def kind_of(case: Case, way: JobSchedule) -> tuple[object, ...]:
     """What selects the code that a schedule runs."""
-    widths = (way.parts.size, case.step.element_type.size_bytes, way.halves)
+    assert way.parts
+    widths = (*way.sizes, way.parts.halves)
     forms = (way.parts.is_filter, way.parts.runs > 1, way.conv.y[1] > 1, way.conv.groups > 1)
     return *widths, *forms, case.step.table is not None, way.keeps_scratch
-
-
-def tiled(case: Case, way: SumsSchedule, number: int) -> Tiling:
-    """A layer's schedule in tiles that fit a room."""
-    kernel = replace(sums_in_tiles(case.step, way, NE16), engine=NE16.name)
-    alone = NetworkKernels([[(kernel, layer_signature(kernel))]], True, GAP9.transfers)
-    return in_room(kernel, alone, number)
 
 
 def test_every_form_of_sums_equals_numpy(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from myoedge.numerics.quant_params import QuantParams
 from myoedge.numerics.requant import choose_requant
 from myoedge.operators.base import QuantizeInputs
 from myoedge.operators.conv.geometry import Conv2dGeometry
-from myoedge.operators.conv.ne16_parts import SumsSchedule, WindowParts
+from myoedge.operators.conv.ne16_schedule import FILTER, PIXELS, JobSchedule
 from myoedge.operators.library.ne16_jobs import (
     bit_planes,
     depthwise_cycles,
@@ -25,6 +25,7 @@ from myoedge.operators.library.ne16_jobs import (
     units_of_jobs,
     weight_halves,
 )
+from myoedge.operators.library.ne16_parts import WindowParts
 from myoedge.operators.library.packing import quantize, unsigned_bound
 from tests.simulator.ne16_jobs import recorded_cycles
 from tests.simulator.ne16_meaning import Shape, packed_weights
@@ -64,14 +65,14 @@ def test_halves_of_weights_have_as_few_bits_as_they_need(largest: int) -> None:
 
 @pytest.mark.parametrize("is_filter", [False, True])
 def test_scratch_holds_the_sums_of_all_smaller_tiles(is_filter: bool) -> None:
-    """One row of results is three that overlap: 128 columns have 3 * 44 sums, 129 have 3 * 43."""
+    """One row of results is three runs: 10 columns have 12 sums, 9 have 9."""
     conv = Conv2dGeometry((1, 9, 150, 5), (1, 7, 148, 6), (3, 3), (1, 1), (1, 1), ((0, 0),) * 2, 1)
-    way = SumsSchedule(conv, WindowParts.of(conv, 2, is_filter=is_filter), 2, 8, True)
+    parts, number = WindowParts.of(conv, 2, 2, is_filter=is_filter), FILTER if is_filter else PIXELS
+    way = JobSchedule(conv, number, 0, parts=parts, sizes=(2, 2))
 
     def least(rows: int, columns: int) -> int:
         """Bytes of the padded input of 5 numbers of 16 bits, and of 12 sums a result."""
-        run = next(n for n in range(columns + 1) if 3 * n >= columns and (columns - n) % 2 == 0)
-        results = rows * columns if rows > 1 or is_filter else 3 * run
+        results = rows * columns if rows > 1 or is_filter else 3 * -(-columns // 3)
         return (rows + 2) * (columns + 2) * 10 + 4 * 12 * results
 
     for rows in range(1, 4):

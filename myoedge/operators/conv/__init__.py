@@ -24,6 +24,7 @@ from myoedge.operators.conv.ne16 import (
     conv_on_ne16,
     conv_with_sum_on_ne16,
     keeps_rows,
+    sum_kernels,
 )
 from myoedge.operators.conv.ne16_beside import (
     conv_with_mean_on_ne16,
@@ -37,7 +38,6 @@ from myoedge.operators.conv.ne16_rules import (
     in_one_group,
     one_group_or_depthwise,
 )
-from myoedge.operators.conv.ne16_sums import sum_kernels
 from myoedge.operators.conv.tiling import (
     gathered_once,
     grouped_in_place,

@@ -1,12 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """Convolutions on NE16: 3x3 filters (also depthwise and of one row), kernels of one row as
-overlapping pixels, and other kernels with copied windows."""
+overlapping pixels, and other kernels with copied windows; and those whose int32 sums the cores
+requantise: with many products per result, or with operands, weights or results of 16 bits.
+
+Each NE16 job of sums adds part of the products. Weights of more than 8 bits are two outputs of the
+engine, their halves, whose sums the cores join.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from typing import Any
+
+import numpy as np
 
 from myoedge.numerics.arrays import Array
 from myoedge.operators.base import QuantizedNode
@@ -16,19 +23,27 @@ from myoedge.operators.conv.geometry import (
     merged_weight,
     spread_weight,
 )
-from myoedge.operators.conv.ne16_rules import ONE_PHASE, Phases, is_filter, one_group_or_depthwise
-from myoedge.operators.conv.ne16_schedule import (
-    DEPTHWISE,
-    FILTER,
-    GROUP,
-    PIXELS,
-    WINDOWS,
-    JobSchedule,
-    dense_schedules,
+from myoedge.operators.conv.ne16_forms import (
+    Geometries,
+    every_schedule,
+    every_sums_schedule,
+    fastest,
+    split_weights,
 )
+from myoedge.operators.conv.ne16_rules import ONE_PHASE, is_filter, not_depthwise
+from myoedge.operators.conv.ne16_schedule import DEPTHWISE, FILTER, PIXELS, WINDOWS, JobSchedule
 from myoedge.operators.engine_choice import ConstraintViolation
-from myoedge.operators.kernel import FREE, AffineExpr, Fields, Operand, TiledKernel
-from myoedge.operators.library.ne16 import rows_on_ne16
+from myoedge.operators.format import Format
+from myoedge.operators.kernel import (
+    FREE,
+    AffineExpr,
+    Fields,
+    Kernel,
+    Operand,
+    TiledKernel,
+    of_member,
+)
+from myoedge.operators.library.ne16 import REQUANTISE, rows_on_ne16, sums_fields
 from myoedge.operators.library.ne16_add import SummedKernel, linear_with_add_on_ne16
 from myoedge.operators.library.ne16_copies import CopiedOperands
 from myoedge.operators.library.ne16_form import JobForm
@@ -39,13 +54,26 @@ from myoedge.operators.library.ne16_jobs import (
     JOBS_A_TILE,
     OUTPUTS,
     POINTWISE_MODE,
+    X_WIDE,
     bit_planes,
     depthwise_planes,
     filter_planes,
     parameters,
-    scale_bytes,
 )
-from myoedge.operators.library.packing import table_operand
+from myoedge.operators.library.ne16_rules import (
+    Rule,
+    has_int8_products,
+    has_weights_in_halves,
+    requantised_by_engine,
+    sums_on_ne16,
+)
+from myoedge.operators.library.packing import (
+    INT8_PRODUCTS,
+    INT16_PRODUCTS,
+    packed_channels,
+    row_sums,
+    table_operand,
+)
 from myoedge.targets.chip import Engine
 
 MODES = {
@@ -111,35 +139,7 @@ def is_pointwise(step: QuantizedNode) -> bool:
 
 
 def _fastest_schedule(step: QuantizedNode, *, keeps_scratch: bool) -> JobSchedule:
-    ways = every_schedule(step, keeps_scratch=keeps_scratch)
-    return min(ways, key=lambda way: way.conv.groups * (way.layer_cycles() + GROUP))
-
-
-def every_schedule(step: QuantizedNode, *, keeps_scratch: bool) -> Iterator[JobSchedule]:
-    """Yield the schedules: depthwise jobs if NE16 supports the kernel; otherwise groups as jobs of
-    a tile, groups as tiles, several groups merged with zero weights between them, and all groups
-    as one.
-
-    keeps_scratch   whether scratch lasts between tiles; if not, 3x3 kernels use FILTER jobs, which
-                    need little scratch
-    """
-    scale, bits, conv = scale_bytes(step), step.weight_bits, Conv2dGeometry.of(step)
-    if step.attrs["groups"] > 1 and one_group_or_depthwise(step) is None:
-        phases = None if is_filter(conv) else Phases.of(conv)
-        way = JobSchedule(conv, DEPTHWISE, scale, bits=bits, phases=phases)
-        yield replace(way, keeps_scratch=keeps_scratch)
-    for count in _group_counts(step):
-        for way in dense_schedules(Conv2dGeometry.of(step, count), scale, bits):
-            if keeps_scratch or not is_filter(conv) or way.number == FILTER:
-                yield replace(way.with_groups, keeps_scratch=keeps_scratch)
-
-
-def _group_counts(step: QuantizedNode) -> list[int]:
-    """Return the numbers of groups that may run one after another; each has several inputs, or is
-    the whole layer."""
-    groups = step.attrs["groups"]
-    most = groups + (groups == 1 or groups < step.shapes[0][-1])
-    return [count for count in range(1, most) if groups % count == 0]
+    return fastest(every_schedule(step, keeps_scratch=keeps_scratch))
 
 
 def jobs_in_tiles(step: QuantizedNode, way: JobSchedule, engine: Engine) -> TiledKernel:
@@ -147,30 +147,26 @@ def jobs_in_tiles(step: QuantizedNode, way: JobSchedule, engine: Engine) -> Tile
 
     way   the schedule
     """
-    table, conv = table_operand(step), way.conv
-    k, planes = conv.y[-1], _weight_planes(step, way)
+    table, conv, is_sums = table_operand(step), way.conv, way.parts is not None
     cut: AffineExpr = () if way.is_depthwise else (("k", 1),)
-    by_channels: dict[str, Any] = {} if way.is_depthwise else _split_channel_fields(k, way)
-    of_group: AffineExpr = (("g", k),) if conv.groups > 1 else ()
-    strided = "" if table or way.turned else "conv.y_stride"
-    x, y = conv.read(()), replace(conv.write(cut), position_stride=strided)
-    op = {
-        **_job_fields(step, way),
-        "finish": "me_ne16_finish_bytes" if table or way.number == WINDOWS else 0,
-        "beside": 0,
-    }
+    of_group: AffineExpr = (("g", conv.y[-1]),) if conv.groups > 1 else ()
+    constants = _sum_constants if is_sums else _constants
+    strided = is_sums or not (table or way.turned)
+    x, y = conv.read(()), replace(conv.write(cut), position_stride="conv.y_stride" * strided)
+    of_bytes = "me_ne16_finish_bytes" if table or way.number == WINDOWS else 0
+    finish = {"finish": REQUANTISE if is_sums else of_bytes, "beside": 0}
     return TiledKernel(
         function="me_ne16_jobs",
-        **{"axes": conv.axes(), "split": ("t0", "t1"), **by_channels},
+        callbacks=(REQUANTISE,) if is_sums else (),
+        **_axes(way),
         unit_axes=("n", "g"),
         operands=(
-            way.in_memory(x),
-            Operand("weights", "weights", planes.shape, ((*of_group, *cut), ()), array=planes),
-            Operand.whole("parameters", parameters(step, way.joined)),
+            way.in_memory(replace(x, itemsize=way.sizes[0])),
+            *constants(step, way, (*of_group, *cut)),
             *table,
-            way.in_memory(y),
+            way.in_memory(replace(y, itemsize=way.sizes[1])),
         ),
-        op=op,
+        op={**_job_fields(step, way), **finish},
         tile=way.fields,
         launches_next_tile=way.launches_next_tile,
         jobs=_form(way),
@@ -181,16 +177,69 @@ def jobs_in_tiles(step: QuantizedNode, way: JobSchedule, engine: Engine) -> Tile
     )
 
 
+def _axes(way: JobSchedule) -> dict[str, Any]:
+    """Return the fields of a tiling: over rows and columns, and unless depthwise over the channels
+    k of the results; innermost over parts of windows."""
+    axes = way.conv.axes()
+    if way.is_depthwise:
+        return {"axes": axes, "split": ("t0", "t1")}
+    kept, of_k = ("k",) if way.keeps_scratch else (), {**axes, "k": way.conv.y[-1]}
+    if way.parts is None:
+        sizes = {"innermost_axes": kept, "multiples": {"k": OUTPUTS}}
+        return {"axes": of_k, "split": ("k", "t0", "t1"), **sizes}
+    return {
+        "axes": {**of_k, "part": way.parts.count},
+        "split": ("t0", "t1", "k", "part"),
+        "innermost_axes": (*kept, "part"),
+        "multiples": {"k": OUTPUTS // way.parts.halves, "part": way.parts.of_run},
+    }
+
+
+def _constants(step: QuantizedNode, way: JobSchedule, outputs: AffineExpr) -> tuple[Operand, ...]:
+    """Return the weights of a layer, and the parameters with which the engine requantises."""
+    planes = _weight_planes(step, way)
+    return (
+        Operand("weights", "weights", planes.shape, (outputs, ()), array=planes),
+        Operand.whole("parameters", parameters(step, way.joined)),
+    )
+
+
+def _sum_constants(
+    step: QuantizedNode, way: JobSchedule, outputs: AffineExpr
+) -> tuple[Operand, ...]:
+    """Return the weights of sums [K, halves, parts, bytes], and the channels with which the cores
+    requantise; their biases are for inputs plus 128 or 32,768, modulo 2**32."""
+    assert way.parts is not None, "a schedule of sums"
+    weight, groups = split_weights(step)[0], step.attrs.get("groups", 1)
+    if groups > 1:
+        weight = merged_weight(weight, groups, way.conv.groups)
+    planes = way.parts.planes(weight.reshape(-1, *weight.shape[2:]), way.bits)
+    planes = planes.reshape(*weight.shape[:2], *planes.shape[1:])
+    channels, offset = packed_channels(step), -step.read_type(0).low
+    biases = channels[:, 0].astype(np.int64) - offset * row_sums(step.integers.weight)
+    channels[:, 0] = biases.astype(np.int32)
+    of_part = (("part", 1),)
+    return (
+        Operand("weights", "weights", planes.shape, (outputs, (), of_part, ()), array=planes),
+        Operand("channels", "channels", (len(channels), 16), (outputs, ()), array=channels),
+    )
+
+
 def _job_fields(step: QuantizedNode, way: JobSchedule) -> Fields:
     """Return the fields of me_ne16_jobs_params that describe the jobs."""
-    form, sizes, copies = _form(way), way.conv.fields(way.conv.x[-1], step), way.number == WINDOWS
-    zero = int(sizes["x_zero"]).to_bytes(1, "little", signed=True)
+    form, copies, x_size = _form(way), way.number == WINDOWS, way.sizes[0]
+    sizes = way.conv.fields(x_size * way.conv.x[-1], step)
+    zero = int(sizes["x_zero"]).to_bytes(x_size, "little", signed=True)
     flags = {IN_RUN: form.in_run, TURNED: way.turned, COPIES: way.copies_padding}
+    flags |= {X_WIDE: x_size > 1}
+    own = sums_fields(step, way.parts.halves, way.bits) if way.parts else {}
+    used = sizes if way.parts else sizes.keys() - OF_CORES
     return {
-        **{f"conv.{name}": sizes[name] for name in sizes if name not in OF_CORES},
+        **{f"conv.{name}": value for name, value in sizes.items() if name in used},
+        **of_member("sums", own),
         "form": sum(flag for flag, is_set in flags.items() if is_set),
         "step": form.step,
-        "padding": int.from_bytes(zero * 4, "little", signed=True),
+        "padding": int.from_bytes(zero * (4 // x_size), "little", signed=True),
         "inputs": form.inputs,
         "prepare": "me_ne16_copy_windows" if copies else "me_ne16_pad",
     }
@@ -198,8 +247,8 @@ def _job_fields(step: QuantizedNode, way: JobSchedule) -> Fields:
 
 def _form(way: JobSchedule) -> JobForm:
     """Return the jobs of a schedule."""
-    conv, phases, c = way.conv, way.phases or ONE_PHASE, way.conv.x[-1]
-    row, column = conv.stride[0] * c, conv.stride[1] * c
+    conv, phases, pixel = way.conv, way.phases or ONE_PHASE, way.sizes[0] * way.conv.x[-1]
+    column = conv.stride[1] * pixel
     return JobForm(
         MODES[way.number],
         way.bits,
@@ -208,31 +257,23 @@ def _form(way: JobSchedule) -> JobForm:
         inputs=way.inputs,
         groups=way.groups,
         step=conv.taps if way.number == WINDOWS else column,
-        row_bytes=(row * ((conv.kernel[1] - 1) * conv.dilation[1] + 1), row * conv.stride[1]),
+        row_bytes=(pixel * ((conv.kernel[1] - 1) * conv.dilation[1] + 1), column),
+        down=conv.stride[0],
         in_run=not way.in_rows,
         turned=way.turned,
         phases=(phases.down, phases.across),
         operands=_copied(way),
+        parts=way.parts,
     )
 
 
 def _copied(way: JobSchedule) -> CopiedOperands | None:
     """Return what may be copied by a list: an input with its padding, or windows of one row."""
     conv, is_windows = way.conv, way.number == WINDOWS
-    if way.turned or (is_windows and (conv.kernel[0] > 1 or conv.y[1] > 1)):
+    if way.parts or way.turned or (is_windows and (conv.kernel[0] > 1 or conv.y[1] > 1)):
         return None
     sizes = (conv.kernel, conv.stride, conv.dilation)
     return CopiedOperands(conv.x[-1], *sizes, is_windows, in_row=not way.in_rows)
-
-
-def _split_channel_fields(k: int, way: JobSchedule) -> dict[str, Any]:
-    """Return the fields of a tiling that also splits the k channels of the results."""
-    return {
-        "axes": {**way.conv.axes(), "k": k},
-        "split": ("k", "t0", "t1"),
-        "innermost_axes": ("k",) if way.keeps_scratch else (),
-        "multiples": {"k": OUTPUTS},
-    }
 
 
 def _weight_planes(step: QuantizedNode, way: JobSchedule) -> Array:
@@ -250,3 +291,43 @@ def _weight_planes(step: QuantizedNode, way: JobSchedule) -> Array:
             return depthwise_planes(taps[..., 0], bits)
         return filter_planes(taps, bits)
     return bit_planes(weight.reshape(len(weight), -1), bits)
+
+
+MANY = 1024  # products per result; with fewer, the weights of 32 outputs are a small part of L1
+
+
+def _check_needs_sums(step: QuantizedNode, conv: Conv2dGeometry) -> ConstraintViolation | None:
+    """Check that a layer needs sums that the cores requantise.
+
+    It does if its weights come in parts because of many products, except 3x3 filters, whose own
+    jobs are faster; or if NE16 cannot requantise its results.
+    """
+    if (conv.taps >= MANY and not is_filter(conv)) or requantised_by_engine(step) is not None:
+        return None
+    return ConstraintViolation(f"{MANY:,} products per result", f"{conv.taps:,}", "more inputs")
+
+
+def sum_kernels(geometry_of: Geometries, *rules: Rule) -> tuple[Kernel, ...]:
+    """Return the NE16 kernels that accumulate int32 sums, which the cores requantise.
+
+    geometry_of   (layer, number of groups one after another) -> its products as the geometry of a
+                  convolution
+    rules         further requirements of layers of int8
+    """
+
+    def in_tiles(step: QuantizedNode, engine: Engine, *, keeps_scratch: bool) -> TiledKernel:
+        ways = every_sums_schedule(step, geometry_of, keeps_scratch=keeps_scratch)
+        return jobs_in_tiles(step, fastest(ways), engine)
+
+    def needs_sums(step: QuantizedNode) -> ConstraintViolation | None:
+        return _check_needs_sums(step, geometry_of(step, 1))
+
+    forms: dict[Format, tuple[Rule, ...]] = {
+        INT8_PRODUCTS: (*rules, has_int8_products, needs_sums),
+        **dict.fromkeys(INT16_PRODUCTS, (not_depthwise, has_weights_in_halves)),
+    }
+    return tuple(
+        sums_on_ne16(partial(in_tiles, keeps_scratch=keeps), form, *own)
+        for form, own in forms.items()
+        for keeps in (True, False)
+    )

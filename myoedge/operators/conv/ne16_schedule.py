@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -34,6 +34,8 @@ from myoedge.operators.library.ne16_jobs import (
     pointwise_cycles,
     units_of_jobs,
 )
+from myoedge.operators.library.ne16_parts import WindowParts
+from myoedge.operators.library.ne16_table import SUM_BYTES
 
 FILTER, DEPTHWISE, PIXELS, WINDOWS = range(4)  # job kinds
 # Cycles of seven cores.
@@ -48,7 +50,6 @@ DEPTHWISE_CONFLICTS = 1.06  # factor for conflicts of the engine's stores with i
 GROUP = 1000.0  # extra cycles per group, which is a separate tile
 PHASE = 150.0  # cycles to program a job, exposed for the first job of a tile and for shorter ones
 WEIGHT_BYTE = 0.5  # cycles: L1 gets a byte in 0.13, from a full L2 in 2; more makes tiles smaller
-JOINED = (2, 4)  # results of a row that may be joined to one pixel
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +59,7 @@ class JobSchedule:
     conv            geometry of a tile: of the layer, or of one of the groups that are tiles
     number          kind of job: FILTER (3x3), DEPTHWISE, PIXELS (1x1) or WINDOWS (1x1 on copied
                     windows)
-    scale           bytes of a requantisation multiplier
+    scale           bytes of a requantisation multiplier; SUMS if the cores requantise
     joined          adjacent results of a row that are computed as one pixel
     keeps_scratch   whether scratch lasts between tiles of the same positions
     jobs            jobs per tile; 0: the estimated best number
@@ -67,6 +68,8 @@ class JobSchedule:
     is_spread       whether weights of 0 are put between the layer's taps, which are dilated
     phases          for FILTER and DEPTHWISE, the results that each job computes; None: all
     groups          groups of `conv` that are jobs of a tile
+    parts           parts of a window whose sums are added; None: a job has all its products
+    sizes           bytes of an input and of a result
     """
 
     conv: Conv2dGeometry
@@ -80,6 +83,8 @@ class JobSchedule:
     is_spread: bool = False
     phases: Phases | None = None
     groups: int = 1
+    parts: WindowParts | None = None
+    sizes: tuple[int, int] = (1, 1)
 
     @property
     def with_groups(self) -> JobSchedule:
@@ -124,6 +129,8 @@ class JobSchedule:
     @property
     def row(self) -> str:
         """Name of the row of costs of the schedule's jobs."""
+        if self.parts:
+            return f"sums, {8 * max(self.parts.halves, *self.sizes)}"
         return "phases" if self.phases else "turned" if self.turned else "conv"
 
     def in_memory(self, operand: Operand) -> Operand:
@@ -141,7 +148,7 @@ class JobSchedule:
         if self.phases:
             return not self.phases.in_row
         rows = self.number == PIXELS and (self.conv.y[1] > 1 or self.turned)
-        return rows or self.number in (FILTER, DEPTHWISE)
+        return rows or self.number in (FILTER, DEPTHWISE) or self.parts is not None
 
     @property
     def copies_padding(self) -> bool:
@@ -153,7 +160,12 @@ class JobSchedule:
 
     def _padded_copy_cycles(self, sizes: Sizes) -> Any:
         """Cycles for copying a tile's input with padding."""
-        return PADDED_BYTE * self.conv.padded_bytes(sizes) + PADDED_ROW * self.conv.reach(sizes)[0]
+        return PADDED_BYTE * self._image_bytes(sizes) + PADDED_ROW * self.conv.reach(sizes)[0]
+
+    def _image_bytes(self, sizes: Sizes) -> Any:
+        """Return the bytes of a copy of a tile's padded input."""
+        rows, columns = self.conv.reach(sizes)
+        return round_up(rows * columns * self.sizes[0] * self.conv.x[-1], 4) + 4
 
     def _edge_cycles(self, sizes: Sizes) -> Any:
         """Return the extra cycles of windows that cross an edge."""
@@ -172,12 +184,17 @@ class JobSchedule:
         sizes   loop -> tile extent
         """
         prepared, computed = self.prepared(sizes), self.computed(sizes)
+        if self.parts:
+            of_k = sizes["k"] / self.conv.y[-1] if self.keeps_scratch else 1.0
+            return self.parts.tile_cycles(sizes, prepared * of_k, computed)
         if self.jobs:
             return _cycles_of_jobs(self.jobs, prepared, computed)
         return np.minimum.reduce(_cycles_by_jobs(prepared, computed))
 
     def computed(self, sizes: Sizes) -> Any:
         """Return the cycles of NE16 for the jobs of a tile."""
+        if self.parts:
+            return self.parts.cycles(sizes, self.bits)
         rows, columns, k = sizes["t0"], sizes["t1"], sizes.get("k", self.conv.y[-1])
         each = self.conv.y[-1] // self.groups
         alone = self._group_cycles(rows, columns, np.minimum(k, each))
@@ -220,11 +237,18 @@ class JobSchedule:
         return padding + sizes["t0"] * (sizes["t1"] * window + together * copies)
 
     def scratch(self, sizes: Sizes) -> Any:
-        """Return the scratch bytes of a tile: copied windows, then the padded input.
+        """Return the scratch bytes of a tile, or of a smaller one: copied windows, then the padded
+        input, then sums.
 
-        With eight windows, NE16 also reads a ninth one there and writes nine results over it.
+        With eight windows, NE16 also reads a ninth one there and writes nine results over it. A
+        run of sums has up to two too many, whose windows begin behind the input.
         """
-        image, pixels = self.conv.padded_bytes(sizes), sizes["t0"] * sizes["t1"]
+        image, pixels = self._image_bytes(sizes), sizes["t0"] * sizes["t1"]
+        if self.parts:
+            more = 0 if self.parts.is_filter else SIDE * ceil_div(sizes["t1"], SIDE)
+            sums = SUM_BYTES * self.parts.halves * sizes["k"] * np.maximum(pixels, more)
+            step = self.conv.stride[1] * self.sizes[0] * self.conv.x[-1]
+            return image + np.maximum(sums, (SIDE - 1) * step)
         if self.phases:
             return image + self.phases.bytes_beyond(self.conv)
         if self.number != WINDOWS:
@@ -240,23 +264,30 @@ class JobSchedule:
             regions = {**regions, **{name: turned_region(regions[name]) for name in "xy"}}
         y = regions["y"]
         _, rows, columns, _, _ = y.extent
-        sizes = {"t0": rows, "t1": columns, "k": y.extent[4]}
-        first, others = self.job_units(sizes, self.jobs)
-        known = tile_fields(regions)
-        conv = {
-            f"conv.{name}": known[name] for name in known if name not in ("channels", "scratch")
-        }
+        sizes, kept = (
+            {"t0": rows, "t1": columns, "k": y.extent[4]},
+            self.keeps_scratch and y.start[4] > 0,
+        )
+        if self.parts:
+            units = self.parts.tile_fields(rows, columns, regions["weights"])
+            units |= {"sums": f"@scratch+{self._image_bytes(sizes)}"}
+        else:
+            first, others = self.job_units(sizes, self.jobs)
+            number = rows * (1 if self.in_rows else columns)
+            units = {"units": number, "first_units": first, "units_at_a_time": others}
+        conv = dict(tile_fields(regions))
+        for name, size in zip(("row_stride", "y_stride"), self.sizes, strict=True):
+            conv[name] = size * int(conv[name])
+        unused = ("scratch",) if self.parts else ("channels", "scratch")
         return {
-            **conv,
+            **{f"conv.{name}": conv[name] for name in conv if name not in unused},
             "conv.padded": "@scratch",
             **(turned_strides(regions) if self.turned else {}),
             "first_k": y.start[3] * self.conv.y[3] + y.start[4],
-            "units": rows * (1 if self.in_rows else columns),
-            "first_units": first,
-            "units_at_a_time": others,
             "ninth": int(self._pads_to_nine_windows(sizes)),
             "restores": 0,
-            "has_scratch": int(self.keeps_scratch and y.start[4] > 0),
+            **units,
+            "has_scratch": int(bool(units.get("first_part")) or kept),
         }
 
     def job_units(self, sizes: Sizes, jobs: int) -> tuple[int, int]:
@@ -285,44 +316,11 @@ class JobSchedule:
 
         here, behind   tile fields of this and of the next tile
         """
-        return bool(behind["has_scratch"])
-
-
-# Name of a form -> kind of its jobs, and whether they compute a convolution.
-FORMS: Mapping[str, tuple[int, Callable[[Conv2dGeometry], bool]]] = {
-    "filter": (FILTER, is_filter),
-    "windows": (WINDOWS, lambda conv: True),
-    "pixels": (PIXELS, lambda conv: conv.kernel[0] == conv.dilation[1] == 1),
-    "phases": (FILTER, lambda conv: not is_filter(conv) and Phases.of(conv) is not None),
-}
-
-
-def dense_schedules(conv: Conv2dGeometry, scale: int, bits: int) -> Iterator[JobSchedule]:
-    """Yield the schedules of each group of a convolution: all forms of its rewritten geometries,
-    and pixels of exchanged rows and columns.
-
-    scale   bytes of a multiplier
-    bits    bits of a weight
-    """
-    for own, is_spread, joined in _rewritten(conv):
-        for number, applies in FORMS.values():
-            if applies(own):
-                phases = None if number != FILTER or is_filter(own) else Phases.of(own)
-                way = JobSchedule(own, number, scale, joined, bits=bits, phases=phases)
-                yield replace(way, is_spread=is_spread)
-    if conv.kernel[1] == conv.dilation[0] == 1 < conv.kernel[0]:
-        yield JobSchedule(conv.turned(), PIXELS, scale, bits=bits, turned=True)
-
-
-def _rewritten(conv: Conv2dGeometry) -> Iterator[tuple[Conv2dGeometry, bool, int]]:
-    """Yield a convolution as it is and with zeros between dilated taps, each also with joined
-    results: (geometry, whether there are zeros between taps, number of joined results)."""
-    for spread in (conv, conv.spread())[: 1 + (conv.dilation[1] > 1)]:
-        yield spread, spread is not conv, 1
-        if conv.groups == spread.dilation[1] == 1:
-            for n in JOINED:
-                if conv.y[2] % n == 0:
-                    yield spread.joined(n), spread is not conv, n
+        if self.parts is None or not behind["has_scratch"]:
+            return bool(behind["has_scratch"])
+        several = int(here["units_at_a_time"]) < int(here["units"])
+        alike = here["conv.k"] == behind["conv.k"]  # the first jobs' sums are at the same places
+        return int(behind["first_part"]) > 0 or (several and alike)
 
 
 def _cycles_by_jobs(prepared: Any, computed: Any) -> list[Any]:

@@ -29,11 +29,13 @@ from myoedge.operators.kernel import (
 )
 from myoedge.operators.library.ne16_form import JobForm
 from myoedge.operators.library.ne16_jobs import (
+    CHANNEL,
     IN_RUN,
     JOB,
     JOB_PIXELS,
     OUTPUTS,
     POINTWISE_MODE,
+    SUM,
     SUMS,
     WEIGHT_OFFSET,
     bit_planes,
@@ -51,7 +53,6 @@ from myoedge.targets.chip import Engine
 REQUANTISE = "me_ne16_requantise"  # finishes sums
 SUM_BUFFERS = 2  # jobs write sums to two buffers in turn
 RESTORED_BYTE = 0.12  # cycles of eight cores per byte of x converted back to int8
-CHANNEL, SUM = 4.3, 1.2  # cycles of eight cores to requantise: per channel of a job, per sum
 LOOK_UP = 0.34  # cycles of eight cores per entry of a table
 BESIDE_CORES = 1.12  # factor on the engine's cycles while cores requantise
 
@@ -153,11 +154,9 @@ def wide_rows_on_ne16(
         return {
             **_rows_fields(rows, k, regions, in_place=in_place),
             "conv.channels": "@channels",
-            "conv.ow": 1,
             "conv.y_stride": INT16.size_bytes * width,
             "sums": f"@scratch+{x_bytes(height)}",
             "ninth": 0,
-            "run": 0,
         }
 
     size = channels[0].nbytes

@@ -121,6 +121,7 @@ def parameters(step: QuantizedNode, times: int = 1) -> Array:
 SUMS_AT_A_TIME = 8  # stored per cycle
 JOBS_A_TILE, JOB_PIXELS = 4, 9  # jobs per tile if cores work on other rows; pixels of a block
 JOB = 800  # cycles per job, without its operands
+CHANNEL, SUM = 4.3, 1.2  # cycles of eight cores to requantise: per channel of a job, per sum
 SUMS = 0  # bytes of a multiplier if results are int32 sums
 
 

@@ -18,7 +18,7 @@ from myoedge.operators.cases import Draw, DrawnUse, weight_slack
 from myoedge.operators.chains import in_tiles
 from myoedge.operators.common_rules import row_products, stream_except_last_axis
 from myoedge.operators.conv.geometry import Conv2dGeometry
-from myoedge.operators.conv.ne16_sums import sum_kernels
+from myoedge.operators.conv.ne16 import sum_kernels
 from myoedge.operators.conv.wide import wide_in_tiles
 from myoedge.operators.described import (
     constant,
