@@ -26,12 +26,14 @@ from myoedge.operators.conv.ne16 import (
     keeps_rows,
     sum_kernels,
 )
+from myoedge.operators.conv.ne16_add import BESIDE_RESIDUAL, is_same_size
 from myoedge.operators.conv.ne16_beside import (
     conv_with_mean_on_ne16,
     depthwise_on_both,
     is_over_rows,
 )
 from myoedge.operators.conv.ne16_beside import is_depthwise as is_depthwise_on_ne16
+from myoedge.operators.conv.ne16_rows import int16_rows_on_ne16
 from myoedge.operators.conv.ne16_rules import (
     has_rows,
     has_windows_in_one_group,
@@ -49,8 +51,7 @@ from myoedge.operators.conv.tiling import (
 from myoedge.operators.format import SIXTEEN, STORED_BITS, Condition, Format
 from myoedge.operators.kernel import CLUSTER, Kernel
 from myoedge.operators.kernel_formats import low_scratch_fallback, on_nine_cores
-from myoedge.operators.library.ne16_add import BESIDE_RESIDUAL, is_same_size
-from myoedge.operators.library.ne16_rules import int16_rows_on_ne16, on_ne16
+from myoedge.operators.library.ne16_rules import on_ne16
 from myoedge.operators.library.packing import (
     INT8_PRODUCTS,
     INT16_PRODUCTS,

@@ -23,6 +23,8 @@ from myoedge.operators.conv.geometry import (
     merged_weight,
     spread_weight,
 )
+from myoedge.operators.conv.ne16_add import SummedKernel, linear_with_add_on_ne16
+from myoedge.operators.conv.ne16_form import JobForm
 from myoedge.operators.conv.ne16_forms import (
     Geometries,
     every_schedule,
@@ -30,8 +32,9 @@ from myoedge.operators.conv.ne16_forms import (
     fastest,
     split_weights,
 )
-from myoedge.operators.conv.ne16_rules import ONE_PHASE, is_filter, not_depthwise
-from myoedge.operators.conv.ne16_schedule import DEPTHWISE, FILTER, PIXELS, WINDOWS, JobSchedule
+from myoedge.operators.conv.ne16_rows import REQUANTISE, rows_on_ne16, sums_fields
+from myoedge.operators.conv.ne16_rules import is_filter, not_depthwise
+from myoedge.operators.conv.ne16_schedule import DEPTHWISE, FILTER, WINDOWS, JobSchedule
 from myoedge.operators.engine_choice import ConstraintViolation
 from myoedge.operators.format import Format
 from myoedge.operators.kernel import (
@@ -43,17 +46,11 @@ from myoedge.operators.kernel import (
     TiledKernel,
     of_member,
 )
-from myoedge.operators.library.ne16 import REQUANTISE, rows_on_ne16, sums_fields
-from myoedge.operators.library.ne16_add import SummedKernel, linear_with_add_on_ne16
 from myoedge.operators.library.ne16_copies import CopiedOperands
-from myoedge.operators.library.ne16_form import JobForm
 from myoedge.operators.library.ne16_jobs import (
-    DEPTHWISE_MODE,
-    FILTER_MODE,
     IN_RUN,
     JOBS_A_TILE,
     OUTPUTS,
-    POINTWISE_MODE,
     X_WIDE,
     bit_planes,
     depthwise_planes,
@@ -76,12 +73,6 @@ from myoedge.operators.library.packing import (
 )
 from myoedge.targets.chip import Engine
 
-MODES = {
-    FILTER: FILTER_MODE,
-    DEPTHWISE: DEPTHWISE_MODE,
-    PIXELS: POINTWISE_MODE,
-    WINDOWS: POINTWISE_MODE,
-}
 TURNED, COPIES = 2, 8  # flags of me_ne16_jobs.h, as IN_RUN
 OF_CORES = ("scale.pre", "scale.low", "scale.high")  # fields for the cores alone
 
@@ -155,6 +146,7 @@ def jobs_in_tiles(step: QuantizedNode, way: JobSchedule, engine: Engine) -> Tile
     x, y = conv.read(()), replace(conv.write(cut), position_stride="conv.y_stride" * strided)
     of_bytes = "me_ne16_finish_bytes" if table or way.number == WINDOWS else 0
     finish = {"finish": REQUANTISE if is_sums else of_bytes, "beside": 0}
+    row = f"sums, {16 if step.has_int16 else 8}" if is_sums else way.row
     return TiledKernel(
         function="me_ne16_jobs",
         callbacks=(REQUANTISE,) if is_sums else (),
@@ -169,10 +161,10 @@ def jobs_in_tiles(step: QuantizedNode, way: JobSchedule, engine: Engine) -> Tile
         op={**_job_fields(step, way), **finish},
         tile=way.fields,
         launches_next_tile=way.launches_next_tile,
-        jobs=_form(way),
+        jobs=JobForm(way, _copied(way)),
         scratch=way.scratch,
         work=way.cycles,
-        cost=engine.kernels.get(f"me_ne16_jobs, {way.row}", FREE),
+        cost=engine.kernels.get(f"me_ne16_jobs, {row}", FREE),
         l1_only=True,
     )
 
@@ -227,10 +219,10 @@ def _sum_constants(
 
 def _job_fields(step: QuantizedNode, way: JobSchedule) -> Fields:
     """Return the fields of me_ne16_jobs_params that describe the jobs."""
-    form, copies, x_size = _form(way), way.number == WINDOWS, way.sizes[0]
+    copies, x_size = way.number == WINDOWS, way.sizes[0]
     sizes = way.conv.fields(x_size * way.conv.x[-1], step)
     zero = int(sizes["x_zero"]).to_bytes(x_size, "little", signed=True)
-    flags = {IN_RUN: form.in_run, TURNED: way.turned, COPIES: way.copies_padding}
+    flags = {IN_RUN: not way.in_rows, TURNED: way.turned, COPIES: way.copies_padding}
     flags |= {X_WIDE: x_size > 1}
     own = sums_fields(step, way.parts.halves, way.bits) if way.parts else {}
     used = sizes if way.parts else sizes.keys() - OF_CORES
@@ -238,33 +230,11 @@ def _job_fields(step: QuantizedNode, way: JobSchedule) -> Fields:
         **{f"conv.{name}": value for name, value in sizes.items() if name in used},
         **of_member("sums", own),
         "form": sum(flag for flag, is_set in flags.items() if is_set),
-        "step": form.step,
+        "step": way.step,
         "padding": int.from_bytes(zero * (4 // x_size), "little", signed=True),
-        "inputs": form.inputs,
+        "inputs": way.inputs,
         "prepare": "me_ne16_copy_windows" if copies else "me_ne16_pad",
     }
-
-
-def _form(way: JobSchedule) -> JobForm:
-    """Return the jobs of a schedule."""
-    conv, phases, pixel = way.conv, way.phases or ONE_PHASE, way.sizes[0] * way.conv.x[-1]
-    column = conv.stride[1] * pixel
-    return JobForm(
-        MODES[way.number],
-        way.bits,
-        way.scale,
-        outputs=conv.y[-1] * conv.groups,
-        inputs=way.inputs,
-        groups=way.groups,
-        step=conv.taps if way.number == WINDOWS else column,
-        row_bytes=(pixel * ((conv.kernel[1] - 1) * conv.dilation[1] + 1), column),
-        down=conv.stride[0],
-        in_run=not way.in_rows,
-        turned=way.turned,
-        phases=(phases.down, phases.across),
-        operands=_copied(way),
-        parts=way.parts,
-    )
 
 
 def _copied(way: JobSchedule) -> CopiedOperands | None:

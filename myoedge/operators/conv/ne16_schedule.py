@@ -21,12 +21,17 @@ from myoedge.operators.conv.ne16_rules import (
 )
 from myoedge.operators.kernel import Fields, Operand, Region, Sizes
 from myoedge.operators.library.ne16_jobs import (
+    DEPTHWISE_MODE,
+    FILTER_MODE,
     INPUTS,
     JOB,
     JOB_PIXELS,
     JOBS_A_TILE,
+    POINTWISE_MODE,
     SIDE,
     WEIGHT_BITS,
+    cycles_by_jobs,
+    cycles_of_jobs,
     depthwise_cycles,
     filter_cycles,
     image_cycles,
@@ -38,13 +43,18 @@ from myoedge.operators.library.ne16_parts import WindowParts
 from myoedge.operators.library.ne16_table import SUM_BYTES
 
 FILTER, DEPTHWISE, PIXELS, WINDOWS = range(4)  # job kinds
+MODES = {
+    FILTER: FILTER_MODE,
+    DEPTHWISE: DEPTHWISE_MODE,
+    PIXELS: POINTWISE_MODE,
+    WINDOWS: POINTWISE_MODE,
+}
 # Cycles of seven cores.
 PADDED_BYTE, PADDED_ROW = 0.14, 14.0  # per byte and per row of the padded input
 # Per row of a window, per byte, and per row of all windows of a row of results, or per window if
 # these are fewer. Windows are copied in larger pieces if none crosses an edge.
 WINDOWS_OVER_EDGES, WINDOWS_INSIDE = (3.0, 0.16, 8.0), (1.0, 0.06, 12.0)
 EDGE_ROW = 14.0  # per row of a window that crosses an edge
-SLOWED = 0.45  # extra cycles of the engine per cycle in which cores write operands
 
 DEPTHWISE_CONFLICTS = 1.06  # factor for conflicts of the engine's stores with its own loads
 GROUP = 1000.0  # extra cycles per group, which is a separate tile
@@ -105,6 +115,34 @@ class JobSchedule:
             return (self.phases or ONE_PHASE).pixel * self.conv.x[-1] // self.groups
         return self.conv.taps // self.groups
 
+    @property
+    def mode(self) -> int:
+        """Mode of the jobs."""
+        return MODES[self.number]
+
+    @property
+    def pixel_bytes(self) -> int:
+        """Bytes of the channels of a position of the input."""
+        return self.sizes[0] * self.conv.x[-1]
+
+    @property
+    def step(self) -> int:
+        """Bytes between the operands of neighbouring results."""
+        if self.number == WINDOWS:
+            return self.conv.taps
+        return self.conv.stride[1] * self.pixel_bytes
+
+    @property
+    def outputs(self) -> int:
+        """Outputs of the whole layer."""
+        return self.conv.y[-1] * self.conv.groups
+
+    @property
+    def phase_steps(self) -> tuple[int, int]:
+        """Distance of the rows and of the columns that a job computes."""
+        phases = self.phases or ONE_PHASE
+        return phases.down, phases.across
+
     @staticmethod
     def by_rows(conv: Conv2dGeometry, scale: int, groups: int, bits: int) -> JobSchedule:
         """Return a schedule in which each job computes a few rows of results, JOBS_A_TILE jobs per
@@ -117,7 +155,8 @@ class JobSchedule:
     def layer_cycles(self) -> float:
         """Return the estimated cycles of the layer if it is one tile, and of its weights."""
         _, rows, columns, k = self.conv.y
-        computed = float(self.cycles({"t0": rows, "t1": columns, "k": k}))
+        count = self.parts.count if self.parts else 1
+        computed = float(self.cycles({"t0": rows, "t1": columns, "k": k, "part": count}))
         return computed + WEIGHT_BYTE * self._weight_bytes()
 
     def _weight_bytes(self) -> float:
@@ -129,8 +168,6 @@ class JobSchedule:
     @property
     def row(self) -> str:
         """Name of the row of costs of the schedule's jobs."""
-        if self.parts:
-            return f"sums, {8 * max(self.parts.halves, *self.sizes)}"
         return "phases" if self.phases else "turned" if self.turned else "conv"
 
     def in_memory(self, operand: Operand) -> Operand:
@@ -165,7 +202,7 @@ class JobSchedule:
     def _image_bytes(self, sizes: Sizes) -> Any:
         """Return the bytes of a copy of a tile's padded input."""
         rows, columns = self.conv.reach(sizes)
-        return round_up(rows * columns * self.sizes[0] * self.conv.x[-1], 4) + 4
+        return round_up(rows * columns * self.pixel_bytes, 4) + 4
 
     def _edge_cycles(self, sizes: Sizes) -> Any:
         """Return the extra cycles of windows that cross an edge."""
@@ -188,8 +225,8 @@ class JobSchedule:
             of_k = sizes["k"] / self.conv.y[-1] if self.keeps_scratch else 1.0
             return self.parts.tile_cycles(sizes, prepared * of_k, computed)
         if self.jobs:
-            return _cycles_of_jobs(self.jobs, prepared, computed)
-        return np.minimum.reduce(_cycles_by_jobs(prepared, computed))
+            return cycles_of_jobs(self.jobs, prepared, computed)
+        return np.minimum.reduce(cycles_by_jobs(prepared, computed))
 
     def computed(self, sizes: Sizes) -> Any:
         """Return the cycles of NE16 for the jobs of a tile."""
@@ -226,6 +263,8 @@ class JobSchedule:
 
     def prepared(self, sizes: Sizes) -> Any:
         """Return the cycles in which the cores prepare the operands of a tile's jobs."""
+        if self.parts:
+            return PADDED_BYTE * self._image_bytes(sizes)
         if self.number != WINDOWS:
             return self._padded_copy_cycles(sizes)
         padding = (
@@ -247,8 +286,7 @@ class JobSchedule:
         if self.parts:
             more = 0 if self.parts.is_filter else SIDE * ceil_div(sizes["t1"], SIDE)
             sums = SUM_BYTES * self.parts.halves * sizes["k"] * np.maximum(pixels, more)
-            step = self.conv.stride[1] * self.sizes[0] * self.conv.x[-1]
-            return image + np.maximum(sums, (SIDE - 1) * step)
+            return image + np.maximum(sums, (SIDE - 1) * self.step)
         if self.phases:
             return image + self.phases.bytes_beyond(self.conv)
         if self.number != WINDOWS:
@@ -298,7 +336,7 @@ class JobSchedule:
         """
         units = sizes["t0"] * (1 if self.in_rows else sizes["t1"])
         prepared, computed = self.prepared(sizes), self.computed(sizes)
-        count = jobs or 1 + int(np.argmin(_cycles_by_jobs(prepared, computed)))
+        count = jobs or 1 + int(np.argmin(cycles_by_jobs(prepared, computed)))
         first, others = units_of_jobs(units, self.least_units, count, prepared, computed)
         return (self.phases.first_units(first, units) if self.phases else first), others
 
@@ -321,18 +359,3 @@ class JobSchedule:
         several = int(here["units_at_a_time"]) < int(here["units"])
         alike = here["conv.k"] == behind["conv.k"]  # the first jobs' sums are at the same places
         return int(behind["first_part"]) > 0 or (several and alike)
-
-
-def _cycles_by_jobs(prepared: Any, computed: Any) -> list[Any]:
-    """Cycles of a tile split into 1, 2, ... jobs."""
-    return [_cycles_of_jobs(n, prepared, computed) for n in range(1, JOBS_A_TILE + 1)]
-
-
-def _cycles_of_jobs(n: int, prepared: Any, computed: Any) -> Any:
-    """Cycles of a tile split into n jobs: the engine starts after the first job's operands are
-    prepared, and may wait for later ones.
-
-    prepared, computed   cycles of the cores and of the engine for the tile
-    """
-    first, others = prepared / n, (n - 1) * (prepared / n + JOB)
-    return first + np.maximum(computed + SLOWED * others, others + computed / n)

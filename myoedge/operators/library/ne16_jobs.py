@@ -121,6 +121,7 @@ def parameters(step: QuantizedNode, times: int = 1) -> Array:
 SUMS_AT_A_TIME = 8  # stored per cycle
 JOBS_A_TILE, JOB_PIXELS = 4, 9  # jobs per tile if cores work on other rows; pixels of a block
 JOB = 800  # cycles per job, without its operands
+SLOWED = 0.45  # extra cycles of the engine per cycle in which cores write operands
 CHANNEL, SUM = 4.3, 1.2  # cycles of eight cores to requantise: per channel of a job, per sum
 SUMS = 0  # bytes of a multiplier if results are int32 sums
 
@@ -150,6 +151,21 @@ def units_of_jobs(
     if count == 1 or first >= units:
         return units, units
     return first, ceil_div(units - first, (count - 1) * least) * least
+
+
+def cycles_by_jobs(prepared: Any, computed: Any) -> list[Any]:
+    """Return the cycles of a tile split into 1, 2, ... jobs."""
+    return [cycles_of_jobs(n, prepared, computed) for n in range(1, JOBS_A_TILE + 1)]
+
+
+def cycles_of_jobs(n: int, prepared: Any, computed: Any) -> Any:
+    """Return the cycles of a tile split into n jobs: the engine starts after the first job's
+    operands are prepared, and may wait for later ones.
+
+    prepared, computed   cycles of the cores and of the engine for the tile
+    """
+    first, others = prepared / n, (n - 1) * (prepared / n + JOB)
+    return first + np.maximum(computed + SLOWED * others, others + computed / n)
 
 
 def pads_to_nine_pixels(pixels: Any, of_layer: int) -> Any:

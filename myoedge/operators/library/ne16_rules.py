@@ -8,7 +8,6 @@ docs/developers/ne16.md.
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 
 import numpy as np
 
@@ -19,7 +18,6 @@ from myoedge.operators.base import QuantizedNode
 from myoedge.operators.engine_choice import ConstraintViolation
 from myoedge.operators.format import Format
 from myoedge.operators.kernel import Kernel, TiledKernel
-from myoedge.operators.library.ne16 import wide_rows_on_ne16
 from myoedge.operators.library.packing import INT8_PRODUCTS, acc_bound, row_sums, unsigned_bound
 from myoedge.operators.library.rows import is_int8, row_sizes
 from myoedge.targets.chip import Engine
@@ -53,19 +51,6 @@ def sums_on_ne16(
     form     supported element types
     """
     return _ne16_kernel(tiling, form, *rules, unsigned_sums=False)
-
-
-def int16_rows_on_ne16(form: Format) -> tuple[Kernel, Kernel]:
-    """Return the NE16 kernels of rows times int8 weights with int16 results: with the input
-    converted to uint8 in scratch, and in its own buffer.
-
-    form   supported element types
-    """
-    in_place = partial(wide_rows_on_ne16, in_place=True)
-    return (
-        sums_on_ne16(wide_rows_on_ne16, form, has_int8_products),
-        sums_on_ne16(in_place, form, has_int8_products, is_in_words),
-    )
 
 
 def _ne16_kernel(

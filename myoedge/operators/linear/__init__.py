@@ -19,6 +19,8 @@ from myoedge.operators.chains import in_tiles
 from myoedge.operators.common_rules import row_products, stream_except_last_axis
 from myoedge.operators.conv.geometry import Conv2dGeometry
 from myoedge.operators.conv.ne16 import sum_kernels
+from myoedge.operators.conv.ne16_add import WITH_SUM_ON_NE16
+from myoedge.operators.conv.ne16_rows import int16_rows_on_ne16, rows_on_ne16
 from myoedge.operators.conv.wide import wide_in_tiles
 from myoedge.operators.described import (
     constant,
@@ -39,9 +41,7 @@ from myoedge.operators.import_rows import Arguments, ImportRow
 from myoedge.operators.kernel import CLUSTER, Kernel, TiledKernel
 from myoedge.operators.kernel_formats import low_scratch_fallback, on_nine_cores
 from myoedge.operators.library.arithmetic import combined, times
-from myoedge.operators.library.ne16 import rows_on_ne16
-from myoedge.operators.library.ne16_add import WITH_SUM_ON_NE16
-from myoedge.operators.library.ne16_rules import int16_rows_on_ne16, is_in_words, on_ne16
+from myoedge.operators.library.ne16_rules import is_in_words, on_ne16
 from myoedge.operators.library.packing import (
     INT8_PRODUCTS,
     INT16_PRODUCTS,

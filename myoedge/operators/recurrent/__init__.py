@@ -25,9 +25,9 @@ from myoedge.numerics.requant import SumRequant
 from myoedge.operators.attributes import FLAG, optional, whole
 from myoedge.operators.base import OpDef, QuantizedNode, add_operator, add_variant, register
 from myoedge.operators.common_rules import final_state, row_products, stream_except_last_axis
+from myoedge.operators.conv.ne16_rows import int16_rows_on_ne16
 from myoedge.operators.format import EIGHT, EITHER, SIXTEEN, STORED_BITS, WIDE_BITS, Format
 from myoedge.operators.kernel import on_cluster
-from myoedge.operators.library.ne16_rules import int16_rows_on_ne16
 from myoedge.operators.library.packing import LEARNT, ROOM_FOR_SUMS, WeightedParams
 from myoedge.operators.linear import (
     linear_nest,

@@ -17,24 +17,27 @@ import numpy as np
 from myoedge.numerics.arrays import ceil_div, round_up
 from myoedge.numerics.element_type import INT16
 from myoedge.operators.base import QuantizedNode
+from myoedge.operators.conv.geometry import Conv2dGeometry
+from myoedge.operators.conv.ne16_form import JobForm
+from myoedge.operators.conv.ne16_schedule import WINDOWS, JobSchedule
+from myoedge.operators.format import Format
 from myoedge.operators.kernel import (
     FREE,
     OUT,
     Fields,
+    Kernel,
     Operand,
     Region,
     Sizes,
     TiledKernel,
     of_member,
 )
-from myoedge.operators.library.ne16_form import JobForm
 from myoedge.operators.library.ne16_jobs import (
     CHANNEL,
     IN_RUN,
     JOB,
     JOB_PIXELS,
     OUTPUTS,
-    POINTWISE_MODE,
     SUM,
     SUMS,
     WEIGHT_OFFSET,
@@ -45,6 +48,7 @@ from myoedge.operators.library.ne16_jobs import (
     pointwise_cycles,
     scale_bytes,
 )
+from myoedge.operators.library.ne16_rules import has_int8_products, is_in_words, sums_on_ne16
 from myoedge.operators.library.ne16_table import SUM_BYTES
 from myoedge.operators.library.packing import packed_channels, row_sums, scale_fields, table_operand
 from myoedge.operators.library.rows import row_sizes
@@ -179,6 +183,19 @@ def wide_rows_on_ne16(
     )
 
 
+def int16_rows_on_ne16(form: Format) -> tuple[Kernel, Kernel]:
+    """Return the NE16 kernels of rows times int8 weights with int16 results: with the input
+    converted to uint8 in scratch, and in its own buffer.
+
+    form   supported element types
+    """
+    in_place = partial(wide_rows_on_ne16, in_place=True)
+    return (
+        sums_on_ne16(wide_rows_on_ne16, form, has_int8_products),
+        sums_on_ne16(in_place, form, has_int8_products, is_in_words),
+    )
+
+
 def sums_fields(step: QuantizedNode, halves: int = 1, bits: int = 0) -> Fields:
     """Return the fields of me_ne16_sums.
 
@@ -220,12 +237,12 @@ def _tile_rows(step: QuantizedNode, constants: tuple[Operand, ...]) -> TiledKern
 
 
 def _form_of_rows(step: QuantizedNode, scale: int) -> JobForm:
-    """Return the jobs of rows.
+    """Return the jobs of rows, each of which is a window.
 
     scale   bytes of a multiplier, or SUMS
     """
-    _, c, k = row_sizes(step)
-    return JobForm(POINTWISE_MODE, step.weight_bits, scale, outputs=k, inputs=c, step=c)
+    rows = Conv2dGeometry.of_pixels(*row_sizes(step))
+    return JobForm(JobSchedule(rows, WINDOWS, scale, bits=step.weight_bits))
 
 
 def launches_next_tile(c: int, here: Fields, behind: Fields) -> bool:

@@ -14,15 +14,15 @@ import numpy as np
 from myoedge.numerics.arrays import round_up
 from myoedge.numerics.element_type import INT8
 from myoedge.operators.base import QuantizedNode
-from myoedge.operators.engine_choice import ConstraintViolation
-from myoedge.operators.format import EIGHT, EITHER, STORED_BITS, Format
-from myoedge.operators.kernel import FREE, Fields, Region, Sizes, TiledKernel, of_member
-from myoedge.operators.library.ne16 import (
+from myoedge.operators.conv.ne16_rows import (
     first_job_rows,
     last_job_row,
     replaces_unread_rows,
     rows_on_ne16,
 )
+from myoedge.operators.engine_choice import ConstraintViolation
+from myoedge.operators.format import EIGHT, EITHER, STORED_BITS, Format
+from myoedge.operators.kernel import FREE, Fields, Region, Sizes, TiledKernel, of_member
 from myoedge.operators.library.ne16_jobs import JOB, JOBS_A_TILE
 from myoedge.operators.library.ne16_rules import is_in_words, on_ne16
 from myoedge.operators.library.pointwise import wide_sum

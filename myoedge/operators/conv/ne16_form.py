@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from myoedge.numerics.arrays import ceil_div, round_up
+from myoedge.operators.conv.ne16_schedule import JobSchedule
 from myoedge.operators.kernel import Fields
 from myoedge.operators.library.ne16_copies import CopiedOperands
 from myoedge.operators.library.ne16_jobs import JOB_PIXELS, OUTPUTS, POINTWISE_MODE, SIDE
-from myoedge.operators.library.ne16_parts import WindowParts
 from myoedge.operators.library.ne16_table import (
     BIAS,
     INT32,
@@ -40,59 +40,34 @@ FACTS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class JobForm:
-    """The jobs of a layer whose results NE16 requantises, or of sums.
+    """The jobs of a schedule, whose results NE16 requantises, or which are sums.
 
-    mode          FILTER_MODE, DEPTHWISE_MODE or POINTWISE_MODE
-    weight_bits   bits of a weight
-    scale_bytes   bytes of a multiplier; SUMS if results are sums
-    outputs       outputs of the whole layer
-    inputs        inputs of a pixel
-    groups        groups of inputs and outputs, each of which has jobs of its own
-    step          bytes between the operands of neighbouring results
-    row_bytes     of jobs of rows: bytes of a row of operands with one result, and more for each
-                  other one
-    down          rows of operands between neighbouring rows of results
-    in_run        whether units are results in a row; 3x3 jobs treat them as rows of three
-    turned        whether rows of the convolution are columns of x and y
-    phases        distance of the rows and of the columns that a job computes
-    operands      copies that may prepare them; None: a C function does it
-    parts         parts of the products of a result, whose sums are added; None: a job has all
+    way        the schedule
+    operands   copies that may prepare their operands; None: a C function does it
     """
 
-    mode: int
-    weight_bits: int
-    scale_bytes: int
-    outputs: int
-    inputs: int
-    step: int
-    row_bytes: tuple[int, int] = (0, 0)
-    down: int = 1
-    in_run: bool = True
-    turned: bool = False
-    phases: tuple[int, int] = (1, 1)
+    way: JobSchedule
     operands: CopiedOperands | None = None
-    groups: int = 1
-    parts: WindowParts | None = None
 
     def tile_fields(self, tile: Fields) -> Fields:
         """Return the fields of me_ne16_jobs_tile: those given without FACTS, the addresses of the
         jobs, and the size of a unit."""
-        first_k, scales = int(tile["first_k"]), 4 * self.outputs
-        shifts = scales + self.scale_bytes * self.outputs
+        first_k, scales = int(tile["first_k"]), 4 * self.way.outputs
+        shifts = scales + self.way.scale * self.way.outputs
         parameters: Fields = {
-            "at.scales": f"@parameters+{scales + self.scale_bytes * first_k}",
+            "at.scales": f"@parameters+{scales + self.way.scale * first_k}",
             "at.shifts": f"@parameters+{shifts + first_k}",
             "at.biases": f"@parameters+{4 * first_k}",
         }
         results = 1 if self._is_run(tile) else int(tile["conv.ow"])
-        operands = int(round_up(int(tile["units"]) * self.step, 4))
+        operands = int(round_up(int(tile["units"]) * self.way.step, 4))
         ninth = f"@scratch+{operands + JOB_PIXELS * first_k}"
-        of_part = self._part_bytes(tile, int(tile["first_part"])) if self.parts else 0
+        of_part = self._part_bytes(tile, int(tile["first_part"])) if self.way.parts else 0
         return {
             "at.weights": tile["conv.weights"],
             "at.x": f"{tile['conv.padded']}+{of_part}" if of_part else tile["conv.padded"],
-            "at.y": ninth if tile["ninth"] else tile["conv.y" if self.scale_bytes else "sums"],
-            **(parameters if self.scale_bytes else {"unit_results": results}),
+            "at.y": ninth if tile["ninth"] else tile["conv.y" if self.way.scale else "sums"],
+            **(parameters if self.way.scale else {"unit_results": results}),
             "unit_bytes": self._unit_bytes(tile),
             **{name: value for name, value in tile.items() if name not in FACTS},
         }
@@ -105,16 +80,16 @@ class JobForm:
 
     def _range(self, tile: Fields, number: int, start: int, end: int) -> JobRange:
         first, is_run = start, self._is_run(tile)
-        is_pixels = is_run and self.mode == POINTWISE_MODE and self.parts is None
+        is_pixels = is_run and self.way.mode == POINTWISE_MODE and self.way.parts is None
         if is_pixels and start > 0 and (end - start) % JOB_PIXELS == JOB_PIXELS - 1:
             first -= 1  # of 9 n + 8 pixels, 3x3 tiles are two more than of 9 n; of 9 n + 9, one
         at = first
-        if is_pixels and not self.scale_bytes:  # sums of jobs alternate between two buffers
+        if is_pixels and not self.way.scale:  # sums of jobs alternate between two buffers
             at = number % 2 * int(tile["units_at_a_time"])
         return JobRange(
             *self._first_units(tile, first, start),
             tuple(self._jobs(tile, end - first)),
-            first * (self.step if is_run else self._row_step(tile)),
+            first * (self.way.step if is_run else self._row_step(tile)),
             at * self._unit_bytes(tile),
             self.operands.of_units(tile, start, end) if self.operands else (),
         )
@@ -123,15 +98,15 @@ class JobForm:
         """Return the first unit of a range that is complete after its jobs, and the first whose
         operands are prepared. Units are complete with their last part; a run of windows of several
         rows is prepared at once."""
-        if self.parts is None:
+        if self.way.parts is None:
             return first, prepared
-        is_last = int(tile["first_part"]) + int(tile["parts"]) == self.parts.count
+        is_last = int(tile["first_part"]) + int(tile["parts"]) == self.way.parts.count
         return is_last * first, min(prepared, 1) if self._is_run(tile) else prepared
 
     def _jobs(self, tile: Fields, units: int) -> Iterator[PlacedJob]:
         """Yield the jobs of some units: for each part of their products, the outputs of each group
         or 32 at a time, in each phase."""
-        pixels, size = [*self._pixels(tile, units)], 1 if self.scale_bytes else SUM_BYTES
+        pixels, size = [*self._pixels(tile, units)], 1 if self.way.scale else SUM_BYTES
         steps = self._weight_steps(tile)
         for x, weights, inputs, added in self._inputs(tile):
             for start, k, group in self._outputs(tile):
@@ -139,34 +114,36 @@ class JobForm:
                     shape = replace(self._shape(k, inputs, extent, added), **of_pixels, **steps)
                     yield PlacedJob(
                         shape,
-                        x_from + x + group * self.inputs,
+                        x_from + x + group * self.way.inputs,
                         y_from + start * size,
                         start * shape.weight_channel + weights,
-                        start if self.scale_bytes else 0,
+                        start if self.way.scale else 0,
                     )
 
     def _inputs(self, tile: Fields) -> Iterator[tuple[int, int, int, int]]:
         """Yield the inputs of jobs: (bytes to their operands and to their weights, inputs in bytes,
         what is added to `config`)."""
-        if self.parts is None:
-            yield 0, 0, self.inputs, 0
+        parts = self.way.parts
+        if parts is None:
+            yield 0, 0, self.way.inputs, 0
             return
         first, count = int(tile["first_part"]), int(tile["parts"])
-        begin, part_bytes = self._part_bytes(tile, first), self.weight_bits * self.parts.plane_bytes
-        for part, inputs in self.parts.of_runs(first, count):
+        begin, part_bytes = self._part_bytes(tile, first), self.way.bits * parts.plane_bytes
+        for part, inputs in parts.of_runs(first, count):
             x, weights = self._part_bytes(tile, part) - begin, (part - first) * part_bytes
             yield x, weights, inputs, STREAM_IN if part else 0
 
     def _outputs(self, tile: Fields) -> Iterator[tuple[int, int, int]]:
         """Yield the outputs of jobs: (first one in the tile, number, group): of each group that has
         outputs in a tile, or of parts that lie apart, 32 at a time."""
-        first, k, each = int(tile["first_k"]), int(tile["conv.k"]), self.outputs // self.groups
-        if self.parts:
-            k *= self.parts.halves
-            at_once = self.parts.at_once and tile["parts"] == self.parts.count
-            for start in range(0, k, k if at_once else OUTPUTS):
-                yield start, min(k - start, k if at_once else OUTPUTS), 0
+        first, k, parts = int(tile["first_k"]), int(tile["conv.k"]), self.way.parts
+        if parts:
+            k *= parts.halves
+            each = k if parts.at_once and tile["parts"] == parts.count else OUTPUTS
+            for start in range(0, k, each):
+                yield start, min(k - start, each), 0
             return
+        each = self.way.outputs // self.way.groups
         for group in range(first // each, ceil_div(first + k, each)):
             start = max(group * each - first, 0)
             yield start, min((group + 1) * each - first, k) - start, group
@@ -176,7 +153,7 @@ class JobForm:
     ) -> Iterator[tuple[tuple[int, int], dict[str, int], int, int]]:
         """Yield the pixels of jobs: (rows and columns of results, steps, bytes to operands and
         results)."""
-        if self._is_run(tile) and self.mode == POINTWISE_MODE:
+        if self._is_run(tile) and self.way.mode == POINTWISE_MODE:
             yield (*self._run_pixels(tile, units), 0, 0)
         else:
             yield from self._image_pixels(tile, units)
@@ -188,9 +165,9 @@ class JobForm:
         if tile["ninth"]:
             n, y_step = JOB_PIXELS, int(tile["conv.k"])
         run = ceil_div(n, SIDE)
-        run += 0 if self.parts else (n - run) % 2
-        apart = run if self.parts else (n - run) // 2
-        steps = {"x_pixel": self.step, "x_row": apart * self.step}
+        run += 0 if self.way.parts else (n - run) % 2
+        apart = run if self.way.parts else (n - run) // 2
+        steps = {"x_pixel": self.way.step, "x_row": apart * self.way.step}
         return (SIDE, run), {**steps, "y_pixel": y_step, "y_row": apart * y_step}
 
     def _image_pixels(
@@ -198,64 +175,67 @@ class JobForm:
     ) -> Iterator[tuple[tuple[int, int], dict[str, int], int, int]]:
         """Yield the pixels of each phase of rows of results, or of results of a row: of the latter
         a job may write one or two too many, which a later job overwrites."""
-        down, across = self.phases
-        columns = units if self.in_run else int(tile["conv.ow"])
+        (down, across), step, in_rows = self.way.phase_steps, self.way.step, self.way.in_rows
+        columns = int(tile["conv.ow"]) if in_rows else units
         x_row, unit_bytes = self._row_step(tile), self._unit_bytes(tile)
         y_pixel = self._result_bytes(tile)
-        for row in range(1 if self.in_run else min(down, units)):
+        for row in range(min(down, units) if in_rows else 1):
             for column in range(min(across, columns)):
                 of_phase = ceil_div(columns - column, across)
                 size = (ceil_div(units - row, down), of_phase)
-                if self.in_run:
+                if not in_rows:
                     size = (ceil_div(of_phase, SIDE), min(of_phase, SIDE))
                 steps = {
-                    "x_pixel": across * self.step,
+                    "x_pixel": across * step,
                     "y_pixel": across * y_pixel,
-                    "x_row": SIDE * across * self.step if self.in_run else down * x_row,
-                    "y_row": SIDE * across * y_pixel if self.in_run else down * unit_bytes,
+                    "x_row": down * x_row if in_rows else SIDE * across * step,
+                    "y_row": down * unit_bytes if in_rows else SIDE * across * y_pixel,
                 }
                 y = row * unit_bytes + column * y_pixel
-                yield size, steps, row * x_row + column * self.step, y
+                yield size, steps, row * x_row + column * step, y
 
     def _is_run(self, tile: Fields) -> bool:
         """Return whether units are results in a row; so are those of parts, if there is one row."""
-        return self.in_run or (
-            self.parts is not None and bool(self.parts.is_run(int(tile["conv.oh"])))
+        return not self.way.in_rows or (
+            self.way.parts is not None and bool(self.way.parts.is_run(int(tile["conv.oh"])))
         )
 
     def _row_bytes(self, tile: Fields) -> int:
-        one, more = self.row_bytes
-        return one + (int(tile["conv.ow"]) - 1) * more
+        """Return the bytes of a row of operands of a tile."""
+        columns = int(self.way.conv.reach({"t0": 1, "t1": int(tile["conv.ow"])})[1])
+        return columns * self.way.pixel_bytes
 
     def _row_step(self, tile: Fields) -> int:
         """Return the bytes between the operands of neighbouring units of an image."""
-        return self.step if self.in_run else self.down * self._row_bytes(tile)
+        if not self.way.in_rows:
+            return self.way.step
+        return self.way.conv.stride[0] * self._row_bytes(tile)
 
     def _part_bytes(self, tile: Fields, part: int) -> int:
-        assert self.parts is not None, "a layer without parts"
-        return self.parts.offset_bytes(part, self._row_bytes(tile))
+        assert self.way.parts is not None, "a layer without parts"
+        return self.way.parts.offset_bytes(part, self._row_bytes(tile))
 
     def _result_bytes(self, tile: Fields) -> int:
-        if self.scale_bytes:
+        if self.way.scale:
             return int(tile["conv.y_stride"])
-        return SUM_BYTES * int(tile["conv.k"]) * (self.parts.halves if self.parts else 1)
+        return SUM_BYTES * int(tile["conv.k"]) * (self.way.parts.halves if self.way.parts else 1)
 
     def _unit_bytes(self, tile: Fields) -> int:
-        if self.turned:
+        if self.way.turned:
             return int(tile["y_row"])
         return self._result_bytes(tile) * (1 if self._is_run(tile) else int(tile["conv.ow"]))
 
     def _weight_steps(self, tile: Fields) -> dict[str, int]:
         """Return the steps of weights, if a job has not all of an output."""
-        if self.parts is None:
+        if self.way.parts is None:
             return {}
-        of_output = int(tile["parts"]) * self.weight_bits * self.parts.plane_bytes
-        return {"weight_plane": 18 // self.parts.size, "weight_channel": of_output}
+        of_output = int(tile["parts"]) * self.way.bits * self.way.parts.plane_bytes
+        return {"weight_plane": 18 // self.way.parts.size, "weight_channel": of_output}
 
     def _shape(self, k: int, inputs: int, size: tuple[int, int], added: int) -> Shape:
         """Return the shape of a job for rows x columns results, without steps."""
-        config = self.mode | self.weight_bits - 1 | SIGNED | added
-        config |= INT32 if not self.scale_bytes else NORMALISE | SHIFTS | BIAS
-        config |= WIDE_INPUT * (self.parts.size - 1) if self.parts else 0
-        config |= self.scale_bytes // 2 << SCALE_BYTES
+        config = self.way.mode | self.way.bits - 1 | SIGNED | added
+        config |= INT32 if not self.way.scale else NORMALISE | SHIFTS | BIAS
+        config |= WIDE_INPUT * (self.way.parts.size - 1) if self.way.parts else 0
+        config |= self.way.scale // 2 << SCALE_BYTES
         return job_shape(config, k, inputs, size)
