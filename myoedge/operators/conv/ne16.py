@@ -13,8 +13,6 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-import numpy as np
-
 from myoedge.numerics.arrays import Array
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.conv.geometry import (
@@ -32,7 +30,7 @@ from myoedge.operators.conv.ne16_forms import (
     fastest,
     split_weights,
 )
-from myoedge.operators.conv.ne16_rows import REQUANTISE, rows_on_ne16, sums_fields
+from myoedge.operators.conv.ne16_rows import REQUANTISE, channels_of_sums, rows_on_ne16, sums_fields
 from myoedge.operators.conv.ne16_rules import is_filter, not_depthwise
 from myoedge.operators.conv.ne16_schedule import DEPTHWISE, FILTER, WINDOWS, JobSchedule
 from myoedge.operators.engine_choice import ConstraintViolation
@@ -67,8 +65,6 @@ from myoedge.operators.library.ne16_rules import (
 from myoedge.operators.library.packing import (
     INT8_PRODUCTS,
     INT16_PRODUCTS,
-    packed_channels,
-    row_sums,
     table_operand,
 )
 from myoedge.targets.chip import Engine
@@ -200,20 +196,17 @@ def _sum_constants(
     step: QuantizedNode, way: JobSchedule, outputs: AffineExpr
 ) -> tuple[Operand, ...]:
     """Return the weights of sums [K, halves, parts, bytes], and the channels with which the cores
-    requantise; their biases are for inputs plus 128 or 32,768, modulo 2**32."""
+    requantise."""
     assert way.parts is not None, "a schedule of sums"
     weight, groups = split_weights(step)[0], step.attrs.get("groups", 1)
     if groups > 1:
         weight = merged_weight(weight, groups, way.conv.groups)
     planes = way.parts.planes(weight.reshape(-1, *weight.shape[2:]), way.bits)
     planes = planes.reshape(*weight.shape[:2], *planes.shape[1:])
-    channels, offset = packed_channels(step), -step.read_type(0).low
-    biases = channels[:, 0].astype(np.int64) - offset * row_sums(step.integers.weight)
-    channels[:, 0] = biases.astype(np.int32)
     of_part = (("part", 1),)
     return (
         Operand("weights", "weights", planes.shape, (outputs, (), of_part, ()), array=planes),
-        Operand("channels", "channels", (len(channels), 16), (outputs, ()), array=channels),
+        channels_of_sums(step, outputs),
     )
 
 

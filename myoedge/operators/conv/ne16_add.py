@@ -96,7 +96,7 @@ def linear_with_add_on_ne16(
 ) -> TiledKernel:
     """Return the NE16 kernel of a linear layer fused with the addition after it.
 
-    in_place   as in wide_rows_on_ne16
+    in_place   as in rows_on_ne16
     """
     cost = engine.kernels.get("me_ne16_jobs, rows, add", FREE)
     own = replace(rows_on_ne16(step, engine, in_place=in_place), cost=cost)

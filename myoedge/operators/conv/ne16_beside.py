@@ -17,8 +17,8 @@ from myoedge.operators.base import QuantizedNode
 from myoedge.operators.conv.depthwise import depthwise_in_tiles
 from myoedge.operators.conv.geometry import Conv2dGeometry
 from myoedge.operators.conv.ne16 import jobs_in_tiles
-from myoedge.operators.conv.ne16_rules import Phases
-from myoedge.operators.conv.ne16_schedule import DEPTHWISE, JobSchedule
+from myoedge.operators.conv.ne16_rules import Phases, is_filter
+from myoedge.operators.conv.ne16_schedule import DEPTHWISE, FILTER, PIXELS, JobSchedule
 from myoedge.operators.engine_choice import ConstraintViolation
 from myoedge.operators.kernel import FREE, Fields, Operand, Region, Sizes, TiledKernel, of_member
 from myoedge.operators.library.ne16_jobs import JOB, JOBS_A_TILE, scale_bytes
@@ -146,9 +146,10 @@ def conv_with_mean_on_ne16(step: QuantizedNode, engine: Engine) -> TiledKernel:
     """Return the NE16 kernel of a convolution fused with the mean after it; tiles are whole rows,
     which stay in scratch until their mean is computed."""
     constants, op = _mean_constants(step)
-    way = JobSchedule.by_rows(
-        Conv2dGeometry.of(step), scale_bytes(step), step.attrs["groups"], step.weight_bits
-    )
+    own, groups = Conv2dGeometry.of(step), step.attrs["groups"]
+    number = DEPTHWISE if groups > 1 else FILTER if is_filter(own) else PIXELS
+    # a few rows of results per job
+    way = JobSchedule(own, number, scale_bytes(step), jobs=JOBS_A_TILE, bits=step.weight_bits)
     conv, (_, _, columns, k) = jobs_in_tiles(step, way, engine), way.conv.y
     image, row, _, *channels = conv.out.dims
     shape, dims = (*way.conv.y[:2], 1, 1, k), (image, row, (), *channels)

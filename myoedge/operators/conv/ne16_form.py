@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""NE16's jobs of layers whose results it requantises, and of rows of sums, as data."""
+"""NE16's jobs of a schedule as data: results that it requantises, and sums."""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 
-from myoedge.numerics.arrays import Array
+from myoedge.numerics.arrays import Array, round_up
 from myoedge.numerics.element_type import INT8
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.conv.geometry import Conv2dGeometry
@@ -15,16 +15,25 @@ from myoedge.operators.conv.ne16_rules import Phases, is_filter, one_group_or_de
 from myoedge.operators.conv.ne16_schedule import (
     DEPTHWISE,
     FILTER,
-    GROUP,
     PIXELS,
     WINDOWS,
     JobSchedule,
 )
-from myoedge.operators.library.ne16_jobs import SUMS, scale_bytes, weight_halves
+from myoedge.operators.library.ne16_jobs import (
+    INPUTS,
+    POINTWISE_MODE,
+    SIDE,
+    SUMS,
+    WEIGHT_BITS,
+    scale_bytes,
+    weight_halves,
+)
 from myoedge.operators.library.ne16_parts import WindowParts
 
 Geometries = Callable[[QuantizedNode, int], Conv2dGeometry]  # (layer, number of groups) -> geometry
 JOINED = (2, 4)  # results of a row that may be joined to one pixel
+GROUP = 1000.0  # extra cycles per group, which is a separate tile
+WEIGHT_BYTE = 0.5  # cycles: L1 gets a byte in 0.13, from a full L2 in 2; more makes tiles smaller
 
 # Name of a form -> kind of its jobs, and whether they compute a convolution.
 FORMS: Mapping[str, tuple[int, Callable[[Conv2dGeometry], bool]]] = {
@@ -79,7 +88,7 @@ def every_schedule(step: QuantizedNode, *, keeps_scratch: bool) -> Iterator[JobS
     for count in _group_counts(step):
         for way in dense_schedules(Conv2dGeometry.of(step, count), scale, bits):
             if keeps_scratch or not is_filter(conv) or way.number == FILTER:
-                yield replace(way.with_groups, keeps_scratch=keeps_scratch)
+                yield replace(_with_groups(way), keeps_scratch=keeps_scratch)
 
 
 def _group_counts(step: QuantizedNode) -> list[int]:
@@ -117,6 +126,29 @@ def split_weights(step: QuantizedNode) -> tuple[Array, int]:
     return weight_halves(weight) if bits > INT8.bits else (weight[:, None], bits)
 
 
+def _with_groups(way: JobSchedule) -> JobSchedule:
+    """Return the schedule of a layer whose groups are jobs of a tile, if the pixels of a job have
+    the channels of one position; otherwise the schedule of a group.
+
+    way   the schedule of a group
+    """
+    conv, pixel = way.conv, way.phases.pixel if way.phases else 1
+    is_tap = way.number == PIXELS and conv.taps == conv.x[-1]
+    if not is_tap and (way.number != FILTER or pixel > 1):
+        return way
+    x, y = ((*shape[:3], conv.groups * shape[3]) for shape in (conv.x, conv.y))
+    return replace(way, conv=replace(conv, x=x, y=y, groups=1), groups=conv.groups)
+
+
 def fastest(ways: Iterable[JobSchedule]) -> JobSchedule:
     """Return the schedule with the fewest estimated cycles if each of its groups is one tile."""
-    return min(ways, key=lambda way: way.conv.groups * (way.layer_cycles() + GROUP))
+    return min(ways, key=lambda way: way.conv.groups * (_group_cycles(way) + GROUP))
+
+
+def _group_cycles(way: JobSchedule) -> float:
+    """Return the estimated cycles of a group if it is one tile, and of its weights."""
+    (_, rows, columns, k), parts = way.conv.y, way.parts
+    sizes = {"t0": rows, "t1": columns, "k": k, "part": parts.count if parts else 1}
+    taps = round_up(way.inputs, INPUTS) * (1 if way.mode == POINTWISE_MODE else SIDE * SIDE)
+    outputs = 1 if way.is_depthwise else k * (parts.halves if parts else 1)
+    return float(way.cycles(sizes)) + WEIGHT_BYTE * outputs * float(taps) * way.bits / WEIGHT_BITS

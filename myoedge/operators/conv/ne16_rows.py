@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Layers on NE16, GAP9's convolution accelerator: its constraints, and products of rows.
+"""Linear layers on NE16, GAP9's convolution accelerator: products of rows, and the sums that the
+cores requantise.
 
 Sources: GreenWaves' gap_sdk 4.12 (NE16 register pages) and its platform model;
 docs/developers/ne16.md.
@@ -24,6 +25,7 @@ from myoedge.operators.format import Format
 from myoedge.operators.kernel import (
     FREE,
     OUT,
+    AffineExpr,
     Fields,
     Kernel,
     Operand,
@@ -40,7 +42,6 @@ from myoedge.operators.library.ne16_jobs import (
     OUTPUTS,
     SUM,
     SUMS,
-    WEIGHT_OFFSET,
     bit_planes,
     job_pixels,
     pads_to_nine_pixels,
@@ -61,61 +62,106 @@ LOOK_UP = 0.34  # cycles of eight cores per entry of a table
 BESIDE_CORES = 1.12  # factor on the engine's cycles while cores requantise
 
 
-# --- rows ----------------------------------------------------------------------------------------
-
-
 def rows_on_ne16(step: QuantizedNode, engine: Engine, *, in_place: bool = False) -> TiledKernel:
-    """Return the NE16 kernel of a linear layer with int8 results.
+    """Return the NE16 kernel of a linear layer; of int16 results the cores requantise the sums.
+    Tiles divide rows, which become pixels of an image with three rows, and outputs k.
 
-    in_place   as in wide_rows_on_ne16
+    in_place   whether x is converted to uint8 in its own L1 buffer, and back to int8 after the last
+               tile of output channels
     """
-    rows, c, k = row_sizes(step)
-    table = table_operand(step)
-
-    def scratch(sizes: Sizes) -> Any:
-        if in_place:
-            return 0 * sizes["row"]
-        # the engine reads a ninth row there, and writes nine results over it
-        nine = np.where(pads_to_nine_pixels(sizes["row"], rows), max(JOB_PIXELS * k, c), 0)
-        return round_up(sizes["row"] * c, 4) + nine
-
-    kernel = _tile_rows(step, constants=(Operand.whole("parameters", parameters(step)), *table))
-    finish = "me_ne16_finish_bytes" if table or (rows == JOB_PIXELS - 1 and not in_place) else 0
-    of_layer: Fields = {"conv.scale.table": "@table" if table else 0, "finish": finish}
-    return replace(
-        kernel,
+    (rows, c, k), wide = row_sizes(step), step.element_type == INT16
+    conv, scale = Conv2dGeometry.of_pixels(rows, c, k), SUMS if wide else scale_bytes(step)
+    planes = bit_planes(step.integers.weight.reshape(k, c), step.weight_bits)
+    table, of_k = table_operand(step), (("k", 1),)
+    constants = (
+        channels_of_sums(step, of_k) if wide else Operand.whole("parameters", parameters(step)),
+    )
+    strided = "" if table or wide else "conv.y_stride"
+    y = Operand("y", OUT, (rows, k), ((("row", 1),), of_k), itemsize=step.element_type.size_bytes)
+    return TiledKernel(
+        function="me_ne16_jobs",
+        callbacks=(REQUANTISE,) if wide else (),
+        axes={"row": rows, "k": k},
+        split=("k", "row"),
+        innermost_axes=("k",),
+        multiples={"k": OUTPUTS, "row": JOB_PIXELS},
         operands=(
-            *kernel.operands[:-1],
-            replace(kernel.out, position_stride="" if table else "conv.y_stride"),
+            Operand("x", 0, (rows, c), ((("row", 1),), ())),
+            Operand("weights", "weights", planes.shape, (of_k, ()), array=planes),
+            *constants,
+            *table,
+            replace(y, position_stride=strided),
         ),
-        op={**kernel.op, **of_layer},
-        jobs=_form_of_rows(step, scale_bytes(step)),
-        tile=partial(_rows_fields, rows, k, in_place=in_place),
-        scratch=scratch,
+        op=_rows_op(step, in_place),
+        jobs=JobForm(JobSchedule(conv, WINDOWS, scale, bits=step.weight_bits)),
+        tile=partial(_rows_fields, step, in_place),
+        launches_next_tile=_launches_next_sums if wide else partial(launches_next_tile, c),
+        scratch=partial(_rows_scratch_bytes, step, in_place),
         work=partial(_rows_cycles, step, in_place),
-        cost=engine.kernels.get("me_ne16_jobs, rows", FREE),
+        cost=engine.kernels.get("me_ne16_jobs, rows" + ", int16" * wide, FREE),
+        l1_only=True,
     )
 
 
-def _rows_fields(rows: int, k: int, regions: Mapping[str, Region], *, in_place: bool) -> Fields:
-    """Return the fields of me_ne16_jobs_tile for rows of bytes.
+def channels_of_sums(step: QuantizedNode, outputs: AffineExpr) -> Operand:
+    """Return the channels with which the cores requantise sums; their biases are for inputs plus
+    128 or 32,768, modulo 2**32."""
+    channels, offset = packed_channels(step), -step.read_type(0).low
+    biases = channels[:, 0].astype(np.int64) - offset * row_sums(step.integers.weight)
+    channels[:, 0] = biases.astype(np.int32)
+    return Operand("channels", "channels", (len(channels), 16), (outputs, ()), array=channels)
 
-    rows, k   of the layer
-    """
-    height, width = regions["y"].extent
-    at_a_time, first = job_pixels(height), regions["y"].start[1]
+
+def _rows_op(step: QuantizedNode, in_place: bool) -> Fields:
+    """Return the fields of me_ne16_jobs_params."""
+    rows, c, _ = row_sizes(step)
+    jobs: Fields = {
+        "form": IN_RUN,
+        "step": c,
+        "inputs": c,
+        "prepare": "me_ne16_prepare_rows",
+        "beside": 0,
+    }
+    if step.element_type == INT16:
+        sums = of_member("sums", sums_fields(step))
+        return {**jobs, **of_member("conv", scale_fields(step)), **sums, "finish": REQUANTISE}
+    table = step.table is not None
+    finish = "me_ne16_finish_bytes" if table or (rows == JOB_PIXELS - 1 and not in_place) else 0
+    return {**jobs, "conv.scale.table": "@table" if table else 0, "finish": finish}
+
+
+def _rows_scratch_bytes(step: QuantizedNode, in_place: bool, sizes: Sizes) -> Any:
+    """Return the scratch bytes of a tile: its rows unless in place, then sums of two jobs, or nine
+    rows and results in place of eight."""
+    (rows, c, k), n = row_sizes(step), sizes["row"]
+    x_bytes = 0 * n if in_place else round_up(n * c, 4)
+    if step.element_type == INT16:
+        return SUM_BYTES * SUM_BUFFERS * job_pixels(n) * sizes["k"] + x_bytes
+    if in_place:
+        return x_bytes
+    # the engine reads a ninth row there, and writes nine results over it
+    return x_bytes + np.where(pads_to_nine_pixels(n, rows), max(JOB_PIXELS * k, c), 0)
+
+
+def _rows_fields(step: QuantizedNode, in_place: bool, regions: Mapping[str, Region]) -> Fields:
+    """Return the fields of me_ne16_jobs_tile for rows of bytes."""
+    (rows, c, k), wide = row_sizes(step), step.element_type == INT16
+    (height, width), first = regions["y"].extent, regions["y"].start[1]
+    at_a_time, nine = job_pixels(height), bool(pads_to_nine_pixels(height, rows))
+    sums = f"@scratch+{0 if in_place else round_up(height * c, 4)}"
     return {
         **{f"conv.{name}": f"@{name}" for name in ("x", "weights", "y")},
         "conv.k": width,
-        "conv.y_stride": width,
+        "conv.y_stride": step.element_type.size_bytes * width,
         "conv.padded": "@x" if in_place else "@scratch",
         "first_k": first,
         "units": height,
         "first_units": at_a_time,
         "units_at_a_time": at_a_time,
-        "ninth": int(not in_place and bool(pads_to_nine_pixels(height, rows))),
+        "ninth": int(nine and not (in_place or wide)),
         "has_scratch": int(first > 0),
         "restores": int(in_place and first + width == k),
+        **({"conv.channels": "@channels", "sums": sums} if wide else {}),
     }
 
 
@@ -138,60 +184,15 @@ def _rows_cycles(step: QuantizedNode, in_place: bool, sizes: Sizes) -> Any:
     return each + (jobs - 1) * beside + last + restored
 
 
-def wide_rows_on_ne16(
-    step: QuantizedNode, engine: Engine, *, in_place: bool = False
-) -> TiledKernel:
-    """Return the NE16 kernel of a linear layer with int16 results, whose sums the cores requantise.
-
-    in_place   whether x is converted to uint8 in its own L1 buffer, and back to int8 after the last
-               tile of output channels
-    """
-    rows, c, k = row_sizes(step)
-    channels = packed_channels(step)
-    channels[:, 0] -= WEIGHT_OFFSET * row_sums(step.integers.weight)
-
-    def x_bytes(height: Any) -> Any:
-        return 0 if in_place else round_up(height * c, 4)
-
-    def tile(regions: Mapping[str, Region]) -> Fields:
-        height, width = regions["y"].extent
-        return {
-            **_rows_fields(rows, k, regions, in_place=in_place),
-            "conv.channels": "@channels",
-            "conv.y_stride": INT16.size_bytes * width,
-            "sums": f"@scratch+{x_bytes(height)}",
-            "ninth": 0,
-        }
-
-    size = channels[0].nbytes
-    constant = Operand("channels", "channels", (k, size), ((("k", 1),), ()), array=channels)
-    kernel, sums = _tile_rows(step, constants=(constant,)), SUM_BYTES * SUM_BUFFERS
-    of_layer = {**of_member("conv", scale_fields(step)), **of_member("sums", sums_fields(step))}
-    return replace(
-        kernel,
-        callbacks=(REQUANTISE,),
-        op={**kernel.op, **of_layer, "finish": REQUANTISE},
-        jobs=_form_of_rows(step, SUMS),
-        tile=tile,
-        launches_next_tile=lambda here, behind: (
-            bool(behind["has_scratch"])
-            and ceil_div(int(here["units"]), int(here["units_at_a_time"])) % SUM_BUFFERS == 0
-        ),
-        scratch=lambda sizes: sums * job_pixels(sizes["row"]) * sizes["k"] + x_bytes(sizes["row"]),
-        work=partial(_rows_cycles, step, in_place),
-        cost=engine.kernels.get("me_ne16_jobs, rows, int16", FREE),
-    )
-
-
 def int16_rows_on_ne16(form: Format) -> tuple[Kernel, Kernel]:
     """Return the NE16 kernels of rows times int8 weights with int16 results: with the input
     converted to uint8 in scratch, and in its own buffer.
 
     form   supported element types
     """
-    in_place = partial(wide_rows_on_ne16, in_place=True)
+    in_place = partial(rows_on_ne16, in_place=True)
     return (
-        sums_on_ne16(wide_rows_on_ne16, form, has_int8_products),
+        sums_on_ne16(rows_on_ne16, form, has_int8_products),
         sums_on_ne16(in_place, form, has_int8_products, is_in_words),
     )
 
@@ -205,44 +206,14 @@ def sums_fields(step: QuantizedNode, halves: int = 1, bits: int = 0) -> Fields:
     return {"halves": halves, "weight_bits": bits, "y_wide": wide}
 
 
-def _tile_rows(step: QuantizedNode, constants: tuple[Operand, ...]) -> TiledKernel:
-    """Tile over rows and outputs k; rows become pixels of an image with three rows."""
-    rows, c, k = row_sizes(step)
-    planes = bit_planes(step.integers.weight.reshape(k, c), step.weight_bits)
-    size_bytes = step.element_type.size_bytes
-    return TiledKernel(
-        function="me_ne16_jobs",
-        axes={"row": rows, "k": k},
-        split=("k", "row"),
-        innermost_axes=("k",),
-        multiples={"k": OUTPUTS, "row": JOB_PIXELS},
-        operands=(
-            Operand("x", 0, (rows, c), ((("row", 1),), ())),
-            Operand("weights", "weights", planes.shape, ((("k", 1),), ()), array=planes),
-            *constants,
-            Operand("y", OUT, (rows, k), ((("row", 1),), (("k", 1),)), itemsize=size_bytes),
-        ),
-        op={
-            "form": IN_RUN,
-            "step": c,
-            "inputs": c,
-            "prepare": "me_ne16_prepare_rows",
-            "beside": 0,
-        },
-        tile=lambda regions: {},
-        launches_next_tile=partial(launches_next_tile, c),
-        work=lambda sizes: 0,
-        l1_only=True,
-    )
+def _launches_next_sums(here: Fields, behind: Fields) -> bool:
+    """Return whether a tile's first job may start before the cores have requantised all sums of the
+    previous tile: those of its last job are in the other buffer.
 
-
-def _form_of_rows(step: QuantizedNode, scale: int) -> JobForm:
-    """Return the jobs of rows, each of which is a window.
-
-    scale   bytes of a multiplier, or SUMS
+    here, behind   tile fields of the previous tile and of this one
     """
-    rows = Conv2dGeometry.of_pixels(*row_sizes(step))
-    return JobForm(JobSchedule(rows, WINDOWS, scale, bits=step.weight_bits))
+    jobs = ceil_div(int(here["units"]), int(here["units_at_a_time"]))
+    return bool(behind["has_scratch"]) and jobs % SUM_BUFFERS == 0
 
 
 def launches_next_tile(c: int, here: Fields, behind: Fields) -> bool:

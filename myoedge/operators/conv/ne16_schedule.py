@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,6 @@ from myoedge.operators.conv.geometry import Conv2dGeometry, tile_fields
 from myoedge.operators.conv.ne16_rules import (
     ONE_PHASE,
     Phases,
-    is_filter,
     turned_operand,
     turned_region,
     turned_strides,
@@ -23,10 +22,8 @@ from myoedge.operators.kernel import Fields, Operand, Region, Sizes
 from myoedge.operators.library.ne16_jobs import (
     DEPTHWISE_MODE,
     FILTER_MODE,
-    INPUTS,
     JOB,
     JOB_PIXELS,
-    JOBS_A_TILE,
     POINTWISE_MODE,
     SIDE,
     WEIGHT_BITS,
@@ -57,9 +54,7 @@ WINDOWS_OVER_EDGES, WINDOWS_INSIDE = (3.0, 0.16, 8.0), (1.0, 0.06, 12.0)
 EDGE_ROW = 14.0  # per row of a window that crosses an edge
 
 DEPTHWISE_CONFLICTS = 1.06  # factor for conflicts of the engine's stores with its own loads
-GROUP = 1000.0  # extra cycles per group, which is a separate tile
 PHASE = 150.0  # cycles to program a job, exposed for the first job of a tile and for shorter ones
-WEIGHT_BYTE = 0.5  # cycles: L1 gets a byte in 0.13, from a full L2 in 2; more makes tiles smaller
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,18 +92,6 @@ class JobSchedule:
     sizes: tuple[int, int] = (1, 1)
 
     @property
-    def with_groups(self) -> JobSchedule:
-        """The schedule of a layer whose groups are jobs of a tile, if the pixels of a job have the
-        channels of one position; of the schedule of a group."""
-        pixel = self.phases.pixel if self.phases else 1
-        is_tap = self.number == PIXELS and self.conv.taps == self.conv.x[-1]
-        if not is_tap and (self.number != FILTER or pixel > 1):
-            return self
-        n = self.conv.groups
-        x, y = ((*shape[:3], n * shape[3]) for shape in (self.conv.x, self.conv.y))
-        return replace(self, conv=replace(self.conv, x=x, y=y, groups=1), groups=n)
-
-    @property
     def inputs(self) -> int:
         """Inputs of a pixel of a job."""
         if self.number in (FILTER, DEPTHWISE):
@@ -142,28 +125,6 @@ class JobSchedule:
         """Distance of the rows and of the columns that a job computes."""
         phases = self.phases or ONE_PHASE
         return phases.down, phases.across
-
-    @staticmethod
-    def by_rows(conv: Conv2dGeometry, scale: int, groups: int, bits: int) -> JobSchedule:
-        """Return a schedule in which each job computes a few rows of results, JOBS_A_TILE jobs per
-        tile; the layer satisfies `has_rows`."""
-        number = FILTER if is_filter(conv) else PIXELS
-        return JobSchedule(
-            conv, DEPTHWISE if groups > 1 else number, scale, jobs=JOBS_A_TILE, bits=bits
-        )
-
-    def layer_cycles(self) -> float:
-        """Return the estimated cycles of the layer if it is one tile, and of its weights."""
-        _, rows, columns, k = self.conv.y
-        count = self.parts.count if self.parts else 1
-        computed = float(self.cycles({"t0": rows, "t1": columns, "k": k, "part": count}))
-        return computed + WEIGHT_BYTE * self._weight_bytes()
-
-    def _weight_bytes(self) -> float:
-        taps, outputs = round_up(self.inputs, INPUTS), 1 if self.is_depthwise else self.conv.y[-1]
-        if self.number in (FILTER, DEPTHWISE):
-            taps = SIDE * SIDE * taps
-        return outputs * float(taps) * self.bits / WEIGHT_BITS
 
     @property
     def row(self) -> str:
