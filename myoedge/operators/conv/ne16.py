@@ -99,7 +99,7 @@ def conv_with_sum_on_ne16(step: QuantizedNode, engine: Engine) -> TiledKernel:
         return linear_with_add_on_ne16(step, engine)
     way = replace(_fastest_schedule(step, keeps_scratch=True), jobs=JOBS_A_TILE)
     axes = ("n", "t0", "t1", "g", "k")
-    cost = engine.kernels.get(f"me_ne16_jobs, {way.row}, add", FREE)
+    cost = engine.kernels.get(f"me_ne16_jobs, {_row(step, way)}, add", FREE)
     own = replace(jobs_in_tiles(step, way, engine), cost=cost)
     return SummedKernel(own, axes, way.prepared).with_sum(step, engine)
 
@@ -140,12 +140,9 @@ def jobs_in_tiles(step: QuantizedNode, way: JobSchedule, engine: Engine) -> Tile
     constants = _sum_constants if is_sums else _constants
     strided = is_sums or not (table or way.turned)
     x, y = conv.read(()), replace(conv.write(cut), position_stride="conv.y_stride" * strided)
-    of_bytes = "me_ne16_finish_bytes" if table or way.number == WINDOWS else 0
-    finish = {"finish": REQUANTISE if is_sums else of_bytes, "beside": 0}
-    row = f"sums, {16 if step.has_int16 else 8}" if is_sums else way.row
     return TiledKernel(
         function="me_ne16_jobs",
-        callbacks=(REQUANTISE,) if is_sums else (),
+        callbacks=(REQUANTISE,) * is_sums,
         **_axes(way),
         unit_axes=("n", "g"),
         operands=(
@@ -154,15 +151,29 @@ def jobs_in_tiles(step: QuantizedNode, way: JobSchedule, engine: Engine) -> Tile
             *table,
             way.in_memory(replace(y, itemsize=way.sizes[1])),
         ),
-        op={**_job_fields(step, way), **finish},
+        op={**_job_fields(step, way), "finish": _finish(step, way), "beside": 0},
         tile=way.fields,
         launches_next_tile=way.launches_next_tile,
         jobs=JobForm(way, _copied(way)),
         scratch=way.scratch,
         work=way.cycles,
-        cost=engine.kernels.get(f"me_ne16_jobs, {row}", FREE),
+        cost=engine.kernels.get(f"me_ne16_jobs, {_row(step, way)}", FREE),
         l1_only=True,
     )
+
+
+def _finish(step: QuantizedNode, way: JobSchedule) -> str | int:
+    """Return the C function that finishes results; 0: none."""
+    if way.parts:
+        return REQUANTISE
+    return "me_ne16_finish_bytes" if step.table is not None or way.number == WINDOWS else 0
+
+
+def _row(step: QuantizedNode, way: JobSchedule) -> str:
+    """Return the name of a schedule's row of costs."""
+    if way.parts:
+        return f"sums, {16 if step.has_int16 else 8}"
+    return "phases" if way.phases else "turned" if way.turned else "conv"
 
 
 def _axes(way: JobSchedule) -> dict[str, Any]:

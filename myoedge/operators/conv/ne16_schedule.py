@@ -126,11 +126,6 @@ class JobSchedule:
         phases = self.phases or ONE_PHASE
         return phases.down, phases.across
 
-    @property
-    def row(self) -> str:
-        """Name of the row of costs of the schedule's jobs."""
-        return "phases" if self.phases else "turned" if self.turned else "conv"
-
     def in_memory(self, operand: Operand) -> Operand:
         """Return an operand with its axes in memory order, undoing an exchange of rows and
         columns."""
@@ -263,17 +258,7 @@ class JobSchedule:
             regions = {**regions, **{name: turned_region(regions[name]) for name in "xy"}}
         y = regions["y"]
         _, rows, columns, _, _ = y.extent
-        sizes, kept = (
-            {"t0": rows, "t1": columns, "k": y.extent[4]},
-            self.keeps_scratch and y.start[4] > 0,
-        )
-        if self.parts:
-            units = self.parts.tile_fields(rows, columns, regions["weights"])
-            units |= {"sums": f"@scratch+{self._image_bytes(sizes)}"}
-        else:
-            first, others = self.job_units(sizes, self.jobs)
-            number = rows * (1 if self.in_rows else columns)
-            units = {"units": number, "first_units": first, "units_at_a_time": others}
+        sizes = {"t0": rows, "t1": columns, "k": y.extent[4]}
         conv = dict(tile_fields(regions))
         for name, size in zip(("row_stride", "y_stride"), self.sizes, strict=True):
             conv[name] = size * int(conv[name])
@@ -285,9 +270,22 @@ class JobSchedule:
             "first_k": y.start[3] * self.conv.y[3] + y.start[4],
             "ninth": int(self._pads_to_nine_windows(sizes)),
             "restores": 0,
-            **units,
-            "has_scratch": int(bool(units.get("first_part")) or kept),
+            "has_scratch": int(self.keeps_scratch and y.start[4] > 0),
+            **self._unit_fields(sizes, regions["weights"]),
         }
+
+    def _unit_fields(self, sizes: Sizes, weights: Region) -> Fields:
+        """Return the units of a tile and of its jobs.
+
+        weights   region of its weights
+        """
+        rows, columns = sizes["t0"], sizes["t1"]
+        if self.parts:
+            units = self.parts.tile_fields(rows, columns, weights)
+            return {**units, "sums": f"@scratch+{self._image_bytes(sizes)}"}
+        first, others = self.job_units(sizes, self.jobs)
+        number = rows * (1 if self.in_rows else columns)
+        return {"units": number, "first_units": first, "units_at_a_time": others}
 
     def job_units(self, sizes: Sizes, jobs: int) -> tuple[int, int]:
         """Return the units (rows or results) of a tile's first job, and of each later job except

@@ -197,4 +197,5 @@ class WindowParts:
         jobs = JOBS_A_TILE if first == 0 or first + count == self.count else 1
         each = ceil_div(units, jobs * least) * least
         sizes = {"units": units, "first_units": each, "units_at_a_time": each}
-        return {**sizes, "first_part": first, "parts": count}
+        prepared = {"has_scratch": 1} if first > 0 else {}
+        return {**sizes, "first_part": first, "parts": count, **prepared}
