@@ -30,6 +30,7 @@ from tests.conftest import myoedge as command
 from tests.conftest import save_exported, small_network
 from tests.e2e.test_less_l2 import SHAPE, Deep
 from tests.extensions.gap_sdk import sdk
+from tests.extensions.sensor import applications
 from tests.firmware.programs import riscv_gcc
 
 CLOSE, CLOSE_IN_ALL = 0.02, 0.01
@@ -338,6 +339,17 @@ def test_voltage_of_a_clock(two: Build, tmp_path: Path, point: str, said: str) -
     done = configuring(two, tmp_path, f"-DME_POINT={point}")
     assert said in " ".join((done.stdout + done.stderr).split())
     assert (done.returncode == 0) == said.startswith("ME_APP_")
+
+
+@WITH_CMAKE
+@pytest.mark.parametrize("point", ["", "-DME_POINT=240/10MHz", "-DME_POINT=240/10 MHz"])
+def test_two_clocks_of_an_application(
+    point: str, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """The second one is in its sources."""
+    build = applications.shared(tmp_path_factory, "chip at 240/10 MHz")
+    said = configured(build, tmp_path, *filter(None, [point]))
+    assert {"ME_APP_MILLIVOLTS=650u", "ME_APP_CLOCK_HZ=240000000u"} <= macros(said)
 
 
 def test_energy_names_the_option_for_the_point_that_it_chose(two: Build, tmp_path: Path) -> None:
