@@ -82,10 +82,11 @@ static void send_status(const me_acquired *found)
 }
 
 /* A second of signal has been decided on, so that no decision waits behind the status on the line; or two have
- * come. */
+ * come. With a hop longer than a window, `last` may be ahead of what has come. */
 static bool is_status_due(uint32_t last)
 {
-    return next - last >= ME_SECOND_SAMPLES || me_samples_end() - last >= 2 * ME_SECOND_SAMPLES + ME_WINDOW;
+    const int32_t most = (int32_t)(2 * ME_SECOND_SAMPLES + ME_WINDOW);
+    return next - last >= ME_SECOND_SAMPLES || (int32_t)(me_samples_end() - last) >= most;
 }
 
 /* Sends a status once per second of signal, and soon after a fault. A saturated sample is not a reason,
