@@ -128,7 +128,7 @@ def check_application_point(report: Mapping[str, Any], point_name: str | None) -
     application, built_for = clocked_by(report), report["target"]["operating_point"]
     chip = find_chip(report["target"]["chip"])
     there = chip.at(str(point_name))
-    if application and point_name != built_for:
+    if application and not there.point.same_clocks(chip.at(built_for).point):
         title = f"the {application} application is built for the operating point {built_for}"
         tries = [f"myoedge build with the same arguments and --operating-point {point_name!r}"]
         raise MyoedgeError("E232", title, {"asked": point_name}, tries)

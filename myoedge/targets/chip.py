@@ -86,6 +86,10 @@ class OperatingPoint:
         """The point with the clock of waiting alone."""
         return replace(self, clock_hz=self.waiting_hz or self.clock_hz, waiting_hz=0)
 
+    def same_clocks(self, other: OperatingPoint) -> bool:
+        """Whether both have the same clocks, whatever their names."""
+        return (self.clock_hz, self.waiting_hz) == (other.clock_hz, other.waiting_hz)
+
     def waiting_at(self, clock_hz: int) -> OperatingPoint:
         """Return the point of an application that waits at another clock, in whole kHz."""
         name = f"{self.clock_hz / 1e6:g}/{clock_hz / 1e6:g} MHz"
@@ -214,8 +218,8 @@ class Chip:
             }
             raise MyoedgeError("E204", f"there is no operating point {name}", facts)
         clock_hz, *waiting_hz = asked_hz
-        known = (x for x in self.points if (x.clock_hz, x.waiting_hz) == (clock_hz, 0))
-        point = next(known, None) or self._point_at_clock(clock_hz)
+        of_clock = self._point_at_clock(clock_hz)
+        point = next(filter(of_clock.same_clocks, self.points), of_clock)
         return point.waiting_at(*waiting_hz) if waiting_hz else point
 
     def _point_at_clock(self, clock_hz: int) -> OperatingPoint:
