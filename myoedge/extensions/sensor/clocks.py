@@ -5,13 +5,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from fractions import Fraction
+from itertools import chain
 
 from myoedge.codegen.application import Period
 from myoedge.errors import MyoedgeError
 from myoedge.extensions.sensor.program import SensorProgram
 from myoedge.extensions.sensor.settings import COBS_BYTES, CODE, CRC_BYTES, TRANSFER_SHARE
 from myoedge.power.states import RISE_US
-from myoedge.targets.chip import Chip, OperatingPoint
+from myoedge.targets.chip import Chip
 from myoedge.targets.gap9.clock import ChipClock, chip_clock
 from myoedge.targets.sensor import Sensor
 
@@ -26,6 +27,7 @@ GATE_CYCLES = 11  # of each value of a window, for its energy
 PACKET_BYTES = 22  # of a decision on the line
 START_CYCLES = 4_000  # of the cluster, which the controller waits for
 INTERRUPT_CYCLES, LEAST_INTERRUPT_US = 600, 8  # by which an interrupt is served late
+LATE_SHARE = Fraction(1, 8)  # of a period, by which data-ready may be served late (data_ready.c)
 SPI_CYCLES = 3  # by which the SPI's divider makes a bit longer, at most
 
 
@@ -82,13 +84,23 @@ def _waiting_clocks(program: SensorProgram, chip: Chip) -> Iterator[tuple[int, i
     """Yield (clock of the network, lowest clock of waiting that keeps up, in whole kHz), for all
     clocks of the chip above one of waiting."""
     for clock_hz in _known_hz(chip):
-        most = chip_clock(clock_hz, chip.low_clocks_hz[0]).waiting
-        asked = (_asked_hz(clock_hz, waiting) for waiting in range(most, 1, -1))
-        fast = program.fast_peripherals
-        clocks = ((hz, chip_clock(clock_hz, hz, fast_peripherals=fast)) for hz in asked)
-        fits = (hz for hz, clock in clocks if not dict(_problems(program.sensor, clock)))
-        if lowest_hz := next(fits, 0):
+        keep_up = (hz for hz in _divided_hz(clock_hz, chip) if _keeps_up(program, clock_hz, hz))
+        if lowest_hz := next(keep_up, 0):
             yield clock_hz, lowest_hz
+
+
+def _divided_hz(clock_hz: int, chip: Chip, least_hz: int = 0) -> Iterator[int]:
+    """Yield the clocks of waiting that dividers make, ascending.
+
+    least_hz   lowest of them; 0: the chip's
+    """
+    most = chip_clock(clock_hz, least_hz or chip.low_clocks_hz[0]).waiting
+    return (_asked_hz(clock_hz, waiting) for waiting in range(most, 1, -1))
+
+
+def _keeps_up(program: SensorProgram, clock_hz: int, waiting_hz: int = 0) -> bool:
+    clock = chip_clock(clock_hz, waiting_hz, fast_peripherals=program.fast_peripherals)
+    return not dict(_problems(program.sensor, clock))
 
 
 def _known_hz(chip: Chip) -> list[int]:
@@ -108,34 +120,42 @@ def _asked_hz(clock_hz: int, waiting: int) -> int:
 def check_clock(program: SensorProgram, chip: Chip) -> None:
     """Raise E264 if the application does not keep up at the chip's operating point, or no divider
     makes its clock of waiting from the network's."""
-    sensor, point = program.sensor, chip.point
-    _check_divider(program, point)
-    problems = dict(_problems(sensor, program.clock))
-    if not problems:
-        return
-    known = _known_hz(chip)
-    better = next((hz for hz in known if not dict(_problems(sensor, chip_clock(hz)))), None)
-    remedy = f"[sensor] rate = {int(TRANSFER_SHARE / _taken_s(sensor, chip_clock(known[-1])))}"
-    if better is not None:
-        remedy = f'--operating-point "{better / 1e6:g} MHz"'
-    asked_hz = point.while_waiting.clock_hz
-    title = f"the application does not keep up at {asked_hz / 1e6:g} MHz"
-    raise MyoedgeError(CODE, title, problems, [remedy])
+    point, problems = chip.point, dict(_problems(program.sensor, program.clock))
+    _check_divider(program, chip)
+    if problems:
+        title = f"the application does not keep up at {point.while_waiting.clock_hz / 1e6:g} MHz"
+        raise MyoedgeError(CODE, title, problems, [_remedy(program, chip)])
 
 
-def _check_divider(program: SensorProgram, point: OperatingPoint) -> None:
-    made, hz = program.clock, point.clock_hz
+def _check_divider(program: SensorProgram, chip: Chip) -> None:
+    made, point = program.clock, chip.point
     is_near = made.waiting > 1 and made.waiting_hz <= (1 + MOST_WAITING_ERROR) * point.waiting_hz
     if not point.waiting_hz or is_near:
         return
-    slower = (_asked_hz(hz, waiting) for waiting in range(made.waiting, 1, -1))
-    clocks = ((asked_hz, chip_clock(hz, asked_hz)) for asked_hz in slower)
-    fits = (asked_hz for asked_hz, clock in clocks if not dict(_problems(program.sensor, clock)))
-    near = next(fits, 0)
-    title = f"no divider makes {point.waiting_hz / 1e6:g} MHz from {hz / 1e6:g} MHz"
+    title = f"no divider makes {point.waiting_hz / 1e6:g} MHz from {point.clock_hz / 1e6:g} MHz"
     facts = {"makes": f"{made.waiting_hz / 1e6:.4g} MHz, the nearest that is not below"}
-    named = f"{hz / 1e6:g}/{near / 1e6:g}" if near else f"{hz / 1e6:g}"
-    raise MyoedgeError(CODE, title, facts, [f'--operating-point "{named} MHz"'])
+    raise MyoedgeError(CODE, title, facts, [_remedy(program, chip, point.waiting_hz)])
+
+
+def _remedy(program: SensorProgram, chip: Chip, least_hz: int = 0) -> str:
+    """Return the option of an operating point with which the application keeps up: with the chip's
+    clock if possible, and a clock of waiting if it has one; or else a lower rate.
+
+    least_hz   lowest clock of waiting; 0: any
+    """
+    clock_hz, known = chip.point.clock_hz, _known_hz(chip)
+    if program.fast_peripherals:  # it reads memories that lower clocks may exclude
+        known = [hz for hz in known if hz > clock_hz]
+    waiting = _divided_hz(clock_hz, chip, least_hz) if chip.point.waiting_hz else ()
+    pairs = (
+        f"{clock_hz / 1e6:g}/{hz / 1e6:g}" for hz in waiting if _keeps_up(program, clock_hz, hz)
+    )
+    alone = (f"{hz / 1e6:g}" for hz in (clock_hz, *known) if _keeps_up(program, hz))
+    if named := next(chain(pairs, alone), None):
+        return f'--operating-point "{named} MHz"'
+    fastest = chip_clock(max(point_hz for _, point_hz in chip.voltages))
+    taken_s = _taken_s(program.sensor, fastest) / TRANSFER_SHARE
+    return f"[sensor] rate = {int(1 / max(taken_s, _late_s(program.sensor, fastest) / LATE_SHARE))}"
 
 
 def _problems(sensor: Sensor, clock: ChipClock) -> Iterator[tuple[str, str]]:
@@ -144,10 +164,14 @@ def _problems(sensor: Sensor, clock: ChipClock) -> Iterator[tuple[str, str]]:
     if abs(error) > MOST_BAUD_ERROR:
         text = f"{sensor.baud_rate:,} Bd are {float(error):+.1%} off at this clock"
         yield "sensor.baud_rate", text
-    taken_s, period_s = _taken_s(sensor, clock), 1 / sensor.rate_hz
+    taken_s, late_s = _taken_s(sensor, clock), _late_s(sensor, clock)
+    period_s, period = 1 / sensor.rate_hz, f"{1e6 / float(sensor.rate_hz):,.0f} µs"
     if taken_s > TRANSFER_SHARE * period_s:
         least = f"{float(taken_s) * 1e6:,.0f} µs to read and keep it"
-        yield "sensor.rate", f"a sample takes {least}, of {float(period_s) * 1e6:,.0f} µs"
+        yield "sensor.rate", f"a sample takes {least}, of {period}"
+    elif late_s > LATE_SHARE * period_s:
+        late = f"{float(late_s) * 1e6:,.0f} µs late, more than 1/{1 / LATE_SHARE} of {period}"
+        yield "sensor.rate", f"data-ready may be served {late}"
 
 
 def _taken_s(sensor: Sensor, clock: ChipClock) -> Fraction:
@@ -156,6 +180,11 @@ def _taken_s(sensor: Sensor, clock: ChipClock) -> Fraction:
     if sensor.is_on_line:
         return kept_s
     return kept_s + 8 * sensor.sample_bytes / spi_hz(clock.periph_hz, sensor.spi_hz)
+
+
+def _late_s(sensor: Sensor, clock: ChipClock) -> Fraction:
+    """Return the time by which data-ready may be served late; 0 without one."""
+    return Fraction(INTERRUPT_CYCLES * (not sensor.is_on_line), clock.waiting_hz)
 
 
 def spi_hz(clock_hz: int, most_hz: int) -> Fraction:

@@ -15,6 +15,7 @@ from torch import nn
 
 import myoedge
 from myoedge.backends.build import Build
+from myoedge.backends.packets import Status
 from myoedge.building.operating_points import application_points, cheapest
 from myoedge.errors import MyoedgeError
 from myoedge.extensions.sensor.clocks import spi_hz
@@ -23,6 +24,7 @@ from myoedge.power.model import PUBLISHED
 from myoedge.reports.budget import budget_lines
 from myoedge.reports.energy import average_mw
 from myoedge.reports.speed import duration
+from myoedge.simulator import Fault
 from myoedge.targets import find_chip
 from tests.conftest import save_exported, thinned
 from tests.extensions.sensor import applications
@@ -194,6 +196,73 @@ def test_a_clock_at_which_samples_would_be_lost(tmp_path: Path) -> None:
     (remedy,) = found.tries
     point = remedy.removeprefix("--operating-point ").strip('"')
     assert played(built(tmp_path, "chain", point), tmp_path, 0.3).samples_lost == 0
+
+
+BEHIND_L2: dict[str, Any] = {
+    "sensor": {**applications.ARMBAND, "rate": 5000, "hop": 1000},
+    "quant": {"*": {"weights": 8}},
+}
+
+
+@pytest.mark.parametrize(("level", "memory"), [("l3", None), ("mram", "mram=auto")])
+def test_the_remedy_keeps_the_clock_of_memories(
+    level: str, memory: str | None, tmp_path: Path
+) -> None:
+    """A lower clock has no L3 or MRAM."""
+    l2 = {"l3": "72KiB", "mram": "100KiB"}[level]
+    given = (tmp_path, applications.Wide, 40)
+    tables = {**BEHIND_L2, "budget": {"l2": l2}}
+    with pytest.raises(MyoedgeError, match="does not keep up at 10 MHz") as raised:
+        applications.built(*given, "240/10 MHz", memory, **tables)
+    (remedy,) = raised.value.notice.tries
+    point = remedy.removeprefix("--operating-point ").strip('"')
+    assert point.startswith("240/")
+    build = applications.built(*given, point, memory, **tables)
+    assert build.report["memory"]["levels"][level] > 0
+    found = played(build, tmp_path, 0.5)
+    assert (found.exact, found.samples_lost) == (True, 0)
+
+
+def test_the_remedy_of_a_pair_is_a_pair(tmp_path: Path) -> None:
+    with pytest.raises(MyoedgeError, match="does not keep up at 10 MHz") as raised:
+        built(tmp_path, "chain", "240/10 MHz")
+    (remedy,) = raised.value.notice.tries
+    point = remedy.removeprefix("--operating-point ").strip('"')
+    assert point.startswith("240/")
+    assert played(built(tmp_path, "chain", point), tmp_path, 0.3).samples_lost == 0
+
+
+@pytest.mark.parametrize("point", ["240/10MHz", " 240.0/10.00 mhz"])
+def test_other_names_of_a_builds_point(point: str, tmp_path: Path) -> None:
+    build = built(tmp_path, "chip", "240/10 MHz")
+    report = myoedge.energy(build.folder, operating_point=point)
+    assert report["target"]["operating_point"] == "240/10 MHz"
+    with pytest.raises(MyoedgeError, match="built for the operating point 240/10 MHz"):
+        myoedge.energy(build.folder, operating_point="240 MHz")
+
+
+def test_a_clock_at_which_interrupts_come_late(tmp_path: Path) -> None:
+    """While the status of a lost sample is sent, no other one is lost."""
+    sensor = {**BEHIND_L2["sensor"], "baud_rate": 230_400}
+    given = (tmp_path, applications.Windows, 40)
+    with pytest.raises(MyoedgeError, match="does not keep up at 15 MHz") as raised:
+        applications.built(*given, "240/15 MHz", sensor=sensor)
+    (remedy,) = raised.value.notice.tries
+    point = remedy.removeprefix("--operating-point ").strip('"')
+    build = applications.built(*given, point, sensor=sensor)
+    recording = applications.emg()[:2500]
+    found = myoedge.play(build, recording, faults=[Fault(60, "missed", 0)])
+    assert found.samples_lost == 2
+
+
+def test_a_hop_longer_than_a_window(tmp_path: Path) -> None:
+    """A status after a fault, and one for a second; not one for each turn of the program."""
+    sensor = {**applications.ARMBAND, "hop": 150}
+    build = applications.built(tmp_path, applications.Windows, 40, "high", sensor=sensor)
+    found = myoedge.play(build, applications.emg()[:600], faults=[Fault(50, "missed", 0)])
+    assert len(found.decisions) == 4
+    before_end = [x for x in found.records if isinstance(x, Status) and x.frame < 590]
+    assert 1 <= len(before_end) < 6
 
 
 def test_a_rate_for_which_no_clock_is_fast_enough(tmp_path: Path) -> None:
