@@ -143,19 +143,25 @@ def _remedy(program: SensorProgram, chip: Chip, least_hz: int = 0) -> str:
 
     least_hz   lowest clock of waiting; 0: any
     """
-    clock_hz, known = chip.point.clock_hz, _known_hz(chip)
-    if program.fast_peripherals:  # it reads memories that lower clocks may exclude
-        known = [hz for hz in known if hz > clock_hz]
-    waiting = _divided_hz(clock_hz, chip, least_hz) if chip.point.waiting_hz else ()
-    pairs = (
-        f"{clock_hz / 1e6:g}/{hz / 1e6:g}" for hz in waiting if _keeps_up(program, clock_hz, hz)
-    )
-    alone = (f"{hz / 1e6:g}" for hz in (clock_hz, *known) if _keeps_up(program, hz))
-    if named := next(chain(pairs, alone), None):
-        return f'--operating-point "{named} MHz"'
+    clocks = chain(_pairs(chip, least_hz), _clocks_alone(program, chip))
+    if named := next((x for x in clocks if _keeps_up(program, *x)), None):
+        return f'--operating-point "{"/".join(f"{hz / 1e6:g}" for hz in named)} MHz"'
     fastest = chip_clock(max(point_hz for _, point_hz in chip.voltages))
     taken_s = _taken_s(program.sensor, fastest) / TRANSFER_SHARE
     return f"[sensor] rate = {int(1 / max(taken_s, _late_s(program.sensor, fastest) / LATE_SHARE))}"
+
+
+def _pairs(chip: Chip, least_hz: int) -> Iterator[tuple[int, int]]:
+    clock_hz, waits = chip.point.clock_hz, chip.point.waiting_hz > 0
+    return ((clock_hz, hz) for hz in (_divided_hz(clock_hz, chip, least_hz) if waits else ()))
+
+
+def _clocks_alone(program: SensorProgram, chip: Chip) -> Iterator[tuple[int]]:
+    """Yield the chip's clock and those that an application may have in its place: higher ones if it
+    reads memories that lower ones may exclude."""
+    clock_hz = chip.point.clock_hz
+    yield (clock_hz,)
+    yield from ((hz,) for hz in _known_hz(chip) if hz > clock_hz or not program.fast_peripherals)
 
 
 def _problems(sensor: Sensor, clock: ChipClock) -> Iterator[tuple[str, str]]:
