@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Trained sEMG networks become verified int8 C for wearable chips.
 
-    built = myoedge.build("model.pt2", target="gap9", calib="calib.npz")
+    built = myoedge.build("model.pt2", calib="calib.npz")
     myoedge.validate(built, on="host,simulator")   # bit for bit the NumPy reference
     myoedge.simulate(built).to_pandas()            # cycles, layer by layer
     built.run(window)                              # the generated C, floats in and out

@@ -152,7 +152,8 @@ class ReaderHook:
 
 @dataclass(frozen=True)
 class BackendHook:
-    """A backend: what runs a build for `validate`, `simulate` and `run`.
+    """A backend: what runs a build for `validate`, `simulate` and `run`; if a chip names it among
+    its runners, only builds for such chips.
 
     name           its name after --on
     text           name in reports and messages, such as "C on the host"
@@ -162,7 +163,6 @@ class BackendHook:
     shows_layers   whether `validate` compares every layer, not only the outputs
     is_listed      whether report.json lists the backend even if it has not been run; only for
                    backends of this package, so that reports do not depend on what is installed
-    chips          names of the chips whose programs it runs; (): of any build
     after          backend that it follows in lists; "": the end
     """
 
@@ -173,7 +173,6 @@ class BackendHook:
     source: str = ""
     shows_layers: bool = False
     is_listed: bool = False
-    chips: tuple[str, ...] = ()
     after: str = ""
 
 

@@ -172,7 +172,7 @@ def simulate(
     like              cost model: "silicon", or "public-gvsoc" with that platform's documented
                       costs
     fc_hart           mhartid of the simulated fabric controller, which selects the firmware's
-                      drivers: 9 (GAP9) or 0x3e0 (pulp-open); None: by `like`
+                      drivers: 9 (the chip) or 0x3e0 (public GVSoC); None: by `like`
     trace             also write trace.json for ui.perfetto.dev
     profile           record cycles by instruction address, in `run.profile`
     window            (from, to): record every instruction between these cycles, in `run.steps`
@@ -204,7 +204,7 @@ def simulate_elf(
     window: tuple[int, int] | None = None,
     progress: Callable[[int, str], None] | None = None,
 ) -> Simulation:
-    """Run any bare-metal program for GAP9's register map.
+    """Run any bare-metal program for the register map of the simulated chip.
 
     folder           where the program may read and write files by plain name; None: nowhere
     dump             (address, size in bytes) of L1 or L2 regions to return at the end

@@ -37,6 +37,7 @@ from myoedge.system import tools
 from myoedge.system.folder import MANIFEST, editable_folders, is_build, to_json
 from myoedge.system.hooks import load
 from myoedge.system.library import KINDS, PROGRAMS
+from myoedge.targets import find_chip
 
 if TYPE_CHECKING:
     from myoedge.backends.measurement import Measurement
@@ -265,26 +266,25 @@ class Build(BuildFolder):
         """
         from myoedge.backends import simulator
 
-        chosen = {} if cycles is None else {"cycles": cycles}
+        chip = find_chip(str(self.manifest["target"]))
         return simulator.run_firmware(
             self.program,
             self.files(inputs),
             regions=self.regions if keep_layers else None,
             options=options,
             max_cycles=max_cycles * max(1, len(inputs)),
+            cycles=chip.simulator_cycles if cycles is None else cycles,
             progress=progress,
-            **chosen,
         )
 
     def run_on_gvsoc(self, inputs: Sequence[Sequence[Array]]) -> Measurement:
         """Run firmware.elf on GVSoC. Errors: E501 not installed, E502 too slow, E504 no model
-        of NE16 or MRAM, E240, E711."""
+        of an engine or MRAM, E240, E711."""
         from myoedge.backends import gvsoc
 
         self.firmware()
         gvsoc.refuse_mram(self.mram_image)
-        on_ne16 = [row["label"] for row in self.report["layers"] if row.get("engine") == "ne16"]
-        gvsoc.require_ne16(on_ne16)
+        gvsoc.require_engines([(x["label"], x.get("engine")) for x in self.report["layers"]])
         return gvsoc.run_firmware(self.folder / "firmware.elf", self.files(inputs))
 
     def files(self, inputs: Sequence[Sequence[Array]]) -> FirmwareFiles:

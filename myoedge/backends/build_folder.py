@@ -33,6 +33,7 @@ from myoedge.system.hooks import find_hook, hooks, load
 from myoedge.system.library import c_prefix
 from myoedge.system.notebook import Card, Tabular, card_html, framed
 from myoedge.system.regular_files import read_text
+from myoedge.targets import first_chip
 
 if TYPE_CHECKING:
     from myoedge.codegen.application import FirmwarePart
@@ -219,7 +220,9 @@ class BuildFolder(ReportFolder, Tabular):
     def firmware(self) -> bytes:
         """Read firmware.elf. Errors: E240 a build for a target without firmware."""
         facts = {"target": self.manifest.get("target")}
-        return self.having("firmware.elf", "firmware", facts, target="gap9")
+        return self.having(
+            "firmware.elf", "firmware", facts, target=first_chip(lambda x: x.program)
+        )
 
     @property
     def model_blob(self) -> bytes:

@@ -21,6 +21,7 @@ from myoedge.frontend.torch.archive import TORCH
 from myoedge.system import tools
 from myoedge.system.hooks import load, with_hooks
 from myoedge.system.toolchain import ZIG, compiler
+from myoedge.targets import ENGINE_TEXTS
 
 State = Literal["ok", "missing", "wrong version", "broken"]
 IMPORT_S = 60.0  # time limit of an import; torch from a cold disk takes 10 s
@@ -107,14 +108,15 @@ def _find_compiler(name: str) -> tuple[str, str] | None:
 
 
 def _gvsoc_row() -> ToolRow:
-    """Return the row of GVSoC, which reports no version: installed with or without its model of
-    NE16, or missing, also if its Python packages are."""
+    """Return the row of GVSoC, which reports no version: installed with or without its models of
+    engines, or missing, also if its Python packages are."""
     try:
         installation = gvsoc.find()
     except MyoedgeError:
         return tool_row("gvsoc", "", ON_GVSOC, gvsoc.GET, None)
-    engine = "with NE16" if installation.has_ne16 else "no NE16"
-    place = (engine, str(installation.home)) if gvsoc.starts(installation) else None
+    found = installation.engines
+    said = (f"{'with' if x in found else 'no'} {ENGINE_TEXTS[x]}" for x in gvsoc.SYSTEM.models)
+    place = (", ".join(said), str(installation.home)) if gvsoc.starts(installation) else None
     return tool_row("gvsoc", "", ON_GVSOC, gvsoc.GET_PYTHON, place)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Backend "gvsoc": firmware on the public GVSoC with myoedge's model of a GAP9-like system."""
+"""Backend "gvsoc": firmware on the public GVSoC with myoedge's model of a system like the chip."""
 
 from __future__ import annotations
 
@@ -12,20 +12,18 @@ from pathlib import Path
 from myoedge.backends.measurement import FirmwareFiles, Measurement
 from myoedge.errors import MyoedgeError
 from myoedge.system import tools
+from myoedge.targets import CHIPS, ENGINE_TEXTS
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 _INSTALLED = _PACKAGE / "_data" / "gvsoc"
 # Folder of our system description: in an installed package, otherwise in the checkout.
 DESCRIPTION = _INSTALLED if _INSTALLED.is_dir() else _PACKAGE.parent / "gvsoc"
-TARGET = "gap9like"
-FREQUENCY = 370_000_000
-FC_HART = 0x3E0  # pulp-open's; GAP9's own, 9, makes all clocks equal: gvsoc/README.md
+SYSTEM = next(chip.gvsoc for chip in CHIPS.values() if chip.gvsoc)
 PREPARE_S = 120.0
 
 # Modules that our target needs; an installation for other chips lacks them.
 _REQUIRED_FILES = ("bin/gvsoc", "bin/gvsoc_launcher", "generators/pulp-open.py")
 _CORES = "models/gen_isa_pulp_cluster_*.so"
-_NE16 = "models/pulp/ne16/ne16.so"
 _LEFTOVERS = ("power_report.csv", "trace_file.txt")
 INSTALL_HINT = "build public GVSoC with the target pulp-open; GVSOC_HOME=its install folder"
 # Tested revision; later ones import a package that is not public.
@@ -44,9 +42,9 @@ class Gvsoc:
     home: Path
 
     @property
-    def has_ne16(self) -> bool:
-        """Whether the installation has the model of NE16, which the target pulp-open leaves out."""
-        return (self.home / _NE16).is_file()
+    def engines(self) -> tuple[str, ...]:
+        """Names of the engines with a model, which the target pulp-open leaves out."""
+        return tuple(x for x, model in SYSTEM.models.items() if (self.home / model).is_file())
 
     @property
     def environment(self) -> dict[str, str]:
@@ -86,8 +84,8 @@ def run_elf(
     folder: Path,
     *,
     timeout_s: float,
-    frequency: int = FREQUENCY,
-    fc_hart: int = FC_HART,
+    frequency: int = SYSTEM.clock_hz,
+    fc_hart: int = SYSTEM.first_core,
 ) -> tools.CompletedProcess:
     """Run firmware with the folder of its semihosting files; return exit code and output.
 
@@ -98,7 +96,8 @@ def run_elf(
     Raises E501 if GVSoC is missing or does not start, E502 after `timeout_s`.
     """
     installation = find()
-    options = {"frequency": frequency, "fc_hart": fc_hart, "ne16": int(installation.has_ne16)}
+    engines = {name: int(name in installation.engines) for name in SYSTEM.models}
+    options = {"frequency": frequency, "fc_hart": fc_hart, **engines}
     with tools.scratch() as scratch:
         config = _write_configuration(
             installation, scratch, [f"--binary={elf.absolute()}"], options
@@ -132,7 +131,7 @@ def _write_configuration(
     command = [
         str(installation.home / "bin" / "gvsoc"),
         f"--target-dir={DESCRIPTION}",
-        f"--target={TARGET}",
+        f"--target={SYSTEM.target}",
         *(f"--target-property={name}={value}" for name, value in options.items()),
         *firmware,
         f"--work-dir={scratch}",
@@ -147,23 +146,29 @@ def _write_configuration(
     return config
 
 
-def require_ne16(layers: Sequence[str]) -> None:
-    """Raise E504 if the installation has no model of NE16, which these layers need."""
+def require_engines(layers: Sequence[tuple[str, str | None]]) -> None:
+    """Raise E504 if the installation has no model of an engine that layers need.
+
+    layers   name and engine of each
+    """
     installation = find()
-    if not layers or installation.has_ne16:
-        return
-    facts = {
-        "layers on NE16": len(layers),
-        "the first": layers[0],
-        "folder": installation.home,
-        "lacks": _NE16,
-    }
-    tries = (
-        "build with --engine cores",
-        "--on simulator",
-        f"build GVSoC with the target {TARGET}:ne16=1 of {DESCRIPTION} instead of pulp-open",
-    )
-    raise MyoedgeError("E504", "this GVSoC has no model of NE16", facts, tries)
+    for engine, model in SYSTEM.models.items():
+        on_engine = [name for name, needs in layers if needs == engine]
+        if not on_engine or engine in installation.engines:
+            continue
+        text, target = ENGINE_TEXTS[engine], f"{SYSTEM.target}:{engine}=1"
+        facts = {
+            f"layers on {text}": len(on_engine),
+            "the first": on_engine[0],
+            "folder": installation.home,
+            "lacks": model,
+        }
+        tries = (
+            "build with --engine cores",
+            "--on simulator",
+            f"build GVSoC with the target {target} of {DESCRIPTION} instead of pulp-open",
+        )
+        raise MyoedgeError("E504", f"this GVSoC has no model of {text}", facts, tries)
 
 
 def refuse_mram(image: bytes | None) -> None:

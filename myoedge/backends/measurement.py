@@ -45,7 +45,7 @@ class Activity:
     accesses          loads and stores of the cluster's cores to L1
     dma_bytes         bytes moved between L2 and L1
     l3_bytes          bytes moved from and to L3
-    ne16_cycles       cycles while NE16 ran a job
+    ne16_cycles       cycles while the accelerator ran a job
     mram_bytes        bytes read from the flash on the chip
     """
 
@@ -74,7 +74,7 @@ class LayerCost:
     instructions       sum over the cores that compute
     stalls             stall cycles by cause, sum over these cores ("sleep": waiting for others)
     dma_bytes, dma_busy_cycles   bytes moved between L2 and L1, and cycles in which the DMA worked
-    ne16_busy_cycles   cycles in which NE16 ran a job
+    ne16_busy_cycles   cycles in which the accelerator ran a job
     l3_bytes           bytes moved from and to L3
     mram_bytes         bytes read from the flash on the chip
     activity           activity of all cores; None if only cycles are counted

@@ -8,6 +8,7 @@ from functools import cache
 
 from myoedge.extension import BackendHook
 from myoedge.system.hooks import is_own, with_hooks
+from myoedge.targets import CHIPS
 
 OWN = (
     BackendHook(
@@ -25,7 +26,6 @@ OWN = (
         "simulated",
         shows_layers=True,
         is_listed=True,
-        chips=("gap9",),
     ),
     BackendHook(
         "gvsoc",
@@ -34,7 +34,6 @@ OWN = (
         "GVSoC",
         "gvsoc",
         is_listed=True,
-        chips=("gap9",),
     ),
 )
 
@@ -54,7 +53,13 @@ def listed_backends(chip: str) -> tuple[str, ...]:
     """Return the names of the backends that report.json lists for a chip even if none has been run:
     of this package, whatever else is installed."""
     own = (row for row in backends().values() if row.is_listed and is_own(row.place))
-    return tuple(row.name for row in own if not row.chips or chip in row.chips)
+    return tuple(row.name for row in own if chip in (chips_of(row.name) or (chip,)))
+
+
+def chips_of(backend: str) -> tuple[str, ...]:
+    """Return the names of the chips that have a backend run their programs; () for a backend that
+    runs any build."""
+    return tuple(name for name, chip in CHIPS.items() if backend in chip.runners)
 
 
 def cycle_text(source: str) -> str:

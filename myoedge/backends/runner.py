@@ -9,7 +9,7 @@ from typing import Any
 
 from myoedge.backends.build import Build
 from myoedge.backends.measurement import Measurement
-from myoedge.backends.names import backends
+from myoedge.backends.names import backends, chips_of
 from myoedge.errors import MyoedgeError
 from myoedge.extension import BackendHook
 from myoedge.numerics.arrays import Array
@@ -87,11 +87,11 @@ class Runner:
 
 def check_chip(build: Build, hook: BackendHook) -> None:
     """Raise E240 if a backend does not run programs for a build's chip."""
-    target = str(build.manifest.get("target"))
-    if hook.chips and target not in hook.chips:
-        facts = {"needs": " or ".join(hook.chips), "target": target}
+    target, chips = str(build.manifest.get("target")), chips_of(hook.name)
+    if chips and target not in chips:
+        facts = {"needs": " or ".join(chips), "target": target}
         title = f"{hook.text} does not run builds for {target}"
-        raise MyoedgeError("E240", title, facts, [build.rebuilt(target=hook.chips[0])])
+        raise MyoedgeError("E240", title, facts, [build.rebuilt(target=chips[0])])
 
 
 def runner_of(backend: str) -> Runner:

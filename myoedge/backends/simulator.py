@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Backend "simulator": firmware.elf of a build on the simulated GAP9."""
+"""Backend "simulator": firmware.elf of a build on the simulated chip."""
 
 from __future__ import annotations
 
@@ -19,12 +19,9 @@ from myoedge.backends.measurement import (
 )
 from myoedge.simulator import CoreCounts, Mark, Program, RunOptions, Simulation, simulate
 from myoedge.system import tools
-from myoedge.targets.gap9.chip import WORKERS
-from myoedge.targets.gap9.simulator_costs import GAP9_CYCLES
+from myoedge.targets import DEFAULT
 
 STARTED = -1  # mark before the first layer
-
-CLUSTER = WORKERS + 1  # cores with single-cycle access to L1, not the fabric controller
 
 WRAP = 1 << 32  # modulus of the cluster's cycle counter
 
@@ -38,7 +35,7 @@ def run_firmware(
     *,
     regions: Mapping[int, Mapping[str, Region]] | None = None,
     options: RunOptions | None = None,
-    cycles: Mapping[str, int] = GAP9_CYCLES,
+    cycles: Mapping[str, int] = DEFAULT.simulator_cycles,
     max_cycles: int = 1 << 40,
     progress: Progress | None = None,
 ) -> tuple[Measurement, Simulation]:
@@ -118,7 +115,7 @@ def _unwrap_cycles(between_marks: int, counted: int) -> int:
 
 def _cost_between_marks(start: Mark, end: Mark, cycles: int) -> LayerCost:
     counts = [b.since(a) for a, b in zip(start.counts, end.counts, strict=True)]
-    cores = counts[:WORKERS]
+    cores = counts[:-2]  # that compute: neither the one that moves data nor the fabric controller
     causes = cores[0].stalls
     dma_bytes = end.dma_bytes - start.dma_bytes
     l3_bytes = end.l3_bytes - start.l3_bytes
@@ -156,11 +153,11 @@ def activity_of(run: Simulation) -> Activity:
 
 
 def _core_activity(counts: Sequence[CoreCounts], cycles: int) -> Activity:
-    cluster = counts[:CLUSTER]
+    *cluster, controller = counts
     l1_accesses = (c.loads + c.stores - c.outside_loads - c.outside_stores for c in cluster)
     return Activity(
         cycles,
         instructions=sum(c.instructions for c in cluster),
-        fc_instructions=sum(c.instructions for c in counts[CLUSTER:]),
+        fc_instructions=controller.instructions,
         accesses=sum(l1_accesses),
     )

@@ -21,7 +21,7 @@ from myoedge.reports.budget import (
     over_budget,
 )
 from myoedge.reports.memory import external_parts
-from myoedge.targets import CHIPS, Chip
+from myoedge.targets import CHIPS, Chip, first_chip
 from myoedge.targets.boards import Board
 
 if TYPE_CHECKING:
@@ -163,9 +163,10 @@ def within(chip: Chip, budget: Budget, layers: int = 0) -> Chip:
     """
     for name, limit in (("latency", budget.latency_s), ("energy", budget.energy_j)):
         if limit is not None and not chip.point.clock_hz:
+            clocked = first_chip(lambda x: x.point.clock_hz)
             facts = {"needs": "a chip with a clock", "has": f"target {chip.name}"}
             raise MyoedgeError(
-                "E234", f"[budget] {name} cannot be judged", facts, ["--target gap9"]
+                "E234", f"[budget] {name} cannot be judged", facts, [f"--target {clocked}"]
             )
     limits = {
         name: min(limit, getattr(chip, name))

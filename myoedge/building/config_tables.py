@@ -5,15 +5,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from myoedge.passes.condition import Conditioning
 from myoedge.quantization.recordings.reading import LABEL, Reading
 from myoedge.system.hooks import find_hook, load
+from myoedge.targets import CHIPS
 
 Method = Literal["minmax", "percentile", "mse"]
 NetworkMethod = Literal["auto", "minmax", "percentile", "mse"]
-EngineName = Literal["auto", "cores", "ne16"]  # engine of layers that match a [engine] pattern
+# Engine of layers that match a [engine] pattern
+if TYPE_CHECKING:
+    EngineName = str
+else:
+    EngineName = Literal[("auto", "cores", *(x for y in CHIPS.values() for x in y.accelerators))]
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,7 +50,6 @@ from myoedge.reports.memory import with_firmware
 from myoedge.simulator.binding import core
 from myoedge.streaming.stream import first_frames, ready_specs
 from myoedge.targets.chip import AUTO_POINT
-from myoedge.targets.gap9.simulator_costs import GAP9_CYCLES
 
 if TYPE_CHECKING:
     from myoedge.backends.measurement import Measurement
@@ -268,9 +267,10 @@ def _simulate_inference(
     specs, images = specs if stream is None else ready_specs(stream), plan.image_files
     files = FirmwareFiles(chip_inputs(stream, [run]), specs, len(plan.steps), images)
     say = None if progress is None else lambda cycle, _: progress(cycle, estimated)
-    simulate = partial(run_firmware, firmware.program, files, max_cycles=MOST_CYCLES, progress=say)
-    inputs_key = key("simulate", firmware.elf, files, dict(GAP9_CYCLES))
-    measured = reused("simulate", inputs_key, lambda: simulate()[0])
+    costs = plan.chip.simulator_cycles
+    simulate = partial(run_firmware, firmware.program, files, cycles=costs, progress=say)
+    inputs_key = key("simulate", firmware.elf, files, dict(costs))
+    measured = reused("simulate", inputs_key, lambda: simulate(max_cycles=MOST_CYCLES)[0])
     if not same_outputs([run], measured):
         raise MyoedgeError(
             "E401",

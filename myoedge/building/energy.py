@@ -24,11 +24,11 @@ from myoedge.reports.speed import duration
 from myoedge.reports.wording import told_apart
 from myoedge.system.folder import explained, write_file
 from myoedge.system.regular_files import read_text
-from myoedge.targets import Chip, find_chip
+from myoedge.targets import DEFAULT, Chip, find_chip, first_chip
 from myoedge.targets.boards import find_board
 from myoedge.targets.chip import AUTO_POINT
 
-FILE = "energy-gap9.json"
+FILE = f"energy-{DEFAULT.name}.json"
 VARIABLE = "MYOEDGE_ENERGY"  # path of another calibration file; empty: published coefficients
 NOTHING_GIVEN: Mapping[str, float | None] = dict.fromkeys(
     ("period_s", "battery_mah", "battery_volts")
@@ -105,9 +105,11 @@ def consumption(
     if resets:
         report = {key: value for key, value in report.items() if key != "every"}
     chip = find_chip(str(build.manifest.get("target")))
-    if not chip.point.clock_hz:
+    if chip.energy is None:
         title, facts = f"the energy of {chip.name} is not known", {"target": chip.name}
-        raise MyoedgeError("E240", title, facts, [build.rebuilt(target="gap9")])
+        raise MyoedgeError(
+            "E240", title, facts, [build.rebuilt(target=first_chip(lambda x: x.energy))]
+        )
     coefficients_now = coefficients()
     if latency_s is not None or point_name == AUTO_POINT:
         point_name = _least_energy_point(report, chip, coefficients_now, latency_s)
@@ -227,7 +229,7 @@ def coefficients() -> Coefficients:
 
 def _check_coefficients(given: Any) -> Coefficients:
     """Return stored coefficients, six finite numbers, without those of waiting; calibrations made
-    before NE16 or MRAM get the published ones that are missing. Errors: ValueError."""
+    before the accelerator or MRAM get the published ones that are missing. Errors: ValueError."""
     stored = _by_name(given)
     values = tuple(map(float, stored.values))
     rows = tuple(tuple(map(float, row)) for row in stored.covariance)

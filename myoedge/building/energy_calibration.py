@@ -22,17 +22,20 @@ from myoedge.power.model import PUBLISHED, Coefficients
 from myoedge.reports.energy import activity, counted
 from myoedge.system.notebook import Card, Tabular
 from myoedge.system.regular_files import read_text
-from myoedge.targets import OperatingPoint, find_chip
-from myoedge.targets.gap9.energy import SLEEP_MW
+from myoedge.targets import DEFAULT, DEFAULT_ENERGY, OperatingPoint
 
 IDLE, IDLE_CYCLES = "idle", 1e6
 # Limits of measured values; those of the power are between a chip that sleeps, and ten times what
 # the published workloads take at most.
-NUMBERS = {"energy_uj": (0.0, 1e9), "power_mw": (SLEEP_MW, 1e3), "sigma_percent": (0.01, 100.0)}
+NUMBERS = {
+    "energy_uj": (0.0, 1e9),
+    "power_mw": (DEFAULT_ENERGY.sleep_mw, 1e3),
+    "sigma_percent": (0.01, 100.0),
+}
 COLUMNS = ("build", "operating_point", *NUMBERS)
 SIGMAS_APART = 3.0  # of two meters' errors: further apart, two rows contradict each other
 HEADER = ",".join(COLUMNS)
-EXAMPLE = "build,operating_point,power_mw\nidle,high,16.4\nbuild/model-gap9,high,58.1"
+EXAMPLE = f"build,operating_point,power_mw\nidle,high,16.4\nbuild/model-{DEFAULT.name},high,58.1"
 
 
 @dataclass(frozen=True)
@@ -102,7 +105,7 @@ def _read_board_card(file: Path) -> Measured:
     try:
         card = json.loads(read_text(file))
         with set_in(str(file)):
-            point = find_chip("gap9").at(card["operating_point"]).point
+            point = DEFAULT.at(card["operating_point"]).point
         done, energy = Activity(**card["counters"]), card["energy"]
         spread = energy["spread_joules"] / energy["joules"] / math.sqrt(energy["inferences"])
         sigma = math.hypot(METER, spread)
@@ -136,7 +139,7 @@ def _read_row(row: Mapping[str, Any], file: Path, where: str) -> Measured:
 
 def _operating_point(row: Mapping[str, Any]) -> OperatingPoint:
     """Return the operating point of a row: of a chip that waits, with its clock of waiting."""
-    point = find_chip("gap9").at(row.get("operating_point") or "high").point
+    point = DEFAULT.at(row.get("operating_point") or "high").point
     return point.while_waiting if row["build"] == IDLE else point
 
 

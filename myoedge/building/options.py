@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from myoedge.errors import MyoedgeError
 from myoedge.system.hooks import hooks
+from myoedge.targets import ACCELERATOR, CHIPS
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -38,6 +39,8 @@ TAKEN_FROM_TOML = {  # option -> its table of myoedge.toml
     "ctc": "model",
     "prefix": "model",
 }
+FIRST, *OTHERS, LAST = CHIPS
+NAME, ENGINE = ACCELERATOR.name, ACCELERATOR.text
 StrPath = str | Path
 OptionsT = TypeVar("OptionsT", bound="QuantizeOptions")
 P = ParamSpec("P")
@@ -124,7 +127,8 @@ class QuantizeOptions(Hooks):
     accurate  whether every output is to reach 30 dB regardless of cycles, instead of 25
     strict    whether warnings are errors
     weights   "auto": the fewest weight bits per layer that meet [budget] sqnr, l2 or energy;
-              "fast": fewer bits where NE16 then takes fewer cycles and outputs keep their goal
+              "fast": fewer bits where an accelerator then takes fewer cycles and outputs keep
+              their goal
     ctc       index of the blank class: a greedy CTC decoder is appended, and its symbols are the
               output
     reuse     an older build, its folder, or its network; layers with unchanged weights keep its
@@ -160,7 +164,7 @@ class QuantizeOptions(Hooks):
         "Target 30 dB at every output regardless of cycles (default: 25 dB).", default=False
     )
     weights: str | None = _option(
-        "auto: bits per layer for [budget] sqnr, l2, energy; fast: where NE16 is then faster.",
+        f"auto: bits per layer for [budget] sqnr, l2, energy; fast: where {ENGINE} is then faster.",
         choices=("auto", "fast"),
     )
     ctc: int | None = _option(
@@ -188,7 +192,7 @@ class QuantizeOptions(Hooks):
 class BuildOptions(QuantizeOptions):
     """Options of a build: quantisation, chip, memories, C sources and simulation.
 
-    target   name of the chip; None: "gap9"
+    target   name of the chip; None: the default
     board    id or board.toml of the board whose memories the program may use; None: any
     output   folder; None: build/<model>-<target>. An earlier build there is replaced
     l1 .. l3   limit for each memory, such as "64KiB"; None: [budget], else the chip's size
@@ -205,9 +209,9 @@ class BuildOptions(QuantizeOptions):
              start and after each inference (docs/product/releases.md)
     traced   a function that computes several layers stores the result of each, which validate then
              compares; more memory and cycles
-    engine   "auto": NE16 for layers that are estimated to be faster there; "cores": never NE16;
-             "ne16": NE16 for every layer it can run (docs/developers/ne16.md). [engine] overrides
-             this per layer
+    engine   "auto": an accelerator for layers that are estimated to be faster there; "cores":
+             never; its name: for every layer it can run. [engine] overrides this
+             per layer
     stream   generate <prefix>_push, which takes frames as they arrive, by [stream]; then
              <prefix>_run computes a pass of frames, not a window
              (docs/train-and-deploy/streaming.md)
@@ -217,7 +221,7 @@ class BuildOptions(QuantizeOptions):
     """
 
     target: str | None = _option(
-        "gap9 (default), cortex-m4, cortex-m33, cortex-m55 or host.", metavar="CHIP"
+        f"{FIRST} (default), {', '.join(OTHERS)} or {LAST}.", metavar="CHIP"
     )
     board: str | None = _option("Use only memories that this board has.", metavar="ID|TOML")
     l1: str | int | None = _option("Limit for L1, for example 64KiB.", metavar="SIZE")
@@ -249,7 +253,8 @@ class BuildOptions(QuantizeOptions):
         default=False,
     )
     engine: str = _option(
-        "auto (default): the faster engine per layer; cores; ne16: wherever NE16 can run a layer.",
+        f"auto (default): the faster engine per layer; cores; {NAME}: wherever {ENGINE} can run "
+        "a layer.",
         default="auto",
         metavar="NAME",
     )

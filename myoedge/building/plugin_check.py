@@ -38,7 +38,7 @@ from myoedge.quantization.masked_ranges import Range
 from myoedge.quantization.scales import OVERFLOW, QuantGraph, quantize_graph
 from myoedge.system import tools
 from myoedge.system.notebook import Card, Shown
-from myoedge.targets import find_chip
+from myoedge.targets import DEFAULT
 
 COUNT = 24  # random test cases per operator
 OK, DIFFERS, NOT_CHECKED, UNUSABLE = "ok", "differs", "not checked", "unusable"
@@ -272,7 +272,7 @@ def c_results(q: QuantGraph, inputs: Sequence[Array]) -> list[Array]:
 
     Errors: E301 .. E308, and as the compiler.
     """
-    plan = make_plan(q, find_chip("gap9"))
+    plan = make_plan(q, DEFAULT)
     with tools.scratch() as folder:
         for path, text in make_sources(plan, "check").files.items():
             (folder / path).parent.mkdir(parents=True, exist_ok=True)

@@ -26,11 +26,10 @@ from myoedge.errors import MyoedgeError
 from myoedge.numerics.element_type import INT8
 from myoedge.operators.engine_choice import CORES, FASTEST
 from myoedge.system.hooks import hooks
-from myoedge.targets import Chip, find_chip
+from myoedge.targets import DEFAULT, Chip, find_chip, first_chip
 from myoedge.targets.boards import Board, on_board
 from myoedge.targets.chip import AUTO_POINT
 
-DEFAULT_CHIP = "gap9"
 DEFAULT_ENGINE = FASTEST.name
 CODE_MARGIN_BYTES = 4096  # allowance for longer code of the next plan
 LINKED_MARGIN_BYTES = 256
@@ -134,7 +133,7 @@ def build_request(options: BuildOptions, settings: Config) -> BuildRequest:
     prefix or board of another chip, E232, E234, E302 limits, E252, E253 board, E258, E264 tables of
     applications, E256, E257 plug-ins.
     """
-    chip = find_chip(options.target or settings.target.chip or DEFAULT_CHIP)
+    chip = find_chip(options.target or settings.target.chip or DEFAULT.name)
     engines = {options.engine, *settings.engine.values()}
     chip = _enable_engines(chip, options.engine, is_used=engines != {CORES})
     parts, plugins = requested_parts(options, settings), load_plugins(settings.plugins)
@@ -259,7 +258,8 @@ def check_simulation(chip: Chip, simulate: bool | None, tune: bool) -> None:
         tries = ["--tune without --no-simulate"]
         raise MyoedgeError("E204", "tiles are tuned by simulating them", tries=tries)
     if (tune or simulate) and not chip.point.clock_hz:
-        tries = ["--target gap9", "without --tune and --simulate"]
+        simulated = first_chip(lambda x: x.platforms)
+        tries = [f"--target {simulated}", "without --tune and --simulate"]
         raise MyoedgeError("E204", f"target {chip.name} is not simulated", tries=tries)
 
 

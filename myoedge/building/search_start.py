@@ -33,8 +33,8 @@ from myoedge.quantization.search.bench import Bench
 from myoedge.quantization.search.moves.observer import observers_for
 from myoedge.quantization.search.state import Design, TriedMove, Workshop
 from myoedge.system.progress import purpose
+from myoedge.targets import DEFAULT
 from myoedge.targets.chip import Chip
-from myoedge.targets.gap9.chip import GAP9
 
 
 @one_blas_thread()
@@ -86,11 +86,11 @@ def search_start(options: Options, settings: Config, model: Model, samples: Samp
 
 
 def _chip_for_cycle_cost(options: Options) -> Chip:
-    """Return the chip for estimating the cycle cost of 16 bits: the target, or GAP9 if the target
-    has no cycle model."""
+    """Return the chip for estimating the cycle cost of 16 bits: the target, or the default
+    one if the target has no cycle model."""
     chip = options.chip
     if chip is None or not chip.l1_bytes:
-        return GAP9.cores_alone()
+        return DEFAULT.cores_alone()
     return chip.cores_alone() if options.engine == CORES else chip
 
 

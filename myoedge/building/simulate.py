@@ -36,9 +36,8 @@ from myoedge.reports.trace_facts import L1Operands
 from myoedge.simulator import RunOptions, Simulation
 from myoedge.system.notebook import Card, Tabular
 from myoedge.system.progress import tell_cycles
-from myoedge.targets import find_chip
+from myoedge.targets import DEFAULT, find_chip
 from myoedge.targets.chip import AUTO_POINT
-from myoedge.targets.gap9.simulator_costs import COSTS, GAP9_CYCLES
 
 if TYPE_CHECKING:
     from myoedge.backends.measurement import Measurement
@@ -185,7 +184,7 @@ def simulate_build(
     report = with_run(build.report, measured, chip, point_name == AUTO_POINT, coefficients())
     report["exact"] = {**report["exact"], on: exact}
     # the folder says what the chip costs, not what stands for it
-    is_silicon = cycles == GAP9_CYCLES
+    is_silicon = cycles == chip.simulator_cycles
     files = report_files(report) if is_silicon else {}
     if records.spans and run is not None:
         base = build.program.symbols.get(f"{build.prefix}_l1", 0)
@@ -252,6 +251,7 @@ def costs(like: str, fc_hart: int | None = None, on: str = "simulator") -> Mappi
     """
     if fc_hart is not None and on != "simulator":
         raise MyoedgeError("E204", f"{on} has a first core of its own", {"has": "simulator"})
-    if like not in COSTS:
-        raise MyoedgeError("E204", f"there is no chip like {like}", {"has": ", ".join(COSTS)})
-    return COSTS[like] if fc_hart is None else {**COSTS[like], "fc_hart": fc_hart}
+    known = DEFAULT.platforms
+    if like not in known:
+        raise MyoedgeError("E204", f"there is no chip like {like}", {"has": ", ".join(known)})
+    return known[like] if fc_hart is None else {**known[like], "fc_hart": fc_hart}

@@ -17,7 +17,6 @@ from myoedge.plan.l1.tile_choice import TileRanks, distinct_layers
 from myoedge.plan.plan_json import describe
 from myoedge.system.cache import content, keep
 from myoedge.system.tools import cache_folder
-from myoedge.targets.gap9.simulator_costs import GAP9_CYCLES
 
 if TYPE_CHECKING:
     from myoedge.targets import Chip
@@ -141,6 +140,6 @@ def _cycle_key(build_plan: BuildPlan) -> str:
         None if t is None else (t.kernel.function, dict(t.kernel.op), dict(t.choice.sizes))
         for t in plan.tilings
     ]
-    parts = [describe(plan), layers, tiles, repr(plan.chip), dict(GAP9_CYCLES), sources()]
+    parts = [describe(plan), layers, tiles, repr(plan.chip), sources()]
     frames = None if stream is None else stream.frames
     return hashlib.sha256(json.dumps([*parts, frames], default=str).encode()).hexdigest()

@@ -144,7 +144,7 @@ def group() -> None:
     """Trained sEMG networks become verified int8 C for wearable chips.
 
     \b
-    myoedge build --target gap9 model.pt2 --calib calib.npz
+    myoedge build model.pt2 --calib calib.npz
     """
 
 

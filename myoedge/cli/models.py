@@ -18,6 +18,7 @@ from myoedge.cli.progress import stage_progress
 from myoedge.cli.shell import Terminal, chosen_build, common, echo, warn
 from myoedge.errors import command as command_line
 from myoedge.system.progress import tell_cycles
+from myoedge.targets import ACCELERATOR
 
 if TYPE_CHECKING:
     from myoedge.api import Inspection
@@ -32,8 +33,8 @@ def build(terminal: Terminal, **options: Any) -> None:
 
     MODEL is a torch.export archive, an ONNX model, or a checkpoint with --factory; without it,
     the model of myoedge.toml is built. DIR appears complete or not at all: plain C with a Makefile
-    in src/, the report, the quantised ONNX, and a golden sample. For gap9 the firmware is simulated
-    on that sample; this run gives cycles and energy, and checks the budgets.
+    in src/, the report, the quantised ONNX, and a golden sample. If the chip is simulated, the
+    firmware runs on that sample; this run gives cycles and energy, and checks the budgets.
     """
     from myoedge import api
     from myoedge.building.stages import STAGES
@@ -113,7 +114,10 @@ def _quantized_facts(quantized: Quantized) -> Iterator[tuple[str, str]]:
     yield from evaluation_lines.card_facts(report["quantization"])
     titles = ("SQNR", "scales", "refined", "reachable")
     yield from ((title, known[title]) for title in titles if title in known)
-    yield "engine", "integers of build --engine cores; those for NE16 may have another SQNR"
+    yield (
+        "engine",
+        f"integers of build --engine cores; those for {ACCELERATOR.text} may have another SQNR",
+    )
 
 
 @click.command("inspect")

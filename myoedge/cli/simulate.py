@@ -27,11 +27,13 @@ from myoedge.cli.shell import (
 )
 from myoedge.errors import command
 from myoedge.system.hooks import hooks, load
+from myoedge.targets import DEFAULT
 
 if TYPE_CHECKING:
     from myoedge.building.simulate import Simulated
 
 BUILD, PLAYBACK, PROGRAM = "build", "playback", "program"  # kinds of runs
+FIRST_CORES = f"{DEFAULT.simulator_cycles['fc_hart']} ({DEFAULT.name.upper()}), 0x3e0 (pulp-open)"
 FLAGS = {PROGRAM: "--elf", PLAYBACK: "--play"}  # options that select a kind
 
 
@@ -84,7 +86,7 @@ OPTIONS = (
     _option(
         "--fc-hart", BUILD, PROGRAM, metavar="N",
         callback=lambda context, parameter, text: _core_number(text),
-        help="Number of the first core, which selects drivers: 9 (GAP9), 0x3e0 (pulp-open).",
+        help=f"Number of the first core, which selects drivers: {FIRST_CORES}.",
     ),
     _option(
         "--trace", BUILD, is_flag=True, help="Also write trace.json, for ui.perfetto.dev."

@@ -14,7 +14,7 @@ from myoedge.errors import MyoedgeError
 from myoedge.system import cache, toolchain, tools
 from myoedge.system.elf import Program, instructions, read_elf
 from myoedge.system.library import KERNELS, ObjectOptions, compile_objects
-from myoedge.targets.gap9.program import PROGRAM
+from myoedge.targets import DEFAULT_PROGRAM as PROGRAM
 from myoedge.targets.program import Erratum, ProgramTarget
 
 if TYPE_CHECKING:
@@ -53,7 +53,11 @@ class ProgramTooLarge(MyoedgeError):
     """
 
     def __init__(
-        self, region: str, over_bytes: int, free_bytes: int = 0, target: ProgramTarget = PROGRAM
+        self,
+        region: str,
+        over_bytes: int,
+        free_bytes: int = 0,
+        target: ProgramTarget = PROGRAM,
     ) -> None:
         has = target.regions.get(region, 0)
         needs = f"{has + over_bytes:,} B: code, weights, activations, buffers"

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""NE16's jobs in C: constant data that the DMA brings to L1, one record for each kind of tile."""
+"""The accelerator's jobs in C: constant data that the DMA brings to L1, one record for each kind
+of tile."""
 
 from __future__ import annotations
 

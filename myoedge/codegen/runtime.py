@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +12,11 @@ from myoedge.codegen.library import library_files
 from myoedge.codegen.render import render, template_dir
 from myoedge.plan.plan import Plan
 from myoedge.plan.plan_json import levels_bytes
+from myoedge.targets import DEFAULT, DEFAULT_PROGRAM
 from myoedge.targets.chip import OperatingPoint
-from myoedge.targets.gap9.chip import GAP9
-from myoedge.targets.gap9.clock import chip_clock
-from myoedge.targets.gap9.mram_map import CLOCK_HZ as MRAM_HZ
-from myoedge.targets.gap9.mram_map import MAP
+from myoedge.targets.program import ProgramTarget
 
-MRAM_READS = ("mram.c", "mram.h")
-MRAM_DRIVER = ("me_mram.c", "me_mram.h")
+NOTHING: Mapping[str, Any] = {}
 
 
 def program_files(plan: Plan, common: Mapping[str, Any]) -> dict[str, str]:
@@ -28,63 +25,67 @@ def program_files(plan: Plan, common: Mapping[str, Any]) -> dict[str, str]:
 
     common   values that the templates of all files share
     """
-    target = plan.chip.program
-    if target is None or not target.templates:
-        fast = any(levels_bytes(plan).values())
-        return runtime(plan.chip.point, common["mram_bytes"] > 0, common["mram_hz"], fast)
+    program = plan.chip.program
+    assert program is not None, "a chip with programs"
     values = {
-        "regions": {name: (at, target.regions[name]) for name, at in target.origins.items()},
         "copies": plan.copies,
         "layer_of_result": [layer for layer, _ in plan.results],
+        "mram_hz": common["mram_hz"] if common["mram_bytes"] else 0,
     }
-    own = {
-        f"firmware/{Path(x).name.removesuffix('.j2')}": _text(x, values) for x in target.templates
-    }
-    return own | {path: render(template, common) for path, template in target.packages.items()}
-
-
-def _text(template: str, values: Mapping[str, Any]) -> str:
-    is_rendered = template.endswith(".j2")
-    return render(template, values) if is_rendered else (template_dir() / template).read_text()
+    levels = [name for name in program.drivers if plan.image(name)]
+    fast = any(levels_bytes(plan).values())
+    files = runtime(program, plan.chip.point, levels, values, fast_peripherals=fast)
+    return files | {path: render(template, common) for path, template in program.packages.items()}
 
 
 def runtime(
-    point: OperatingPoint = GAP9.point,
-    mram: bool = False,
-    mram_hz: int = MRAM_HZ,
+    program: ProgramTarget = DEFAULT_PROGRAM,
+    point: OperatingPoint = DEFAULT.point,
+    levels: Iterable[str] = (),
+    values: Mapping[str, Any] = NOTHING,
+    *,
     fast_peripherals: bool = True,
 ) -> dict[str, str]:
-    """Return the files that every program for the chip needs, with the operating point's clock.
+    """Return the files that every program for a chip needs, with the operating point's clock.
 
-    mram      whether weights are read from the flash on the chip
-    mram_hz   highest clock of this flash
+    levels   memory levels with a driver, from which constants are read
+    values   further values of the templates
     fast_peripherals   whether the peripherals have the network's clock at a point with another one
-              for waiting
+                       for waiting
     """
-    paths = sorted((template_dir() / "runtime").iterdir())
-    files = {path.name: path.read_text() for path in paths if path.suffix != ".j2"}
-    clock = chip_clock(point.clock_hz, point.waiting_hz, fast_peripherals=fast_peripherals)
-    values = {"clock": clock, "mram_hz": mram_hz if mram else 0}
-    files["clock.h"] = render("runtime/clock.h.j2", values)
-    library: dict[str, str] = {}
-    if mram:
-        files |= mram_driver() | {
-            "mram_map.h": render("runtime/mram_map.h.j2", {"weights": MAP.weights})
-        }
-        library = library_files(("me_weights",))
-    else:
-        files = {name: text for name, text in files.items() if name not in MRAM_READS}
-    return library | {f"firmware/{name}": text for name, text in sorted(files.items())}
+    drivers = [program.drivers[name] for name in levels]
+    clocks, flash, fast = program.clocks, program.flash, fast_peripherals
+    rates = (point.clock_hz, point.waiting_hz)
+    own = {
+        "regions": {name: (at, program.regions[name]) for name, at in program.origins.items()},
+        "clock": clocks and clocks.settings(*rates, fast_peripherals=fast),
+        "weights": flash and flash.areas().weights,
+        "mram_hz": flash.clock_hz if flash and drivers else 0,
+        **values,
+    }
+    files = [
+        *program.templates,
+        *(x for driver in drivers for x in (*driver.driver, *driver.reads)),
+    ]
+    library = library_files([name for driver in drivers for name in driver.library])
+    return library | firmware_files(files, own)
 
 
-def mram_driver() -> dict[str, str]:
-    """Return name -> text of the driver of the flash on the chip."""
-    return {name: (template_dir() / "storage" / name).read_text() for name in MRAM_DRIVER}
+def firmware_files(templates: Iterable[str], values: Mapping[str, Any] = NOTHING) -> dict[str, str]:
+    """Return the files of firmware/ made from files of firmware_templates."""
+    texts = {
+        Path(x).name.removesuffix(".j2"): render(x, values)
+        if x.endswith(".j2")
+        else (template_dir() / x).read_text()
+        for x in templates
+    }
+    return {f"firmware/{name}": text for name, text in sorted(texts.items())}
 
 
 def mram_values(plan: Plan) -> dict[str, int]:
     """Return the values of templates for weights in the flash on the chip: size and CRC-32 of
     mram.bin, and the flash's highest clock."""
     image, clock = plan.image("mram"), plan.chip.level("mram").clock
-    clock_hz = MRAM_HZ if clock is None else clock.most_hz
+    flash = plan.chip.program and plan.chip.program.flash
+    clock_hz = clock.most_hz if clock else flash.clock_hz if flash else 0
     return {"mram_bytes": len(image), "mram_crc": zlib.crc32(image), "mram_hz": clock_hz}

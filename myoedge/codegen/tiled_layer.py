@@ -30,7 +30,7 @@ class TiledLayer:
     functions   functions that it defines: "arguments", "jobs", "load", "compute",
                 "store", "fetch_constants", "fetch_operands"
     scalars     numbers that it reads from the model's data
-    job_words   words of its longest table of NE16's jobs
+    job_words   words of its longest table of the accelerator's jobs
     """
 
     text: str
@@ -165,7 +165,7 @@ def _argument_statements(
 
 
 def _rows_of_fields(tiling: Tiling) -> list[Fields]:
-    """Return the fields of the tile struct, by tile, and of NE16's jobs."""
+    """Return the fields of the tile struct, by tile, and of the accelerator's jobs."""
     strides = dict(_operand_strides(tiling))
     return [
         {**_unpacked_fields(tiling, tiling.kernel.tile(tile.regions)), **strides}

@@ -204,7 +204,7 @@ class TiledKernel:
     tile                 regions by operand -> fields of the tile struct
     launches_next_tile   (fields of a tile, of the next) -> whether the kernel starts an accelerator
                          on the next tile as soon as its operands are in L1; None: never
-    jobs                 NE16's jobs of a tile, as data
+    jobs                 the accelerator's jobs of a tile, as data
     scratch              tile sizes -> bytes of scratch, in L1 if they fit
     work                 tile sizes -> work units of the busiest core
     l1_only              whether the engine cannot access L2

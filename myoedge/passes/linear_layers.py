@@ -221,7 +221,7 @@ def weights_in_parts(graph: Graph, node: Node) -> Rewrite:
 WIDE_WEIGHTS: tuple[RewritePattern, ...] = (weights_in_parts,)
 
 
-MOST = 20480  # products per output; four channels' weights take 80 KiB, two thirds of GAP9's L1
+MOST = 20480  # products per output; four channels' weights take 80 KiB, two thirds of an L1
 PART = 4608  # products per output of a part, which leaves space in L1 for the windows
 WORD = 4  # parts of an axis begin at multiples of it, in bytes
 

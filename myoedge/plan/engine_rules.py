@@ -14,6 +14,7 @@ from myoedge.operators.kernel_formats import weight_bits
 from myoedge.plan.fused_layers import unfused_cycles
 from myoedge.plan.l1.layer_kernels import cycles_with_code, fewest_cycles, least_bytes
 from myoedge.plan.plan import Plan
+from myoedge.targets import first_chip
 
 
 def other_engine(plan: Plan, index: int) -> str | None:
@@ -58,7 +59,8 @@ def broken_rule(plan: Plan, index: int, engine: str) -> ConstraintViolation | No
     known = {e.name: e for e in chip.engines}
     kernels = _kernels_on_engine(step, engine)
     if engine not in known:
-        return ConstraintViolation(f"a target with {engine}", chip.name, "--target gap9")
+        has = first_chip(lambda other: engine in other.accelerators)
+        return ConstraintViolation(f"a target with {engine}", chip.name, f"--target {has}")
     if not kernels:
         change = "linear layers, convolutions, gates and attention run there"
         return ConstraintViolation(f"an operator with a kernel on {engine}", step.node.op, change)

@@ -17,8 +17,8 @@ from myoedge.power.states import (
     PlayedStates,
     state_power,
 )
+from myoedge.targets import DEFAULT_ENERGY as MODEL
 from myoedge.targets import OperatingPoint
-from myoedge.targets.gap9.energy import WAKE_S
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +92,7 @@ def planned_cycles(
     """
     control_cycles = control.seconds(point) * point.clock_hz
     pause = max(period_s * point.clock_hz - inference_cycles - control_cycles, 0.0)
-    wake = WAKE_S * point.clock_hz
+    wake = MODEL.wake_s * point.clock_hz
     if can_sleep and pause > wake:
         return {"run": inference_cycles + wake, "retention": pause - wake}, {}
     rise = 1e-6 * RISE_US * point.clock_hz

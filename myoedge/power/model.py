@@ -2,9 +2,9 @@
 """Energy model of the chip, and powers of the module around it.
 
     E = leakage * V * t + V^2 * (clocks * cycles + work * (weights * counters)) + L3 * bytes
-        + V^2 * NE16 * (cycles in which it is busy) + MRAM * bytes
+        + V^2 * accelerator * (cycles in which it is busy) + MRAM * bytes
 
-V is relative to 0.80 V, where the coefficients apply. targets/gap9/energy.py gives their sources,
+V is relative to the voltage of the coefficients. The energy.py of a target gives their sources,
 docs/developers/energy.md a comparison with published figures.
 """
 
@@ -15,29 +15,21 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from myoedge.backends.measurement import Activity
-from myoedge.targets import OperatingPoint
-from myoedge.targets.gap9 import energy as gap9_energy
-from myoedge.targets.gap9.energy import (
-    ACCESS_PJ,
-    DMA_BYTE_PJ,
-    INSTRUCTION_PJ,
-    L3_ASLEEP_MW,
-    SLEEP_MW,
-    VOLTS,
-)
+from myoedge.targets import DEFAULT, OperatingPoint
+from myoedge.targets import DEFAULT_ENERGY as MODEL
 
 Vector = tuple[float, ...]
 SIGMAS = 2.0  # half width of an interval in standard deviations: 95 %
 WEIGHTED = ("cores", "fc", "l1", "dma")
-PARTS = ("leakage", "clocks", *WEIGHTED, "l3", "ne16", "mram")
+PARTS = ("leakage", "clocks", *WEIGHTED, "l3", *DEFAULT.accelerators, "mram")
 
 
 @dataclass(frozen=True, slots=True)
 class Coefficients:
-    """Coefficients of the energy model, at 0.80 V.
+    """Coefficients of the energy model, at its voltage.
 
     values       leakage in mW, clocks in pJ per cycle, factor of the weights, pJ per byte of L3, pJ
-                 per busy cycle of NE16, pJ per byte of the flash on the chip (MRAM)
+                 per busy cycle of the accelerator, pJ per byte of the flash on the chip (MRAM)
     covariance   covariance of the values
     workload     relative standard deviation of the model error between workloads
     board        relative standard deviation between boards and chips
@@ -56,13 +48,13 @@ class Coefficients:
 
 # Least values that the coefficients can have. Leakage is at least the power that retains memories;
 # nothing is known of the others.
-FLOORS = (SLEEP_MW, 0.0, 0.0, 0.0, 0.0, 0.0)
+FLOORS = (MODEL.sleep_mw, 0.0, 0.0, 0.0, 0.0, 0.0)
 
 PUBLISHED = Coefficients(
-    gap9_energy.VALUES,
-    gap9_energy.COVARIANCE,
-    gap9_energy.WORKLOAD,
-    gap9_energy.BOARD,
+    MODEL.values,
+    MODEL.covariance,
+    MODEL.workload,
+    MODEL.board,
     "published figures, no board",
 )
 
@@ -176,7 +168,7 @@ def _sigma_j(row: Sequence[float], by: Coefficients) -> float:
 
 def joules_per_unit(activity: Activity, point: OperatingPoint) -> Vector:
     """Return the energy in joules that each coefficient would contribute if its value were 1."""
-    volts = point.volts / VOLTS
+    volts = point.volts / MODEL.volts
     seconds = activity.cycles / point.clock_hz
     dynamic = volts**2 * 1e-12
     return (
@@ -192,10 +184,10 @@ def joules_per_unit(activity: Activity, point: OperatingPoint) -> Vector:
 def _weights_pj(activity: Activity) -> tuple[float, ...]:
     """Return the energies in pJ of the counters that share one factor, unscaled, as in WEIGHTED."""
     return (
-        INSTRUCTION_PJ * activity.instructions,
-        INSTRUCTION_PJ * activity.fc_instructions,
-        ACCESS_PJ * activity.accesses,
-        DMA_BYTE_PJ * activity.dma_bytes,
+        MODEL.instruction_pj * activity.instructions,
+        MODEL.instruction_pj * activity.fc_instructions,
+        MODEL.access_pj * activity.accesses,
+        MODEL.dma_byte_pj * activity.dma_bytes,
     )
 
 
@@ -203,30 +195,30 @@ def typical(
     cycles: float, l3_bytes: float = 0, mram_bytes: float = 0, *, layers: int = 1
 ) -> Activity:
     """Return typical counters for a number of core cycles, if only the cycles are known."""
-    started = layers * gap9_energy.START_CYCLES
+    started = layers * MODEL.start_cycles
     busy_cycles = cycles**2 / (cycles + started) if cycles else 0.0
-    instructions, accesses, dma_bytes = (rate * busy_cycles for rate in gap9_energy.TYPICAL)
+    instructions, accesses, dma_bytes = (rate * busy_cycles for rate in MODEL.typical)
     moved = {"l3_bytes": l3_bytes, "mram_bytes": mram_bytes}
     return Activity(cycles, instructions, 0.0, accesses, dma_bytes, **moved)
 
 
-def typical_on_ne16(cycles: float, l3_bytes: float = 0, mram_bytes: float = 0) -> Activity:
-    """Return typical counters of a layer on NE16, if only its cycles are known."""
-    rates = (rate * cycles for rate in gap9_energy.TYPICAL_ON_NE16)
+def typical_on_engine(cycles: float, l3_bytes: float = 0, mram_bytes: float = 0) -> Activity:
+    """Return typical counters of a layer on the accelerator, if only its cycles are known."""
+    rates = (rate * cycles for rate in MODEL.engine_typical)
     instructions, accesses, dma_bytes = rates
-    busy_cycles = gap9_energy.NE16_BUSY * max(cycles - gap9_energy.NE16_START_CYCLES, 0.0)
+    busy_cycles = MODEL.engine_busy * max(cycles - MODEL.engine_start_cycles, 0.0)
     moved = (l3_bytes, busy_cycles, mram_bytes)
     return Activity(cycles, instructions, 0.0, accesses, dma_bytes, *moved)
 
 
 def with_typical_error(by: Coefficients) -> Coefficients:
     """Return the coefficients with a larger model error, for counters estimated by `typical`."""
-    return replace(by, workload=math.hypot(by.workload, gap9_energy.TYPICAL_ERROR))
+    return replace(by, workload=math.hypot(by.workload, MODEL.typical_error))
 
 
 def with_modelled_error(by: Coefficients) -> Coefficients:
     """Return the coefficients with a larger model error, for estimated counters and cycles."""
-    workload = math.hypot(with_typical_error(by).workload, gap9_energy.MODELLED_ERROR)
+    workload = math.hypot(with_typical_error(by).workload, MODEL.modelled_error)
     return replace(by, workload=workload)
 
 
@@ -270,12 +262,12 @@ def sleep_power_mw(has_l3: bool, by: Coefficients, module: ModulePowers) -> Inte
     """Return the power of the sleeping chip with memories retained, (value, low, high).
 
     has_l3   whether the build uses L3, which is retained too
-    module   known powers; if the sleep power is unknown, two assumed bounds are used
-             (targets/gap9/energy.py), the lower of which is the value
+    module   known powers; if the sleep power is unknown, two assumed bounds are used,
+             the lower of which is the value
     """
     if module.sleep_mw is not None:
         return module.sleep_mw, module.sleep_mw, module.sleep_mw
     # at most the leakage of the powered chip, at the lower voltage
-    l3_mw = L3_ASLEEP_MW if has_l3 else 0.0
-    least_mw = SLEEP_MW + l3_mw
-    return least_mw, least_mw, max(by.values[0], SLEEP_MW) + l3_mw
+    l3_mw = MODEL.l3_asleep_mw if has_l3 else 0.0
+    least_mw = MODEL.sleep_mw + l3_mw
+    return least_mw, least_mw, max(by.values[0], MODEL.sleep_mw) + l3_mw

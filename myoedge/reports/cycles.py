@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Any
 from myoedge.backends.measurement import LayerCost, Measurement
 from myoedge.reports import energy as joules
 from myoedge.reports import speed, wording
-from myoedge.reports.report_json import CAUSES
+from myoedge.reports.report_json import BUSY, CAUSES
 from myoedge.reports.tables import GAP_CHARS, Lines, column_chars, columns, facts, shortened, styled
 from myoedge.reports.text import MIN_NAME_CHARS, layer_cells
-from myoedge.targets import OperatingPoint
-from myoedge.targets.gap9.chip import WORKERS
+from myoedge.targets import ACCELERATOR, OperatingPoint, find_chip
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -29,10 +28,15 @@ def with_cycles(report: Mapping[str, Any], measured: Measurement, point: Operati
     stream those of the last pass, because most passes run with warm caches."""
     index = len(measured.inferences) - 1 if "stream" in report else 0
     inference = measured.inferences[index]
-    ne16_cycles = sum(cost.ne16_busy_cycles for cost in inference.layers)
-    ne16 = {"busy": ne16_cycles, "idle": max(0, inference.cycles - ne16_cycles)}
+    workers = find_chip(report["target"]["chip"]).workers
+    busy_cycles = sum(cost.ne16_busy_cycles for cost in inference.layers)
+    engine = {"busy": busy_cycles, "idle": max(0, inference.cycles - busy_cycles)}
     layers = [
-        {**row, **_layer_counts(cost, row["macs"]), "activity": _activity_counters(row, cost)}
+        {
+            **row,
+            **_layer_counts(cost, row["macs"], workers),
+            "activity": _activity_counters(row, cost),
+        }
         for row, cost in zip(report["layers"], inference.layers, strict=True)
     ]
     points = {"operating_points": [asdict(point)], **report["target"]}
@@ -49,8 +53,8 @@ def with_cycles(report: Mapping[str, Any], measured: Measurement, point: Operati
             "startup": measured.startup_cycles,
             "inferences": [run.cycles for run in measured.inferences],
             "macs_per_cycle": _macs_per_cycle(report["model"]["macs"], inference.cycles),
-            "stalls": stall_percents(inference.layers) or None,
-            **({"ne16": ne16} if ne16_cycles else {}),
+            "stalls": stall_percents(inference.layers, workers) or None,
+            **({ACCELERATOR.name: engine} if busy_cycles else {}),
         },
         "latency_s": inference.cycles / point.clock_hz,
         "memory": {**report["memory"], **l1},
@@ -58,15 +62,15 @@ def with_cycles(report: Mapping[str, Any], measured: Measurement, point: Operati
     }
 
 
-def _layer_counts(cost: LayerCost, macs: int) -> dict[str, Any]:
+def _layer_counts(cost: LayerCost, macs: int, workers: int) -> dict[str, Any]:
     return {
         "cycles": cost.cycles,
         "cycles_compute": cost.cycles,
         "cycles_dma": cost.dma_busy_cycles if cost.stalls else None,
-        "cycles_ne16": cost.ne16_busy_cycles if cost.stalls else None,
+        BUSY: cost.ne16_busy_cycles if cost.stalls else None,
         "macs_per_cycle": _macs_per_cycle(macs, cost.cycles),
         "instructions": cost.instructions or None,
-        "stalls": stall_percents([cost]) or None,
+        "stalls": stall_percents([cost], workers) or None,
     }
 
 
@@ -83,11 +87,13 @@ def _macs_per_cycle(macs: int, cycles: int) -> float | None:
     return round(macs / cycles, 3) if macs and cycles else None
 
 
-def stall_percents(costs: Iterable[LayerCost]) -> dict[str, float]:
+def stall_percents(costs: Iterable[LayerCost], workers: int) -> dict[str, float]:
     """Return the percentage of the cores' time lost to each stall cause; the rest is "busy".
 
     "sleep" is computed as the remaining time, because a core that sleeps across a layer's end
-    counts it only when it wakes. Sleep while NE16 computes is "engine".
+    counts it only when it wakes. Sleep while the accelerator computes is "engine".
+
+    workers   cores that compute
     """
     cycles_of = dict.fromkeys(CAUSES, 0)
     for cost in costs:
@@ -96,8 +102,8 @@ def stall_percents(costs: Iterable[LayerCost]) -> dict[str, float]:
         awake = {"busy": cost.instructions, **cost.stalls, "sleep": 0}
         for cause, cycles in awake.items():
             cycles_of[cause] += cycles
-        asleep = max(0, cost.cycles * WORKERS - sum(awake.values()))
-        for_engine = min(asleep, cost.ne16_busy_cycles * WORKERS)
+        asleep = max(0, cost.cycles * workers - sum(awake.values()))
+        for_engine = min(asleep, cost.ne16_busy_cycles * workers)
         cycles_of["engine"] += for_engine
         cycles_of["sleep"] += asleep - for_engine
     total = sum(cycles_of.values())
@@ -120,7 +126,7 @@ def cycles_table(report: Report) -> Lines:
     def blocks(width: int) -> Iterator[Table | Text]:
         fixed = ["operator"] if width >= OPERATOR_MIN_WIDTH else []
         fixed += ["MACs", "cycles", "MAC/cycle"]
-        fixed += ["NE16"] if "ne16" in report["cycles"] else []
+        fixed += [ACCELERATOR.text] if speed.accelerator_cycles(report) else []
         rows = _cycles_rows(report)
         chars = column_chars({name: name for name in ("layer", *fixed)}, [row for row, _ in rows])
         free = width - sum(chars[name] for name in fixed)
@@ -136,14 +142,15 @@ def cycles_table(report: Report) -> Lines:
 
 
 def _footnotes(report: Report, *, has_causes: bool) -> Iterator[tuple[str, str]]:
-    others = " but NE16's" * ("ne16" in report["cycles"])
-    percent_note = f"; percentages{others} are parts of the {WORKERS} cores' time"
+    name, workers = ACCELERATOR.text, find_chip(report["target"]["chip"]).workers
+    others = f" but {name}'s" if speed.accelerator_cycles(report) else ""
+    percent_note = f"; percentages{others} are parts of the {workers} cores' time"
     lines = {
         "latency": speed.latency(report),
         "energy": joules.one_line(report),
         "start-up": speed.startup(report),
         "repeated": speed.repeats(report),
-        "NE16": speed.ne16(report),
+        name: speed.accelerator(report),
         "measured": speed.measured_on(report) + percent_note * has_causes,
     }
     return ((name, line) for name, line in lines.items() if line)
@@ -171,12 +178,13 @@ def _cycles_rows(report: Report) -> Rows:
     rows: Rows = [(layer_cells(report, row, name), row["stalls"] or {}) for row, name in pairs]
     if outside := speed.outside_layers(report):
         rows.append(({"layer": outside[0], "cycles": f"{outside[1]:,}"}, {}))
+    busy_cycles = speed.accelerator_cycles(report).get("busy", 0)
     total = {
         "layer": TOTAL,
         "MACs": wording.count(macs) if macs else "",
         "cycles": f"{counts['total']:,}",
         "MAC/cycle": speed.rate(macs, counts["total"]),
-        "NE16": wording.rough_percent(counts.get("ne16", {}).get("busy", 0), counts["total"]),
+        ACCELERATOR.text: wording.rough_percent(busy_cycles, counts["total"]),
     }
     return [*rows, (total, counts.get("stalls") or {})]
 

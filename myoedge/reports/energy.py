@@ -17,7 +17,7 @@ from myoedge.power.model import (
     ModulePowers,
     energy,
     typical,
-    typical_on_ne16,
+    typical_on_engine,
     with_modelled_error,
     with_typical_error,
 )
@@ -25,9 +25,8 @@ from myoedge.power.states import PlayedStates
 from myoedge.reports import speed, wording
 from myoedge.reports.period import clocked_by, control_cycles, period_s, rest
 from myoedge.reports.report_json import Report
-from myoedge.targets import OperatingPoint
+from myoedge.targets import ACCELERATOR, OperatingPoint, find_chip
 
-NE16 = "ne16"  # name of the engine in rows
 MICRO = 1e6
 DIGITS = 6
 UNITS = ((1.0, "J"), (1e-3, "mJ"), (1e-6, "µJ"), (1e-9, "nJ"))
@@ -39,7 +38,7 @@ PART_NAMES = {
     "l1": "L1 memory",
     "dma": "DMA",
     "l3": "L3 memory",
-    "ne16": "NE16",
+    ACCELERATOR.name: ACCELERATOR.text,
     "mram": "flash on the chip",
 }
 
@@ -51,7 +50,8 @@ def with_energy(report: Mapping[str, Any], by: Coefficients) -> Report:
     by   energy coefficients
     """
     points = report["target"].get("operating_points") or []
-    if not report.get("cycles") or not points:
+    is_known = find_chip(report["target"]["chip"]).energy is not None
+    if not report.get("cycles") or not points or not is_known:
         return dict(report)
     chosen_name = report["target"]["operating_point"]
     chosen, *others = sorted(points, key=lambda point: point["name"] != chosen_name)
@@ -190,7 +190,7 @@ def layer_activity(row: Mapping[str, Any]) -> Activity:
         return Activity(**energy_row)
     moved = (row.get(f"{level}_moved_bytes") or 0 for level in ("l3", "mram"))
     cycles, waits = speed.layer_cycles(row) or 0, speed.waiting(row)
-    typical_work = typical_on_ne16 if row.get("engine") == NE16 else typical
+    typical_work = typical_on_engine if row.get("engine") == ACCELERATOR.name else typical
     return replace(typical_work(cycles - waits, *moved), cycles=cycles)
 
 

@@ -21,12 +21,9 @@ from myoedge.plan.levels.transfers import LevelTransfer
 from myoedge.plan.locations import Location
 from myoedge.plan.plan import Plan, scratch_name, size_bytes
 from myoedge.plan.plan_json import levels_bytes
-from myoedge.targets.gap9.chip import WORKERS
 
 if TYPE_CHECKING:
     from myoedge.system.elf import Program
-
-CLUSTER_CORES = WORKERS + 1  # with the control core; link.ld has a stack for each
 
 Row = dict[str, Any]
 
@@ -120,7 +117,7 @@ def with_firmware(report: Mapping[str, Any], plan: Plan, program: Program) -> Ro
     l2_bytes = symbols["me_l2_end"] - min(address for address, _ in program.segments)
     sizes = {
         "code_bytes": l2_bytes - planned["l2_peak_bytes"],
-        "l1_stacks_bytes": CLUSTER_CORES * symbols["me_stack_bytes"],
+        "l1_stacks_bytes": plan.chip.cores * symbols["me_stack_bytes"],
         "fc_stack_bytes": symbols["me_fc_stack_bytes"],
         "boot_image_bytes": program.loaded_bytes,
         "external": external_parts(plan, program.loaded_bytes),

@@ -12,6 +12,7 @@ from typing import Any
 from myoedge.reports import speed, wording
 from myoedge.reports.charts import LETTER, Box, Tick
 from myoedge.reports.report_json import Report, dims
+from myoedge.targets import ACCELERATOR
 
 WIDTH, LEFT, BOX_HEIGHT, LINE = 980.0, 10.0, 62.0, 14.0
 NARROWEST = 2.5  # width of a box, so that short layers are visible
@@ -55,7 +56,11 @@ class NetworkMap:
         return self.top + BOX_HEIGHT + BELOW
 
 
-LOOKS = {"cores": "layers on the cores", "ne16": "on NE16", "moves": "without multiplications"}
+LOOKS = {
+    "cores": "layers on the cores",
+    ACCELERATOR.name: f"on {ACCELERATOR.text}",
+    "moves": "without multiplications",
+}
 
 
 def network_map(report: Report, scale_cycles: int = 0) -> NetworkMap | None:

@@ -36,14 +36,16 @@ from myoedge.reports.evaluations import evaluation_rows
 from myoedge.reports.fidelity_rows import decibels, output_fidelity, rounded, sqnr
 from myoedge.reports.memory import layer_bytes, memory
 from myoedge.simulator.result import STALLS
+from myoedge.targets import ACCELERATOR
 
 SCHEMA = "myoedge.report/1"
 UNLIMITED = 2**31 - 1  # memory of target "host"
 CAUSES = ("busy", "engine", *STALLS)  # use of the cores' time
 
+BUSY = f"cycles_{ACCELERATOR.name}"  # key of a layer: cycles in which the accelerator ran
 MODELLED = ("cycles_modelled", "waiting_modelled")
 MEASURED = (  # keys of a layer that has run
-    *("cycles", "cycles_compute", "cycles_dma", "cycles_ne16", "macs_per_cycle"),
+    *("cycles", "cycles_compute", "cycles_dma", BUSY, "macs_per_cycle"),
     *("energy_uj", "energy_low_uj", "energy_high_uj", "activity", "instructions", "stalls"),
 )
 

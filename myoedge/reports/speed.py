@@ -10,12 +10,13 @@ from myoedge.backends.names import backends, by_source, cycle_text
 from myoedge.numerics import element_type
 from myoedge.reports import wording
 from myoedge.reports.report_json import Report
+from myoedge.targets import ACCELERATOR
 
 INT16 = str(element_type.INT16)
 
 CAUSE_NAMES = {
     "busy": "busy",
-    "engine": "for NE16",
+    "engine": f"for {ACCELERATOR.text}",
     "sleep": "waiting",
     "load_use": "load-use",
     "outside": "L2",
@@ -27,8 +28,8 @@ CAUSE_NAMES = {
 }
 CAUSE_MEANINGS = {
     "busy": "An instruction in this cycle.",
-    "engine": "Asleep while NE16 computes; not a stall.",
-    "sleep": "Asleep at a barrier or waiting for a transfer, NE16 idle.",
+    "engine": f"Asleep while {ACCELERATOR.text} computes; not a stall.",
+    "sleep": f"Asleep at a barrier or waiting for a transfer, {ACCELERATOR.text} idle.",
     "load_use": "An instruction needs the result of the preceding load.",
     "outside": "A load or store to L2 or a device, outside the cluster's own memory.",
     "fetch": "The next instruction is not in the instruction cache.",
@@ -79,8 +80,8 @@ def waiting(row: Mapping[str, Any]) -> int:
 
 
 def measured_on(report: Report) -> str:
-    """Return the name of the chip or simulator that counted the cycles: "simulated GAP9",
-    "GVSoC"."""
+    """Return the name of the chip or simulator that counted the cycles: "simulated" with
+    the chip's name, "GVSoC"."""
     chip = report["target"]["chip"].upper()
     if is_modelled(report):
         return f"cost model of {chip}"
@@ -89,7 +90,7 @@ def measured_on(report: Report) -> str:
 
 def the_place(report: Report) -> str:
     """Return the name of the chip or simulator that counted the cycles, with its article for the
-    middle of a sentence: "the simulated GAP9", "GVSoC"."""
+    middle of a sentence."""
     name = measured_on(report)
     return name if name.startswith(backends()["gvsoc"].chip) else f"the {name}"
 
@@ -125,8 +126,8 @@ def peak(report: Report, row: Mapping[str, Any]) -> int | None:
 
 
 def peaks(report: Report) -> str:
-    """Format the maximum MAC/cycle of each engine that runs MAC layers: "at best 144 on ne16, 36 on
-    cores"; "" if unknown."""
+    """Format the maximum MAC/cycle of each engine that runs MAC layers: "at best 144 on an
+    accelerator, 36 on cores"; "" if unknown."""
     known: dict[str, int] = {}
     for row in report["layers"]:
         if best := peak(report, row):
@@ -188,9 +189,15 @@ def startup(report: Report) -> str:
     return text
 
 
-def ne16(report: Report) -> str:
-    """Format the busy and idle cycles of NE16 in an inference; "" if it did not run."""
-    cycles = report["cycles"].get("ne16")
+def accelerator_cycles(report: Report) -> Mapping[str, int]:
+    """Return the busy and idle cycles of the accelerator in an inference; {} if it did not run."""
+    found: Mapping[str, int] = report["cycles"].get(ACCELERATOR.name) or {}
+    return found
+
+
+def accelerator(report: Report) -> str:
+    """Format the busy and idle cycles of the accelerator; "" if it did not run."""
+    cycles = accelerator_cycles(report)
     if not cycles:
         return ""
     busy, idle = cycles["busy"], cycles["idle"]
@@ -216,8 +223,8 @@ NO_STALLS = ("busy", "engine")
 
 
 def slowest_layer(report: Report) -> str:
-    """Describe the slowest layer: its fraction of the time, NE16's fraction of that, and the
-    largest stall cause."""
+    """Describe the slowest layer: its fraction of the time, the accelerator's part of that,
+    and the largest stall cause."""
     total = report["cycles"]["total"]
     row = max(report["layers"], key=lambda r: layer_cycles(r) or 0, default=None)
     longest = layer_cycles(row) if row else None
@@ -225,9 +232,9 @@ def slowest_layer(report: Report) -> str:
         return ""
     name = wording.layer_names(report)[row["name"]]
     parts = [f"{name} takes {wording.rough_percent(longest, total)} of the time"]
-    if engine := report["cycles"].get("ne16"):
+    if engine := accelerator_cycles(report):
         share = wording.rough_percent(engine["busy"], total)
-        parts.append(f"NE16 computes for {share} of it")
+        parts.append(f"{ACCELERATOR.text} computes for {share} of it")
     shares = (report["cycles"].get("stalls") or {}).items()
     if stalls := [pair for pair in shares if pair[0] not in NO_STALLS]:
         cause, percent = max(stalls, key=lambda pair: pair[1])
@@ -237,7 +244,7 @@ def slowest_layer(report: Report) -> str:
 
 
 # Cycles from barrier to barrier of a layer that computes next to nothing, in a single run with cold
-# instruction caches: half of it is instruction fetch (drawn layers on the simulated GAP9).
+# instruction caches: half of it is instruction fetch (drawn layers on the simulated chip).
 START_CYCLES = 1_000
 LOOP_START_CYCLES = 150  # in a loop: code and arguments are in the caches
 MOSTLY_START = 0.3  # fraction of the cycles

@@ -13,7 +13,7 @@ from myoedge.reports import energy as joules
 from myoedge.reports import evaluation_lines, fidelity, near_memory, speed, streams, wording
 from myoedge.reports.budget import budget_lines, over_goals
 from myoedge.reports.duty_lines import on_average
-from myoedge.reports.report_json import WEAK_DB, Report, dims
+from myoedge.reports.report_json import BUSY, WEAK_DB, Report, dims
 from myoedge.reports.sections import sections
 from myoedge.reports.tables import (
     GAP_CHARS,
@@ -28,6 +28,7 @@ from myoedge.reports.tables import (
     styled,
 )
 from myoedge.system.hooks import load
+from myoedge.targets import ACCELERATOR
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -271,7 +272,7 @@ def layer_cells(report: Report, row: dict[str, Any], name: str) -> dict[str, str
         "cycles": "" if cycles is None else f"{cycles:,}",
         "share": wording.rough_percent(*part),
         "MAC/cycle": speed.rate(row["macs"], cycles),
-        "NE16": wording.rough_percent(row.get("cycles_ne16") or 0, cycles or 0),
+        ACCELERATOR.text: wording.rough_percent(row.get(BUSY) or 0, cycles or 0),
         "weights": _format_weights(row),
         "dB alone": wording.decibels(row["sqnr_local_db"], ""),
         "dB so far": wording.decibels(row["sqnr_db"], ""),

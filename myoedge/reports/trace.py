@@ -13,16 +13,17 @@ from myoedge.operators import layer_names as naming
 from myoedge.reports.report_json import dims
 from myoedge.reports.trace_facts import COUNTERS, L1Operands, Sample, counters, operand_names, steps
 from myoedge.simulator import Mark, Simulation
+from myoedge.targets import ACCELERATOR
 
 MAX_BYTES = 50 << 20
 STARTED = -1  # mark before the first layer
 CORES, CONTROLLER = 9, 9  # tracks 0 .. 8, and the fabric controller's track
-PROCESS, _NETWORK, _NE16 = 1, 20, 21
+PROCESS, _NETWORK, _ENGINE = 1, 20, 21
 _DMA, _L3 = 100, 200  # first tracks, with a lane for every overlap
 _LANES = {"dma in": (_DMA, "DMA"), "dma out": (_DMA, "DMA")}
 _LANES |= {"l3 read": (_L3, "L3"), "l3 write": (_L3, "L3")}
 # From the finest on; each omits the first kind of the one before. Tiles are shown by their
-# transfers, with NE16's jobs next to them.
+# transfers, with the accelerator's jobs next to them.
 DETAILS = (
     "sleeping cores, transfers, layers by core",
     "transfers, layers by core",
@@ -71,7 +72,7 @@ def perfetto(
         lambda: _layer_slices(run, layers),
         lambda: _core_slices(run, layers),
         lambda: chain(
-            _transfer_slices(run, operand_names(run, layers, operands)), _ne16_slices(run)
+            _transfer_slices(run, operand_names(run, layers, operands)), _engine_slices(run)
         ),
         lambda: _sleep_slices(run),
     )
@@ -143,9 +144,12 @@ def _layer_slices(run: Simulation, layers: Sequence[Mapping[str, Any]]) -> Itera
             "l3_bytes": end.l3_bytes - start.l3_bytes,
             **({"tensor": row["name"], "shape": dims(row["out_shape"])} if "name" in row else {}),
         }
-        if run.devices.get("ne16_jobs"):
+        if run.devices.get(f"{ACCELERATOR.name}_jobs"):
             busy_cycles = end.ne16_busy_cycles - start.ne16_busy_cycles
-            facts |= {"ne16_busy": busy_cycles, "ne16_idle": facts["cycles"] - busy_cycles}
+            facts |= {
+                f"{ACCELERATOR.name}_busy": busy_cycles,
+                f"{ACCELERATOR.name}_idle": facts["cycles"] - busy_cycles,
+            }
         yield Slice(_NETWORK, row["shown"], start.cycle, end.cycle, facts)
 
 
@@ -179,14 +183,16 @@ def _transfer_slices(run: Simulation, operands: Mapping[int, str]) -> Iterator[S
         yield Slice(base + lane, name, span.start, span.end, facts)
 
 
-def _ne16_slices(run: Simulation) -> Iterator[Slice]:
-    """Yield the jobs of NE16, each with the cycles that the engine was idle before it."""
+def _engine_slices(run: Simulation) -> Iterator[Slice]:
+    """Yield the jobs of the accelerator, each with the cycles that it was idle before."""
     end = 0
     for span in run.spans:
-        if span.what != "ne16":
+        if span.what != ACCELERATOR.name:
             continue
         facts = {"cycles": span.end - span.start, "output": f"0x{span.address:08x}"}
-        yield Slice(_NE16, "job", span.start, span.end, {**facts, "idle_before": span.start - end})
+        yield Slice(
+            _ENGINE, "job", span.start, span.end, {**facts, "idle_before": span.start - end}
+        )
         end = span.end
 
 
@@ -216,7 +222,7 @@ def _used_tracks(slices: Iterable[Slice]) -> Iterator[Event]:
     yield _track_metadata("process_name", 0, {"name": "myoedge simulate"})
     used = {item.track for item in slices}
     names = {_NETWORK: "network", CONTROLLER: "fabric controller", _DMA: "DMA", _L3: "L3"}
-    names[_NE16] = "NE16"
+    names[_ENGINE] = ACCELERATOR.text
     for place, track in enumerate([_NETWORK, *sorted(used - {_NETWORK})]):
         base = _L3 if track > _L3 else _DMA
         numbered = f"core {track}" if track < CORES else f"{names[base]} {track - base + 1}"

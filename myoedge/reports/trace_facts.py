@@ -11,6 +11,7 @@ from typing import Any
 
 from myoedge.operators import layer_names as naming
 from myoedge.simulator import Mark, Simulation, Span
+from myoedge.targets import ACCELERATOR
 
 Rows = Sequence[Mapping[str, Any]]
 COUNTERS = {  # counter -> unit
@@ -75,7 +76,7 @@ class L1Operands:
     def name(self, span: Span, at: float, layers: Sequence[str]) -> str:
         """Return the operand that a transfer moves, "weights of conv2"; "" if none fits.
 
-        Other places in L1 only get jobs of NE16.
+        Other places in L1 only get jobs of the accelerator.
 
         span     the transfer
         at       its time, counted in layers
@@ -91,7 +92,7 @@ class L1Operands:
         ]
         if not rows:
             end = max((row["offset"] + row["size_bytes"] for row in self.buffers), default=0)
-            return "" if 0 <= begin < end else "jobs of NE16"
+            return "" if 0 <= begin < end else f"jobs of {ACCELERATOR.text}"
         nearest = min(_distance_in_layers(row, at) for row in rows)
         found = (row for row in rows if _distance_in_layers(row, at) == nearest)
         shown = (f"{row['operand']} of {layers[row['step']]}" for row in found)

@@ -187,7 +187,8 @@ def reused(reused_layers: Mapping[str, Any]) -> str:
 
 
 def engines(report: Report) -> str:
-    """Format MAC layers by engine, "NE16: 6 of 8 MAC layers; cores: 2"; "" without accelerator."""
+    """Format MAC layers by engine, "ENGINE: 6 of 8 MAC layers; cores: 2"; "" without
+    accelerator."""
     rows = [row for row in report["layers"] if row["macs"]]
     if not any(row.get("other_engine") for row in rows):
         return ""

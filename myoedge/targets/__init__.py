@@ -3,12 +3,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from myoedge.errors import MyoedgeError
 from myoedge.targets.chip import Chip, Engine, OperatingPoint
 from myoedge.targets.cortex_m.chips import CORTEX_M
 from myoedge.targets.gap9.chip import GAP9
+from myoedge.targets.gap9.clock import CLOCKS
+from myoedge.targets.gap9.energy import ENERGY
+from myoedge.targets.gap9.program import PROGRAM
 
-# No limits and no cycles; the kernels of GAP9's cluster, whose parts one thread runs in turn.
+# No limits and no cycles; the kernels of a cluster, whose parts one thread runs in turn.
 HOST = Chip(
     name="host",
     doc="any computer with a C11 compiler; memory is not limited",
@@ -20,9 +25,32 @@ HOST = Chip(
     ),
     points=(OperatingPoint("any", volts=0.0, clock_hz=0),),
 )
-CHIPS = {chip.name: chip for chip in (GAP9, *CORTEX_M, HOST)}
+# If no target is named
+DEFAULT, DEFAULT_PROGRAM, DEFAULT_CLOCKS, DEFAULT_ENERGY = GAP9, PROGRAM, CLOCKS, ENERGY
+CHIPS = {chip.name: chip for chip in (DEFAULT, *CORTEX_M, HOST)}
+# In reports of all chips, whose keys are those of one schema
+ACCELERATOR = next(engine for engine in DEFAULT.engines if engine.accelerator)
+ENGINE_TEXTS = {engine.name: engine.text for chip in CHIPS.values() for engine in chip.engines}
 
-__all__ = ["CHIPS", "Chip", "Engine", "OperatingPoint", "find_chip"]
+__all__ = [
+    "ACCELERATOR",
+    "CHIPS",
+    "DEFAULT",
+    "DEFAULT_CLOCKS",
+    "DEFAULT_ENERGY",
+    "DEFAULT_PROGRAM",
+    "ENGINE_TEXTS",
+    "Chip",
+    "Engine",
+    "OperatingPoint",
+    "find_chip",
+    "first_chip",
+]
+
+
+def first_chip(suits: Callable[[Chip], object]) -> str:
+    """Return the name of a chip with a property, for remedies."""
+    return next(name for name, chip in CHIPS.items() if suits(chip))
 
 
 def find_chip(name: str) -> Chip:

@@ -290,7 +290,7 @@ def _problems(board: Board) -> dict[str, str]:
 
 def _probe_problems(probe: Probe) -> Iterator[tuple[str, str]]:
     if not SAFE_WORD.fullmatch(probe.target):
-        yield "probe.target", f"{probe.target!r} is no name of OpenOCD's, as gap9.fc"
+        yield "probe.target", f"{probe.target!r} is no name of OpenOCD's, as chip.core"
     for script in probe.scripts:
         if not SCRIPT.fullmatch(script):
             yield "probe.scripts", f"{script!r} is no file's path in openocd_tools of the SDK"

@@ -10,63 +10,15 @@ from typing import Any
 
 from myoedge.errors import MyoedgeError
 from myoedge.targets.costs import KernelCost, TransferCost
-from myoedge.targets.divided_clock import DividedClock
+from myoedge.targets.energy_model import EnergyModel
+from myoedge.targets.gvsoc_system import GvsocSystem
+from myoedge.targets.memory_level import MemoryLevel
 from myoedge.targets.program import ProgramTarget
 
 LAYERS = 100  # layers whose code l2_reserved_bytes covers
 AUTO_POINT = "auto"  # the cheapest operating point within [budget] latency
 MHZ = r"([0-9]{1,4}(?:\.[0-9]+)?)"  # of an operating point's name
 COLD_TILES = 3  # tiles of a layer until its code is in the cores' instruction caches
-
-
-@dataclass(frozen=True, slots=True)
-class MemoryLevel:
-    """A memory behind L2: its data is transferred to L2 before a layer reads it.
-
-    name             name of the level in plans and reports, as "l3"
-    bytes            size
-    bytes_per_cycle  rate at the chip's default operating point
-    start_cycles     cycles before the first byte of a transfer
-    pj_per_byte      lowest, assumed and highest energy of a byte
-    channel          transfers of one channel run one after another, those of several at once
-    writable         whether feature maps may be there
-    external         part beside the chip that it is: "ram", "flash"; "" on the chip
-    reserved_bytes   bytes for the boot chain, the program and saved records
-    program_bytes    bytes of these for the program; 0: no program starts from here
-    word_bytes       alignment of transfers in the level
-    clock            clock that the chip's does not determine; None: rate in cycles is constant
-    least_chip_hz    lowest clock of the chip with which the level is used
-    """
-
-    name: str
-    bytes: int
-    bytes_per_cycle: float
-    start_cycles: float = 0.0
-    pj_per_byte: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    channel: str = ""
-    writable: bool = False
-    external: str = ""
-    reserved_bytes: int = 0
-    program_bytes: int = 0
-    word_bytes: int = 4
-    clock: DividedClock | None = None
-    least_chip_hz: int = 0
-
-    @property
-    def room_bytes(self) -> int:
-        """Bytes for data of the network."""
-        return max(self.bytes - self.reserved_bytes, 0)
-
-    def cycles(self, size_bytes: int) -> float:
-        """Return the cycles of a transfer."""
-        return self.start_cycles + size_bytes / self.bytes_per_cycle
-
-    def at(self, clock_hz: int) -> MemoryLevel:
-        """Return the level with its rate in cycles of a chip with this clock."""
-        if (own := self.clock) is None:
-            return self
-        rate, start_cycles = own.rate(clock_hz), own.first_cycles(clock_hz)
-        return replace(self, bytes_per_cycle=rate, start_cycles=start_cycles)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,6 +63,7 @@ class Engine:
     control_core     whether the core that moves data also computes
     accelerator      whether it is hardware next to the cores, which prepare and finish its layers
     shown            its name in reports, if another one
+    title            its name in texts, if another one
     """
 
     name: str
@@ -120,6 +73,12 @@ class Engine:
     control_core: bool = False
     accelerator: bool = False
     shown: str = ""
+    title: str = ""
+
+    @property
+    def text(self) -> str:
+        """Its name in texts."""
+        return self.title or self.shown or self.name
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +100,10 @@ class Chip:
     voltages         (volts, highest clock in Hz), ascending
     low_clocks_hz    clocks below those of all points, ascending; the first is the lowest
     program          how programs for the chip are made; None: only the library is generated
+    platforms        simulated platform -> its costs in cycles; the first is the chip itself
+    runners          names of the backends that run its programs
+    gvsoc            system of public GVSoC that stands for the chip; None: none does
+    energy           coefficients of its energy; None: not known
     flash_bytes      flash from which code and constants are read in place; 0: they are in L2
     """
 
@@ -162,6 +125,10 @@ class Chip:
     voltages: tuple[tuple[float, int], ...] = ()
     low_clocks_hz: tuple[int, ...] = ()
     program: ProgramTarget | None = None
+    platforms: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    runners: tuple[str, ...] = ()
+    gvsoc: GvsocSystem | None = None
+    energy: EnergyModel | None = None
     flash_bytes: int = 0
 
     @property
@@ -257,6 +224,21 @@ class Chip:
         """Return the chip with further operating points: the highest clock of every voltage."""
         known = {point.clock_hz for point in self.points}
         return self.with_clocks_hz(hz for _, hz in self.voltages if hz not in known)
+
+    @property
+    def simulator_cycles(self) -> Mapping[str, int]:
+        """Costs of the simulated chip in cycles; {} if the simulator does not have it."""
+        return next(iter(self.platforms.values()), {})
+
+    @property
+    def workers(self) -> int:
+        """Cores that compute beside the one that moves data."""
+        return self.engines[0].cores
+
+    @property
+    def cores(self) -> int:
+        """Cores that compute, the one that moves data included."""
+        return max(engine.cores for engine in self.engines)
 
     @property
     def accelerators(self) -> tuple[str, ...]:

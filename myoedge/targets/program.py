@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from myoedge.system.toolchain import InstructionSet
+from myoedge.targets.clock_generator import ClockGenerator
+from myoedge.targets.flash import FlashLayout
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +42,21 @@ class Erratum:
 
 
 @dataclass(frozen=True, slots=True)
+class LevelDriver:
+    """What a program has in addition if it uses a memory level; files of firmware_templates, as
+    those of ProgramTarget.
+
+    driver    of the level
+    reads     for constants that are read from it
+    library   names, without suffix, of the library's C files for these
+    """
+
+    driver: tuple[str, ...]
+    reads: tuple[str, ...]
+    library: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class ProgramTarget:
     """Programs for a chip: their compiler, start-up and memories.
 
@@ -48,8 +65,8 @@ class ProgramTarget:
     runs_on        what runs firmware.elf, in the Makefile
     regions        region of the linker script -> its bytes
     origins        region of the linker script -> its first address, if the script is generated
-    templates      files of firmware_templates with start-up, drivers and linker script; (): those
-                   of GAP9's runtime
+    templates      files of firmware_templates with start-up, drivers and linker script
+    drivers        memory level -> what programs have that use it
     replaced       files of firmware_templates that replace those with the same name in include/ and
                    among the kernels, and headers that these include
     defines        macros to define
@@ -57,6 +74,8 @@ class ProgramTarget:
     applications   whether there are programs of `--app` and of parts for the chip
     cores          which cores run the network, as a comment in main.c
     packages       path in src/ -> template of a file by which other build systems know the library
+    clocks         generator that the programs set; None: the clock of the reset
+    flash          flash on the chip, with programs, weights and saved records; None: none
     flashing       what puts a program into a chip's flash, if it is not `myoedge flash`
     """
 
@@ -64,12 +83,15 @@ class ProgramTarget:
     make: tuple[str, str]
     runs_on: str
     regions: Mapping[str, int]
+    templates: tuple[str, ...]
     origins: Mapping[str, int] = field(default_factory=dict)
-    templates: tuple[str, ...] = ()
+    drivers: Mapping[str, LevelDriver] = field(default_factory=dict)
     replaced: tuple[str, ...] = ()
     defines: tuple[str, ...] = ()
     forbidden: tuple[Erratum, ...] = ()
     applications: bool = False
     cores: str = "All nine cores run the network; me_tiles.h defines what each core does."
     packages: Mapping[str, str] = field(default_factory=dict)
+    clocks: ClockGenerator | None = None
+    flash: FlashLayout | None = None
     flashing: tuple[str, ...] = ()

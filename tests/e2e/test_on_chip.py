@@ -297,7 +297,7 @@ def has_gvsoc(layers_on_ne16: Sequence[str] = ()) -> str:
     """Why GVSoC cannot run a build with these layers on NE16, or nothing."""
     try:
         gvsoc.find()
-        gvsoc.require_ne16(layers_on_ne16)
+        gvsoc.require_engines([(name, "ne16") for name in layers_on_ne16])
     except MyoedgeError as error:
         return str(error)
     return ""

@@ -20,7 +20,7 @@ from myoedge.codegen.runtime import runtime
 from myoedge.simulator import FlashState, Simulation, simulate
 from myoedge.system import tools
 from myoedge.targets.boards import all_boards
-from myoedge.targets.gap9.mram_map import CLOCK_HZ, HEAD_BYTES, MAP, MRAM_BYTES, mram_map
+from myoedge.targets.gap9.mram_map import CLOCK_HZ, HEAD_BYTES, LAYOUT, MAP, MRAM_BYTES
 from tests.firmware.programs import PROGRAMS
 
 IMAGE_BYTES = 20_000
@@ -54,7 +54,7 @@ UNCHECKED = ("compare(flash, at, bytes, crc)", "compare(flash, at, 0, 0)")
 def elf(divider: int, image_crc: int | None, changed: tuple[str, str]) -> bytes:
     """programs/mram.c, with a text of me_weights.c replaced."""
     files = {path.name: path.read_text() for path in (template_dir() / "include").iterdir()}
-    files |= {"mram.c": (PROGRAMS / "mram.c").read_text(), **runtime(mram=True)}
+    files |= {"mram.c": (PROGRAMS / "mram.c").read_text(), **runtime(levels=["mram"])}
     assert changed[0] in files["library/me_weights.c"]
     files["library/me_weights.c"] = files["library/me_weights.c"].replace(*changed)
     defines = [f"ME_MRAM_HZ={-(-PERIPHERALS_HZ // divider)}u"]
@@ -88,7 +88,7 @@ def written() -> bytes:
 
 @pytest.mark.parametrize("applications", [1, 2])
 def test_areas_of_the_flash_are_whole_sectors_without_gaps(applications: int) -> None:
-    found = mram_map(applications)
+    found = LAYOUT.areas(applications)
     areas = [*found.applications, found.weights, *found.slots]
     assert [areas[0].offset, *(area.end for area in areas)] == [
         *(area.offset for area in areas),

@@ -23,16 +23,16 @@ from myoedge.power.model import (
     ModulePowers,
     energy,
     typical,
-    typical_on_ne16,
+    typical_on_engine,
     with_modelled_error,
     with_typical_error,
 )
 from myoedge.reports.energy import amount, interval
 from myoedge.reports.period import period_s
 from myoedge.targets import OperatingPoint, find_chip
-from myoedge.targets.chip import MemoryLevel
 from myoedge.targets.gap9 import energy as gap9_energy
-from myoedge.targets.gap9.clock import chip_clock
+from myoedge.targets.gap9.clock import CLOCKS
+from myoedge.targets.memory_level import MemoryLevel
 from tests import energy_page
 from tests.support.oracles.least_squares import non_negative
 
@@ -160,7 +160,7 @@ def test_the_named_clock_of_a_level_has_it(level: MemoryLevel) -> None:
 @pytest.mark.parametrize("khz", [*range(10_000, 370_001, 1_111), 15_000, 20_000, 240_000, 370_000])
 def test_a_clock_of_the_generator_and_its_divider(khz: int) -> None:
     """At most one step of the generator faster than asked; the divider is a byte."""
-    clock = chip_clock(1000 * khz)
+    clock = CLOCKS.settings(1000 * khz)
     step_hz = Fraction(370_500_000, 376)
     assert 1 <= clock.divider <= 255
     assert 1 <= clock.multiplier <= 376
@@ -255,8 +255,10 @@ def test_typical_activity_of_a_short_layer_is_its_start() -> None:
     ten = typical(1e4) + typical(1e4)
     assert typical(2e4, layers=2).instructions == pytest.approx(ten.instructions)
     assert typical(0).instructions == 0
-    assert typical_on_ne16(gap9_energy.NE16_START_CYCLES).ne16_cycles == 0
-    assert typical_on_ne16(1e9).ne16_cycles == pytest.approx(gap9_energy.NE16_BUSY * 1e9, rel=1e-4)
+    assert typical_on_engine(gap9_energy.NE16_START_CYCLES).ne16_cycles == 0
+    assert typical_on_engine(1e9).ne16_cycles == pytest.approx(
+        gap9_energy.NE16_BUSY * 1e9, rel=1e-4
+    )
 
 
 def test_what_is_modelled_is_less_sure_than_what_is_counted() -> None:

@@ -146,13 +146,13 @@ def test_ne16_is_attached_where_its_model_was_compiled(
 ) -> None:
     if compiled:
         script(home / "models/pulp/ne16/ne16.so", "")
-        gvsoc.require_ne16(["dense"])
+        gvsoc.require_engines([("dense", "ne16")])
     else:
         with pytest.raises(MyoedgeError) as caught:
-            gvsoc.require_ne16(["dense"])
+            gvsoc.require_engines([("dense", "ne16")])
         assert caught.value.code == "E504"
         assert ("lacks", "models/pulp/ne16/ne16.so") in caught.value.notice.facts
-    gvsoc.require_ne16([])
+    gvsoc.require_engines([("dense", "cluster")])
     ended = gvsoc.run_elf(Path("f.elf"), tmp_path, timeout_s=60)
     assert f"--target-property=ne16={int(compiled)}" in ended.stdout.splitlines()
 
@@ -178,7 +178,7 @@ def test_a_python_that_does_not_fit(home: Path, tmp_path: Path) -> None:
 def test_the_description_is_ours() -> None:
     folder = gvsoc.DESCRIPTION
     files = sorted(folder.glob("*.py"))
-    assert folder / f"{gvsoc.TARGET}.py" in files
+    assert folder / f"{gvsoc.SYSTEM.target}.py" in files
     for file in files:
         assert file.read_text(encoding="utf-8").startswith("# SPDX-License-Identifier: Apache-2.0")
 

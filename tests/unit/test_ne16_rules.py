@@ -18,7 +18,7 @@ from myoedge.operators.base import QuantizedNode, QuantizedParams
 from myoedge.operators.conv.ne16_rules import one_group_or_depthwise
 from myoedge.operators.library.ne16_rules import requantised_by_engine
 from myoedge.operators.library.packing import WeightedParams
-from myoedge.operators.recurrent.tiling import one_sequence_of_many_units, resets_products
+from myoedge.operators.recurrent.ne16 import one_sequence_of_many_units, resets_products
 
 
 def weighted(weight: Array) -> WeightedParams:

@@ -125,7 +125,7 @@ def test_busy_and_idle_cycles_of_ne16_where_it_ran(built: Report, ran: Report) -
     found = with_cycles(built, replace(SIMULATED, inferences=(inference,)), HIGH)
     assert found["cycles"]["ne16"] == {"busy": 750, "idle": 3_250}
     assert [row["cycles_ne16"] for row in found["layers"]] == [700, 0, 50]
-    assert "750 cycles busy, 3,250 idle (81 %)" in speed.ne16(found)
+    assert "750 cycles busy, 3,250 idle (81 %)" in speed.accelerator(found)
     rows = [line.split() for line in table(found, 100)]
     total = next(" ".join(row[-6:]) for row in rows if row and row[0] == "total")
     assert total == "19 % 25 % 75 %"  # 750 of 4,000, and of the layers' 3,000
@@ -221,17 +221,17 @@ def test_every_cause_of_the_simulator_has_a_name_and_a_meaning() -> None:
 def test_sleep_is_what_nothing_else_accounts_for() -> None:
     # 800 cycles of eight cores: 200 busy, 200 in L2; of the sleep only 100 were counted so far
     late = LayerCost(100, 200, {"outside": 200, "sleep": 100})
-    assert stall_percents([late]) == {"busy": 25.0, "outside": 25.0, "sleep": 50.0}
+    assert stall_percents([late], 8) == {"busy": 25.0, "outside": 25.0, "sleep": 50.0}
     # cores that ran a little ahead of the mark: 820 cycles awake, of 800
     ahead = LayerCost(100, 410, {"outside": 410, "sleep": 30})
-    assert stall_percents([ahead]) == {"busy": 50.0, "outside": 50.0}
+    assert stall_percents([ahead], 8) == {"busy": 50.0, "outside": 50.0}
 
 
 def test_shares_of_no_time() -> None:
     assert (
-        stall_percents([])
-        == stall_percents([LayerCost(0, 0, {"sleep": 0})])
-        == stall_percents([LayerCost(7)])
+        stall_percents([], 8)
+        == stall_percents([LayerCost(0, 0, {"sleep": 0})], 8)
+        == stall_percents([LayerCost(7)], 8)
         == {}
     )
 
@@ -731,9 +731,9 @@ def test_layers_of_one_module_are_told_apart() -> None:
 def test_sleep_while_ne16_computes_is_its_time() -> None:
     # 800 cycles of eight cores, 200 of them awake; NE16 computes in 50 of 100, then in 90
     waits = LayerCost(100, 200, {"sleep": 600}, ne16_busy_cycles=50)
-    assert stall_percents([waits]) == {"busy": 25.0, "engine": 50.0, "sleep": 25.0}
+    assert stall_percents([waits], 8) == {"busy": 25.0, "engine": 50.0, "sleep": 25.0}
     longer = replace(waits, ne16_busy_cycles=90)  # the cores were awake in the meantime
-    assert stall_percents([longer]) == {"busy": 25.0, "engine": 75.0}
+    assert stall_percents([longer], 8) == {"busy": 25.0, "engine": 75.0}
 
 
 def test_the_engine_is_not_blamed(built: Report) -> None:

@@ -18,7 +18,7 @@ from myoedge.codegen.constants import array_values
 from myoedge.codegen.library import library_files
 from myoedge.codegen.network import traced
 from myoedge.codegen.render import C_TYPES, render
-from myoedge.codegen.runtime import mram_driver
+from myoedge.codegen.runtime import firmware_files
 from myoedge.extensions.adaptation.commands import saved_bytes
 from myoedge.extensions.adaptation.norm import InputNorm
 from myoedge.extensions.adaptation.record import Adaptation, Pseudo, from_arrays, to_arrays
@@ -29,7 +29,6 @@ from myoedge.numerics.arrays import Array, outer_inner
 from myoedge.plan.plan import Plan
 from myoedge.quantization.files import model_digest
 from myoedge.streaming.stream import Stream
-from myoedge.targets.gap9.mram_map import mram_map
 
 if TYPE_CHECKING:
     from myoedge.building.config_tables import Config
@@ -66,8 +65,10 @@ class AdaptPart(FirmwarePart):
             "library/me_adapt_network.c": render("me_adapt_network.c.j2", told, FIRMWARE)
         }
         if values["applications"]:
+            program, saved = values["program"], saved_bytes(self.adaptation)
+            told["slot"] = program.flash.areas(record_bytes=saved).slots[0]
             files[f"{PROGRAM}/main.c"] = render("main.c.j2", told, FIRMWARE)
-            files |= {f"firmware/{name}": text for name, text in mram_driver().items()}
+            files |= firmware_files(program.drivers["mram"].driver)
         return files
 
     def calls(self, plan: Plan, stream: Stream | None, prefix: str) -> PartCalls:
@@ -96,7 +97,10 @@ class AdaptRequest:
         """Return the adaptation of a planned network. Errors: E267 as adaptation_of, and no room
         for saved classifiers behind weights in MRAM."""
         found = adaptation_of(self.table, plan, data, stream)
-        check_slots(plan.image_bytes("mram"), mram_map(record_bytes=saved_bytes(found)))
+        program = plan.chip.program
+        if program is not None and program.flash is not None:
+            areas = program.flash.areas(record_bytes=saved_bytes(found))
+            check_slots(plan.image_bytes("mram"), areas)
         return AdaptPart(found)
 
 
@@ -188,7 +192,6 @@ def settings(plan: Plan, adaptation: Adaptation) -> dict[str, Any]:
         "digest": [*hashlib.sha256(what.encode()).digest()[:8]],
         "sizes": {**_norm_sizes(adaptation.norm), **_pseudo_sizes(adaptation.pseudo)},
         "passing": PASSING,
-        "slot": mram_map(record_bytes=saved_bytes(adaptation)).slots[0],
     }
 
 

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from myoedge.graph.ir import Graph
     from myoedge.operators.base import QuantizedNode
     from myoedge.streaming.stream import Stream
-from myoedge.targets.gap9.mram_map import MramMap
+from myoedge.targets.flash import FlashMap
 
 HELD_BACK_BYTES, KEPT_BYTES = 32 << 10, 64 << 10  # bytes for all classes together
 MOST_HELD_BACK, MOST_KEPT, MOST_REPLAYED = 64, 128, 1024
@@ -281,7 +281,7 @@ def _inputs_of_last_weights(plan: Plan) -> Iterator[str]:
             yield name
 
 
-def check_slots(weights_bytes: int, areas: MramMap) -> None:
+def check_slots(weights_bytes: int, areas: FlashMap) -> None:
     """Check that the weights in MRAM end before the slots of saved classifiers. Errors: E267."""
     if weights_bytes > areas.image_bytes:
         slots = f"{sum(slot.size_bytes for slot in areas.slots):,} B of MRAM"

@@ -38,7 +38,6 @@ EXTENSION = Extension(
             "{} board",
             "board",
             is_listed=True,
-            chips=("gap9",),
         ),
         BackendHook(
             "jtag",
@@ -46,7 +45,6 @@ EXTENSION = Extension(
             f"{_PLACE}.runners:JTAG",
             "{} board over JTAG",
             "jtag",
-            chips=("gap9",),
         ),
     ),
     steps=(StepHook("flash", f"{_PLACE}.commands:flash_step", after="image"),),

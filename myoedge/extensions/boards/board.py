@@ -26,6 +26,7 @@ from myoedge.backends.measurement import (
     input_bytes,
     outputs_of,
 )
+from myoedge.backends.names import chips_of
 from myoedge.backends.serial_port import SerialLine
 from myoedge.errors import MyoedgeError
 from myoedge.extensions.boards import openocd
@@ -106,7 +107,8 @@ def marker_of(build: Build) -> str:
     program = find_chip(chip).program
     if program is not None and program.flashing:
         title = f"a build for {chip} is flashed by the tools of its board"
-        facts = {"needs": "a build for gap9", "has": f"a build for {chip}"}
+        chips = " or ".join(chips_of("board"))
+        facts = {"needs": f"a build for {chips}", "has": f"a build for {chip}"}
         raise MyoedgeError("E240", title, facts, program.flashing)
     needs = {"needs": "an application of the GAP SDK"}
     content = build.having(f"{SDK_FOLDER}/ports.c", "application", needs, app="gap-sdk")
@@ -200,7 +202,7 @@ def measure_on_board(
 
 JTAG = "jtag"
 POLL_S = 0.05
-EXIT_REGISTER = 0x1A1040C0  # in GAP9's SoC controller, as in runtime/platform.c
+EXIT_REGISTER = 0x1A1040C0  # in the SoC controller, as in runtime/platform.c
 HAS_ENDED = 0x80000000  # bit next to the exit code
 
 

@@ -32,7 +32,6 @@ EXTENSION = Extension(
             f"{_PLACE}.gvsoc:RUNNER",
             "GVSoC of the GAP SDK",
             "gvsoc-sdk",
-            chips=("gap9",),
             after="gvsoc",
         ),
     ),

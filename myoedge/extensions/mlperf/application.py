@@ -20,7 +20,6 @@ from myoedge.extensions.mlperf.dataset import (
     integers_of_bytes,
     limits_of_floats,
 )
-from myoedge.targets.gap9.clock import chip_clock
 from myoedge.version import __version__
 
 if TYPE_CHECKING:
@@ -124,10 +123,13 @@ def mlperf_files(
 
 
 def _identity_values(plan: Plan, digest: str) -> dict[str, Any]:
+    program = plan.chip.program
+    assert program is not None, "a chip with applications"
+    assert program.clocks is not None, "a chip with applications"
     return {
         "device": f"myoedge {plan.chip.name}",
         "program": f"myoedge {__version__}, model {digest[:16]}",
-        "clock_khz": chip_clock(plan.chip.point.clock_hz).hz // 1000,
+        "clock_khz": program.clocks.settings(plan.chip.point.clock_hz).hz // 1000,
     }
 
 

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from myoedge.extension import BackendHook, Extension, SectionHook, ToolHook
-from myoedge.targets.cortex_m.chips import BOARDS
 
 EXTENSION = Extension(
     backends=(
@@ -14,7 +13,6 @@ EXTENSION = Extension(
             "myoedge.extensions.qemu.runner:RUNNER",
             shows_layers=True,
             is_listed=True,
-            chips=tuple(BOARDS),
         ),
     ),
     sections=(

@@ -12,8 +12,9 @@ from myoedge.errors import MyoedgeError
 from myoedge.extensions.sensor.program import SensorProgram
 from myoedge.extensions.sensor.settings import COBS_BYTES, CODE, CRC_BYTES, TRANSFER_SHARE
 from myoedge.power.states import RISE_US
+from myoedge.targets import DEFAULT_CLOCKS as CLOCKS
 from myoedge.targets.chip import Chip
-from myoedge.targets.gap9.clock import ChipClock, chip_clock
+from myoedge.targets.clock_generator import ChipClock
 from myoedge.targets.sensor import Sensor
 
 MOST_BAUD_ERROR = Fraction(1, 50)  # half of what a receiver of 10-bit frames bears
@@ -77,7 +78,7 @@ def interrupt_us(clock_hz: int) -> int:
 
 def clocks_hz(sensor: Sensor, chip: Chip) -> tuple[int, ...]:
     """Return the clocks below the chip's operating points with which the application keeps up."""
-    return tuple(hz for hz in chip.low_clocks_hz if not dict(_problems(sensor, chip_clock(hz))))
+    return tuple(hz for hz in chip.low_clocks_hz if not dict(_problems(sensor, CLOCKS.settings(hz))))
 
 
 def _waiting_clocks(program: SensorProgram, chip: Chip) -> Iterator[tuple[int, int]]:
@@ -94,12 +95,12 @@ def _divided_hz(clock_hz: int, chip: Chip, least_hz: int = 0) -> Iterator[int]:
 
     least_hz   lowest of them; 0: the chip's
     """
-    most = chip_clock(clock_hz, least_hz or chip.low_clocks_hz[0]).waiting
+    most = CLOCKS.settings(clock_hz, least_hz or chip.low_clocks_hz[0]).waiting
     return (_asked_hz(clock_hz, waiting) for waiting in range(most, 1, -1))
 
 
 def _keeps_up(program: SensorProgram, clock_hz: int, waiting_hz: int = 0) -> bool:
-    clock = chip_clock(clock_hz, waiting_hz, fast_peripherals=program.fast_peripherals)
+    clock = CLOCKS.settings(clock_hz, waiting_hz, fast_peripherals=program.fast_peripherals)
     return not dict(_problems(program.sensor, clock))
 
 
@@ -109,11 +110,11 @@ def _known_hz(chip: Chip) -> list[int]:
 
 
 def _asked_hz(clock_hz: int, waiting: int) -> int:
-    """Return the clock of waiting for which `chip_clock` divides by `waiting`, in tenths of a MHz
+    """Return the clock of waiting for which the generator divides by `waiting`, in tenths of a MHz
     if possible, otherwise in whole kHz."""
-    exact_hz = chip_clock(clock_hz).hz / waiting
+    exact_hz = CLOCKS.settings(clock_hz).hz / waiting
     rough_hz = int(exact_hz // 100_000) * 100_000
-    is_same = rough_hz and chip_clock(clock_hz, rough_hz).waiting == waiting
+    is_same = rough_hz and CLOCKS.settings(clock_hz, rough_hz).waiting == waiting
     return rough_hz if is_same else int(exact_hz // 1000) * 1000
 
 
@@ -146,7 +147,7 @@ def _remedy(program: SensorProgram, chip: Chip, least_hz: int = 0) -> str:
     clocks = chain(_pairs(chip, least_hz), _clocks_alone(program, chip))
     if named := next((x for x in clocks if _keeps_up(program, *x)), None):
         return f'--operating-point "{"/".join(f"{hz / 1e6:g}" for hz in named)} MHz"'
-    fastest = chip_clock(max(point_hz for _, point_hz in chip.voltages))
+    fastest = CLOCKS.settings(max(point_hz for _, point_hz in chip.voltages))
     taken_s = _taken_s(program.sensor, fastest) / TRANSFER_SHARE
     return f"[sensor] rate = {int(1 / max(taken_s, _late_s(program.sensor, fastest) / LATE_SHARE))}"
 

@@ -17,9 +17,10 @@ from myoedge.numerics.arrays import Array, outer_inner
 from myoedge.numerics.counts import CountConversion, count_conversion
 from myoedge.plan.plan import Plan, size_bytes
 from myoedge.plan.plan_json import levels_bytes
+from myoedge.targets import DEFAULT
+from myoedge.targets import DEFAULT_CLOCKS as CLOCKS
 from myoedge.targets.chip import OperatingPoint
-from myoedge.targets.gap9.chip import GAP9
-from myoedge.targets.gap9.clock import ChipClock, chip_clock
+from myoedge.targets.clock_generator import ChipClock
 from myoedge.targets.sensor import MOST_CHANNELS, Pins, Sensor
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ class SensorProgram:
     result_type: str
     other_outputs_bytes: tuple[int, ...]
     is_stream: bool
-    point: OperatingPoint = GAP9.point
+    point: OperatingPoint = DEFAULT.point
     gate: Gate | None = None
     fast_peripherals: bool = False
 
@@ -102,7 +103,7 @@ class SensorProgram:
     def clock(self) -> ChipClock:
         """Clocks of the program without an SDK."""
         waiting_hz, fast = self.point.waiting_hz, self.fast_peripherals
-        return chip_clock(self.point.clock_hz, waiting_hz, fast_peripherals=fast)
+        return CLOCKS.settings(self.point.clock_hz, waiting_hz, fast_peripherals=fast)
 
     @property
     def clock_hz(self) -> int:

@@ -17,7 +17,7 @@ from myoedge.errors import MyoedgeError
 from myoedge.reports.facts import TOLERATED
 from myoedge.system.control_characters import with_controls
 from myoedge.system.regular_files import read_text
-from myoedge.targets import find_chip
+from myoedge.targets import DEFAULT, find_chip
 
 STRICT = {"extra": "forbid"}
 EXAMPLE = '[[model]]\npath = "model.pt2"\ncalib = "calib.npz"'
@@ -103,7 +103,7 @@ class Sweep:
     budget: list[SweepBudget] = field(default_factory=lambda: [SweepBudget()])
     options: list[SweepOptions] = field(default_factory=lambda: [SweepOptions()])
     operating_points: list[str] | None = None
-    target: str = "gap9"
+    target: str = DEFAULT.name
     simulate: bool = True
     bounds: Bounds = field(default_factory=Bounds)
 

@@ -16,7 +16,7 @@ from myoedge.operators.engine_choice import AUTO, CORES
 from myoedge.quantization.search.moves.weight_steps import PLANE_BITS, STORED_BITS
 from myoedge.reports import wording
 from myoedge.reports.report_json import GOOD_DB, Report
-from myoedge.targets import find_chip
+from myoedge.targets import ACCELERATOR, find_chip
 
 FRAME_FACTORS = (2, 4, 8, 16)
 WEAKEST = 2  # layers that get int16, one at a time
@@ -194,7 +194,7 @@ def _fitting_bits(rows: Sequence[Mapping[str, Any]], levels: Iterable[str]) -> S
     total_bytes = sum(row["weights_bytes"] for row in rows)
     kept_bytes = total_bytes - sum(_streamed_bytes(row, levels) for row in rows)
     most = max(row["weight_bits"] for row in rows)
-    on_engine = all(row["engine"] == "ne16" for row in rows)
+    on_engine = all(row["engine"] == ACCELERATOR.name for row in rows)
     widths = (INT8.bits, *(PLANE_BITS if on_engine else STORED_BITS))
     return [n for n in widths if n < most and n * total_bytes <= most * kept_bytes][:1]
 
@@ -239,7 +239,7 @@ def _memories(report: Report, arguments: Arguments) -> Iterator[Variation]:
 def _engine(report: Report, settings: Config, arguments: Arguments) -> Iterator[Variation]:
     """Yield all layers on the cores, if the engines were chosen by estimated cycles."""
     engines = {row["engine"] for row in report["layers"] if row["macs"]}
-    if arguments.get("engine", AUTO) != AUTO or settings.engine or "ne16" not in engines:
+    if arguments.get("engine", AUTO) != AUTO or settings.engine or ACCELERATOR.name not in engines:
         return
     yield Variation("engine", "all layers on the cores", options={"engine": CORES})
 

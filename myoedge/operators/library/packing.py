@@ -144,10 +144,11 @@ def _accumulator_bound(weight: Array, bias: Array, reach: int) -> Array:
 
 
 def unsigned_bound(weight: Array, bias: Array) -> Array:
-    """Return the largest |sum of x * weight + bias| per channel for x in 0 .. 255, as NE16 computes
+    """Return the largest |sum of x * weight + bias| per channel for x in 0 .. 255, as the
+    accelerator computes
     it.
 
-    NE16 reads inputs plus 128, with a bias reduced by 128 times the sum of the weights.
+    The accelerator reads inputs plus 128, with a bias reduced by 128 times the sum of the weights.
     """
     rows = weight.reshape(weight.shape[0], -1).astype(np.int64)
     sums = np.maximum(np.maximum(rows, 0).sum(axis=1), -np.minimum(rows, 0).sum(axis=1))

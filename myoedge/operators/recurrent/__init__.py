@@ -52,6 +52,7 @@ from myoedge.operators.recurrent.cells import (
     gate_params,
     hidden_params,
 )
+from myoedge.operators.recurrent.ne16 import PARTS_ON_NE16
 from myoedge.operators.recurrent.quantized import (
     GRU_RESULTS,
     LEARNT_BESIDE_GATES,
@@ -63,7 +64,7 @@ from myoedge.operators.recurrent.quantized import (
     plain_quantize,
     recurrent_quantize,
 )
-from myoedge.operators.recurrent.tiling import LAST_STATE, ON_CORES, PARTS_ON_NE16
+from myoedge.operators.recurrent.tiling import LAST_STATE, ON_CORES
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule, StreamState
 from myoedge.operators.traits import ByHand, Constants, Described, Operands, Result, Weights, always
 

@@ -156,7 +156,8 @@ def _can_follow(first: Tiling, last: Tiling) -> bool:
 
 def _has_constant_arguments(tiling: Tiling) -> bool:
     """Return whether a layer's arguments are the same in all iterations and tiles: operands in L2
-    may be rows of sequences, jobs of NE16 are made for each call."""
+    may be rows of sequences, jobs of the accelerator are made for
+    each call."""
     in_l2 = tiling.kernel.in_l2 or tiling.choice.in_l2
     return len(tiling.tiles) == 1 and not in_l2 and not tiling.kernel.jobs
 

@@ -35,7 +35,7 @@ from myoedge.plan.levels.transfers import LevelTransfer, in_order, place_transfe
 from myoedge.plan.placement import peak
 from myoedge.plan.plan import Plan
 from myoedge.plan.timeline import Chunk, candidates, chunks
-from myoedge.targets.chip import MemoryLevel
+from myoedge.targets.memory_level import MemoryLevel
 
 PIECE_BYTES = 32768  # maximum bytes of a transfer: its start then costs 0.4 % of its time
 # Transfers that fit the window at least, if tiles are small enough: parts that become resident

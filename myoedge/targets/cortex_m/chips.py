@@ -88,8 +88,8 @@ def _chip(
         ("CC_ARM", "arm-none-eabi-gcc"),
         f"qemu-system-arm -machine {board}",
         regions,
-        origins,
         TEMPLATES,
+        origins,
         replaced=REPLACED,
         defines=("ME_TRACE",),
         cores="The only core runs the network.",
@@ -105,6 +105,7 @@ def _chip(
         engines=ENGINES,
         points=(OperatingPoint("any", volts=0.0, clock_hz=0),),
         program=program,
+        runners=("qemu",),
     )
 
 

@@ -3,13 +3,16 @@
 
 from __future__ import annotations
 
-from myoedge.targets.chip import Chip, Engine, MemoryLevel, OperatingPoint
+from myoedge.targets.chip import Chip, Engine, OperatingPoint
 from myoedge.targets.costs import KernelCost, TransferCost
 from myoedge.targets.divided_clock import DividedClock
-from myoedge.targets.gap9.energy import L3_BYTE_PJ, MRAM_BYTE_PJ
+from myoedge.targets.gap9.energy import ENERGY, L3_BYTE_PJ, MRAM_BYTE_PJ
 from myoedge.targets.gap9.mram_map import BOOT_BYTES, MAP, MRAM_BYTES
 from myoedge.targets.gap9.mram_map import CLOCK_HZ as MRAM_CLOCK_HZ
 from myoedge.targets.gap9.program import PROGRAM
+from myoedge.targets.gap9.simulator_costs import COSTS, PULP_OPEN
+from myoedge.targets.gvsoc_system import GvsocSystem
+from myoedge.targets.memory_level import MemoryLevel
 
 KERNELS = {
     # Per packed word of weights, in addition to the kernel.
@@ -155,9 +158,16 @@ GAP9 = Chip(
         Engine("nine cores", cores=9, macs_per_cycle=36, kernels=KERNELS, control_core=True),
         # 16 x 9 products of 8 x 8 bits per cycle for 3 x 3 convolutions; eight cores work next to
         # it.
-        Engine("ne16", cores=8, macs_per_cycle=144, kernels=KERNELS, accelerator=True),
+        Engine("ne16", 8, 144, KERNELS, accelerator=True, title="NE16"),
     ),
     program=PROGRAM,
+    energy=ENERGY,
+    runners=("simulator", "gvsoc", "gvsoc-sdk", "board", "jtag"),
+    platforms=COSTS,
+    # pulp-open's first core; GAP9's own, 9, makes all clocks equal: gvsoc/README.md
+    gvsoc=GvsocSystem(
+        "gap9like", CLOCK_HZ, PULP_OPEN["fc_hart"], {"ne16": "models/pulp/ne16/ne16.so"}
+    ),
     transfers=TRANSFERS,
     points=(
         OperatingPoint("high", volts=0.80, clock_hz=CLOCK_HZ),
@@ -172,5 +182,3 @@ GAP9 = Chip(
         "voltages and their highest clocks: pi_pmu_voltage_set and pi_freq_set of GreenWaves SDK 5",
     ),
 )
-
-WORKERS = GAP9.engines[0].cores  # ME_WORKERS of the runtime: cores 0 to 7

@@ -10,6 +10,8 @@ No board has been measured.
 
 from __future__ import annotations
 
+from myoedge.targets.energy_model import EnergyModel
+
 VOLTS = 0.80  # voltage of the coefficients; dynamic energy scales with V^2, leakage power with V
 
 # Relative weights of the counters, from GVSoC's power model of GAP9 in the public gap_sdk 4.12
@@ -85,3 +87,24 @@ SLEEP_MW = 0.0017
 L3_ASLEEP_MW = 0.072
 # To fall asleep and wake with L2 retained (GAP9 SDK, "Using low power modes": about 1.2 ms).
 WAKE_S = 1.2e-3
+
+ENERGY = EnergyModel(
+    VOLTS,
+    INSTRUCTION_PJ,
+    ACCESS_PJ,
+    DMA_BYTE_PJ,
+    VALUES,
+    COVARIANCE,
+    WORKLOAD,
+    BOARD,
+    TYPICAL,
+    START_CYCLES,
+    TYPICAL_ON_NE16,
+    NE16_BUSY,
+    NE16_START_CYCLES,
+    TYPICAL_ERROR,
+    MODELLED_ERROR,
+    SLEEP_MW,
+    L3_ASLEEP_MW,
+    WAKE_S,
+)

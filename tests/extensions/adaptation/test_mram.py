@@ -21,7 +21,7 @@ from myoedge.extensions.adaptation.running import ADAPT_ELF, runner
 from myoedge.extensions.adaptation.settings import check_slots
 from myoedge.numerics.arrays import Array
 from myoedge.simulator import FlashState, read_elf, simulate
-from myoedge.targets.gap9.mram_map import HEAD_BYTES, MAP, MRAM_BYTES, mram_map
+from myoedge.targets.gap9.mram_map import HEAD_BYTES, LAYOUT, MAP, MRAM_BYTES
 from tests.conftest import save_exported
 
 CONFIG = """[budget]
@@ -103,7 +103,7 @@ def test_a_saved_classifier_leaves_the_weights_whole(
 
 @pytest.mark.parametrize("record_bytes", [0, 100, 8128, 8129, 40_000])
 def test_weights_and_slots_share_the_flash(record_bytes: int) -> None:
-    areas = mram_map(record_bytes=record_bytes)
+    areas = LAYOUT.areas(record_bytes=record_bytes)
     first, second = areas.slots
     assert (areas.weights.end, first.end, second.end) == (first.offset, second.offset, MRAM_BYTES)
     assert first.size_bytes >= record_bytes + 64

@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Clocks of programs that set the chip's clock generator and its dividers themselves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+
+
+@dataclass(frozen=True, slots=True)
+class ChipClock:
+    """Settings of the clock generator and its dividers, and the clocks that they give.
+
+    multiplier    of the generator's reference
+    divider, hz   of controller and cluster while the network runs
+    waiting       cycles of this clock in one of the clock while the program waits
+    periph_divider, periph_hz   of SPI, UART and the memories beside L2, always
+    step_hz       reference of the generator
+    """
+
+    multiplier: int
+    divider: int
+    hz: int
+    waiting: int
+    periph_divider: int
+    periph_hz: int
+    step_hz: Fraction
+
+    @property
+    def waiting_hz(self) -> int:
+        """Clock of controller and cluster while the program waits."""
+        return round(self.multiplier * self.step_hz / (self.divider * self.waiting))
+
+
+@dataclass(frozen=True, slots=True)
+class ClockGenerator:
+    """A generator that multiplies a reference, with dividers behind it.
+
+    step_hz        reference
+    most_hz        highest clock that it generates
+    most_divider   largest divider, a whole number
+    """
+
+    step_hz: Fraction
+    most_hz: int
+    most_divider: int
+
+    def settings(
+        self, clock_hz: int, waiting_hz: int = 0, *, fast_peripherals: bool = False
+    ) -> ChipClock:
+        """Return the settings for a clock: the nearest one that is not below.
+
+        waiting_hz         clock while the program waits, the nearest one that is not below; 0: the
+                           same
+        fast_peripherals   whether the peripherals have the network's clock, as memories beside L2
+                           need, rather than the one of waiting
+        """
+        divider = max(self.most_hz // clock_hz, 1)
+        multiplier = int(-(-clock_hz * divider // self.step_hz))
+        exact_hz = multiplier * self.step_hz / divider
+        most = self.most_divider // divider
+        waiting = min(max(int(exact_hz // (waiting_hz or exact_hz)), 1), most)
+        periph_divider = divider if fast_peripherals else divider * waiting
+        periph_hz = round(multiplier * self.step_hz / periph_divider)
+        made = (multiplier, divider, round(exact_hz), waiting, periph_divider, periph_hz)
+        return ChipClock(*made, self.step_hz)

@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Memories behind L2."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from myoedge.targets.divided_clock import DividedClock
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryLevel:
+    """A memory behind L2: its data is transferred to L2 before a layer reads it.
+
+    name             name of the level in plans and reports, as "l3"
+    bytes            size
+    bytes_per_cycle  rate at the chip's default operating point
+    start_cycles     cycles before the first byte of a transfer
+    pj_per_byte      lowest, assumed and highest energy of a byte
+    channel          transfers of one channel run one after another, those of several at once
+    writable         whether feature maps may be there
+    external         part beside the chip that it is: "ram", "flash"; "" on the chip
+    reserved_bytes   bytes for the boot chain, the program and saved records
+    program_bytes    bytes of these for the program; 0: no program starts from here
+    word_bytes       alignment of transfers in the level
+    clock            clock that the chip's does not determine; None: rate in cycles is constant
+    least_chip_hz    lowest clock of the chip with which the level is used
+    """
+
+    name: str
+    bytes: int
+    bytes_per_cycle: float
+    start_cycles: float = 0.0
+    pj_per_byte: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    channel: str = ""
+    writable: bool = False
+    external: str = ""
+    reserved_bytes: int = 0
+    program_bytes: int = 0
+    word_bytes: int = 4
+    clock: DividedClock | None = None
+    least_chip_hz: int = 0
+
+    @property
+    def room_bytes(self) -> int:
+        """Bytes for data of the network."""
+        return max(self.bytes - self.reserved_bytes, 0)
+
+    def cycles(self, size_bytes: int) -> float:
+        """Return the cycles of a transfer."""
+        return self.start_cycles + size_bytes / self.bytes_per_cycle
+
+    def at(self, clock_hz: int) -> MemoryLevel:
+        """Return the level with its rate in cycles of a chip with this clock."""
+        if (own := self.clock) is None:
+            return self
+        rate, start_cycles = own.rate(clock_hz), own.first_cycles(clock_hz)
+        return replace(self, bytes_per_cycle=rate, start_cycles=start_cycles)
