@@ -77,7 +77,7 @@ class Engine:
 
     @property
     def text(self) -> str:
-        """Its name in texts."""
+        """Name of the engine in texts."""
         return self.title or self.shown or self.name
 
 

@@ -318,3 +318,30 @@ def test_no_format_is_told_by_a_key_a_flag_or_a_name() -> None:
 )  # fmt: skip
 def test_guessed_formats_are_found(code: str) -> None:
     assert [*guessed_formats(ast.walk(ast.parse(code)))]
+
+
+CHIP_WORD = re.compile(r"\b(gap9|ne16)\b", re.IGNORECASE)
+CHIPS_OWN = ("targets/gap9/", "simulator/")  # and the kernels of the accelerator, ne16*.py
+NAMES_A_CHIP = {
+    "targets/__init__.py": "lists the targets",
+    "extensions/boards/flash_image.py": "writes images for GAP9's ROM",
+    "extensions/boards/flashing.py": "writes them",
+    **dict.fromkeys(
+        (f"operators/{family}/__init__.py" for family in ("attention", "conv", "linear")),
+        "lists kernels of ne16*.py",
+    ),
+    "operators/recurrent/__init__.py": "lists kernels of ne16*.py",
+}
+MOST_WITH_LETTERS = 29  # files: C names, keys of reports, and the names above
+
+
+def test_a_chip_is_named_in_few_files_outside_its_target() -> None:
+    texts = {x.relative_to(PACKAGE).as_posix(): x.read_text() for x in PACKAGE.rglob("*.py")}
+    others = {
+        name: text
+        for name, text in texts.items()
+        if not name.startswith(CHIPS_OWN) and not Path(name).name.startswith("ne16")
+    }
+    assert {name for name, text in others.items() if CHIP_WORD.search(text)} == {*NAMES_A_CHIP}
+    letters = [x for x, text in others.items() if re.search("gap9|ne16", text, re.IGNORECASE)]
+    assert len(letters) <= MOST_WITH_LETTERS
