@@ -161,10 +161,12 @@ def within(chip: Chip, budget: Budget, layers: int = 0) -> Chip:
     Errors: E234 a latency or energy limit for a chip without a clock, E302 L1 smaller than the
     runtime.
     """
+    known = {"latency": bool(chip.point.clock_hz), "energy": chip.energy is not None}
     for name, limit in (("latency", budget.latency_s), ("energy", budget.energy_j)):
-        if limit is not None and not chip.point.clock_hz:
-            clocked = first_chip(lambda x: x.point.clock_hz)
-            facts = {"needs": "a chip with a clock", "has": f"target {chip.name}"}
+        if limit is not None and not known[name]:
+            clocked = first_chip(lambda x: x.energy)
+            needs = "a chip whose energy is known" if chip.point.clock_hz else "a chip with a clock"
+            facts = {"needs": needs, "has": f"target {chip.name}"}
             raise MyoedgeError(
                 "E234", f"[budget] {name} cannot be judged", facts, [f"--target {clocked}"]
             )

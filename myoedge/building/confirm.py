@@ -216,7 +216,7 @@ def _finish_candidate(inputs: BuildInputs, build_plan: BuildPlan) -> Finished:
         check_linked(request.limits, plan, report["memory"]["code_bytes"])
         check_parts(request.limits, plan, contents.firmware.program.loaded_bytes)
     estimated = Finished(build_plan, contents, report)
-    if contents.firmware is None or not (confirmation.is_wanted and plan.chip.point.clock_hz):
+    if contents.firmware is None or not (confirmation.is_wanted and plan.chip.platforms):
         return estimated
     if reason := _explain_no_simulation(plan, bool(confirmation.tune or confirmation.simulate)):
         return replace(estimated, notices=(reason,))

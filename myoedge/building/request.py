@@ -164,7 +164,11 @@ def build_request(options: BuildOptions, settings: Config) -> BuildRequest:
 
 def _check_waiting(request: BuildRequest) -> Chip:
     """Return the chip at the requested point. Errors: E204 a clock for waiting without an
-    application that waits."""
+    application that waits, the cheapest point of a chip whose energy is not known."""
+    is_unknown = request.chip.point.clock_hz and request.chip.energy is None
+    if request.point == AUTO_POINT and is_unknown:
+        title = f"no operating point of {request.chip.name} is known to be the cheapest"
+        raise MyoedgeError("E204", title, tries=["without --operating-point"])
     chip, application = request.chip_at_point, find_application(request.app)
     waits = application is not None and application.waits
     return chip if waits else chip.without_waiting()
@@ -257,7 +261,7 @@ def check_simulation(chip: Chip, simulate: bool | None, tune: bool) -> None:
     if tune and simulate is False:
         tries = ["--tune without --no-simulate"]
         raise MyoedgeError("E204", "tiles are tuned by simulating them", tries=tries)
-    if (tune or simulate) and not chip.point.clock_hz:
+    if (tune or simulate) and not chip.platforms:
         simulated = first_chip(lambda x: x.platforms)
         tries = [f"--target {simulated}", "without --tune and --simulate"]
         raise MyoedgeError("E204", f"target {chip.name} is not simulated", tries=tries)

@@ -131,6 +131,10 @@ class Chip:
     energy: EnergyModel | None = None
     flash_bytes: int = 0
 
+    def __post_init__(self) -> None:
+        if self.point.clock_hz and not all(engine.kernels for engine in self.engines):
+            raise ValueError(f"{self.name} has a clock, and an engine without costs of kernels")
+
     @property
     def rates(self) -> dict[str, int]:
         """Maximum int8 multiply-accumulates per cycle, by the engines' names in reports."""
