@@ -43,14 +43,13 @@ from myoedge.plan.plan import Plan
 from myoedge.quantization.files import model_digest
 from myoedge.quantization.ports import QuantPort
 from myoedge.streaming.stream import Stream
+from myoedge.targets import CHIPS
 from myoedge.targets.program import ProgramTarget
 from myoedge.version import __version__
 
-CHIP_ONLY = (
-    "me_intrinsics_gap9.h",
-    "me_intrinsics_sdk.h",
-    "me_register_numbers.h",
-    "me_runtime.h",
+# Headers that the macros of a program add to the C
+OF_PROGRAMS = frozenset(
+    name for chip in CHIPS.values() if chip.program for name in chip.program.headers
 )
 
 INTERNAL = ("arena", "maps", "trace")  # names shared by files of src/
@@ -118,8 +117,9 @@ def make_sources(
         "LICENSE": (template_dir() / "project" / "LICENSE").read_text(encoding="utf-8"),
         **({} if golden is None else _selftest_files(golden, common)),
     }
-    files |= include_files(files.values(), () if common["applications"] else CHIP_ONLY)
     program, content = plan.chip.program, None if blob is None else blob.content()
+    others = OF_PROGRAMS.difference(() if program is None else program.headers)
+    files |= include_files(files.values(), others)
     return Sources(with_replaced(files, program), common["digest"], program, content)
 
 

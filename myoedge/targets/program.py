@@ -64,12 +64,13 @@ class ProgramTarget:
     make           variable of src/Makefile with a compiler for the chip, and its default
     runs_on        what runs firmware.elf, in the Makefile
     regions        region of the linker script -> its bytes
-    origins        region of the linker script -> its first address, if the script is generated
+    origins        region of the linker script -> its first address
     templates      files of firmware_templates with start-up, drivers and linker script
     drivers        memory level -> what programs have that use it
     replaced       files of firmware_templates that replace those with the same name in include/ and
                    among the kernels, and headers that these include
     defines        macros to define
+    headers        headers of include/ that these macros add to the C
     forbidden      instructions that no program may have
     applications   whether there are programs of `--app` and of parts for the chip
     cores          which cores run the network, as a comment in main.c
@@ -83,11 +84,12 @@ class ProgramTarget:
     make: tuple[str, str]
     runs_on: str
     regions: Mapping[str, int]
+    origins: Mapping[str, int]
     templates: tuple[str, ...]
-    origins: Mapping[str, int] = field(default_factory=dict)
     drivers: Mapping[str, LevelDriver] = field(default_factory=dict)
     replaced: tuple[str, ...] = ()
     defines: tuple[str, ...] = ()
+    headers: tuple[str, ...] = ()
     forbidden: tuple[Erratum, ...] = ()
     applications: bool = False
     cores: str = "All nine cores run the network; me_tiles.h defines what each core does."
