@@ -36,14 +36,19 @@ class ChipClock:
 class ClockGenerator:
     """A generator that multiplies a reference, with dividers behind it.
 
-    step_hz        reference
-    most_hz        highest clock that it generates
-    most_divider   largest divider, a whole number
+    most_hz           highest clock that it generates
+    most_multiplier   of the reference, for this clock
+    most_divider      largest divider, a whole number
     """
 
-    step_hz: Fraction
     most_hz: int
+    most_multiplier: int
     most_divider: int
+
+    @property
+    def step_hz(self) -> Fraction:
+        """Clock of the reference."""
+        return Fraction(self.most_hz, self.most_multiplier)
 
     def settings(
         self, clock_hz: int, waiting_hz: int = 0, *, fast_peripherals: bool = False

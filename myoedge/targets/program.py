@@ -43,8 +43,7 @@ class Erratum:
 
 @dataclass(frozen=True, slots=True)
 class LevelDriver:
-    """What a program has in addition if it uses a memory level; files of firmware_templates, as
-    those of ProgramTarget.
+    """Files of firmware_templates for programs that use a memory level.
 
     driver    of the level
     reads     for constants that are read from it

@@ -18,6 +18,7 @@ from myoedge.building.stages import CLASSES, operator_classes
 from myoedge.graph.ir import Node
 from myoedge.graph.origin import Origin
 from myoedge.operators.base import OPS
+from myoedge.targets import CHIPS
 from tests.ops.harness import drawn
 from tests.support.each import each
 
@@ -132,3 +133,8 @@ def test_records_name_nothing_but_known_classes(written: Any) -> None:
 
 def test_a_record_is_a_safetensors_file() -> None:
     assert np.array_equal(load(packed((1, np.arange(3))))["0"], [0, 1, 2])
+
+
+def test_every_chip_has_a_digest() -> None:
+    """Results of stages depend on it: without a digest, nothing would be reused."""
+    assert len({digest(chip) for chip in CHIPS.values()}) == len(CHIPS)

@@ -163,7 +163,7 @@ GAP9 = Chip(
     program=PROGRAM,
     energy=ENERGY,
     runners=("simulator", "gvsoc", "gvsoc-sdk", "board", "jtag"),
-    platforms=COSTS,
+    platforms={name: dict(costs) for name, costs in COSTS.items()},
     # pulp-open's first core; GAP9's own, 9, makes all clocks equal: gvsoc/README.md
     gvsoc=GvsocSystem(
         "gap9like", CLOCK_HZ, PULP_OPEN["fc_hart"], {"ne16": "models/pulp/ne16/ne16.so"}

@@ -9,9 +9,6 @@ peripherals, the controller and the cluster. Such programs set no voltage.
 
 from __future__ import annotations
 
-from fractions import Fraction
-
 from myoedge.targets.clock_generator import ClockGenerator
 
-MOST_HZ = 370_500_000
-CLOCKS = ClockGenerator(Fraction(MOST_HZ, 376), MOST_HZ, most_divider=255)
+CLOCKS = ClockGenerator(370_500_000, most_multiplier=376, most_divider=255)
