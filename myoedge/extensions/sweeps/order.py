@@ -19,11 +19,11 @@ from myoedge.extensions.sweeps.suggestions import (
 from myoedge.extensions.sweeps.variations import FEW_BITS, Arguments, Variation, path_of
 from myoedge.numerics.element_type import INT8
 from myoedge.power.model import Coefficients
-from myoedge.reports.energy import NE16, as_point, average_mw
+from myoedge.reports.energy import as_point, average_mw
 from myoedge.reports.period import clocked_by
 from myoedge.reports.report_json import Report
 from myoedge.reports.speed import layer_cycles
-from myoedge.targets import find_chip
+from myoedge.targets import ACCELERATOR, find_chip
 from myoedge.targets.chip import AUTO_POINT
 
 PASSES = "frames"  # kind of variations that change more than the network's work
@@ -70,11 +70,11 @@ def most_gained(variation: Variation, report: Report, share: float) -> float:
 
 def _most_of_work(variation: Variation, report: Report) -> float:
     """Return the largest fraction of the network's work that a variation can save: of layers on
-    NE16 that move to the cores all, of layers with fewer bits that are in L2 what the bits save."""
+    the accelerator that move to the cores all, of layers with fewer bits that are in L2 what the bits save."""
     rows, patterns = report["layers"], [*variation.quant]
     cycles = [layer_cycles(row) or 0 for row in rows]
     if variation.kind == "engine":
-        return _share(cycles, [row["engine"] == NE16 for row in rows])
+        return _share(cycles, [row["engine"] == ACCELERATOR.name for row in rows])
     if variation.kind not in BITS or report["memory"]["levels"]:
         return 1.0
     paths = [path_of(row) for row in rows]
