@@ -70,7 +70,8 @@ def most_gained(variation: Variation, report: Report, share: float) -> float:
 
 def _most_of_work(variation: Variation, report: Report) -> float:
     """Return the largest fraction of the network's work that a variation can save: of layers on
-    the accelerator that move to the cores all, of layers with fewer bits that are in L2 what the bits save."""
+    the accelerator that move to the cores all, of layers with fewer bits that are in L2 what
+    the bits save."""
     rows, patterns = report["layers"], [*variation.quant]
     cycles = [layer_cycles(row) or 0 for row in rows]
     if variation.kind == "engine":
