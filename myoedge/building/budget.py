@@ -154,6 +154,18 @@ class CodeOverBudget(MyoedgeError):
         self.linked_bytes, self.total_bytes = linked_bytes, total
 
 
+def _check_known(budget: Budget, chip: Chip) -> None:
+    """Raise E234 for a limit of latency without a clock, or of energy that is not known."""
+    known = {"latency": chip.point.clock_hz, "energy": chip.energy}
+    for name, limit in (("latency", budget.latency_s), ("energy", budget.energy_j)):
+        if limit is None or known[name]:
+            continue
+        tries = [f"--target {first_chip(lambda other: other.energy)}"]
+        needs = "a chip whose energy is known" if chip.point.clock_hz else "a chip with a clock"
+        facts = {"needs": needs, "has": f"target {chip.name}"}
+        raise MyoedgeError("E234", f"[budget] {name} cannot be judged", facts, tries)
+
+
 def within(chip: Chip, budget: Budget, layers: int = 0) -> Chip:
     """Return the chip with its memories reduced to the limits.
 
@@ -161,15 +173,7 @@ def within(chip: Chip, budget: Budget, layers: int = 0) -> Chip:
     Errors: E234 a latency or energy limit for a chip without a clock, E302 L1 smaller than the
     runtime.
     """
-    known = {"latency": bool(chip.point.clock_hz), "energy": chip.energy is not None}
-    for name, limit in (("latency", budget.latency_s), ("energy", budget.energy_j)):
-        if limit is not None and not known[name]:
-            clocked = first_chip(lambda x: x.energy)
-            needs = "a chip whose energy is known" if chip.point.clock_hz else "a chip with a clock"
-            facts = {"needs": needs, "has": f"target {chip.name}"}
-            raise MyoedgeError(
-                "E234", f"[budget] {name} cannot be judged", facts, [f"--target {clocked}"]
-            )
+    _check_known(budget, chip)
     limits = {
         name: min(limit, getattr(chip, name))
         for name in (f"{memory}_bytes" for memory in MEMORIES)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterable, Mapping
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -54,21 +55,22 @@ def runtime(
                        for waiting
     """
     drivers = [program.drivers[name] for name in levels]
-    clocks, flash, fast = program.clocks, program.flash, fast_peripherals
-    rates = (point.clock_hz, point.waiting_hz)
-    own = {
+    flash_hz = program.flash.clock_hz if program.flash and drivers else 0
+    known = _chip_values(program, point, fast_peripherals) | {"mram_hz": flash_hz} | dict(values)
+    of_levels = chain.from_iterable((*x.driver, *x.reads) for x in drivers)
+    library = library_files([*chain.from_iterable(x.library for x in drivers)])
+    return library | firmware_files([*program.templates, *of_levels], known)
+
+
+def _chip_values(
+    program: ProgramTarget, point: OperatingPoint, fast_peripherals: bool
+) -> dict[str, Any]:
+    clocks, flash, rates = program.clocks, program.flash, (point.clock_hz, point.waiting_hz)
+    return {
         "regions": {name: (at, program.regions[name]) for name, at in program.origins.items()},
-        "clock": clocks and clocks.settings(*rates, fast_peripherals=fast),
+        "clock": clocks and clocks.settings(*rates, fast_peripherals=fast_peripherals),
         "weights": flash and flash.areas().weights,
-        "mram_hz": flash.clock_hz if flash and drivers else 0,
-        **values,
     }
-    files = [
-        *program.templates,
-        *(x for driver in drivers for x in (*driver.driver, *driver.reads)),
-    ]
-    library = library_files([name for driver in drivers for name in driver.library])
-    return library | firmware_files(files, own)
 
 
 def firmware_files(templates: Iterable[str], values: Mapping[str, Any] = NOTHING) -> dict[str, str]:
