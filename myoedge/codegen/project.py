@@ -117,9 +117,13 @@ def make_sources(
         "LICENSE": (template_dir() / "project" / "LICENSE").read_text(encoding="utf-8"),
         **({} if golden is None else _selftest_files(golden, common)),
     }
-    files |= include_files(files.values(), OF_PROGRAMS - set(common["headers"]))
+    files |= include_files(files.values(), _others_headers(plan.chip.program))
     program, content = plan.chip.program, None if blob is None else blob.content()
     return Sources(with_replaced(files, program), common["digest"], program, content)
+
+
+def _others_headers(program: ProgramTarget | None) -> frozenset[str]:
+    return OF_PROGRAMS.difference(() if program is None else program.headers)
 
 
 def _product_files(plan: Plan, options: SourceOptions) -> list[str]:
@@ -203,7 +207,6 @@ def _common_values(
         "point": plan.chip.point,
         "banner": _banner(digest, model_name),
         "program": (program := plan.chip.program),
-        "headers": () if program is None else program.headers,
         "runs_on": "" if program is None else program.runs_on,
         "applications": program is not None and program.applications,
         "l3_bytes": plan.image_bytes("l3"),
