@@ -78,7 +78,9 @@ def interrupt_us(clock_hz: int) -> int:
 
 def clocks_hz(sensor: Sensor, chip: Chip) -> tuple[int, ...]:
     """Return the clocks below the chip's operating points with which the application keeps up."""
-    return tuple(hz for hz in chip.low_clocks_hz if not dict(_problems(sensor, CLOCKS.settings(hz))))
+    return tuple(
+        hz for hz in chip.low_clocks_hz if not dict(_problems(sensor, CLOCKS.settings(hz)))
+    )
 
 
 def _waiting_clocks(program: SensorProgram, chip: Chip) -> Iterator[tuple[int, int]]:
