@@ -47,18 +47,19 @@ def period_of(program: SensorProgram, chip: Chip, *, gated: bool = False) -> Per
     sensor, hop_s = program.sensor, program.hop / program.sensor.rate_hz
     values = program.frames * program.layout.samples * sensor.channels
     of_value = VALUE_CYCLES + GATE_CYCLES * gated
-    of_pass = PASS_CYCLES + of_value * values + PACKET_CYCLES * program.ready
+    of_first = PASS_CYCLES + of_value * values + PACKET_CYCLES
+    of_pass = of_first + PACKET_CYCLES * (program.ready - 1)
     of_sample = sample_cycles(sensor)
     packet_bytes = PACKET_BYTES + program.values_bytes * program.all_values
     read_bits = 0 if sensor.is_on_line else 8 * sensor.sample_bytes
-    line_s = Fraction(10 * packet_bytes * program.ready, sensor.baud_rate)
+    line_s = Fraction(10 * packet_bytes, sensor.baud_rate)
     received = program.frames * program.hop * of_sample
     last_sample = of_sample + SPI_CYCLES * read_bits
     return Period(
         seconds=float(program.frames * hop_s),
         control_cycles=received + of_pass,
         receiving_cycles=received,
-        decision_cycles=START_CYCLES + of_pass + last_sample,
+        decision_cycles=START_CYCLES + of_first + last_sample,
         last_sample_cycles=last_sample,
         decision_s=float(
             (program.frames - 1) * hop_s
