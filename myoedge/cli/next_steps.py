@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from myoedge.backends.names import chips_of
 from myoedge.errors import UNUSABLE, Notice, command, printable
 from myoedge.extension import StepHook
 from myoedge.system.hooks import load, with_hooks
@@ -151,7 +152,8 @@ def validate_step(build: Build, options: Mapping[str, Any]) -> Iterator[str]:
 
 def simulate_step(build: Build, options: Mapping[str, Any]) -> Iterator[str]:
     """Yield the command that simulates a build, if no simulator has counted its cycles."""
-    if (build.report["cycles"] or {}).get("source") == "modelled":
+    is_simulated = build.report["target"]["chip"] in chips_of("simulator")
+    if is_simulated and build.report["cycles"]["source"] == "modelled":
         yield command("simulate", build.folder)
 
 
@@ -163,7 +165,7 @@ OWN = (
 
 def after_validate(folder: Path, report: Mapping[str, Any], exact: Mapping[str, Any]) -> str:
     """Return the next step after validate: simulation if it has not been compared, then energy."""
-    if not report["cycles"]:
+    if not report["cycles"] or report["target"]["chip"] not in chips_of("simulator"):
         return command("report", folder, "--open")
     is_open = exact.get("simulator") is None
     return command(*(("validate", folder, "--on", "simulator") if is_open else ("energy", folder)))
