@@ -84,7 +84,7 @@ me_function me_sixteen_sums_h
     me_saved sw
     sw a4, 48(sp)
     sums lw
-    me_block_4x4 pv_sdotsp_h
+    me_block_4x4 pv_sdotsp_h, pv_sdotsp_h
     lw a4, 48(sp)
     sums sw
     me_saved lw

@@ -568,7 +568,7 @@ me_function me_linear_s8_s16_4x4
     mv s6, t1
     mv s7, t2
     mv s8, t3
-    me_block_4x4 pv_sdotsp_b
+    me_block_4x4 pv_sdotsp_b, pv_sdotsp_b
     lw a5, 56(sp)
     lw a6, 20(ra)
     lw a1, 60(sp)

@@ -74,12 +74,13 @@ class PackedConstant:
 def with_packed_weights(step: QuantizedNode, kernel: TiledKernel, engine: Engine) -> TiledKernel:
     """Return the kernel with weights stored in fewer bits than it reads, if they fit these;
     otherwise the kernel unchanged."""
-    found = [x for x in kernel.operands if x.name == WEIGHTS and x.array is not None]
-    bits = stored_bits(step) if found else None
-    packed = None if bits is None else packed_operand(found[0], bits, step.weight_type)
-    if bits is None or packed is None:
+    found = {x.name: x for x in kernel.operands if x.array is not None}.get(WEIGHTS)
+    read = next((kind for kind in PACKED_BITS if found and found.array.dtype == kind.dtype), None)
+    bits = None if read is None else stored_bits(step, read)
+    packed = None if found is None or bits is None else packed_operand(found, bits)
+    if read is None or bits is None or packed is None:
         return kernel
-    return _unpack_in_scratch(kernel, packed, bits, step.weight_type, engine)
+    return _unpack_in_scratch(kernel, packed, bits, read, engine)
 
 
 def _unpack_in_scratch(
@@ -105,24 +106,21 @@ def _unpack_in_scratch(
     )
 
 
-def stored_bits(step: QuantizedNode) -> int | None:
-    """Return the bits in which the cores' kernels store a weight if they unpack it; None if they
-    read it as it is stored."""
+def stored_bits(step: QuantizedNode, read: ElementType) -> int | None:
+    """Return the bits in which a weight is stored for a kernel of the cores that reads this type;
+    None if it is stored as it is read."""
     if OPS[step.node.op].weights.multiplicands is None:
         return None
-    possible = PACKED_BITS[step.weight_type]
-    return next((bits for bits in possible if step.weight_bits <= bits), None)
+    return next((bits for bits in PACKED_BITS[read] if step.weight_bits <= bits), None)
 
 
-def packed_operand(weights: Operand, bits: int, kind: ElementType) -> Operand | None:
+def packed_operand(weights: Operand, bits: int) -> Operand | None:
     """Return the weights' operand with elements of `bits` bits; None if tiles would begin inside a
-    packed word, or if its elements are not weights of type `kind`.
+    packed word.
 
     The last block of channels is padded to full size.
     """
     assert weights.array is not None
-    if weights.array.dtype != kind.dtype:
-        return None
     unit = WORD_BYTES * 8 // bits  # elements of a packed word
     if not weights.axes:
         array = packed_bytes(weights.array.reshape(1, -1), bits)

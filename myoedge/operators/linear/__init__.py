@@ -12,7 +12,7 @@ from myoedge.graph.ir import Attrs, Shape
 from myoedge.nest.formulas import broadcast_axes, total
 from myoedge.nest.ir import Axis, Nest
 from myoedge.numerics.arrays import Array
-from myoedge.numerics.element_type import INT16
+from myoedge.numerics.element_type import INT8, INT16
 from myoedge.operators.base import QuantizedNode, QuantizeInputs, add_operator
 from myoedge.operators.cases import Draw, DrawnUse, weight_slack
 from myoedge.operators.chains import in_tiles
@@ -56,6 +56,7 @@ from myoedge.operators.library.rows import (
     row_sizes,
     rows_in_place,
     rows_in_tiles,
+    split_rows,
     wide_rows,
 )
 from myoedge.operators.qdq import Write, Writer, transposed, weights
@@ -100,6 +101,8 @@ FORMATS = (INT8_PRODUCTS, INT16_RESULTS, *INT16_PRODUCTS)
 def rows_of_16_bits(step: QuantizedNode, engine: Engine) -> TiledKernel:
     """Return the tiled kernel of a linear layer with int16 products, or with int8 products and
     int16 results; tiles divide rows and blocks of output channels."""
+    if step.weight_type == INT16 and step.weight_bits <= INT8.bits:
+        return split_rows(step, engine)
     if step.weight_type == INT16:
         return wide_in_tiles(step, engine, Conv2dGeometry.of_pixels(*row_sizes(step)))
     return wide_rows(step, engine)

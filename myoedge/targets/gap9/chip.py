@@ -44,6 +44,7 @@ KERNELS = {
     "me_matmul_s8": KernelCost(27.0, 2600, 800),
     "me_conv_s16": KernelCost(23.8, 1030, 1500),
     "me_linear_s8_s16": KernelCost(24.6, 420, 1500),
+    "me_linear_s16": KernelCost(25.2, 600, 1500),
     "me_attention_s8": KernelCost(25.0, 1400, 4300),
     "me_attention_exp12_s8": KernelCost(25.0, 1400, 4300),
     "me_attention_s16": KernelCost(1.0, 1400, 7000),  # cycles by its own formula
