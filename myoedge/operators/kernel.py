@@ -193,6 +193,8 @@ class TiledKernel:
                          scratch from one of their tiles to the next
     reversed_axes        axes whose last tile comes first
     multiples            axis of `split` -> multiples to try as tile sizes, in addition to others
+    doubled_axes         axes of `split` whose tile sizes are powers of two, so that layers with
+                         equal constants read equal ranges of them
     kernel_waits         whether the kernel itself waits for the operands of a layer's first tile
     nine_cores           whether the control core runs it too, after transfers; None: never
     operands             operands that are read and written, without scratch
@@ -238,6 +240,7 @@ class TiledKernel:
     reversed_axes: tuple[str, ...] = ()
     kernel_waits: bool = False
     multiples: Mapping[str, int] = field(default_factory=dict)
+    doubled_axes: tuple[str, ...] = ()
     nine_cores: bool | None = None
     l1_only: bool = False
     most_tiles: int = MOST_TILES

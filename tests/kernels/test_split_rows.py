@@ -15,7 +15,7 @@ from myoedge.numerics.requant import choose_requant
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.interpreter import integer_step
 from myoedge.operators.library.packing import WeightedParams
-from myoedge.operators.library.rows import split_rows
+from myoedge.operators.library.split_rows import split_rows
 from myoedge.plan.l1.layer_kernels import candidates
 from myoedge.targets import find_chip
 from tests.kernels.drawn import RUNS, Case, blob, check

@@ -42,8 +42,8 @@ static void copy_rows(const me_linear_s16_params *op, const me_linear_s16_tile *
 }
 
 /* Requantises and stores n sums of a row. */
-static void store(const me_linear_s16_params *op, const me_linear_s16_tile *tile, int32_t row, int32_t channel,
-                  int32_t n, const int32_t *sum)
+static void store(const me_linear_s16_params *op, const me_linear_s16_tile *tile, int32_t row,
+                  int32_t channel, int32_t n, const int32_t *sum)
 {
     int8_t *const y = (int8_t *)tile->y + ((row * tile->k + channel) << op->y_wide);
     me_split_store(sum, tile->channels + channel, &op->scale, y, n, op->y_wide);
@@ -92,10 +92,8 @@ void me_linear_s16(const me_linear_s16_params *op, const me_linear_s16_tile *til
 {
     const int32_t blocks = (tile->k + 3) / 4, all = (tile->rows + 1) / 2 * blocks;
     const int32_t first = ME_FIRST(all), last = ME_LAST(all);
-    if (!tile->copied) {
-        copy_rows(op, tile);
-        ME_SYNC();
-    }
+    copy_rows(op, tile);
+    ME_SYNC();
     if (all <= FEW_BLOCKS && tile->rows == 1) {
         channels_of_row(op, tile);
         return;

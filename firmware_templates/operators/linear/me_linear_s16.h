@@ -19,8 +19,7 @@ typedef struct {
 } me_linear_s16_params;
 
 /* channels   packed for k channels, up to whole fours
- * scratch    me_linear_s16_row_bytes for each row; aligned to 4, like weights
- * copied     scratch still holds the copies of the tile before, of the same rows */
+ * scratch    me_linear_s16_row_bytes for each row; aligned to 4, like weights */
 typedef struct {
     const void *x;
     int32_t rows;
@@ -29,7 +28,6 @@ typedef struct {
     void *y;
     int32_t k;
     int8_t *scratch;
-    int32_t copied;
 } me_linear_s16_tile;
 
 /* Linear layer, int8 or int16 [rows][c] -> int8 or int16 [rows][k]: acc = bias[k] + sum of x * W over c, W packed

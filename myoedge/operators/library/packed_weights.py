@@ -4,6 +4,7 @@ or, beside an int16 operand, to halfwords."""
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -74,13 +75,13 @@ class PackedConstant:
 def with_packed_weights(step: QuantizedNode, kernel: TiledKernel, engine: Engine) -> TiledKernel:
     """Return the kernel with weights stored in fewer bits than it reads, if they fit these;
     otherwise the kernel unchanged."""
-    found = {x.name: x for x in kernel.operands if x.array is not None}.get(WEIGHTS)
-    read = next((kind for kind in PACKED_BITS if found and found.array.dtype == kind.dtype), None)
-    bits = None if read is None else stored_bits(step, read)
-    packed = None if found is None or bits is None else packed_operand(found, bits)
-    if read is None or bits is None or packed is None:
-        return kernel
-    return _unpack_in_scratch(kernel, packed, bits, read, engine)
+    found = [x for x in kernel.operands if x.name == WEIGHTS and x.array is not None]
+    for weights, kind in itertools.product(found, PACKED_BITS):
+        bits = stored_bits(step, kind) if weights.array.dtype == kind.dtype else None
+        packed = None if bits is None else packed_operand(weights, bits)
+        if bits is not None and packed is not None:
+            return _unpack_in_scratch(kernel, packed, bits, kind, engine)
+    return kernel
 
 
 def _unpack_in_scratch(

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Tiling of rows times packed weights, with int8 results (me_linear_s8) or int16 results
-(me_linear_s8_s16), or of int16 rows (me_linear_s16): linear layers, gates, and convolutions with contiguous windows; scratch and work
+(me_linear_s8_s16): linear layers, gates, and convolutions with contiguous windows; scratch and work
 of me_gemm_s8.c, whose products are blocks of 4 x 4 sums."""
 
 from __future__ import annotations
@@ -64,7 +64,10 @@ def is_small_product(step: QuantizedNode) -> bool:
 
 def may_join_product(step: QuantizedNode) -> bool:
     """Return whether C may be generated for a product with the layers around it."""
-    return math.prod(row_sizes(step)) <= MOST_JOINED and stored_bits(step, step.weight_type) in (None, INT8.bits)
+    return math.prod(row_sizes(step)) <= MOST_JOINED and stored_bits(step, step.weight_type) in (
+        None,
+        INT8.bits,
+    )
 
 
 def rows_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
@@ -139,49 +142,21 @@ def wide_rows(step: QuantizedNode, engine: Engine) -> TiledKernel:
             Operand("x", 0, (rows, c), ((("row", 1),), ()), itemsize=step.read_type(0).size_bytes),
             *weight_operands(weights, channels, len(channels)),
             Operand(
-                "y", OUT, (rows, k), ((("row", 1),), CHANNELS), itemsize=step.element_type.size_bytes
+                "y",
+                OUT,
+                (rows, k),
+                ((("row", 1),), CHANNELS),
+                itemsize=step.element_type.size_bytes,
             ),
         ),
         op={"c": c, "pre": step.integers.pre},
         tile=_int16_tile_fields,
         work=lambda sizes: _int16_work(sizes["row"], sizes["k"], c, engine.cores),
+        doubled_axes=("k",) if rows == 1 and weights.nbytes >= MANY_BYTES else (),
     )
 
 
-def split_rows(step: QuantizedNode, engine: Engine) -> TiledKernel:
-    """Return the tiled kernel of a linear layer of int16 with weights of at most 8 bits, which are
-    stored as those of `wide_rows`."""
-    rows, c, k = row_sizes(step)
-    tiled, row_bytes = wide_rows(step, engine), 2 * stride(c)
-    return replace(
-        tiled,
-        function="me_linear_s16",
-        operands=(*tiled.operands[:-1], *table_operand(step), tiled.operands[-1]),
-        op={"c": c, **step.wide_flags("x", "y"), **scale_fields(step)},
-        tile=lambda regions: {
-            **_int16_tile_fields(regions),
-            "scratch": "@scratch",
-            "copied": int(
-                regions["x"].extent[0] == rows and regions["channels"].start[1] > 0
-            ),
-        },
-        scratch=lambda sizes: sizes["row"] * row_bytes,
-        work=lambda sizes: _split_work(sizes["row"], sizes["k"], c, engine.cores),
-    )
-
-
-ONE_ROW, ONE_CHANNEL = 14 / 24, 5 / 24  # of a block's instructions: a single row, and one channel
-FEW_BLOCKS = 4  # of a single row, up to which cores share its channels
-
-
-def _split_work(rows: Any, blocks: Any, c: int, cores: int) -> Any:
-    """Return the work in words of taps of blocks, each two int16 rows and four channels."""
-    words = ceil_div(c, 4)
-    pairs = ceil_div(ceil_div(rows, 2) * blocks, cores) * (words + STORED)
-    alone = ceil_div(blocks, cores) * (ONE_ROW * words + STORED / 2)
-    few = ceil_div(4 * blocks, cores) * ONE_CHANNEL * words
-    copied = ceil_div(rows * words, cores) * COPIED_WORD
-    return np.where(rows > 1, pairs + copied, np.where(blocks <= FEW_BLOCKS, few, alone))
+MANY_BYTES = 1 << 18  # of weights of a single row: a loop's layer and its first steps, cut alike
 
 
 def _int16_tile_fields(regions: Mapping[str, Region]) -> Fields:
@@ -202,7 +177,6 @@ def _int16_work(rows: Any, blocks: Any, c: int, cores: int) -> Any:
 
 
 PIXELS = 4  # rows per block
-STORED, COPIED_WORD = 6.5, 0.4  # of me_linear_s16, per block of two rows, and per copied word
 REST_LOOPS = (0, 1, 1, 2)  # loop iterations of me_copy_windows, by bytes after the last word
 
 # In words of taps of 4 x 4 sums, per block, row of a block; copied window, word, run of bytes,

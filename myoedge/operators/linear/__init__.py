@@ -56,9 +56,9 @@ from myoedge.operators.library.rows import (
     row_sizes,
     rows_in_place,
     rows_in_tiles,
-    split_rows,
     wide_rows,
 )
+from myoedge.operators.library.split_rows import split_rows
 from myoedge.operators.qdq import Write, Writer, transposed, weights
 from myoedge.operators.traits import Constants, Described, Weights
 from myoedge.targets.chip import Engine

@@ -54,7 +54,8 @@ class Grid:
         each = []
         for axis in cut:  # distinct sizes, each rounded up to the kernel's multiple
             extent, multiple = kernel.axes[axis], kernel.multiples.get(axis, 1)
-            sizes = distinct(extent)
+            powers = (1 << n for n in range(extent.bit_length()))
+            sizes = {*powers, extent} if axis in kernel.doubled_axes else distinct(extent)
             full = (min(round_up(size, multiple), extent) for size in sizes)
             each.append([1] if axis in kernel.unit_axes else sorted({*sizes, *full}))
         mesh = np.meshgrid(*[np.array(e, np.int64) for e in each], indexing="ij")
