@@ -75,9 +75,10 @@ class PackedConstant:
 def with_packed_weights(step: QuantizedNode, kernel: TiledKernel, engine: Engine) -> TiledKernel:
     """Return the kernel with weights stored in fewer bits than it reads, if they fit these;
     otherwise the kernel unchanged."""
-    found = [x for x in kernel.operands if x.name == WEIGHTS and x.array is not None]
+    found = [x for x in kernel.operands if x.name == WEIGHTS]
     for weights, kind in itertools.product(found, PACKED_BITS):
-        bits = stored_bits(step, kind) if weights.array.dtype == kind.dtype else None
+        is_read = weights.array is not None and weights.array.dtype == kind.dtype
+        bits = stored_bits(step, kind) if is_read else None
         packed = None if bits is None else packed_operand(weights, bits)
         if bits is not None and packed is not None:
             return _unpack_in_scratch(kernel, packed, bits, kind, engine)
