@@ -15,18 +15,16 @@ static void copy_words(const me_linear_s16_params *op, const me_linear_s16_tile 
     const int32_t bytes = me_linear_s16_row_bytes(op->c), whole = me_min(last, op->c / 4);
     const int32_t at = row * op->c + 4 * first, rest = op->c % 4;
     int8_t *to = tile->scratch + row * bytes;
-    const int16_t *halves = (const int16_t *)tile->x + at;
-    const int8_t *values = (const int8_t *)tile->x + at;
-    if (whole > first && op->x_wide)
-        me_split_halves(halves, whole - first, to, bytes / 2, first);
-    else if (whole > first)
-        me_split_bytes(values, whole - first, to, bytes / 2, first);
+    const int8_t *x = (const int8_t *)tile->x + (at << op->x_wide);
+    if (whole > first)
+        me_split_row(x, op->x_wide, whole - first, to, bytes / 2, first);
     if (last <= whole)
         return;
     int16_t end[4] = { 0 };
+    x += 4 * (whole - first) << op->x_wide;
     for (int32_t i = 0; i < rest; i++)
-        end[i] = op->x_wide ? halves[4 * (whole - first) + i] : values[4 * (whole - first) + i];
-    me_split_halves(end, 1, to, bytes / 2, whole);
+        end[i] = op->x_wide ? ((const int16_t *)(const void *)x)[i] : x[i];
+    me_split_row(end, 1, 1, to, bytes / 2, whole);
 }
 
 static void copy_rows(const me_linear_s16_params *op, const me_linear_s16_tile *tile)
@@ -56,6 +54,7 @@ static void blocks_of_rows(const me_linear_s16_params *op, const me_linear_s16_t
                            int32_t first, int32_t last)
 {
     const int32_t words = (op->c + 3) / 4, bytes = me_linear_s16_row_bytes(op->c);
+    const int32_t rows = me_min(tile->rows - row, 2);
     const int8_t *x = tile->scratch + row * bytes;
     int32_t sum[2 * ME_SPLIT_SUMS];
     for (; first < last; first += ME_SPLIT_SUMS / 4) {
@@ -63,13 +62,9 @@ static void blocks_of_rows(const me_linear_s16_params *op, const me_linear_s16_t
         const int32_t n = me_min(tile->k - channel, 4 * blocks);
         const int8_t *weights = tile->weights + channel * 4 * words;
         const me_channel *channels = tile->channels + channel;
-        if (row + 1 < tile->rows) {
-            me_split_sums_of_two(x, bytes / 2, weights, words, channels, sum, blocks);
-            store(op, tile, row + 1, channel, n, sum + ME_SPLIT_SUMS);
-        } else {
-            me_split_sums(x, bytes / 2, weights, words, channels, sum, blocks);
-        }
-        store(op, tile, row, channel, n, sum);
+        me_split_sums(x, bytes / 2, weights, words, channels, sum, blocks, rows);
+        for (int32_t i = 0; i < rows; i++)
+            store(op, tile, row + i, channel, n, sum + i * ME_SPLIT_SUMS);
     }
 }
 

@@ -5,13 +5,14 @@
 
 #include "xpulp.inc"
 
-/* a0 x, a1 words, a2 row, a3 half, a4 at */
-me_function me_split_halves
-    slli a4, a4, 2
-    add a2, a2, a4              /* high bytes */
-    add a3, a2, a3              /* low bytes */
+/* a0 x, a1 wide, a2 words, a3 row, a4 half, a5 at */
+me_function me_split_row
+    slli a5, a5, 2
+    add a3, a3, a5              /* high bytes */
+    add a4, a3, a4              /* low bytes */
+    beqz a1, .Lsplit_bytes
     li a5, 0x03010200           /* low bytes of a word's halfwords, then their high bytes */
-    lp_setup 0, a1, .Lsplit_last
+    lp_setup 0, a2, .Lhalves_last
     p_lw t0, 4, a0
     p_lw t1, 4, a0
     pv_shuffle_b t0, t0, a5
@@ -19,26 +20,21 @@ me_function me_split_halves
     pv_pack_h t2, t1, t0
     srli t0, t0, 16
     p_insert_low t1, t0
-    p_sw t2, 4, a3
-.Lsplit_last:
-    p_sw t1, 4, a2
+    p_sw t2, 4, a4
+.Lhalves_last:
+    p_sw t1, 4, a3
     ret
-me_end me_split_halves
-
-me_function me_split_bytes
-    slli a4, a4, 2
-    add a2, a2, a4
-    add a3, a2, a3
-    lp_setup 0, a1, .Lbytes_last
+.Lsplit_bytes:
+    lp_setup 0, a2, .Lbytes_last
     p_lw t0, 4, a0
     nop
-    p_sw t0, 4, a3
+    p_sw t0, 4, a4
     pv_sra6_b t0, t0            /* the sign alone is left */
     pv_sra6_b t0, t0
 .Lbytes_last:
-    p_sw t0, 4, a2
+    p_sw t0, 4, a3
     ret
-me_end me_split_bytes
+me_end me_split_row
 
 /* \sum: 256 times the sum of high bytes, and the sum of low bytes */
 .macro joined sum, high
@@ -46,8 +42,10 @@ me_end me_split_bytes
     add \sum, \sum, \high
 .endm
 
-/* a0 row, a1 half, a2 weights, a3 words, a4 channels, a5 sums, a6 blocks */
+/* a0 row, a1 half, a2 weights, a3 words, a4 channels, a5 sums, a6 blocks, a7 rows */
 me_function me_split_sums
+    addi a7, a7, -1
+    bnez a7, .Ltwo_rows
     addi sp, sp, -32
     me_saved sw, 8
     add a1, a0, a1
@@ -91,10 +89,7 @@ me_function me_split_sums
     me_saved lw, 8
     addi sp, sp, 32
     ret
-me_end me_split_sums
-
-/* the same arguments; rows 0 and 2 of a block are high bytes, rows 1 and 3 low ones */
-me_function me_split_sums_of_two
+.Ltwo_rows:                     /* rows 0 and 2 of a block are high bytes, rows 1 and 3 low ones */
     addi sp, sp, -80
     me_saved sw
     sw a0, 48(sp)
@@ -147,7 +142,7 @@ me_function me_split_sums_of_two
     me_saved lw
     addi sp, sp, 80
     ret
-me_end me_split_sums_of_two
+me_end me_split_sums
 
 /* a0 row, a1 half, a2 weights, a3 words, a4 sum */
 me_function me_split_sum

@@ -7,20 +7,14 @@
 
 /* The two halves together are the row as int16. */
 
-void me_split_halves(const int16_t *x, int32_t words, int8_t *row, int32_t half, int32_t at)
+void me_split_row(const void *x, int32_t wide, int32_t words, int8_t *row, int32_t half, int32_t at)
 {
     (void)half;
+    const int16_t *halves = (const int16_t *)x;
+    const int8_t *bytes = (const int8_t *)x;
     int16_t *to = (int16_t *)(void *)row + 4 * at;
     for (int32_t i = 0; i < 4 * words; i++)
-        to[i] = x[i];
-}
-
-void me_split_bytes(const int8_t *x, int32_t words, int8_t *row, int32_t half, int32_t at)
-{
-    (void)half;
-    int16_t *to = (int16_t *)(void *)row + 4 * at;
-    for (int32_t i = 0; i < 4 * words; i++)
-        to[i] = x[i];
+        to[i] = wide ? halves[i] : bytes[i];
 }
 
 int32_t me_split_sum(const int8_t *row, int32_t half, const int8_t *weights, int32_t words, int32_t sum)
@@ -34,17 +28,12 @@ int32_t me_split_sum(const int8_t *row, int32_t half, const int8_t *weights, int
 }
 
 void me_split_sums(const int8_t *row, int32_t half, const int8_t *weights, int32_t words,
-                   const me_channel *channels, int32_t *sum, int32_t blocks)
+                   const me_channel *channels, int32_t *sum, int32_t blocks, int32_t rows)
 {
-    for (int32_t i = 0; i < 4 * blocks; i++)
-        sum[i] = me_split_sum(row, half, weights + i / 4 * 16 * words + i % 4 * 4, words, channels[i].bias);
-}
-
-void me_split_sums_of_two(const int8_t *row, int32_t half, const int8_t *weights, int32_t words,
-                          const me_channel *channels, int32_t *sum, int32_t blocks)
-{
-    me_split_sums(row, half, weights, words, channels, sum, blocks);
-    me_split_sums(row + 2 * half, half, weights, words, channels, sum + ME_SPLIT_SUMS, blocks);
+    for (; rows > 0; rows--, row += 2 * half, sum += ME_SPLIT_SUMS)
+        for (int32_t i = 0; i < 4 * blocks; i++)
+            sum[i] =
+                me_split_sum(row, half, weights + i / 4 * 16 * words + i % 4 * 4, words, channels[i].bias);
 }
 
 void me_split_store(const int32_t *sum, const me_channel *to, const me_scale *scale, int8_t *y, int32_t n,

@@ -13,20 +13,15 @@
 
 #include "me_scale.h"
 
-/* Copy words >= 1 words of four values, from word `at` of the row on. */
-void me_split_halves(const int16_t *x, int32_t words, int8_t *row, int32_t half, int32_t at);
-void me_split_bytes(const int8_t *x, int32_t words, int8_t *row, int32_t half, int32_t at);
+/* Copies words >= 1 words of four values, from word `at` of the row on; wide: x is int16, otherwise int8. */
+void me_split_row(const void *x, int32_t wide, int32_t words, int8_t *row, int32_t half, int32_t at);
 
 #define ME_SPLIT_SUMS 32 /* sums of a row that are stored at once */
 
-/* The biases of blocks >= 1 blocks of four channels plus the products of words >= 1 words of one row with packed
- * weights -> sum [4 * blocks]. */
+/* The biases of blocks >= 1 blocks of four channels plus the products of words >= 1 words with packed weights, of
+ * one row or of two, one behind the other -> sum [rows][ME_SPLIT_SUMS]. */
 void me_split_sums(const int8_t *row, int32_t half, const int8_t *weights, int32_t words,
-                   const me_channel *channels, int32_t *sum, int32_t blocks);
-
-/* The same of two rows, one behind the other -> sum [2][ME_SPLIT_SUMS]. */
-void me_split_sums_of_two(const int8_t *row, int32_t half, const int8_t *weights, int32_t words,
-                          const me_channel *channels, int32_t *sum, int32_t blocks);
+                   const me_channel *channels, int32_t *sum, int32_t blocks, int32_t rows);
 
 /* -> sum + the products of one row with one channel's weights, every fourth word */
 int32_t me_split_sum(const int8_t *row, int32_t half, const int8_t *weights, int32_t words, int32_t sum);
