@@ -172,14 +172,14 @@ class JobSchedule:
 
     def cycles(self, sizes: Sizes) -> Any:
         """Return the estimated cycles of a tile: the cores prepare the first job, then each next
-        job while NE16 computes.
+        job while NE16 computes; if scratch is kept, once for all tiles of channels.
 
         sizes   loop -> tile extent
         """
-        prepared, computed = self.prepared(sizes), self.computed(sizes)
+        of_k = sizes.get("k", self.conv.y[-1]) / self.conv.y[-1] if self.keeps_scratch else 1.0
+        prepared, computed = self.prepared(sizes) * of_k, self.computed(sizes)
         if self.parts:
-            of_k = sizes["k"] / self.conv.y[-1] if self.keeps_scratch else 1.0
-            return self.parts.tile_cycles(sizes, prepared * of_k, computed)
+            return self.parts.tile_cycles(sizes, prepared, computed)
         if self.jobs:
             return cycles_of_jobs(self.jobs, prepared, computed)
         return np.minimum.reduce(cycles_by_jobs(prepared, computed))
