@@ -53,11 +53,11 @@ ANSWERS = [-1, 0, -1, -1, 0, 0, 1, -1]
 SENSOR = {"front_end": "uart", "bits": 24, "input_range": "0.4 V", "hop": HOP, "channels": 8}
 
 
-@pytest.fixture(scope="module")
-def build(tmp_path_factory: pytest.TempPathFactory) -> Build:
+@pytest.fixture(scope="module", params=["30 MHz", "240/30 MHz"])
+def build(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Build:
     folder, sensor = tmp_path_factory.mktemp("labels"), {**SENSOR, "rate": 1000, "unit": "uV"}
     tables = {"sensor": sensor, "adapt": {"methods": ["lda"]}}
-    return applications.built(folder, applications.Windows, LENGTH, **tables)
+    return applications.built(folder, applications.Windows, LENGTH, request.param, **tables)
 
 
 def played(build: Build, program: SensorProgram, counts: Array) -> list[Record]:
