@@ -22,9 +22,10 @@ from myoedge.reports.budget import (
     broken_latency,
     over_budget,
 )
+from myoedge.reports.period import clocked_by
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from myoedge.graph.ir import Graph
     from myoedge.reports.report_json import Report
@@ -39,18 +40,24 @@ def check(
     report: Report,
     network: QuantGraph,
     fidelity: Fidelity,
+    *,
+    sooner: Callable[[Report], Sequence[str]],
     short: Broken | None = None,
     reused: bool = False,
 ) -> None:
     """Raise E302 that lists all exceeded limits of a build: latency, energy, SQNR and memory.
 
     report   report with cycles and energy, estimated or simulated, and the limits under "budget"
+    sooner   remedies of an application whose decision comes too late
     short    memory that is too small; the report is then for a plan with the whole memory
     reused   whether the int16 tensors come from an older build
     """
+    late = broken_latency(report)
+    if late is not None and clocked_by(report):
+        late = replace(late, tries=sooner(report))
     judged = (
         short,
-        broken_latency(report),
+        late,
         broken_energy(report),
         _sqnr_error(budget, report, network, fidelity, reused),
     )

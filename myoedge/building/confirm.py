@@ -31,6 +31,7 @@ from myoedge.building.build_files import (
 )
 from myoedge.building.external_parts import over_external
 from myoedge.building.finishing import BuildInputs, CycleProgress, Finished
+from myoedge.building.operating_points import sooner
 from myoedge.building.plans import BuildPlan, Planned, fits_with_code, memory_costs, planned
 from myoedge.building.quantized import Quantized
 from myoedge.building.remedies import KeepsLimit, code_over_l2, with_l2_remedy
@@ -139,7 +140,12 @@ def _finish_first_accepted(inputs: BuildInputs, build_plan: BuildPlan | None = N
         plans = known or planned(quantized.network, request, advises=advises)
     kept = quantized.older is not None
     judge = partial(
-        check, request.limits, network=quantized.network, fidelity=quantized.fidelity, reused=kept
+        check,
+        request.limits,
+        network=quantized.network,
+        fidelity=quantized.fidelity,
+        sooner=partial(sooner, chip=request.chip, by=inputs.energy),
+        reused=kept,
     )
     if plans.short is not None:
         free, short = next(plans.candidates), plans.short

@@ -93,16 +93,24 @@ def over_goals(report: Report) -> Notice | None:
 
 
 def broken_latency(report: Report) -> Broken | None:
-    """Return the latency budget if the report exceeds it; otherwise None."""
+    """Return the latency budget if the report exceeds it, of an application its decision, without
+    remedies; otherwise None."""
     limit_s, latency_s = _budget_limit(report, "latency_s"), report["latency_s"]
-    if latency_s is None or latency_s <= limit_s:
+    decision_s = report.get("decision_s")
+    taken_s = latency_s if decision_s is None else decision_s
+    if taken_s is None or taken_s <= limit_s:
         return None
+    budget, build = wording.told_apart(speed.duration, limit_s, taken_s)
+    if decision_s is not None:
+        parts = {"network": latency_s, "samples, window, bus and packet": decision_s - latency_s}
+        rows = sorted(parts.items(), key=lambda row: -row[1])
+        most = [f"{speed.duration(seconds)}  {name}" for name, seconds in rows]
+        return broken("latency", budget, f"{build}, planned, at {_point_text(report)}", most, [])
     layers = slowest(speed.cycles_by_layer(report), located_rows(report["layers"]))
     if waits := sum(map(speed.waiting, report["layers"])):
         layers.append(
             f"{waits:,} cycles of all layers: waiting for transfers; a larger --l2 keeps more there"
         )
-    budget, build = wording.told_apart(speed.duration, limit_s, latency_s)
     return broken(
         "latency",
         budget,
@@ -139,10 +147,14 @@ def _budget_limit(report: Report, name: str) -> float:
 
 def _source_of_figures(report: Report) -> str:
     """Return the source and operating point of the figures: "simulated, at 0.80 V, 370 MHz"."""
+    return f"{report['cycles']['source']}, at {_point_text(report)}"
+
+
+def _point_text(report: Report) -> str:
+    """Return the operating point as text: "0.65 V, 240/10 MHz"."""
     target = report["target"]
-    name = target["operating_point"]
-    volts = next(p["volts"] for p in target["operating_points"] if p["name"] == name)
-    return f"{report['cycles']['source']}, at {wording.at_point(volts, target['clock_hz'])}"
+    point = next(p for p in target["operating_points"] if p["name"] == target["operating_point"])
+    return wording.at_point(point["volts"], point["clock_hz"], point.get("waiting_hz", 0))
 
 
 def slowest(cycles: Iterable[int], names: Iterable[str]) -> list[str]:
@@ -217,13 +229,10 @@ def _power_of_latency(report: Report) -> str:
     duty = report.get("duty") or {}
     if (mw := duty.get("planned_mw")) is None:
         return ""
-    target = report["target"]
-    point = next(p for p in target["operating_points"] if p["name"] == target["operating_point"])
-    at = wording.at_point(point["volts"], point["clock_hz"], point.get("waiting_hz", 0))
-    text = f", at {at}: {wording.three_digits(mw)} mW"
+    text = f", at {_point_text(report)}: {wording.three_digits(mw)} mW"
     if (free_mw := duty["without_mw"].get("latency")) is None:
         return text
-    free = target["without_limits"]["latency"]
+    free = report["target"]["without_limits"]["latency"]
     if free["decision_s"] <= report["budget"]["latency_s"] or free_mw > LITTLE_LESS * mw:
         return f"{text}; a longer limit saves hardly any"
     limit = longer_latency(free["decision_s"])

@@ -102,6 +102,34 @@ def test_a_latency_that_needs_a_faster_clock(name: str, tmp_path: Path) -> None:
     assert planned_mw < 1.1 * free["duty"]["average_mw"][0]
 
 
+LATE: dict[str, tuple[str, str, str, dict[str, Any]]] = {  # of a remedy: what it changes
+    "operating-point": ("windows", "60 MHz", "300 us", {"point": "low"}),
+    "[stream] frames": ("stream", "auto", "5 ms", {"stream": {"frames": 1}}),
+    "baud_rate": ("windows", "auto", "200 us", {"sensor": {"baud_rate": 2_000_000}}),
+}
+
+
+@pytest.mark.parametrize("remedy", LATE)
+def test_a_decision_that_comes_too_late_by_the_plan(remedy: str, tmp_path: Path) -> None:
+    """E302; each remedy was tried."""
+    name, point, limit, changes = LATE[remedy]
+    kind, samples, tables = applications.MADE[name]
+    tables = {**tables, "budget": {"latency": limit}}
+    with pytest.raises(MyoedgeError) as caught:
+        applications.built(tmp_path, kind, samples, point, **tables)
+    assert caught.value.code == "E302"
+    assert dict(caught.value.notice.facts)["budget"] == limit.replace("us", "µs")
+    (text,) = [text for text in caught.value.notice.tries if remedy in text]
+    point = changes.get("point", point)
+    assert remedy != "operating-point" or f'"{point}"' in text
+    changed = {
+        key: {**table, **changes.get(key, {})} if isinstance(table, dict) else table
+        for key, table in tables.items()
+    }
+    (tmp_path / "mended").mkdir()
+    assert applications.built(tmp_path / "mended", kind, samples, point, **changed).report
+
+
 POINTS = ("20/10 MHz", "160/10 MHz", "240/15 MHz", "325/10.1 MHz", "370/10 MHz")
 
 
