@@ -17,7 +17,8 @@ from myoedge.building import finished_build
 from myoedge.errors import MyoedgeError
 from myoedge.numerics.arrays import Array
 from myoedge.operators.conv import ne16 as conv_ne16
-from myoedge.operators.library import ne16, rows
+from myoedge.operators.conv import ne16_rows
+from myoedge.operators.library import rows
 from myoedge.operators.library.ne16_jobs import bit_planes
 from tests.conftest import save_exported
 
@@ -92,7 +93,7 @@ def test_the_error_names_a_setting_that_builds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """For a layer on an accelerator; here the accelerator gets the bits of other weights."""
-    for module in (ne16, conv_ne16):
+    for module in (ne16_rows, conv_ne16):
         monkeypatch.setattr(module, "bit_planes", lambda weight, *bits: bit_planes(-weight, *bits))
     with pytest.raises(MyoedgeError) as raised:
         built(tmp_path, engine="ne16")
