@@ -77,7 +77,7 @@ def test_random_calibration_data_judge_no_gate() -> None:
     assert not [*unable(Gate(100, 0, 0, 1.0))]
 
 
-@applies("W213", "[wake] miss = 0.01")
+@applies("W213", "given [wake] miss = 0.01")
 @pytest.mark.parametrize(
     ("threshold", "says"), [(1e-3, "keeps 0 of 12 windows of rest"), (1e3, "on 0 of 14 windows")]
 )
@@ -88,7 +88,7 @@ def test_thresholds_beyond_all_windows(tmp_path: Path, threshold: float, says: s
     assert not warned(tmp_path, calib, miss=0.01)
 
 
-@applies("W213", "[wake] rest_output")
+@applies("W213", "several [wake] rest_output")
 def test_another_output_than_that_of_rest(tmp_path: Path) -> None:
     calib = windows(1.0, 20.0)
     gate = {"model": "gate.pt2", "threshold": 0.0}
@@ -97,7 +97,7 @@ def test_another_output_than_that_of_rest(tmp_path: Path) -> None:
     assert not warned(tmp_path, calib, **gate, rest_output=0)
 
 
-@applies("W213", "calibrate with windows of rest")
+@applies("W213", "unseen calibrate with windows of rest")
 def test_a_calibration_without_rest(tmp_path: Path) -> None:
     wake = {"threshold": 4.0}
     (row,) = warned(tmp_path, windows(20.0), **wake)
