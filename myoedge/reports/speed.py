@@ -163,8 +163,11 @@ def latencies(report: Report) -> list[tuple[str, str]]:
 
 def latency(report: Report) -> str:
     """Format the latency by operating point: "3.34 ms at 0.80 V, 370 MHz; 5.15 ms at 0.65 V, 240
-    MHz"."""
-    return "; ".join(f"{time} at {point}" for time, point in latencies(report))
+    MHz"; of an application also that of its decision."""
+    texts = [f"{time} at {point}" for time, point in latencies(report)]
+    if (decision_s := report.get("decision_s")) is not None:
+        texts.append(f"of a decision {duration(decision_s)}, planned")
+    return "; ".join(texts)
 
 
 def one_line(report: Report) -> str:

@@ -184,7 +184,7 @@ class Chip:
             names = ", ".join(point.name for point in self.points)
             span = f"{low_hz / 1e6:g} to {high_hz / 1e6:g} MHz"
             facts = {
-                "has": f'{names}, or a clock of {span} as "300MHz"',
+                "has": f'auto, {names}, or a clock of {span} as "300MHz"',
                 "also": 'of an application that waits two clocks, the lower one last: "240/10 MHz"',
             }
             raise MyoedgeError("E204", f"there is no operating point {name}", facts)

@@ -328,7 +328,11 @@ def test_the_chip_takes_blobs_with_constants_in_l3(
     x = np.random.default_rng(8).integers(-128, 128, LINEAR).astype(np.int8)
     rows = [references(build, [x])[0][0].ravel() for build in in_l3]
     first, second = (blob_of(build) for build in in_l3)
-    blobs = {"first": first, "second": second, "spoilt": resealed(first, len(first) - 9000, b"no" * 400)}
+    blobs = {
+        "first": first,
+        "second": second,
+        "spoilt": resealed(first, len(first) - 9000, b"no" * 400),
+    }
     for name, blob in blobs.items():
         (tmp_path / f"{name}.blob").write_bytes(blob)
     lines = [

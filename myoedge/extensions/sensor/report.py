@@ -225,7 +225,7 @@ def _latency_lines(latency: Mapping[str, Any] | None, wake: Mapping[str, Any]) -
 
 def _power_lines(document: Mapping[str, Any]) -> list[str]:
     others_w = document["others_w"]
-    scope = "the chip" if others_w is None else f"with {_format_milliwatts(others_w)} of others"
+    scope = "the chip" if others_w is None else f"with {_format_milliwatts(others_w)} of --others"
     network_w = document["network_w"]["value"]
     power_w = [document["power_w"][name] for name in ("value", "low", "high")]
     width = unpublished_waiting(power_w, document["states"])
@@ -236,7 +236,8 @@ def _power_lines(document: Mapping[str, Any]) -> list[str]:
         *([f"          range {width}"] if width else []),
     ]
     if per_decision := document["energy_per_decision_j"]:
-        lines.append(f"energy    {joules.amount(per_decision['value'])} of the chip per decision")
+        each = f"each of {document['decisions']:,} decisions"
+        lines.append(f"energy    {joules.amount(per_decision['value'])} of the chip for {each}")
     if hours := document["battery_h"]:
         ends = [hours[name] for name in ("value", "low", "high")]
         lines.append(f"battery   {battery_hours(ends)}")
