@@ -199,10 +199,9 @@ class BuildOptions(QuantizeOptions):
     memory   "mram=auto": weights may also be in the flash on the chip; None or "mram=off": not
     app      name of an application to generate around the network, with its program or project:
              "gap-sdk", "mlperf", "sensor", or one of an installed extension
-    operating_point   "high", "low", a clock as "300MHz", of --app sensor also a lower one for its
-                      waiting, as "240/10 MHz", or "auto": the cheapest that keeps the latency of
-                      [budget], of an application that waits the one of least average power. None:
-                      the chip's first, with --app sensor "auto"
+    operating_point   "high", "low", a clock ("300MHz"), of --app sensor two ("240/10 MHz"), or
+                      "auto", its default: the cheapest that keeps the latency of [budget], of an
+                      application that waits the one of least average power. None: the chip's first
     prefix   of all C names, as "gesture" for gesture_run; None: from the model's name
     weights_blob   also write model.blob: <prefix>_load of another build of this layout takes it in
                    place of its own weights, scales and tables
