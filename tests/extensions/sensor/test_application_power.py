@@ -63,7 +63,8 @@ def test_report_energy_and_playback_give_one_power(low: Build, played: Played) -
     lines = "\n".join(again.lines())
     assert f"power     {rows['average']}," in lines
     assert f"battery   {rows['battery'].split(',')[0]}" in lines
-    assert rows["states"].endswith("cluster off 100 %; of the last playback")
+    assert rows["states"].endswith("cluster off 100 %")
+    assert rows["times"] == "counted in the last playback"
 
 
 GIVEN = [

@@ -30,7 +30,7 @@ from myoedge.operators.interpreter import run_float
 from myoedge.passes.join import joined
 from myoedge.reports.duty_lines import on_average
 from myoedge.simulator import Fault
-from tests.conftest import save_exported
+from tests.conftest import save_exported, thinned
 from tests.extensions.sensor import applications
 from tests.extensions.sensor import sensor_player as player
 from tests.extensions.sensor.test_wake import alternating, armband
@@ -191,7 +191,7 @@ def half_way(name: str, counts: Array) -> float:
     return float(np.quantile(values, 0.8))
 
 
-@pytest.mark.parametrize("name", CASES)
+@pytest.mark.parametrize("name", thinned(CASES))
 def test_a_playback(tmp_path: Path, name: str) -> None:
     counts = armband(1)
     build = built(tmp_path, name, threshold=half_way(name, counts))
