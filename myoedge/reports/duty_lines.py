@@ -63,6 +63,11 @@ def duty_rows(report: Mapping[str, Any]) -> list[tuple[str, str]]:
     return rows
 
 
+def of_application(report: Mapping[str, Any]) -> dict[str, str]:
+    """Return the rows of an application's average power, by name; {} if the report has none."""
+    return dict(duty_rows(report)) if clocked_by(report) else {}
+
+
 def battery_hours(hours: Sequence[float]) -> str:
     """Format the battery life (value, low, high): "268 h (84 to 363)"; if the longest is that of a
     power which is only assumed to be possible, "149 h, at least 73 h; the most is not known"."""
