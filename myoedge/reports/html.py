@@ -73,6 +73,7 @@ def report_html(report: Report) -> str:
             time=charts.time(report),
             network=network_map(report),
             power=power_chart(report),
+            application=duty_lines.of_application(report),
             layer_names=wording.layer_names(report),
             embedded=Markup(embedded),
         )

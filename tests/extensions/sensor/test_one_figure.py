@@ -133,6 +133,10 @@ def test_times_and_powers_are_of_the_plan_or_of_the_playback(tmp_path: Path) -> 
     states_s = played.power.states_s
     busy = (states_s["run"] + states_s["control"]) / played.power.seconds
     assert rows["times"] == "counted in the last playback"
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    card = page.partition("<h3>Application</h3>")[2].partition("<h3>")[0]
+    assert rows["average"].partition(" (")[0] in card
+    assert rows["times"] in card
     assert rows["duty cycle"] == f"{100 * busy:.3g} %" != planned["duty cycle"]
 
 
