@@ -90,9 +90,9 @@ def application_points(
 def sooner(report: Report, chip: Chip, by: Coefficients) -> list[str]:
     """Return remedies of an application whose decision comes too late: the operating point of least
     power at which it does not, if there is one."""
-    limit_s, points = report["budget"]["latency_s"], application_points(report, chip, by)
-    in_time = [point for point in points if limit_s is None or point[1] <= limit_s]
-    found = [f'--operating-point "{cheapest(in_time, limit_s)}"'] if in_time else []
+    points = application_points(report, chip, by)
+    in_time = [point for point in points if point[1] <= report["budget"]["latency_s"]]
+    found = [f'--operating-point "{cheapest(in_time, None)}"'] if in_time else []
     fewer = ["fewer [stream] frames"] if "stream" in report else []
     return [*found, *fewer, "a higher baud_rate in [sensor]", "a smaller network"]
 

@@ -136,7 +136,8 @@ def _check_divider(program: SensorProgram, chip: Chip) -> None:
     is_near = made.waiting > 1 and made.waiting_hz <= (1 + MOST_WAITING_ERROR) * point.waiting_hz
     if not point.waiting_hz or is_near:
         return
-    title = f"no divider makes {point.waiting_hz / 1e6:g} MHz from {point.clock_hz / 1e6:g} MHz"
+    clocks = f"{point.waiting_hz / 1e6:g} MHz from {point.clock_hz / 1e6:g} MHz"
+    title = f"no divider of 2 or more makes {clocks}"
     facts = {"makes": f"{made.waiting_hz / 1e6:.4g} MHz, the nearest that is not below"}
     raise MyoedgeError(CODE, title, facts, [_remedy(program, chip, point.waiting_hz)])
 

@@ -38,7 +38,7 @@ from myoedge.operators.graph_builder import (
     transpose,
 )
 from myoedge.operators.import_rows import Arguments, ImportRow
-from myoedge.operators.kernel import CLUSTER, Kernel, TiledKernel
+from myoedge.operators.kernel import CLUSTER, Kernel, TiledKernel, on_cluster
 from myoedge.operators.kernel_formats import low_scratch_fallback, on_nine_cores
 from myoedge.operators.library.arithmetic import combined, times
 from myoedge.operators.library.ne16_rules import is_in_words, on_ne16
@@ -106,6 +106,15 @@ def rows_of_16_bits(step: QuantizedNode, engine: Engine) -> TiledKernel:
     if step.weight_type == INT16:
         return wide_in_tiles(step, engine, Conv2dGeometry.of_pixels(*row_sizes(step)))
     return wide_rows(step, engine)
+
+
+def kernels_of_16_bits(sums: Format, products: Format) -> tuple[Kernel, ...]:
+    """Return the kernels of rows with int16 results.
+
+    sums       formats with int8 products, on the cores and on NE16
+    products   formats with int16 products, on the cores
+    """
+    return *on_cluster(rows_of_16_bits, sums, products), *int16_rows_on_ne16(sums)
 
 
 LINEAR = add_operator(

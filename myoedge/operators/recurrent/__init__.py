@@ -25,16 +25,14 @@ from myoedge.numerics.requant import SumRequant
 from myoedge.operators.attributes import FLAG, optional, whole
 from myoedge.operators.base import OpDef, QuantizedNode, add_operator, add_variant, register
 from myoedge.operators.common_rules import final_state, row_products, stream_except_last_axis
-from myoedge.operators.conv.ne16_rows import int16_rows_on_ne16
 from myoedge.operators.format import EIGHT, EITHER, SIXTEEN, STORED_BITS, WIDE_BITS, Format
-from myoedge.operators.kernel import on_cluster
 from myoedge.operators.library.packing import LEARNT, ROOM_FOR_SUMS, WeightedParams
 from myoedge.operators.linear import (
+    kernels_of_16_bits,
     linear_nest,
     linear_real,
     linear_shape,
     quantize_beside,
-    rows_of_16_bits,
 )
 from myoedge.operators.recurrent.cells import (
     CELLS,
@@ -101,11 +99,8 @@ GATES = add_operator(
     real=linear_real,
     integer=Described(linear_nest),
     constants=Constants(quantize_beside, kinds=(WeightedParams,), learnt=LEARNT),
-    kernels=(
-        *on_cluster(
-            rows_of_16_bits, GATE_SUMS, Format((EITHER,), SIXTEEN, WIDE_BITS, where=ROOM_FOR_SUMS)
-        ),
-        *int16_rows_on_ne16(GATE_SUMS),
+    kernels=kernels_of_16_bits(
+        GATE_SUMS, Format((EITHER,), SIXTEEN, WIDE_BITS, where=ROOM_FOR_SUMS)
     ),
     weights=Weights((1, 2), multiplicands=lambda attrs, x, *_: x.reshape(1, -1, x.shape[-1])),
     result=Result(

@@ -188,7 +188,7 @@ def test_pairs_that_are_no_operating_point(point: str) -> None:
     ],
 )
 def test_clocks_of_waiting_that_no_divider_makes(asked: str, named: str, tmp_path: Path) -> None:
-    with pytest.raises(MyoedgeError, match="no divider makes") as raised:
+    with pytest.raises(MyoedgeError, match="no divider of 2 or more makes") as raised:
         built(tmp_path, "chip", asked)
     (remedy,) = raised.value.notice.tries
     assert remedy == f'--operating-point "{named}"'
