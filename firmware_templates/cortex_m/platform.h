@@ -10,6 +10,9 @@
 
 int main(void);
 
+/* Ticks of SysTick since the start, modulo 2**32. */
+uint32_t me_ticks(void);
+
 /* Ends the program with an exit code from 0 to 255. */
 _Noreturn void me_exit(int32_t code);
 

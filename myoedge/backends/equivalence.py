@@ -8,6 +8,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -199,12 +200,21 @@ def _measure_on_simulator(build: Build, runs: Sequence[Case]) -> Measurement:
     return build.simulate(chip_inputs(build.stream, runs), keep_layers=True)[0]
 
 
+def _execute_on_simulator(build: Build, program: str, folder: Path) -> tuple[int, str]:
+    from myoedge.simulator import read_elf, simulate
+
+    name = f"{program}.elf"
+    elf = read_elf(build.written(name), name)
+    ended = simulate(elf, folder=folder, max_cycles=1 << 40)
+    return ended.exit_code, ended.output
+
+
 def _measure_on_gvsoc(build: Build, runs: Sequence[Case]) -> Measurement:
     return build.run_on_gvsoc(chip_inputs(build.stream, runs))
 
 
 HOST = Runner(compare=_run_on_host)
-SIMULATOR = Runner(measure=_measure_on_simulator)
+SIMULATOR = Runner(measure=_measure_on_simulator, execute=_execute_on_simulator)
 GVSOC = Runner(measure=_measure_on_gvsoc, find=gvsoc.find)
 
 

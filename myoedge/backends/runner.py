@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from myoedge.backends.build import Build
@@ -60,6 +61,8 @@ class Runner:
     connect   (build, id or board.toml or None, serial port or None) -> device of the backend, which
               the build has as devices[name of the backend]; raises E240 if the build does not suit
     entries   (build) -> entries of report.json about what ran on its device
+    execute   (build, name of a part's program, folder with its files) -> exit code and what it
+              printed; None: the backend runs firmware.elf only
     """
 
     measure: Callable[[Build, Sequence[Case]], Measurement] | None = None
@@ -67,6 +70,7 @@ class Runner:
     find: Callable[[], object] = _do_nothing
     connect: Callable[[Build, str | None, str | None], object] = _refuse_device
     entries: Callable[[Build], Mapping[str, Any]] = _add_nothing
+    execute: Callable[[Build, str, Path], tuple[int, str]] | None = None
 
     def pairs(self, build: Build, runs: Iterable[Case]) -> Pairs:
         """Yield each case with outputs and the bytes that each layer wrote, if the backend shows

@@ -208,7 +208,6 @@ def _common_values(
         "banner": _banner(digest, model_name),
         "program": (program := plan.chip.program),
         "runs_on": "" if program is None else program.runs_on,
-        "applications": program is not None and program.applications,
         "l3_bytes": plan.image_bytes("l3"),
         **mram_values(plan),
         "image_bytes": sum(images.values()),

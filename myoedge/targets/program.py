@@ -71,7 +71,7 @@ class ProgramTarget:
     defines        macros to define
     headers        headers of include/ that these macros add to the C
     forbidden      instructions that no program may have
-    applications   whether there are programs of `--app` and of parts for the chip
+    applications   whether there are programs of `--app` for the chip
     cores          which cores run the network, as a comment in main.c
     packages       path in src/ -> template of a file by which other build systems know the library
     clocks         generator that the programs set; None: the clock of the reset

@@ -14,6 +14,8 @@ from tests.conftest import save_exported
 from tests.golden.networks import convolutions, perceptron
 from tests.golden.test_golden import drawn
 
+OF_ONE_NETWORK = ("golden.h", *(f"firmware/{name}" for name in ("main.c", "layers.c", "results.h")))
+
 
 def built(folder: Path, prefix: str, **options: str) -> Build:
     """The network of this prefix; both come from a file of one name."""
@@ -60,9 +62,7 @@ def sources(*builds: Build) -> dict[str, str]:
         own = texts(src, "network.[ch]", "weights.[ch]", "info.c", "stream.c", f"{build.prefix}.h")
         files |= {f"{build.prefix}/{name}": text for name, text in own.items()}
         common = texts(src, "library/*", "firmware/*.*", "*.h")
-        common = {k: v for k, v in common.items() if k not in own and k != "firmware/main.c"}
-        assert all(
-            files.get(name, text) == text for name, text in common.items() if name != "golden.h"
-        )
+        common = {k: v for k, v in common.items() if k not in own and k not in OF_ONE_NETWORK}
+        assert all(files.get(name, text) == text for name, text in common.items())
         files |= common
     return files

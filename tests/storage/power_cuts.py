@@ -20,7 +20,7 @@ import numpy as np
 from myoedge.backends.build import Build, load_build
 from myoedge.extensions.adaptation import commands as c
 from myoedge.extensions.adaptation.commands import Answer, Command, Window
-from myoedge.extensions.adaptation.running import ADAPT_ELF, runner, settings_of
+from myoedge.extensions.adaptation.running import runner, settings_of
 from myoedge.simulator import FlashState, Simulation, read_elf, simulate
 from myoedge.system import tools
 from myoedge.system.elf import Program
@@ -57,7 +57,7 @@ def outcomes(build: Build, record: bytes, count: int, seed: int) -> Iterator[str
 
     Half of the saves follow the one that was cut, with whatever it left in the flash.
     """
-    program = read_elf(build.written(ADAPT_ELF), ADAPT_ELF)
+    program = read_elf(build.written("adapt.elf"), "adapt.elf")
     rng = random.Random(seed)
     _, done = ran(program, (Command(c.LOAD, 0, record), Command(c.KEEP)), FlashState())
     flash, old = FlashState(done.flash), record

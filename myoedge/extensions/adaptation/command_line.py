@@ -61,7 +61,7 @@ _with_device = with_options(
 @click.option("--data", metavar="FILE", help="Labelled windows to learn from.")
 @click.option("--test", metavar="FILE", help="Labelled windows of the same session.")
 @click.option("--old", metavar="FILE", help="Labelled windows of an older session.")
-@click.option("--on", metavar="WHERE", help="host (default), or simulator.")
+@click.option("--on", metavar="WHERE", help="host (default), simulator, or qemu.")
 @click.option(
     "--method",
     "methods",
@@ -157,6 +157,7 @@ def _prompt_for_gestures(terminal: Terminal, build: Path, options: Mapping[str, 
 
 
 def _show_result(terminal: Terminal, adapted: Adapted) -> None:
+    from myoedge.backends.names import backend_text
     from myoedge.reports import wording
 
     rows = adapted.rows()
@@ -170,7 +171,7 @@ def _show_result(terminal: Terminal, adapted: Adapted) -> None:
         terminal.text(f"time and energy at {wording.at_point(point.volts, point.clock_hz)}")
     if adapted.exact is not None:
         verdict = "equal to" if adapted.exact else "NOT equal to"
-        terminal.text(f"simulator {verdict} the C on the host")
+        terminal.text(f"{backend_text(adapted.on)} {verdict} the C on the host")
 
 
 def _show_table(terminal: Terminal, titles: dict[str, str], rows: list[dict[str, Any]]) -> None:

@@ -108,11 +108,11 @@ class AdaptedRow:
 class Adapted(Tabular):
     """Results of several sessions of adaptation.
 
-    on         "host" or "simulator"
+    on         name of the backend
     sessions   one result per session
-    exact      whether the simulator's results equal those of the C on the host; None on the host
+    exact      whether the chip's results equal those of the C on the host; None on the host
     l2_bytes   bytes of the adaptation's arrays in L2
-    point      operating point of times and energies; None on the host
+    point      operating point of times and energies; None without cycles
     warnings   W212 classes without windows; W207, W209, W211 about the test windows
     """
 
@@ -197,9 +197,14 @@ def adapted(
             answers = run(commands)
             differing += on != "host" and not _matches_host(build, commands, answers)
             rows.append(_session_result(build, method, seconds, answers, sets))
-    same, point = (None, None) if on == "host" else (not differing, _operating_point(build))
+    same = None if on == "host" else not differing
     warnings = _warnings(build, new, tested)
+    point = _point_of_costs(build, rows)
     return Adapted(on, tuple(rows), same, l2_bytes(settings_of(build)), point, warnings)
+
+
+def _point_of_costs(build: Build, rows: Iterable[AdaptedRow]) -> OperatingPoint | None:
+    return _operating_point(build) if any(row.cycles_end for row in rows) else None
 
 
 def _warnings(build: Build, new: LabelledWindows, tested: LabelledWindows) -> tuple[Notice, ...]:

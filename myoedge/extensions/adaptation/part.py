@@ -64,11 +64,11 @@ class AdaptPart(FirmwarePart):
         files = library_files(PARTS, texts) | {
             "library/me_adapt_network.c": render("me_adapt_network.c.j2", told, FIRMWARE)
         }
-        if values["applications"]:
-            program, saved = values["program"], saved_bytes(self.adaptation)
-            told["slot"] = program.flash.areas(record_bytes=saved).slots[0]
+        program, saved = values["program"], saved_bytes(self.adaptation)
+        if program is not None:
+            told["slot"] = program.flash and program.flash.areas(record_bytes=saved).slots[0]
             files[f"{PROGRAM}/main.c"] = render("main.c.j2", told, FIRMWARE)
-            files |= firmware_files(program.drivers["mram"].driver)
+            files |= firmware_files(program.drivers["mram"].driver if program.flash else ())
         return files
 
     def calls(self, plan: Plan, stream: Stream | None, prefix: str) -> PartCalls:

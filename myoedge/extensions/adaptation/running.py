@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Execution of adaptation commands of a build, on the host and on the simulated chip."""
+"""Execution of adaptation commands of a build, on the host and in a program for its chip."""
 
 from __future__ import annotations
 
@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from myoedge.backends import host
+from myoedge.backends.names import backends
+from myoedge.backends.runner import Runner, check_chip, runner_of
 from myoedge.backends.samples import given_data
 from myoedge.errors import MyoedgeError, Notice, command, set_in
 from myoedge.extensions.adaptation import commands as c
@@ -28,15 +30,13 @@ from myoedge.quantization.recordings.reading import LABEL, MAKE_CALIBRATION, UNL
 from myoedge.quantization.recordings.sources import AS_GIVEN, RETURNS, read
 from myoedge.quantization.samples import Data
 from myoedge.streaming.stream import frame_shapes, frames_to_results, ready_specs
+from myoedge.system import tools
 
 if TYPE_CHECKING:
     from myoedge.backends.build import Build
 
-ADAPT_ELF = "adapt.elf"  # in builds with [adapt] for a chip
 ADAPT_TABLE = "[adapt] in myoedge.toml, a line of its own, and build again"
 SENSOR_JSON = "sensor.json"  # in builds with --app sensor
-BACKENDS = ("host", "simulator")
-MOST_CYCLES = 1 << 40
 
 Answers = list[Answer]
 Run = Callable[[Sequence[Command]], Answers]
@@ -56,15 +56,20 @@ def runner(build: Build, backend: str) -> Run:
     """Return a function that runs adaptation commands on a backend and returns their answers; each
     call starts with the built classifier.
 
-    backend   "host" or "simulator"
-    Errors: E204 no such backend, E268 a build without [adapt].
+    backend   "host", or one that executes programs
+    Errors: E204 no such backend, E240 a build for another target, E268 a build without [adapt].
     """
     settings_of(build)
-    if backend not in BACKENDS:
+    if backend == "host":
+        return on_host(build)
+    able = ("host", *(name for name in backends() if runner_of(name).execute))
+    if backend not in able:
         title = f"adaptation does not run on {backend}"
-        near = get_close_matches(backend.lower(), BACKENDS, 1) or BACKENDS
-        raise MyoedgeError("E204", title, {"has": ", ".join(BACKENDS)}, [f"--on {near[0]}"])
-    return on_host(build) if backend == "host" else on_simulator(build)
+        near = get_close_matches(backend.lower(), able, 1) or able
+        raise MyoedgeError("E204", title, {"has": ", ".join(able)}, [f"--on {near[0]}"])
+    check_chip(build, backends()[backend])
+    runner_of(backend).find()
+    return in_program(build, runner_of(backend))
 
 
 def on_host(build: Build) -> Run:
@@ -132,23 +137,23 @@ def _argument_type(argument: object) -> Any:
     return ctypes.c_int32 if isinstance(argument, int) else ctypes.c_void_p
 
 
-def on_simulator(build: Build) -> Run:
-    """Return a function commands -> answers that runs adaptation commands in adapt.elf on the
-    simulated chip. Errors: E240 a build for a target without firmware."""
-    from myoedge.simulator import read_elf, simulate
-    from myoedge.system import tools
+def in_program(build: Build, backend: Runner) -> Run:
+    """Return a function commands -> answers that runs adaptation commands in the build's program of
+    sessions.
 
-    build.firmware()  # raises an error for targets without firmware
-    program = read_elf(build.written(ADAPT_ELF), ADAPT_ELF)
+    backend   that executes programs
+    """
+    execute = backend.execute
+    assert execute is not None
 
     def run(commands: Sequence[Command]) -> Answers:
         with tools.scratch() as folder:
             (folder / "adapt.bin").write_bytes(c.packed(commands))
             for name, image in build.images.items():
                 (folder / name).write_bytes(image)
-            done = simulate(program, folder=folder, max_cycles=MOST_CYCLES)
-            if done.exit_code != 0:
-                facts = {"exit code": done.exit_code, "printed": done.output.strip()[-400:]}
+            code, printed = execute(build, AdaptPart.name, folder)
+            if code != 0:
+                facts = {"exit code": code, "printed": printed.strip()[-400:]}
                 raise MyoedgeError("E711", "the firmware returned an error", facts)
             return [*c.unpacked((folder / "adapted.bin").read_bytes())]
 

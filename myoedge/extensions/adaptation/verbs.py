@@ -38,7 +38,7 @@ def adapt(
     data      labelled windows of the new session for adaptation
     test      other labelled windows of the new session, for evaluation
     old       labelled windows of an older session, to measure forgetting
-    on        "host" or "simulator", which also counts cycles
+    on        "host", "simulator", which also counts cycles, or "qemu"
     methods   "prototypes", "lda", "head", "norm"; (): all that the build supports
     every     time between windows of a class, "5 ms": sessions of 1, 2, 4, 7.5 s and more;
               None: sessions with an eighth, a quarter, half and all of the windows

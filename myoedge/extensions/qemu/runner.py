@@ -20,7 +20,7 @@ from myoedge.backends.doctor import ToolRow, tool_row
 from myoedge.backends.equivalence import chip_inputs
 from myoedge.backends.measurement import FirmwareFiles, Inference, LayerCost
 from myoedge.backends.runner import Case, Pairs, Runner
-from myoedge.codegen.firmware import make_firmware
+from myoedge.codegen.firmware import make_application, make_firmware
 from myoedge.codegen.project import Sources
 from myoedge.errors import MyoedgeError
 from myoedge.system import tools
@@ -80,14 +80,25 @@ def _compare(build: Build, runs: Iterable[Case]) -> Pairs:
     elf = make_firmware(_sources(build)).elf
     with tools.scratch() as folder:
         files.write(folder)
-        (folder / "firmware.elf").write_bytes(elf)
-        machine = ("-machine", emulator.board.machine, "-kernel", "firmware.elf")
-        command = (emulator.program, *machine, *FLAGS)
-        finished = tools.run(command, cwd=folder, timeout_s=LIMIT_S)
+        finished = _run(emulator, elf, folder)
         emulator.counted = _inferences(emulator.board, files, folder, finished)
         written = [*_layers(folder / "layers.bin", [name for _, name in build.results])]
     for case, inference, layers in zip(listed, emulator.counted, written, strict=True):
         yield case, (layers, inference.outputs)
+
+
+def _execute(build: Build, program: str, folder: Path) -> tuple[int, str]:
+    """Run another program of a build. Errors: E502 too slow."""
+    elf = make_application(_sources(build), program).elf
+    finished = _run(_connect(build, None, None), elf, folder)
+    return finished.returncode, finished.stdout + finished.stderr
+
+
+def _run(emulator: Emulator, elf: bytes, folder: Path) -> tools.CompletedProcess:
+    """Run a program, which has access to the files of a folder. Errors: E502 too slow."""
+    (folder / "firmware.elf").write_bytes(elf)
+    machine = ("-machine", emulator.board.machine, "-kernel", "firmware.elf")
+    return tools.run((emulator.program, *machine, *FLAGS), cwd=folder, timeout_s=LIMIT_S)
 
 
 def _sources(build: Build) -> Sources:
@@ -142,4 +153,4 @@ def _entries(build: Build) -> Mapping[str, Any]:
     return {"instructions": found}
 
 
-RUNNER = Runner(compare=_compare, find=find, connect=_connect, entries=_entries)
+RUNNER = Runner(compare=_compare, find=find, connect=_connect, entries=_entries, execute=_execute)

@@ -18,7 +18,8 @@ KIB = 1024
 TEMPLATES = (
     *("runtime/exit_codes.h", "runtime/host.c", "runtime/host.h", "runtime/memory.c"),
     *("cortex_m/aeabi.c", "cortex_m/start.S", "cortex_m/platform.c", "cortex_m/platform.h"),
-    *("cortex_m/cluster.h", "cortex_m/marks.h", "cortex_m/results.h.j2", "cortex_m/link.ld.j2"),
+    *("cortex_m/cluster.h", "cortex_m/layers.c", "cortex_m/marks.h", "cortex_m/results.h.j2"),
+    "cortex_m/link.ld.j2",
 )
 REPLACED = tuple(
     f"cortex_m/replaced/{name}"

@@ -17,7 +17,7 @@ from myoedge.backends.build import Build
 from myoedge.errors import MyoedgeError
 from myoedge.extensions.adaptation import commands as c
 from myoedge.extensions.adaptation.commands import Answer, Command
-from myoedge.extensions.adaptation.running import ADAPT_ELF, runner
+from myoedge.extensions.adaptation.running import runner
 from myoedge.extensions.adaptation.settings import check_slots
 from myoedge.numerics.arrays import Array
 from myoedge.simulator import FlashState, read_elf, simulate
@@ -86,7 +86,7 @@ def test_a_saved_classifier_leaves_the_weights_whole(
     build: Build, samples: Array, tmp_path: Path
 ) -> None:
     """What ECC cannot correct in them is written anew by the next start."""
-    program = read_elf(build.written(ADAPT_ELF), ADAPT_ELF)
+    program = read_elf(build.written("adapt.elf"), "adapt.elf")
     for name, image in build.images.items():
         (tmp_path / name).write_bytes(image)
     (tmp_path / "adapt.bin").write_bytes(c.packed([*infers(build, samples[:1]), Command(c.KEEP)]))

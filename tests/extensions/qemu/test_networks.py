@@ -12,7 +12,7 @@ import torch
 
 import myoedge
 from myoedge.backends.build import Build
-from myoedge.extensions.zoo import tinymyo
+from myoedge.extensions.zoo import emg2qwerty, tinymyo
 from myoedge.extensions.zoo.all_convnet import hd
 from tests.conftest import save_exported
 from tests.extensions.qemu.test_qemu import in_qemu
@@ -23,7 +23,11 @@ MOST = {  # instructions per MAC
     "cortex-m4": {"ic": 1.3, "kws": 1.7, "vww": 1.6, "all-convnet": 1.1},
     "cortex-m55": {"ic": 0.35, "kws": 0.9, "vww": 0.8, "all-convnet": 0.21},
 }
-MAKERS = {"all-convnet": (hd, (1, 1, 16, 8)), "tinymyo": (tinymyo.small_epn, (1, 8, 200))}
+MAKERS = {
+    "all-convnet": (hd, (1, 1, 16, 8)),
+    "tinymyo": (tinymyo.small_epn, (1, 8, 200)),
+    "emg2qwerty": (emg2qwerty.lstm, (59, 1, 2, 16, 33)),
+}
 
 
 def built(name: str, target: str, folder: Path) -> Build:

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Programs for Cortex-M besides one network's own, in QEMU: adaptation, two networks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from myoedge.backends.build import Build
+from myoedge.codegen.firmware import link
+from myoedge.extensions.adaptation import commands as c
+from myoedge.extensions.adaptation.commands import Command
+from myoedge.extensions.adaptation.running import runner, settings_of
+from myoedge.extensions.adaptation.table import METHODS
+from myoedge.extensions.qemu import runner as qemu
+from myoedge.system import tools
+from myoedge.targets import find_chip
+from myoedge.targets.cortex_m.chips import BOARDS
+from tests.conftest import Ran
+from tests.extensions.adaptation import adapting
+from tests.extensions.adaptation.test_adapting import CHANNELS, Network, drawn, samples
+from tests.extensions.adaptation.test_adapting import built as built_adapting
+from tests.extensions.qemu.test_qemu import CORES, in_qemu
+from tests.firmware import two_networks
+from tests.firmware.test_two_networks import RUNS_BOTH_ON_CHIP
+
+pytestmark = in_qemu
+TARGETS = [CORES[0], *(pytest.param(name, marks=pytest.mark.slow) for name in CORES[1:])]
+MAIN = f"""{RUNS_BOTH_ON_CHIP}
+void me_cluster_run(me_work work, void *argument) {{ work(ME_CONTROL_CORE, argument); }}
+"""
+
+
+@pytest.fixture(scope="module", params=TARGETS)
+def adapts(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Build:
+    adapt = {"methods": [*METHODS], "replay": "240", "channels": CHANNELS}
+    folder = tmp_path_factory.mktemp("adapts")
+    return built_adapting(folder, Network(), adapt, target=request.param)
+
+
+@pytest.mark.parametrize("method", METHODS[:3])
+def test_every_state_of_a_session_is_the_references(adapts: Build, method: str) -> None:
+    windows, labels = drawn(adapts, 12, METHODS.index(method))
+    steps = [*c.session(method, windows, labels)][:-1]
+    answers = runner(adapts, "qemu")([one for step in steps for one in (step, Command(c.STATE))])
+    states = [adapting.parsed(settings_of(adapts), x.content) for x in answers[1::2]]
+    expected = adapting.reference_states(settings_of(adapts), method, windows, labels)
+    for found, state in zip(states[::2], expected, strict=True):
+        adapting.assert_equal(found, state)
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_sessions_end_as_on_the_host(adapts: Build, method: str) -> None:
+    """Classifiers, decisions and features of real windows: the host's are the reference's."""
+    x, labels = samples(12, 1, 1)
+    inputs = [c.infer(adapts.network.input_integers("x", window[None])) for window in x]
+    steps = [*c.session(method, inputs, labels), Command(c.SAVE), *inputs, Command(c.CLASS)]
+    on_host, on_chip = (runner(adapts, name)(steps) for name in ("host", "qemu"))
+    assert [(a.result, a.content) for a in on_chip] == [(a.result, a.content) for a in on_host]
+
+
+def test_adapt_compares_qemu_with_the_host(adapts: Build, run: Callable[..., Ran]) -> None:
+    folder = adapts.folder.parent
+    for name, shift in (("day2", 1), ("rest", 2)):
+        x, labels = samples(12, shift, 1)
+        np.savez(folder / f"{name}.npz", input=x, label=labels)
+    given = ("--data", folder / "day2.npz", "--test", folder / "rest.npz", "--on")
+    told = run("adapt", adapts.folder, *given, "qemu").out
+    assert "QEMU equal to the C on the host" in told
+    assert "energy" not in told
+    refused = run("adapt", adapts.folder, *given, "simulator")
+    assert (refused.code, "E240" in refused.err) == (2, True)
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_two_networks_run_in_one_program(target: str, tmp_path: Path) -> None:
+    builds = [two_networks.built(tmp_path, prefix, target=target) for prefix in ("gesture", "wake")]
+    files = {**two_networks.sources(*builds), "golden.h": two_networks.samples(*builds)}
+    program = find_chip(target).program
+    assert program is not None
+    program = replace(program, defines=())  # no ME_TRACE, which is of one network
+    for wrong in (0, 1):
+        files["main.c"] = MAIN.replace("int wrong = 0;\n    for", f"int wrong = {wrong};\n    for")
+        elf = link(files, defines=("ME_SHARED_L1",), target=program).elf
+        (tmp_path / "firmware.elf").write_bytes(elf)
+        command = (qemu.find(), "-machine", BOARDS[target].machine, "-kernel", "firmware.elf")
+        ended = tools.run((*command, *qemu.FLAGS), cwd=tmp_path, timeout_s=300)
+        assert ended.returncode == wrong
