@@ -9,8 +9,8 @@
     model files    load, inspect, quantize, build, sweep, check_regressions
     builds         load_build, validate, simulate, play, report, peaks, energy, advise, adapt,
                    evidence, check, diff
-    boards         boards, flash, run, bench, bench_waiting, board_card, calibrate_energy, monitor,
-                   adapt_on_device
+    boards         boards, flash, run, bench, bench_phases, bench_waiting, board_card,
+                   calibrate_energy, monitor, adapt_on_device
     and            init, ops, check_plugin, doctor, explain, simulate_elf
 
 Each verb of the command line is a function with the same arguments. Notebooks show results as
@@ -57,6 +57,7 @@ if TYPE_CHECKING:
     from myoedge.extensions.adaptation.verbs import adapt, adapt_on_device
     from myoedge.extensions.boards.verbs import (
         bench,
+        bench_phases,
         bench_waiting,
         board_card,
         boards,
@@ -86,6 +87,7 @@ __all__ = [
     "adapt_on_device",
     "advise",
     "bench",
+    "bench_phases",
     "bench_waiting",
     "board_card",
     "boards",
@@ -129,7 +131,7 @@ _ELSEWHERE = {
     **dict.fromkeys(("adapt", "adapt_on_device"), "myoedge.extensions.adaptation.verbs"),
     "advise": "myoedge.extensions.sweeps.verbs",
     **dict.fromkeys(
-        ("bench", "bench_waiting", "board_card", "boards", "flash", "run"),
+        ("bench", "bench_phases", "bench_waiting", "board_card", "boards", "flash", "run"),
         "myoedge.extensions.boards.verbs",
     ),
     "check_regressions": "myoedge.extensions.sweeps.verbs",

@@ -20,7 +20,7 @@ import numpy as np
 
 from myoedge.backends.measurement import Activity
 from myoedge.power.calibrate import Measured, non_negative, relative_contributions, rounded
-from myoedge.power.model import PUBLISHED, SIGMAS, Coefficients, energy
+from myoedge.power.model import PUBLISHED, SIGMAS, Coefficients, energy, energy_of
 from myoedge.targets import OperatingPoint, find_chip
 from myoedge.targets.gap9 import energy as gap9_energy
 from tests.records.energy_counters import ON_CORES, recorded
@@ -43,7 +43,7 @@ def published(counters: Mapping[str, Activity] | None = None) -> dict[tuple[str,
         cycles = gap9_energy.PUBLISHED_CYCLES.get(name, activity.cycles)
         activity = replace(activity, cycles=cycles)
         joules = milliwatts * 1e-3 * activity.cycles / point.clock_hz
-        found[name, at] = Measured(name, activity, point, joules)
+        found[name, at] = Measured(name, [(activity, point)], joules)
     return found
 
 
@@ -75,7 +75,7 @@ def without(name: str) -> Coefficients:
 
 def error(row: Measured, by: Coefficients) -> float:
     """Relative, of what the coefficients predict."""
-    return energy(row.activity, row.point, by).joules / row.joules - 1
+    return energy_of(row.spans, by).joules / row.joules - 1
 
 
 def left_out() -> dict[tuple[str, str], float]:
@@ -202,7 +202,7 @@ def _ratios() -> Iterator[str]:
     yield "|---|---|---|---|---|"
     known = gap9_energy.PUBLISHED
     rows = published()
-    watts = {key: power_mw(row.activity, row.point, PUBLISHED) for key, row in rows.items()}
+    watts = {key: power_mw(*row.spans[0], PUBLISHED) for key, row in rows.items()}
     for name in ("idle", "AD", "IC", "KWS", "VWW"):
         cells = [f"{p[name, 'high'] / p[name, 'low']:.2f}" for p in (known, watts)]
         above = ["" if name == IDLE else f"{_above(p, name):.2f}" for p in (known, watts)]

@@ -240,17 +240,21 @@ def _check_coefficients(given: Any) -> Coefficients:
         values, added = (*values, PUBLISHED.values[n]), PUBLISHED.covariance[n][n]
         rows = (*((*row, 0.0) for row in rows), (*(0.0,) * n, added))
     variances = [row[n] for n, row in enumerate(rows)]
-    sure = (*values, *variances, float(stored.workload), float(stored.board))
+    volts = tuple(map(float, stored.volts))
+    sure = (*values, *variances, float(stored.workload), float(stored.board), *volts)
     if not all(map(math.isfinite, (*sure, *chain(*rows)))) or min(sure) < 0:
         raise ValueError("a number in it is infinite, or below 0")
+    if len(volts) not in (0, 2):
+        raise ValueError("volts are not the lowest and the highest")
     of_model = (float(stored.workload), float(stored.board), str(stored.source))
-    return Coefficients(values, rows, *of_model)
+    return Coefficients(values, rows, *of_model, volts=volts)
 
 
 def _by_name(given: Any) -> Coefficients:
     """Return the coefficients that a JSON document holds. Errors: ValueError other names."""
     names = {field.name for field in fields(Coefficients)}
-    if not isinstance(given, dict) or not names - {"waiting"} <= given.keys() <= names:
+    optional = {"waiting", "volts"}  # of measurements of a chip that waits
+    if not isinstance(given, dict) or not names - optional <= given.keys() <= names:
         raise ValueError("it does not hold coefficients by their names")
     return Coefficients(**given)
 

@@ -15,16 +15,18 @@ from typing import Any
 
 from myoedge.backends.build import load_build
 from myoedge.backends.measurement import Activity
-from myoedge.building.energy import keep
+from myoedge.building.energy import check_application_point, keep
 from myoedge.errors import MyoedgeError, command, set_in
 from myoedge.power.calibrate import METER, Measured, Residual, calibrate
-from myoedge.power.model import PUBLISHED, Coefficients
-from myoedge.reports.energy import activity, counted
+from myoedge.power.model import PUBLISHED, Coefficients, Spans
+from myoedge.reports.energy import activity, counted, played_states
 from myoedge.system.notebook import Card, Tabular
 from myoedge.system.regular_files import read_text
 from myoedge.targets import DEFAULT, DEFAULT_ENERGY, OperatingPoint
 
 IDLE, IDLE_CYCLES = "idle", 1e6
+# Phases of an application: passes of the network, by default, and the time between them.
+PASS, BETWEEN = "pass", "between"
 # Limits of measured values; those of the power are between a chip that sleeps, and ten times what
 # the published workloads take at most.
 NUMBERS = {
@@ -32,7 +34,8 @@ NUMBERS = {
     "power_mw": (DEFAULT_ENERGY.sleep_mw, 1e3),
     "sigma_percent": (0.01, 100.0),
 }
-COLUMNS = ("build", "operating_point", *NUMBERS)
+PHASE = "phase"
+COLUMNS = ("build", "operating_point", *NUMBERS, PHASE)
 SIGMAS_APART = 3.0  # of two meters' errors: further apart, two rows contradict each other
 HEADER = ",".join(COLUMNS)
 EXAMPLE = f"build,operating_point,power_mw\nidle,high,16.4\nbuild/model-{DEFAULT.name},high,58.1"
@@ -109,7 +112,7 @@ def _read_board_card(file: Path) -> Measured:
         done, energy = Activity(**card["counters"]), card["energy"]
         spread = energy["spread_joules"] / energy["joules"] / math.sqrt(energy["inferences"])
         sigma = math.hypot(METER, spread)
-        measured = Measured(card["model"]["name"], done, point, float(energy["joules"]), sigma)
+        measured = Measured(card["model"]["name"], [(done, point)], float(energy["joules"]), sigma)
         power_mw = measured.power_mw
     except (OSError, ValueError, ArithmeticError, LookupError, TypeError) as error:
         cause = "it is no board card with an energy" if isinstance(error, TypeError) else str(error)
@@ -121,26 +124,48 @@ def _read_board_card(file: Path) -> Measured:
 def _read_row(row: Mapping[str, Any], file: Path, where: str) -> Measured:
     if not row.keys() <= {*COLUMNS} or not row.get("build"):
         raise _row_error(where, f"columns are {', '.join(COLUMNS)}")
+    name, phase = row["build"], row.get(PHASE) or PASS
+    if phase not in (PASS, BETWEEN) or (name == IDLE and row.get(PHASE)):
+        raise _row_error(where, f"{PHASE} is {PASS} or {BETWEEN}, of a build")
     with set_in(where):
-        point, done = _operating_point(row), _read_activity(row["build"], file)
-    name = row["build"]
+        point = DEFAULT.at(row.get("operating_point") or "high").point
+        spans = _read_spans(name, phase, point, file)
     numbers = {key: _read_number(row, key, where) for key in NUMBERS}
     given = {key: x for key, x in numbers.items() if x is not None}
     if ("energy_uj" in given) == ("power_mw" in given):
         raise _row_error(where, "either energy_uj or power_mw")
-    if name == IDLE and "power_mw" not in given:
-        raise _row_error(where, "what idles has a power: power_mw")
-    seconds = done.cycles / point.clock_hz
-    energy_j = given.get("energy_uj", 0.0) * 1e-6 + given.get("power_mw", 0.0) * 1e-3 * seconds
-    measured = Measured(name, done, point, energy_j, given.get("sigma_percent", 100 * METER) / 100)
+    if "power_mw" not in given and (name == IDLE or phase == BETWEEN):
+        raise _row_error(where, "a chip that waits has a power: power_mw")
+    shown = f"{name}, {phase} passes" if phase == BETWEEN else name
+    sigma = given.get("sigma_percent", 100 * METER) / 100
+    unit = Measured(shown, spans, 1.0, sigma)
+    energy_j = given.get("energy_uj", 0.0) * 1e-6 + given.get("power_mw", 0.0) * 1e-3 * unit.seconds
+    measured = replace(unit, joules=energy_j)
     _check_number("power_mw", measured.power_mw, where)
     return measured
 
 
-def _operating_point(row: Mapping[str, Any]) -> OperatingPoint:
-    """Return the operating point of a row: of a chip that waits, with its clock of waiting."""
-    point = DEFAULT.at(row.get("operating_point") or "high").point
-    return point.while_waiting if row["build"] == IDLE else point
+def _read_spans(name: str, phase: str, point: OperatingPoint, file: Path) -> Spans:
+    """Return what a row of measurements measured: idle cycles, or counters of the last runs of a
+    build on the simulated chip.
+
+    name   IDLE, or the folder of a build, relative to the measurements file
+    """
+    if name == IDLE:
+        return [(Activity(IDLE_CYCLES), point.while_waiting)]
+    report = load_build(file.parent / name).report
+    check_application_point(report, point.name)
+    played = played_states(report)
+    if phase == BETWEEN and played is not None:
+        return played.between_passes(point)
+    if phase == BETWEEN or not counted(report):
+        needs = "played" if phase == BETWEEN else "simulated"
+        facts = {"needs": f"a build that was {needs}, with its counters", "has": name}
+        options = ("--play", "RECORDING.npz") if phase == BETWEEN else ()
+        tries = [command("simulate", name, *options)]
+        raise MyoedgeError("E250", f"{name} has not been {needs}", facts, tries)
+    counters = activity(report)
+    return [(replace(counters, cycles=float(counters.cycles)), point)]
 
 
 def _read_number(row: Mapping[str, Any], key: str, where: str) -> float | None:
@@ -174,22 +199,6 @@ def _check_contradictions(rows: Sequence[Located]) -> None:
             has, at = f"{low.power_mw:.3g} mW at {low.point.name}", high.point.name
             cause = f"{has}, more than the {high.power_mw:.3g} mW of {high.name} at {at} in {other}"
             raise _row_error(where, cause)
-
-
-def _read_activity(name: str, file: Path) -> Activity:
-    """Return the activity counters of a build for the energy fit; zeros for "idle".
-
-    name   folder of the build, relative to the measurements file
-    """
-    if name == IDLE:
-        return Activity(IDLE_CYCLES)
-    build = load_build(file.parent / name)
-    if not counted(build.report):
-        facts = {"needs": "a build that was simulated, with its counters", "has": name}
-        tries = [command("simulate", name)]
-        raise MyoedgeError("E250", f"{name} has not been simulated", facts, tries)
-    counters = activity(build.report)
-    return replace(counters, cycles=float(counters.cycles))
 
 
 def _row_error(where: str, cause: str) -> MyoedgeError:

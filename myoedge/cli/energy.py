@@ -186,7 +186,7 @@ def _calibration_json(calibration: EnergyCalibration) -> dict[str, Any]:
                 f"{name}_uj": None if r.measured.idles else j * 1e6
                 for name, j in _joules(r).items()
             },
-            **{f"{name}_mw": j / r.seconds * 1e3 for name, j in _joules(r).items()},
+            **{f"{name}_mw": j / r.measured.seconds * 1e3 for name, j in _joules(r).items()},
             "residual": r.relative,
         }
         for r in calibration.residuals
@@ -213,7 +213,7 @@ def _show_calibration(terminal: Terminal, calibration: EnergyCalibration) -> Non
     table = columns(titles, left=("build", "point"))
     for r in calibration.residuals:
         energies, idles = _joules(r).values(), r.measured.idles
-        powers = (f"{three_digits(joules / r.seconds * 1e3)} mW" for joules in energies)
+        powers = (f"{three_digits(joules / r.measured.seconds * 1e3)} mW" for joules in energies)
         texts = powers if idles else map(amount, energies)
         name = printable(r.measured.name)
         table.add_row(name, r.measured.point.name, *texts, f"{r.relative:+.1%}")
@@ -225,8 +225,7 @@ def _show_calibration(terminal: Terminal, calibration: EnergyCalibration) -> Non
 def _widths(rows: Sequence[Residual], before: Coefficients, after: Coefficients) -> str:
     """Format the mean half-width of the energy intervals of measured inferences, and of a measured
     chip that waits, before and after a calibration of the coefficients."""
-    from myoedge.power.model import SIGMAS
-    from myoedge.power.model import energy as energy_of
+    from myoedge.power.model import SIGMAS, energy_of
 
     kinds = {"an inference": (False, after), "a chip that waits": (True, after.waiting or after)}
     lines = []
@@ -234,9 +233,7 @@ def _widths(rows: Sequence[Residual], before: Coefficients, after: Coefficients)
         of_kind = [row.measured for row in rows if row.measured.idles == idles]
         if not of_kind:
             continue
-        found = (
-            [energy_of(row.activity, row.point, by) for row in of_kind] for by in (before, now)
-        )
+        found = ([energy_of(row.spans, by) for row in of_kind] for by in (before, now))
         ends = [fmean(SIGMAS * e.sigma_j / e.joules for e in energies) for energies in found]
         lines.append("interval of {}: +-{:.0%} before, +-{:.0%} now".format(name, *ends))
     return "\n".join(lines)

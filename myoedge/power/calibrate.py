@@ -8,10 +8,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from myoedge.backends.measurement import Activity
 from myoedge.errors import MyoedgeError
 from myoedge.numerics.arrays import Array
-from myoedge.power.model import Coefficients, Vector, energy, joules_per_unit
+from myoedge.power.model import Coefficients, Spans, Vector, energy_of, units_of
 from myoedge.system.tools import install_command
 from myoedge.targets import OperatingPoint
 
@@ -22,30 +21,38 @@ MIN_SIGMA = 1e-6  # relative standard deviation of a practically certain prior
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """Measured energy of a board, for an inference or for a number of idle cycles.
+    """Measured energy of a board: of an inference, of idle cycles, or of the time between passes.
 
-    name       name of the measurement
-    activity   counters of the inference
-    point      operating point
-    joules     the energy
-    sigma      relative standard deviation of the measurement
+    name     name of the measurement
+    spans    counters and operating point of each part of its time; the fastest is first
+    joules   the energy
+    sigma    relative standard deviation of the measurement
     """
 
     name: str
-    activity: Activity
-    point: OperatingPoint
+    spans: Spans
     joules: float
     sigma: float = METER
 
     @property
+    def point(self) -> OperatingPoint:
+        """Operating point with the highest clock."""
+        return self.spans[0][1]
+
+    @property
     def idles(self) -> bool:
-        """Whether the chip was idle during the measurement: no instructions were counted."""
-        return not self.activity.instructions
+        """Whether the cluster was idle during the measurement: it counted no instructions."""
+        return not any(activity.instructions for activity, _ in self.spans)
+
+    @property
+    def seconds(self) -> float:
+        """Duration in seconds."""
+        return sum(activity.cycles / point.clock_hz for activity, point in self.spans)
 
     @property
     def power_mw(self) -> float:
         """Mean power in milliwatts."""
-        return 1e3 * self.joules / (self.activity.cycles / self.point.clock_hz)
+        return 1e3 * self.joules / self.seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +62,6 @@ class Residual:
     measured: Measured
     before_j: float
     after_j: float
-
-    @property
-    def seconds(self) -> float:
-        return self.measured.activity.cycles / self.measured.point.clock_hz
 
     @property
     def relative(self) -> float:
@@ -79,7 +82,7 @@ def calibrate(rows: Sequence[Measured], prior: Coefficients) -> tuple[Coefficien
     residuals = []
     for row in rows:
         after = calibrated.waiting if row.idles and calibrated.waiting else calibrated
-        joules = (energy(row.activity, row.point, by).joules for by in (prior, after))
+        joules = (energy_of(row.spans, by).joules for by in (prior, after))
         residuals.append(Residual(row, *joules))
     return calibrated, residuals
 
@@ -87,13 +90,15 @@ def calibrate(rows: Sequence[Measured], prior: Coefficients) -> tuple[Coefficien
 def _fit_waiting(rows: Sequence[Measured], prior: Coefficients) -> Coefficients | None:
     """Return the coefficients of a chip whose cores wait, which is what these rows measured; None
     without rows. No workload differs from another: only the meter's error, and what the model
-    leaves of the rows, is in the interval."""
+    leaves of the rows, is in the interval at voltages between those of the rows."""
     if not rows:
         return None
     fitted = _fit_coefficients(rows, prior, 0.0)
     a, b = relative_contributions(rows)
     scatter = float(np.sqrt(np.mean((a @ np.array(fitted.values) - b) ** 2)))
-    return replace(fitted, workload=rounded(np.array([scatter]))[0])
+    volts = [row.point.volts for row in rows]
+    workload = rounded(np.array([scatter]))[0]
+    return replace(fitted, workload=workload, volts=(min(volts), max(volts)))
 
 
 def _fit_coefficients(
@@ -125,7 +130,7 @@ def relative_contributions(rows: Sequence[Measured]) -> tuple[Array, Array]:
     """Return the least-squares problem a x = b whose solution x are the coefficients: a
     [measurements, coefficients] is the energy per unit of each coefficient, divided by the measured
     energy, and b is ones."""
-    lines = [np.array(joules_per_unit(row.activity, row.point)) / row.joules for row in rows]
+    lines = [np.array(units_of(row.spans)) / row.joules for row in rows]
     return np.array(lines).reshape(len(rows), -1), np.ones(len(rows))
 
 

@@ -19,6 +19,7 @@ from myoedge.targets import DEFAULT, OperatingPoint
 from myoedge.targets import DEFAULT_ENERGY as MODEL
 
 Vector = tuple[float, ...]
+Spans = Sequence[tuple[Activity, OperatingPoint]]  # counters and operating point of each
 SIGMAS = 2.0  # half width of an interval in standard deviations: 95 %
 WEIGHTED = ("cores", "fc", "l1", "dma")
 PARTS = ("leakage", "clocks", *WEIGHTED, "l3", *DEFAULT.accelerators, "mram")
@@ -36,6 +37,8 @@ class Coefficients:
     source       description for reports
     waiting      coefficients of a chip whose cores wait, of measurements of it; None: none was
                  measured, and these count
+    volts        lowest and highest voltage of measurements of a chip that waits; (): unknown, or
+                 coefficients of all else
     """
 
     values: Vector
@@ -44,6 +47,15 @@ class Coefficients:
     board: float
     source: str
     waiting: Coefficients | None = None
+    volts: Vector = ()
+
+    def at_voltage(self, volts: float) -> Coefficients:
+        """Return these coefficients; if the chip was measured while it waits, but at other voltages
+        only, the error of a workload that was not fitted is in the interval of waiting."""
+        known = self.waiting
+        if known is None or (known.volts and known.volts[0] <= volts <= known.volts[1]):
+            return self
+        return replace(self, waiting=replace(known, workload=max(known.workload, MODEL.workload)))
 
 
 # Least values that the coefficients can have. Leakage is at least the power that retains memories;
@@ -95,13 +107,9 @@ def energy(activity: Activity, point: OperatingPoint, by: Coefficients) -> Energ
     return energy_of([(activity, point)], by)
 
 
-def energy_of(spans: Sequence[tuple[Activity, OperatingPoint]], by: Coefficients) -> Energy:
-    """Estimate the energy of several spans of time, at operating points of the same voltage.
-
-    spans   counters and operating point of each
-    """
-    rows = [joules_per_unit(activity, point) for activity, point in spans]
-    row = tuple(map(math.fsum, zip(*rows, strict=True)))
+def energy_of(spans: Spans, by: Coefficients) -> Energy:
+    """Estimate the energy of several spans of time, at operating points of the same voltage."""
+    row = units_of(spans)
     activity = sum((x for x, _ in spans), Activity(0))
     leakage, clocks, work, *rest = (a * c for a, c in zip(row, by.values, strict=True))
     weights = _weights_pj(activity)
@@ -164,6 +172,13 @@ def _sigma_j(row: Sequence[float], by: Coefficients) -> float:
     fitted = _dot(row, [_dot(line, row) for line in by.covariance])
     relative = math.hypot(by.workload, by.board)
     return math.hypot(math.sqrt(max(fitted, 0.0)), relative * _dot(row, by.values))
+
+
+def units_of(spans: Spans) -> Vector:
+    """Return the energy of several spans of time, in joules, that each coefficient would contribute
+    if its value were 1."""
+    rows = [joules_per_unit(activity, point) for activity, point in spans]
+    return tuple(map(math.fsum, zip(*rows, strict=True)))
 
 
 def joules_per_unit(activity: Activity, point: OperatingPoint) -> Vector:

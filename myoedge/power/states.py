@@ -29,6 +29,7 @@ from myoedge.power.model import (
     Coefficients,
     Interval,
     ModulePowers,
+    Spans,
     energy_of,
     sleep_power_mw,
 )
@@ -103,8 +104,9 @@ def state_power(
     states_s = {state: count / point.clock_hz for state, count in cycles.items()}
     parts = {
         state: _at_both_clocks(part, slow_cycles.get(state, 0), point)
-        for state, part in _activity_by_state(activity, cycles).items()
+        for state, part in _activity_by_state(activity, state_cycles).items()
     }
+    by = by.at_voltage(point.volts)
     parts_j = {state: energy_of(part, in_state(state, by)).parts for state, part in parts.items()}
     sleep_w = tuple(1e-3 * mw for mw in sleep_power_mw(activity.l3_bytes > 0, by, module))
     parts_j["retention"] = {"leakage": sleep_w[0] * states_s["retention"]}
@@ -144,13 +146,10 @@ def _activity_by_state(activity: Activity, cycles: Mapping[str, float]) -> dict[
     """Split counters by power state: the controller's go to `control`, all others to `run`."""
     fc = activity.fc_instructions
     return {
-        "run": replace(activity, cycles=cycles["run"], fc_instructions=0),
-        "control": Activity(cycles["control"], fc_instructions=fc),
-        **{state: Activity(cycles[state]) for state in WAITING},
+        "run": replace(activity, cycles=cycles.get("run", 0), fc_instructions=0),
+        "control": Activity(cycles.get("control", 0), fc_instructions=fc),
+        **{state: Activity(cycles.get(state, 0)) for state in WAITING},
     }
-
-
-Spans = Sequence[tuple[Activity, OperatingPoint]]
 
 
 def _at_both_clocks(activity: Activity, slow_cycles: float, point: OperatingPoint) -> Spans:
@@ -211,9 +210,22 @@ class PlayedStates:
         module: ModulePowers = CHIP_ONLY,
     ) -> StatePower:
         """Return the power of the playback at its own clocks and the voltage of `point`."""
-        at = replace(point, clock_hz=self.clock_hz, waiting_hz=self.waiting_hz)
         given = (by, battery, module, self.slow_cycles)
-        return state_power(self.activity, self.state_cycles, at, *given)
+        return state_power(self.activity, self.state_cycles, self._point(point), *given)
+
+    def between_passes(self, point: OperatingPoint) -> Spans:
+        """Return what a meter measures while the cluster does not compute, at the playback's own
+        clocks and the voltage of `point`."""
+        parts, at = _activity_by_state(self.activity, self.state_cycles), self._point(point)
+        states = ("control", *WAITING)
+        return [
+            span
+            for state in states
+            for span in _at_both_clocks(parts[state], self.slow_cycles.get(state, 0), at)
+        ]
+
+    def _point(self, point: OperatingPoint) -> OperatingPoint:
+        return replace(point, clock_hz=self.clock_hz, waiting_hz=self.waiting_hz)
 
     def to_json(self) -> dict[str, Any]:
         """Return the entry `played` of report.json."""

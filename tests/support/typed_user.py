@@ -77,6 +77,7 @@ def on_a_board(folder: Path) -> None:
     assert_type(myoedge.run(folder, port="/dev/ttyUSB1").exact, bool)
     assert_type(myoedge.bench(folder, meter="/dev/ttyACM0").joules, float)
     assert_type(myoedge.bench_waiting(folder, meter="/dev/ttyACM0").watts, float)
+    assert_type(myoedge.bench_phases(folder, meter="/dev/ttyACM0").between_w, float)
     assert_type(myoedge.calibrate_energy("measured.csv").path, Path)
 
 

@@ -131,7 +131,8 @@ SHARED = {
         "backends.runner",
         "building.energy",
         "extensions.boards.board",
-    },  # a build for a target without a chip, or with another
+        "extensions.boards.verbs",
+    },  # a build for a target without a chip or an application, or with another
     "E212": {"quantization.samples", "backends.inputs"},  # data of other names than the inputs
     "E213": {"quantization.samples", "backends.inputs"},  # data of another shape than the input
     "E214": {

@@ -22,6 +22,7 @@ from myoedge.power.model import (
     Coefficients,
     ModulePowers,
     energy,
+    energy_of,
     typical,
     typical_on_engine,
     with_modelled_error,
@@ -228,7 +229,7 @@ def test_workloads_left_out_are_within_the_interval() -> None:
     assert math.sqrt(np.mean(np.square(work))) == pytest.approx(PUBLISHED.workload, abs=1e-3)
     assert max(map(abs, work)) < 0.21
     for key, row in energy_page.published().items():
-        found = energy(row.activity, row.point, PUBLISHED)
+        found = energy_of(row.spans, PUBLISHED)
         assert found.low_j <= row.joules <= found.high_j, key
 
 
@@ -287,7 +288,7 @@ NETWORKS = {
 def measured(values: tuple[float, ...], noise: float = 0.0, seed: int = 0) -> list[Measured]:
     truth, rng = replace(PUBLISHED, values=values), np.random.default_rng(seed)
     return [
-        Measured(name, a, point, energy(a, point, truth).joules * (1 + noise * rng.normal()))
+        Measured(name, [(a, point)], energy(a, point, truth).joules * (1 + noise * rng.normal()))
         for name, a in NETWORKS.items()
         for point in GAP9.points
     ]
@@ -342,7 +343,7 @@ def test_a_measurement_of_an_unsure_meter_hardly_counts() -> None:
 
     def found(*more: Measured) -> float:
         by, _ = calibrate([*rows, *more], PUBLISHED)
-        return energy(idle.activity, idle.point, by).joules
+        return energy_of(idle.spans, by).joules
 
     wrong = replace(idle, joules=1.15 * idle.joules)
     sure, unsure = (abs(found(replace(wrong, sigma=s)) - found()) for s in (0.01, 1.0))

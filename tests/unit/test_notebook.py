@@ -175,7 +175,7 @@ def test_a_calibration_has_a_row_a_measurement() -> None:
     from myoedge.power.model import PUBLISHED
     from myoedge.targets import OperatingPoint
 
-    measured = Measured(HOSTILE, Activity(1e6), OperatingPoint("high", 0.8, 370_000_000), 4.0)
+    measured = Measured(HOSTILE, [(Activity(1e6), OperatingPoint("high", 0.8, 370_000_000))], 4.0)
     result = EnergyCalibration(PUBLISHED, (Residual(measured, 3.0, 5.0),), PUBLISHED, Path("e"))
     assert HOSTILE in check_card(result._repr_html_()).text
     assert result.to_pandas().loc[0, "residual"] == 0.25

@@ -19,7 +19,7 @@ import myoedge
 from myoedge.catalogue import schemas
 from myoedge.cli import commands
 from myoedge.extensions.boards.flashing import FlashResult
-from myoedge.extensions.boards.meter import MeasuredEnergy
+from myoedge.extensions.boards.meter import MeasuredEnergy, MeasuredPhases
 from tests.conftest import ROOT
 from tests.conftest import myoedge as command
 from tests.support.each import each
@@ -107,9 +107,11 @@ def test_results_of_boards() -> None:
     flashed = asdict(FlashResult("gap9_evk", "ram", 100, 0, None, table="mram"))
     del flashed["warnings"]
     assert check({"schema": "myoedge.flash/1", **flashed})
-    assert check(
-        {"schema": "myoedge.measured-energy/1", **asdict(MeasuredEnergy(3, 1e-6, 1e-8, 0.1, 1e-5))}
-    )
+    passes = MeasuredEnergy(3, 1e-6, 1e-8, 0.1, 1e-5)
+    assert check({"schema": "myoedge.measured-energy/1", **asdict(passes)})
+    phases = MeasuredPhases(passes, 1e-3, 1e-5, 2e-3, 10.0, ("a,low,,1,,between",))
+    document = json.loads(json.dumps(asdict(phases)))
+    assert check({"schema": "myoedge.measured-phases/1", **document})
 
 
 def test_a_key_that_no_schema_describes_is_found(build: Path) -> None:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from shlex import quote
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from myoedge.backends.build import Build
     from myoedge.extensions.boards.board_card import BoardCard
     from myoedge.extensions.boards.flashing import FlashResult
-    from myoedge.extensions.boards.meter import MeasuredPower
+    from myoedge.extensions.boards.meter import MeasuredPhases, MeasuredPower
     from myoedge.targets.boards import Board
 
 
@@ -146,6 +146,12 @@ def meter_options(function: Callable[..., Any]) -> Callable[..., Any]:
             metavar="SECONDS",
             help="Instead: the power of an application that waits, its front end stopped.",
         ),
+        click.option(
+            "--phases",
+            type=float,
+            metavar="SECONDS",
+            help="Instead: an application at work, its passes and the time between them.",
+        ),
     )
     for option in reversed(options):
         function = option(function)
@@ -171,6 +177,7 @@ def bench(
     on: str,
     meter: str | None,
     waiting: float | None,
+    phases: float | None,
     **options: Any,
 ) -> None:
     """Measure the energy per inference on a board with a power meter; with --card, all figures.
@@ -188,9 +195,14 @@ def bench(
         return
     if meter is None:
         raise click.UsageError("bench needs --meter DEVICE, or --card FILE")
+    given = {"meter": meter, "board": options["board"]}
+    if waiting is not None and phases is not None:
+        raise click.UsageError("--waiting and --phases are two measurements")
     if waiting is not None:
-        measured = {"meter": meter, "seconds": waiting, "board": options["board"]}
-        _show_waiting(terminal, verbs.bench_waiting(build, **measured))
+        _show_waiting(terminal, verbs.bench_waiting(build, seconds=waiting, **given))
+        return
+    if phases is not None:
+        _show_phases(terminal, verbs.bench_phases(build, seconds=phases, **given))
         return
     options["meter"] = meter
     energy = verbs.bench(build, **options)
@@ -205,15 +217,26 @@ def bench(
 
 
 def _show_waiting(terminal: Terminal, power: MeasuredPower) -> None:
-    from myoedge.building.energy_calibration import HEADER
-
     if not terminal.json_printed("measured-power/1", {**asdict(power), "row": power.row}):
         terminal.text(
             f"power     {power.watts * 1e3:,.3f} mW, +- {power.spread_watts * 1e3:,.3f}",
             f"time      {power.seconds:g} s",
-            "rows.csv",
         )
-        terminal.text(HEADER, power.row, soft_wrap=True)
+        _show_rows(terminal, [power.row])
+
+
+def _show_phases(terminal: Terminal, phases: MeasuredPhases) -> None:
+    if not terminal.json_printed("measured-phases/1", asdict(phases)):
+        terminal.text(*(f"{name:<9} {text}" for name, text in phases.lines()))
+        _show_rows(terminal, phases.rows)
+
+
+def _show_rows(terminal: Terminal, rows: Sequence[str]) -> None:
+    """Print rows for `energy calibrate`, with their header."""
+    from myoedge.building.energy_calibration import HEADER
+
+    terminal.text("rows.csv")
+    terminal.text(HEADER, *rows, soft_wrap=True)
     terminal.next("myoedge energy calibrate rows.csv   # a file with these lines")
 
 

@@ -17,7 +17,7 @@ from myoedge.api.runs import simulate
 from myoedge.backends.build import Build
 from myoedge.building.options import StrPath, silent
 from myoedge.building.pipeline_options import Progress
-from myoedge.errors import MyoedgeError, Notice
+from myoedge.errors import MyoedgeError, Notice, command
 from myoedge.extensions.boards.board import check_console, has_console, marker_of
 from myoedge.extensions.boards.board_card import CARD, BoardCard, figures
 from myoedge.extensions.boards.runners import line_of
@@ -32,7 +32,12 @@ from myoedge.version import __version__
 if TYPE_CHECKING:
     from myoedge.building.simulate import Simulated
     from myoedge.extensions.boards.flashing import FlashResult
-    from myoedge.extensions.boards.meter import MeasuredEnergy, MeasuredPower
+    from myoedge.extensions.boards.meter import (
+        MeasuredEnergy,
+        MeasuredPhases,
+        MeasuredPower,
+        PowerTrace,
+    )
 
 
 @with_plugin_errors
@@ -124,15 +129,10 @@ def bench(
     """
     from myoedge.backends.equivalence import cases, chip_inputs
     from myoedge.backends.samples import golden_sample
-    from myoedge.building.plugins import described_board
     from myoedge.extensions.boards.board import measure_on_board
     from myoedge.extensions.boards.meter import energy_of, open_ppk2
 
-    chosen = as_build(build)
-    described = described_board(board)
-    if described.power is None:
-        raise MyoedgeError("E602", f"{described.name} has no power pad in its board.toml")
-    supply_v = described.power.supply_v
+    chosen, supply_v = as_build(build), _supply_v(board)
     check_console(chosen)
     if chosen.stream is not None:
         raise MyoedgeError("E237", "a stream is not measured like this", {"needs": "no --stream"})
@@ -157,19 +157,58 @@ def bench_waiting(
     Errors: E204 seconds, E602 the board has no power pad, E614 an inference ran, or unexpected
     signal.
     """
-    from myoedge.building.plugins import described_board
-    from myoedge.building.quantities import positive
-    from myoedge.extensions.boards.meter import open_ppk2, power_of
+    from myoedge.extensions.boards.meter import power_of
 
     point = str(as_build(build).report["target"]["operating_point"])
-    duration_s = positive(seconds, "seconds")
+    trace, supply_v = _recorded(meter, seconds, board)
+    return power_of(trace, supply_v, point)
+
+
+@with_plugin_errors
+def bench_phases(
+    build: Build | StrPath, *, meter: str, seconds: float = 10.0, board: str | None = None
+) -> MeasuredPhases:
+    """Measure an application at work, by phase: the energy of a pass of the network, and the power
+    between passes. Its front end delivers samples.
+
+    build     the build with --app sensor that runs on the board
+    meter     as for `bench`
+    seconds   duration
+    Errors: E204 seconds, E240 a build without an application, E602 the board has no power pad, E614
+    unexpected signal.
+    """
+    from myoedge.extensions.boards.meter import phases_of
+    from myoedge.reports.period import clocked_by, rest
+
+    chosen = as_build(build)
+    report = chosen.report
+    if not clocked_by(report):
+        facts = {"needs": "a build with --app sensor"}
+        tries = [command("bench", chosen.folder, "--meter", meter)]
+        raise MyoedgeError("E240", f"{chosen.folder.name} has no application", facts, tries)
+    trace, supply_v = _recorded(meter, seconds, board)
+    point, (_, rest_layers) = str(report["target"]["operating_point"]), rest(report)
+    same_passes = rest_layers == 0
+    return phases_of(trace, supply_v, str(chosen.folder), point, same_passes=same_passes)
+
+
+def _recorded(meter: str, seconds: float, board: str | None) -> tuple[PowerTrace, float]:
+    """Return a power meter's samples of so many seconds, and the board's supply voltage."""
+    from myoedge.building.quantities import positive
+    from myoedge.extensions.boards.meter import open_ppk2
+
+    duration_s, supply_v = positive(seconds, "seconds"), _supply_v(board)
+    with open_ppk2(meter, supply_v) as opened:
+        return opened.record(lambda: time.sleep(duration_s)), supply_v
+
+
+def _supply_v(board: str | None) -> float:
+    from myoedge.building.plugins import described_board
+
     described = described_board(board)
     if described.power is None:
         raise MyoedgeError("E602", f"{described.name} has no power pad in its board.toml")
-    supply_v = described.power.supply_v
-    with open_ppk2(meter, supply_v) as opened:
-        recorded = opened.record(lambda: time.sleep(duration_s))
-    return power_of(recorded, supply_v, point)
+    return described.power.supply_v
 
 
 class Boards(Rows[Board]):

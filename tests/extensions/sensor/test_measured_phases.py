@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Phases of an application that a power meter measures, and what a calibration makes of them."""
+
+from __future__ import annotations
+
+import shlex
+from dataclasses import replace
+from pathlib import Path
+from shutil import copytree
+
+import numpy as np
+import pytest
+
+import myoedge
+from myoedge.backends.build import Build, load_build
+from myoedge.building.energy import coefficients
+from myoedge.building.energy_calibration import HEADER
+from myoedge.errors import MyoedgeError
+from myoedge.extensions.boards.meter import PowerTrace, phases_of
+from myoedge.extensions.sensor.playback import Played
+from myoedge.power.model import PUBLISHED, energy
+from myoedge.power.states import StatePower
+from myoedge.reports.energy import activity, played_states
+from myoedge.targets import DEFAULT
+from tests.conftest import myoedge as command
+from tests.extensions.boards.peers import at_the_line
+from tests.extensions.boards.test_meter import RUNS, ppk2, words
+from tests.extensions.sensor import applications
+
+POINT, SUPPLY_V, RATE_HZ = "120/10 MHz", 1.8, 1e5
+# Coefficients of a board that is made up, within the priors.
+BOARD = replace(PUBLISHED, values=(3.0, 42.0, 2.9, 600.0, 150.0, 20.0), workload=0.0, board=0.0)
+
+
+@pytest.fixture(scope="module")
+def unplayed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return applications.shared(tmp_path_factory, f"windows at {POINT}").folder
+
+
+@pytest.fixture(scope="module")
+def build(unplayed: Path, tmp_path_factory: pytest.TempPathFactory) -> Build:
+    return load_build(copytree(unplayed, tmp_path_factory.mktemp("phases") / "out"))
+
+
+@pytest.fixture(scope="module")
+def played(build: Build) -> Played:
+    myoedge.simulate(build)
+    return myoedge.play(build, applications.MYO, seconds=1)
+
+
+def power_by(build: Build, values: tuple[float, ...]) -> StatePower:
+    states = played_states(load_build(build.folder).report)
+    assert states is not None
+    return states.power(DEFAULT.at(POINT).point, replace(BOARD, values=values))
+
+
+def test_the_meter_separates_passes_from_the_time_between() -> None:
+    """A pass that began before the record, or ends after it, counts for the average only."""
+    high = np.array([1] * 5 + [0] * 20 + [1] * 10 + [0] * 30 + [1] * 14 + [0] * 16 + [1] * 5, bool)
+    amps = np.where(high, 3.0, 1.0)
+    amps[:5] = amps[-5:] = 9.0
+    found = phases_of(PowerTrace(amps, high, 10.0), 2.0, "a,b", "low", same_passes=True)
+    assert (found.passes.inferences, found.passes.watts) == (2, pytest.approx(6.0))
+    assert found.passes.joules == pytest.approx(6.0 * 1.2)
+    assert (found.between_w, found.seconds) == (pytest.approx(2.0), pytest.approx(10.0))
+    assert found.watts == pytest.approx(2 * (90 + 66 + 72) / 100)
+    assert found.rows == ('"a,b",low,7.2e+06,,,pass', '"a,b",low,,2000,,between')
+    (row,) = phases_of(PowerTrace(amps, high, 10.0), 2.0, "a", "low", same_passes=False).rows
+    assert row == "a,low,,2000,,between"
+
+
+@pytest.mark.parametrize("high", [[0] * 9, [1] * 9, [1, 1, 0, 0, 0, 0, 0, 1, 1]])
+def test_no_complete_pass(high: list[int]) -> None:
+    trace = PowerTrace(np.ones(9), np.array(high, bool), 10.0)
+    with pytest.raises(MyoedgeError) as raised:
+        phases_of(trace, 2.0, "a", "low", same_passes=True)
+    assert raised.value.code == "E614"
+
+
+def test_between_passes_is_all_but_the_cluster_computing(build: Build, played: Played) -> None:
+    """Energies of the states add up, at both clocks, with any coefficients."""
+    states = played_states(load_build(build.folder).report)
+    assert states is not None
+    point = DEFAULT.at(POINT).point
+    spans = states.between_passes(point)
+    clocks = {round(at.clock_hz / 1e6) for done, at in spans if done.cycles}
+    assert clocks == {120, 10}
+    for n in range(len(BOARD.values)):
+        values = tuple(float(n == k) for k in range(len(BOARD.values)))
+        by_state = power_by(build, values).states_j
+        rest_j = sum(by_state.values()) - by_state["run"]
+        found_j = sum(energy(*span, replace(BOARD, values=values)).joules for span in spans)
+        assert found_j == pytest.approx(rest_j, rel=1e-12)
+
+
+def test_a_calibration_finds_the_board_of_the_phases(
+    build: Build, played: Played, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows of a board that is made up give that board's average power."""
+    monkeypatch.setenv("MYOEDGE_ENERGY", str(tmp_path / "energy.json"))
+    report = load_build(build.folder).report
+    truth, counters = power_by(build, BOARD.values), activity(report)
+    pass_j = energy(counters, DEFAULT.at(POINT).point, BOARD).joules
+    rest_j = sum(truth.states_j.values()) - truth.states_j["run"]
+    rest_w = rest_j / (truth.seconds - truth.states_s["run"])
+    rows = [f"{build.folder},{POINT},{1e6 * pass_j},,1,pass"]
+    rows += [f"{build.folder},{POINT},,{1e3 * rest_w},1,between"]
+    (tmp_path / "rows.csv").write_text("\n".join([HEADER, *rows]))
+    found = myoedge.calibrate_energy(tmp_path / "rows.csv")
+    of_pass, between = found.residuals
+    assert (of_pass.measured.idles, between.measured.idles) == (False, True)
+    assert abs(between.relative) < 0.02
+    fitted = energy(counters, DEFAULT.at(POINT).point, coefficients())
+    assert fitted.low_j < pass_j < fitted.high_j
+    states = played_states(report)
+    assert states is not None
+    value, low, high = states.power(DEFAULT.at(POINT).point, coefficients()).power_w
+    assert value == pytest.approx(truth.power_w[0], rel=0.02)
+    assert 0.85 * value < low < truth.power_w[0] < high < 1.15 * value
+
+
+@pytest.mark.parametrize(
+    ("row", "says"),
+    [
+        ("{},120/10 MHz,,4,,later", "phase is pass or between"),
+        ("idle,120/10 MHz,,4,,between", "phase is pass or between"),
+        ("{},120/10 MHz,4,,,between", "power_mw"),
+        ("{},10 MHz,,4,,between", "is built for the operating point 120/10 MHz"),
+    ],
+)
+def test_rows_of_phases_that_cannot_be(
+    build: Build, played: Played, tmp_path: Path, row: str, says: str
+) -> None:
+    file = tmp_path / "rows.csv"
+    file.write_text(f"{HEADER}\n{row.format(build.folder)}\n")
+    with pytest.raises(MyoedgeError) as raised:
+        myoedge.calibrate_energy(file)
+    assert says in str(raised.value)
+
+
+def test_time_between_passes_needs_a_playback(unplayed: Path, tmp_path: Path) -> None:
+    (tmp_path / "rows.csv").write_text(f"{HEADER}\n{unplayed},{POINT},,4,,between\n")
+    with pytest.raises(MyoedgeError) as raised:
+        myoedge.calibrate_energy(tmp_path / "rows.csv")
+    remedy = f"myoedge simulate {shlex.quote(str(unplayed))} --play RECORDING.npz"
+    assert raised.value.notice.tries == (remedy,)
+
+
+def test_bench_of_phases(build: Build, tmp_path: Path) -> None:
+    with at_the_line(ppk2(words(RUNS))) as at:
+        arguments = ("--meter", at, "--phases", "0.1")
+        ran = command("bench", build.folder, *arguments, "--json", cwd=tmp_path)
+        assert ran.code == 0, ran.err
+    assert ran.json["passes"]["inferences"] == RUNS
+    with at_the_line(ppk2(words(RUNS))) as at:
+        shown = command("bench", build.folder, "--meter", at, "--phases", "0.1", cwd=tmp_path)
+    figures, rows = shown.out.split("rows.csv\n", 1)
+    assert f"passes    {RUNS} in" in figures
+    assert rows.splitlines() == [HEADER, *ran.json["rows"]]
