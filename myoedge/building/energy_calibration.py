@@ -130,19 +130,23 @@ def _read_row(row: Mapping[str, Any], file: Path, where: str) -> Measured:
     with set_in(where):
         point = DEFAULT.at(row.get("operating_point") or "high").point
         spans = _read_spans(name, phase, point, file)
-    numbers = {key: _read_number(row, key, where) for key in NUMBERS}
-    given = {key: x for key, x in numbers.items() if x is not None}
-    if ("energy_uj" in given) == ("power_mw" in given):
-        raise _row_error(where, "either energy_uj or power_mw")
-    if "power_mw" not in given and (name == IDLE or phase == BETWEEN):
-        raise _row_error(where, "a chip that waits has a power: power_mw")
     shown = f"{name}, {phase} passes" if phase == BETWEEN else name
-    sigma = given.get("sigma_percent", 100 * METER) / 100
-    unit = Measured(shown, spans, 1.0, sigma)
-    energy_j = given.get("energy_uj", 0.0) * 1e-6 + given.get("power_mw", 0.0) * 1e-3 * unit.seconds
-    measured = replace(unit, joules=energy_j)
+    sigma_percent = _read_number(row, "sigma_percent", where) or 100 * METER
+    unmeasured = Measured(shown, spans, 0.0, sigma_percent / 100)
+    waits = name == IDLE or phase == BETWEEN
+    measured = replace(unmeasured, joules=_read_joules(row, unmeasured.seconds, waits, where))
     _check_number("power_mw", measured.power_mw, where)
     return measured
+
+
+def _read_joules(row: Mapping[str, Any], seconds: float, waits: bool, where: str) -> float:
+    """Return the energy of a row: energy_uj, or power_mw for so many seconds."""
+    energy_uj, power_mw = (_read_number(row, key, where) for key in ("energy_uj", "power_mw"))
+    if (energy_uj is None) == (power_mw is None):
+        raise _row_error(where, "either energy_uj or power_mw")
+    if power_mw is None and waits:
+        raise _row_error(where, "a chip that waits has a power: power_mw")
+    return 1e-6 * (energy_uj or 0.0) + 1e-3 * (power_mw or 0.0) * seconds
 
 
 def _read_spans(name: str, phase: str, point: OperatingPoint, file: Path) -> Spans:
