@@ -244,8 +244,6 @@ def _check_coefficients(given: Any) -> Coefficients:
     sure = (*values, *variances, float(stored.workload), float(stored.board), *volts)
     if not all(map(math.isfinite, (*sure, *chain(*rows)))) or min(sure) < 0:
         raise ValueError("a number in it is infinite, or below 0")
-    if len(volts) not in (0, 2):
-        raise ValueError("volts are not the lowest and the highest")
     of_model = (float(stored.workload), float(stored.board), str(stored.source))
     return Coefficients(values, rows, *of_model, volts=volts)
 
@@ -256,6 +254,8 @@ def _by_name(given: Any) -> Coefficients:
     optional = {"waiting", "volts"}  # of measurements of a chip that waits
     if not isinstance(given, dict) or not names - optional <= given.keys() <= names:
         raise ValueError("it does not hold coefficients by their names")
+    if len(given.get("volts", ())) not in (0, 2):
+        raise ValueError("volts are the lowest and the highest, or none")
     return Coefficients(**given)
 
 

@@ -124,19 +124,25 @@ def _read_board_card(file: Path) -> Measured:
 def _read_row(row: Mapping[str, Any], file: Path, where: str) -> Measured:
     if not row.keys() <= {*COLUMNS} or not row.get("build"):
         raise _row_error(where, f"columns are {', '.join(COLUMNS)}")
-    name, phase = row["build"], row.get(PHASE) or PASS
-    if phase not in (PASS, BETWEEN) or (name == IDLE and row.get(PHASE)):
-        raise _row_error(where, f"{PHASE} is {PASS} or {BETWEEN}, of a build")
+    name, phase = row["build"], _read_phase(row, where)
     with set_in(where):
         point = DEFAULT.at(row.get("operating_point") or "high").point
         spans = _read_spans(name, phase, point, file)
+    waits = phase in (IDLE, BETWEEN)
     shown = f"{name}, {phase} passes" if phase == BETWEEN else name
     sigma_percent = _read_number(row, "sigma_percent", where) or 100 * METER
     unmeasured = Measured(shown, spans, 0.0, sigma_percent / 100)
-    waits = name == IDLE or phase == BETWEEN
     measured = replace(unmeasured, joules=_read_joules(row, unmeasured.seconds, waits, where))
     _check_number("power_mw", measured.power_mw, where)
     return measured
+
+
+def _read_phase(row: Mapping[str, Any], where: str) -> str:
+    """Return what a row measured: IDLE, PASS or BETWEEN."""
+    phase, idles = row.get(PHASE), row["build"] == IDLE
+    if phase and (idles or phase not in (PASS, BETWEEN)):
+        raise _row_error(where, f"{PHASE} is {PASS} or {BETWEEN}, of a build")
+    return IDLE if idles else phase or PASS
 
 
 def _read_joules(row: Mapping[str, Any], seconds: float, waits: bool, where: str) -> float:
@@ -153,9 +159,9 @@ def _read_spans(name: str, phase: str, point: OperatingPoint, file: Path) -> Spa
     """Return what a row of measurements measured: idle cycles, or counters of the last runs of a
     build on the simulated chip.
 
-    name   IDLE, or the folder of a build, relative to the measurements file
+    name   folder of a build, relative to the measurements file, unless the phase is IDLE
     """
-    if name == IDLE:
+    if phase == IDLE:
         return [(Activity(IDLE_CYCLES), point.while_waiting)]
     report = load_build(file.parent / name).report
     check_application_point(report, point.name)

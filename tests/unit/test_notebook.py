@@ -22,7 +22,7 @@ import myoedge
 from myoedge import api
 from myoedge.errors import MyoedgeError
 from myoedge.extensions.boards.flashing import FlashResult
-from myoedge.extensions.boards.meter import MeasuredEnergy
+from myoedge.extensions.boards.measured_power import MeasuredEnergy
 from myoedge.extensions.sweeps.advise import Advice
 from myoedge.extensions.sweeps.suggestions import Suggestion
 from myoedge.extensions.sweeps.sweep import Swept

@@ -19,7 +19,7 @@ import myoedge
 from myoedge.catalogue import schemas
 from myoedge.cli import commands
 from myoedge.extensions.boards.flashing import FlashResult
-from myoedge.extensions.boards.meter import MeasuredEnergy, MeasuredPhases
+from myoedge.extensions.boards.measured_power import MeasuredEnergy, MeasuredPhases
 from tests.conftest import ROOT
 from tests.conftest import myoedge as command
 from tests.support.each import each

@@ -21,7 +21,11 @@ if TYPE_CHECKING:
     from myoedge.backends.build import Build
     from myoedge.extensions.boards.board_card import BoardCard
     from myoedge.extensions.boards.flashing import FlashResult
-    from myoedge.extensions.boards.meter import MeasuredPhases, MeasuredPower
+    from myoedge.extensions.boards.measured_power import (
+        MeasuredEnergy,
+        MeasuredPhases,
+        MeasuredPower,
+    )
     from myoedge.targets.boards import Board
 
 
@@ -204,8 +208,11 @@ def bench(
     if phases is not None:
         _show_phases(terminal, verbs.bench_phases(build, seconds=phases, **given))
         return
-    options["meter"] = meter
-    energy = verbs.bench(build, **options)
+    _show_energy(terminal, verbs.bench(build, meter=meter, **options))
+    terminal.next(command("energy", build))
+
+
+def _show_energy(terminal: Terminal, energy: MeasuredEnergy) -> None:
     if not terminal.json_printed("measured-energy/1", asdict(energy)):
         spread_uj = energy.spread_joules * 1e6
         terminal.text(
@@ -213,7 +220,6 @@ def bench(
             f"power     {energy.watts * 1e3:,.2f} mW while the pad is high",
             f"time      {energy.seconds * 1e3:,.2f} ms, mean of {energy.inferences}",
         )
-    terminal.next(command("energy", build))
 
 
 def _show_waiting(terminal: Terminal, power: MeasuredPower) -> None:

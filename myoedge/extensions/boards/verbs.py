@@ -32,12 +32,12 @@ from myoedge.version import __version__
 if TYPE_CHECKING:
     from myoedge.building.simulate import Simulated
     from myoedge.extensions.boards.flashing import FlashResult
-    from myoedge.extensions.boards.meter import (
+    from myoedge.extensions.boards.measured_power import (
         MeasuredEnergy,
         MeasuredPhases,
         MeasuredPower,
-        PowerTrace,
     )
+    from myoedge.extensions.boards.meter import PowerTrace
 
 
 @with_plugin_errors
@@ -130,7 +130,8 @@ def bench(
     from myoedge.backends.equivalence import cases, chip_inputs
     from myoedge.backends.samples import golden_sample
     from myoedge.extensions.boards.board import measure_on_board
-    from myoedge.extensions.boards.meter import energy_of, open_ppk2
+    from myoedge.extensions.boards.measured_power import energy_of
+    from myoedge.extensions.boards.meter import open_ppk2
 
     chosen, supply_v = as_build(build), _supply_v(board)
     check_console(chosen)
@@ -157,7 +158,7 @@ def bench_waiting(
     Errors: E204 seconds, E602 the board has no power pad, E614 an inference ran, or unexpected
     signal.
     """
-    from myoedge.extensions.boards.meter import power_of
+    from myoedge.extensions.boards.measured_power import power_of
 
     point = str(as_build(build).report["target"]["operating_point"])
     trace, supply_v = _recorded(meter, seconds, board)
@@ -177,7 +178,7 @@ def bench_phases(
     Errors: E204 seconds, E240 a build without an application, E602 the board has no power pad, E614
     unexpected signal.
     """
-    from myoedge.extensions.boards.meter import phases_of
+    from myoedge.extensions.boards.measured_power import phases_of
     from myoedge.reports.period import clocked_by, rest
 
     chosen = as_build(build)

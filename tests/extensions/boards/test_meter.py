@@ -12,7 +12,8 @@ from myoedge.backends.build import Build
 from myoedge.building import energy_calibration
 from myoedge.errors import MyoedgeError
 from myoedge.extensions.boards import console, meter
-from myoedge.extensions.boards.meter import PowerTrace, energy_of, power_of
+from myoedge.extensions.boards.measured_power import energy_of, power_of
+from myoedge.extensions.boards.meter import PowerTrace
 from tests.conftest import myoedge as command
 from tests.extensions.boards.peers import Firmware, Peer, at_the_line
 

@@ -16,7 +16,8 @@ from myoedge.backends.build import Build, load_build
 from myoedge.building.energy import coefficients
 from myoedge.building.energy_calibration import HEADER
 from myoedge.errors import MyoedgeError
-from myoedge.extensions.boards.meter import PowerTrace, phases_of
+from myoedge.extensions.boards.measured_power import phases_of
+from myoedge.extensions.boards.meter import PowerTrace
 from myoedge.extensions.sensor.playback import Played
 from myoedge.power.model import PUBLISHED, energy
 from myoedge.power.states import StatePower
