@@ -122,6 +122,7 @@ SHARED = {
         "extensions.sensor.program",
         "extensions.sensor.wake",
     },  # [stream], [wake], and the network
+    "E614": {"extensions.boards.meter", "extensions.boards.measured_power"},  # samples, the pad
     "E266": {
         "extensions.sensor.recording",
         "simulator.playback",
