@@ -116,6 +116,6 @@ def _required_and_reached(
 
 
 def _silent(missed: Iterable[str], fidelity: Fidelity) -> list[str]:
-    """Return those of these outputs that are 0 in every measured sample, with errors."""
+    """Return the missed outputs whose exact values are 0 in every measured sample."""
     known = fidelity.outputs
     return [name for name in missed if name in known and known[name].db is None]

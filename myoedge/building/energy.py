@@ -228,8 +228,8 @@ def coefficients() -> Coefficients:
 
 
 def _check_coefficients(given: Any) -> Coefficients:
-    """Return stored coefficients, six finite numbers, without those of waiting; calibrations made
-    before the accelerator or MRAM get the published ones that are missing. Errors: ValueError."""
+    """Return stored coefficients, six finite numbers, without `waiting`. Calibrations of before the
+    accelerator or MRAM get the published coefficients of these. Errors: ValueError."""
     stored = _by_name(given)
     values = tuple(map(float, stored.values))
     rows = tuple(tuple(map(float, row)) for row in stored.covariance)

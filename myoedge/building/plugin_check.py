@@ -172,7 +172,7 @@ def _load_plugin(kind: str, name: str) -> CheckedPoint:
 
 
 def _error_cause(error: MyoedgeError) -> str:
-    """Return an error's cause, or else its title with what it needs, has and suggests."""
+    """Return an error's cause; an error without one: its title, facts and remedies."""
     facts = dict(error.notice.facts)
     known = (f"{key} {facts[key]}" for key in ("class", "needs", "has") if key in facts)
     tries = (f"try {remedy}" for remedy in error.notice.tries)

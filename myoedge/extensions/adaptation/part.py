@@ -150,8 +150,8 @@ def _feature_statement(plan: Plan, adaptation: Adaptation) -> dict[int, str]:
 
 
 def _score_arguments(plan: Plan, stream: Stream | None, classes: int) -> str:
-    """Return the arguments for the scores: those of the first class in the last frame, their number
-    and stride."""
+    """Return the C arguments of the scores: address of the first class's score in the last frame,
+    number of scores, and stride between them."""
     first, stride, name = 0, 1, plan.graph_outputs[0]
     if stream is not None:
         port = stream.outputs[0]

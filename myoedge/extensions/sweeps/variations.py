@@ -136,7 +136,7 @@ def _ranges(report: Report, settings: Config, arguments: Arguments) -> Iterator[
 
 
 def _weights(report: Report, settings: Config, arguments: Arguments) -> Iterator[Variation]:
-    """Yield fewer bits for the weights of all layers, and for those of the largest layer only."""
+    """Yield fewer bits for the weights of all layers, and for the weights of the largest layer."""
     rows = [row for row in report["layers"] if row["weight_bits"] == 8 and row["macs"]]
     total_bytes = sum(row["weights_bytes"] for row in rows)
     if _has_chosen_bits(report, settings, arguments) or total_bytes < FEWEST_WEIGHTS_BYTES:
@@ -189,8 +189,8 @@ def _gets_few_bits(
 
 
 def _fitting_bits(rows: Sequence[Mapping[str, Any]], levels: Iterable[str]) -> Sequence[int]:
-    """Return the most bits with which the weights of these layers take no more bytes than stay in
-    L2 today, [] if none are few enough."""
+    """Return the most bits with which the weights of layers take no more bytes than the layers have
+    in L2 now; [] if no number of bits is small enough."""
     total_bytes = sum(row["weights_bytes"] for row in rows)
     kept_bytes = total_bytes - sum(_streamed_bytes(row, levels) for row in rows)
     most = max(row["weight_bits"] for row in rows)

@@ -195,7 +195,7 @@ class JobForm:
                 yield size, steps, row * x_row + column * step, y
 
     def _is_run(self, tile: Fields) -> bool:
-        """Return whether units are results in a row; so are those of parts, if there is one row."""
+        """Return whether units are results in a row. Units of parts are, in a tile of one row."""
         return not self.way.in_rows or (
             self.way.parts is not None and bool(self.way.parts.is_run(int(tile["conv.oh"])))
         )

@@ -168,8 +168,8 @@ def bound_of(step: QuantizedNode, operand: ElementType) -> int:
 
 
 def _make_overflow_check(integers: WeightedParams, reach: int) -> bool:
-    """Return whether accumulators of operands up to `reach` stay in int32, and their
-    requantisation."""
+    """Return whether accumulators of operands up to `reach`, and requantised values, stay in
+    int32."""
     weight, bias = integers.weight, integers.bias
     bound = _accumulator_bound(weight, bias, reach)
     last = np.minimum(bound, unsigned_bound(weight, bias)) if reach == -INT8.low else bound
