@@ -214,7 +214,7 @@ def long_axes(shape: Sequence[int]) -> tuple[Axis, ...]:
 
 
 def _map_long_axes(nest: Nest) -> dict[Axis, Axis]:
-    """Return axis -> the axis in its place once axes of one element are left out; reduced axes stay."""
+    """Return axis -> the axis in its place without axes of one element; reduced axes stay."""
     long = (axis for axis in nest.axes if axis.extent > 1)
     over = all_axes(nest)[len(nest.axes) :]
     return dict(zip(long, long_axes(nest.out.shape), strict=True)) | {axis: axis for axis in over}
