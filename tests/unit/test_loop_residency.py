@@ -60,13 +60,15 @@ def test_weights_of_a_loop_are_loaded_once_where_earlier_results_were(
 
 
 def test_a_fast_level_first_gets_what_is_read_most_often() -> None:
-    """Eight chunks read once, eight read 40 times; the level has room for four."""
-    chunks = [Chunk(n, "w", 0, 1024, n, n, turns=40 if n >= 8 else 1) for n in range(16)]
+    """Eight chunks read once, eight of a loop read 40 times; the level has room for four."""
+    loop = {"earliest": 8, "turns": 40}
+    chunks = [Chunk(n, "w", 0, 1024, n, n, **(loop if n >= 8 else {})) for n in range(16)]
     slow = MemoryLevel("slow", 1 << 25, bytes_per_cycle=0.5, pj_per_byte=(0.0, 600.0, 900.0))
     fast = MemoryLevel(
         "fast", 4096, bytes_per_cycle=1.0, channel="own", pj_per_byte=(0.0, 20.0, 100.0)
     )
-    found = distribute(chunks, range(16), ComputeCycles((1.0,) * 16), [0] * 16, (slow, fast))
+    begins = [x.earliest for x in chunks]
+    found = distribute(chunks, range(16), ComputeCycles((1.0,) * 16), begins, (slow, fast))
     names = [level.name for level in found]
     assert names[:8] == ["slow"] * 8
     assert names[8:].count("fast") == 4

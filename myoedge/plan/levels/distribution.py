@@ -9,6 +9,7 @@ first, as long as no run gets slower.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -49,6 +50,8 @@ def distribute(
     run.start_in_dearest()
     for cheap in range(len(levels) - 1):
         run.move_while_waiting(cheap)
+    run.balance_channels()
+    for cheap in range(len(levels) - 1):
         run.move_to_save_energy(cheap)
     return [cheapest_first[run.level[content]] for content in contents]
 
@@ -134,6 +137,23 @@ class _Run:
                 best, fewest = dict(self.level), now.cycles
         self.level = best
 
+    def balance_channels(self) -> None:
+        """Load each chunk from the dearest level from which it arrives in time, otherwise from that
+        from which it arrives first, if this is faster: channels for which the run waits then end
+        together. Chunks that are read most often come first."""
+        if self.begins is None:
+            return
+        before, fewest = self.level, self.timeline(self.level).cycles
+        arrivals = _Arrivals(self)
+        by_border: dict[int, list[int]] = {}  # no transfer runs across the border of a loop
+        for index, chunk in enumerate(self.chunks):
+            by_border.setdefault(chunk.earliest, []).append(index)
+        for own in sorted(by_border.values(), key=lambda own: -self.chunks[own[0]].turns):
+            arrivals.choose(own)
+        self.level = arrivals.level
+        if self.timeline(self.level).cycles >= fewest:
+            self.level = before
+
     def _late_contents(self, now: Timeline, cheap: int) -> list[Hashable]:
         """Return the contents of dearer levels for which a run waits, those read most often."""
         late = dict.fromkeys(
@@ -173,6 +193,57 @@ class _Run:
         """Return contents of at most `room` bytes together, spread evenly over the run."""
         unit = self.levels[cheap].word_bytes
         return spread({x: round_up(self.sizes[x], unit) for x in contents}, room)
+
+
+class _Arrivals:
+    """Levels chosen for chunks in order of use, by when they arrive.
+
+    level   content -> number of its level, of those chosen
+    """
+
+    def __init__(self, run: _Run) -> None:
+        self.run, self.level = run, dict[Hashable, int]()
+        self.rooms = [level.room_bytes for level in run.levels]
+        names = [level.channel for level in run.levels]
+        self.channels = [names.index(name) for name in names]
+        self.until = [*itertools.accumulate(run.computed.cycles, initial=0.0)]
+
+    def choose(self, indices: Sequence[int]) -> None:
+        """Choose the levels of chunks between two borders of loops, in order of use."""
+        run, begins = self.run, [*(self.run.begins or ())]
+        waiting, ends = [*reversed(indices)], dict[int, float]()
+        now, free = 0.0, [0.0] * len(self.rooms)
+        first, last = run.chunks[indices[0]].earliest, max(run.chunks[n].first for n in indices)
+        for step in range(first, last + 1):
+            while waiting and begins[waiting[-1]] <= step:
+                index = waiting.pop()
+                needed = run.chunks[index].first
+                due = now + self.until[needed + 1] - self.until[step]
+                end = self._load(index, now, due, free)
+                ends[needed] = max(ends.get(needed, 0.0), end)
+            now = max(now + run.computed.cycles[step], ends.get(step, 0.0))
+
+    def _load(self, index: int, now: float, due: float, free: list[float]) -> float:
+        """Choose a chunk's level if it is not known; return when the chunk arrives.
+
+        now, due   cycles at which its transfer may begin, and should have ended
+        free       per channel, cycles at which its transfers end; changed
+        """
+        run, content = self.run, self.run.contents[index]
+        size, known = run.sizes[content], self.level.get(content)
+        words = [round_up(size, level.word_bytes) for level in run.levels]
+        dearest_first = range(len(words) - 1, -1, -1) if known is None else [known]
+        fits = [n for n in dearest_first if words[n] <= self.rooms[n] or n == known]
+        fits = fits or [len(words) - 1]
+        ends = {
+            n: max(free[self.channels[n]], now) + run.levels[n].cycles(size) for n in fits
+        }
+        best = next((n for n in fits if ends[n] <= due), min(fits, key=ends.__getitem__))
+        if known is None:
+            self.level[content] = best
+            self.rooms[best] -= words[best]
+        free[self.channels[best]] = ends[best]
+        return ends[best]
 
 
 def spread(sizes: Mapping[Item, int], room: int) -> Iterator[Item]:
