@@ -94,8 +94,8 @@ def _padded(count: int) -> int:
     return -(-count // PADDED_TO) * PADDED_TO
 
 
-def stored_weights(build: Any) -> StoredWeights:
-    plan, needed = plan_of(build), dict[tuple[Any, ...], float]()
+def stored_weights(plan: Plan) -> StoredWeights:
+    needed = dict[tuple[Any, ...], float]()
     of_layers = dict[str, list[tuple[int, Array]]]()
     for name, bits, weight in _integers(plan):
         needed[weight.shape, weight.tobytes()] = weight.size * bits / 8

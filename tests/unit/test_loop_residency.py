@@ -61,8 +61,9 @@ def test_weights_of_a_loop_are_loaded_once_where_earlier_results_were(
 
 def test_a_fast_level_first_gets_what_is_read_most_often() -> None:
     """Eight chunks read once, eight of a loop read 40 times; the level has room for four."""
-    loop = {"earliest": 8, "turns": 40}
-    chunks = [Chunk(n, "w", 0, 1024, n, n, **(loop if n >= 8 else {})) for n in range(16)]
+    once = [Chunk(n, "w", 0, 1024, n, n) for n in range(8)]
+    often = [Chunk(n, "w", 0, 1024, n, n, earliest=8, turns=40) for n in range(8, 16)]
+    chunks = [*once, *often]
     slow = MemoryLevel("slow", 1 << 25, bytes_per_cycle=0.5, pj_per_byte=(0.0, 600.0, 900.0))
     fast = MemoryLevel(
         "fast", 4096, bytes_per_cycle=1.0, channel="own", pj_per_byte=(0.0, 20.0, 100.0)

@@ -3,8 +3,9 @@
 
 All chunks begin in the levels whose bytes cost the most energy, which have the most room. While a
 run waits for transfers, those it waits for move to cheaper levels, spread over the run, so that the
-channels work at once. Then more chunks move to cheaper levels, those that are read most often
-first, as long as no run gets slower.
+channels work at once. If the run gets faster, each chunk then comes from the level from which it
+arrives first, so that channels for which a run waits end together. Then more chunks move to cheaper
+levels, those that are read most often first, as long as no run gets slower.
 """
 
 from __future__ import annotations
@@ -235,9 +236,7 @@ class _Arrivals:
         dearest_first = range(len(words) - 1, -1, -1) if known is None else [known]
         fits = [n for n in dearest_first if words[n] <= self.rooms[n] or n == known]
         fits = fits or [len(words) - 1]
-        ends = {
-            n: max(free[self.channels[n]], now) + run.levels[n].cycles(size) for n in fits
-        }
+        ends = {n: max(free[self.channels[n]], now) + run.levels[n].cycles(size) for n in fits}
         best = next((n for n in fits if ends[n] <= due), min(fits, key=ends.__getitem__))
         if known is None:
             self.level[content] = best
