@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Hashable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
@@ -230,19 +230,25 @@ class _Arrivals:
         now, due   cycles at which its transfer may begin, and should have ended
         free       per channel, cycles at which its transfers end; changed
         """
-        run, content = self.run, self.run.contents[index]
-        size, known = run.sizes[content], self.level.get(content)
-        words = [round_up(size, level.word_bytes) for level in run.levels]
-        dearest_first = range(len(words) - 1, -1, -1) if known is None else [known]
-        fits = [n for n in dearest_first if words[n] <= self.rooms[n] or n == known]
-        fits = fits or [len(words) - 1]
-        ends = {n: max(free[self.channels[n]], now) + run.levels[n].cycles(size) for n in fits}
-        best = next((n for n in fits if ends[n] <= due), min(fits, key=ends.__getitem__))
-        if known is None:
-            self.level[content] = best
-            self.rooms[best] -= words[best]
-        free[self.channels[best]] = ends[best]
-        return ends[best]
+        content = self.run.contents[index]
+        size = self.run.sizes[content]
+
+        def end(n: int) -> float:
+            return max(free[self.channels[n]], now) + self.run.levels[n].cycles(size)
+
+        if content not in self.level:
+            self._choose_level(content, end, due)
+        best = self.level[content]
+        free[self.channels[best]] = arrived = end(best)
+        return arrived
+
+    def _choose_level(self, content: Hashable, end: Callable[[int], float], due: float) -> None:
+        sizes = [round_up(self.run.sizes[content], x.word_bytes) for x in self.run.levels]
+        dearest_first = range(len(sizes) - 1, -1, -1)
+        fits = [n for n in dearest_first if sizes[n] <= self.rooms[n]] or [dearest_first[0]]
+        best = next((n for n in fits if end(n) <= due), min(fits, key=end))
+        self.level[content] = best
+        self.rooms[best] -= sizes[best]
 
 
 def spread(sizes: Mapping[Item, int], room: int) -> Iterator[Item]:
