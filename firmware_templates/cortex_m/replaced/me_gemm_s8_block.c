@@ -8,6 +8,7 @@
 #include "me_gemm_s8_dsp.h"
 #include "me_gemm_s8_mve.h"
 #include "me_math.h"
+#include "me_two_pixels.h"
 
 /* Adds the products of `steps` words of taps, x_step bytes apart, to the sums of `pixels` pixels and `channels` of
  * the `all` channels of a block. */

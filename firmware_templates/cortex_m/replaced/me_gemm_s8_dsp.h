@@ -6,29 +6,9 @@
 
 #include "me_gemm_s8_block.h"
 #include "me_math.h"
+#include "me_two_pixels.h"
 
 #ifdef ME_DSP
-
-/* The work of me_run_two_pixels, which knows these offsets, and changes what it counts.
- *   weights   of two channels; 8 bytes, and then `next` more, lead to those of the next two, and so on
- *   y, end    of the first of two pixels, and its end
- *   taps      of two pixels as halves: of each word bytes 0 and 2, then 1 and 3, of the first pixel and of the second
- *   from, to  four sums for each pair of channels, instead of the start at the biases and of the results; or 0
- *   special   whether there is any of `to`, pre and other limits than those of int8 */
-typedef struct {
-    const int8_t *weights;
-    int32_t step, next;
-    const me_channel *channels;
-    int8_t *y;
-    int32_t y_stride;
-    const int8_t *end;
-    const uint32_t *taps;
-    int32_t steps;
-    const int32_t *from;
-    int32_t special;
-    int32_t *to;
-    int32_t pre, low, high, limits;
-} me_two_pixels;
 
 static void me_expand_pair(uint32_t *to, const int8_t *x0, const int8_t *x1, int32_t steps)
 {
@@ -40,68 +20,6 @@ static void me_expand_pair(uint32_t *to, const int8_t *x0, const int8_t *x1, int
         to[3] = me_odd_b(b);
     }
 }
-
-/* A word of weights times the taps of two pixels in r8 to r11. */
-#define ME_2X1(WORD, FIRST, SECOND) \
-    "sxtb16 r0, " WORD ", ror #8\n sxtb16 " WORD ", " WORD "\n" \
-    "smlad " FIRST ", r8, " WORD ", " FIRST "\n smlad " FIRST ", r9, r0, " FIRST "\n" \
-    "smlad " SECOND ", r10, " WORD ", " SECOND "\n smlad " SECOND ", r11, r0, " SECOND "\n"
-#define ME_2X2 \
-    "ldm r1!, {r8-r11}\n ldrd r3, r12, [r2], #16\n" ME_2X1("r3", "r4", "r6") ME_2X1("r12", "r5", "r7")
-
-#define ME_OF_FOUR(OPERATION) OPERATION("r4") OPERATION("r5") OPERATION("r6") OPERATION("r7")
-#define ME_SHIFTED(SUM) "asrs " SUM ", " SUM ", r3\n"
-#define ME_SATURATED(SUM) "ssat " SUM ", #8, " SUM "\n"
-#define ME_LIMITED(SUM) \
-    "cmp " SUM ", r8\n it lt\n movlt " SUM ", r8\n cmp " SUM ", r9\n it gt\n movgt " SUM ", r9\n"
-/* The sums of a channel, whose constants are at r12, to results. */
-#define ME_REQUANTISED(AT, SHIFT_AT, FIRST, SECOND) \
-    "ldrd r8, r9, [r12, #" AT "]\n ldr r10, [r12, #" SHIFT_AT "]\n" \
-    "mla " FIRST ", " FIRST ", r8, r9\n mla " SECOND ", " SECOND ", r8, r9\n" \
-    "asrs " FIRST ", " FIRST ", r10\n asrs " SECOND ", " SECOND ", r10\n"
-
-/* clang-format off */
-/* Sums, or results, of two pixels and pairs of channels. The compiler would keep sums in memory. */
-__attribute__((naked, noinline)) static void me_run_two_pixels(me_two_pixels *work)
-{
-    __asm__("push {r0, r4-r11, lr}\n"
-            "1: ldr r12, [r0, #12]\n ldrd r1, lr, [r0, #28]\n ldr r2, [r0]\n ldr r3, [r0, #36]\n"
-            "cbz r3, 2f\n"
-            "ldm r3!, {r4-r7}\n str r3, [r0, #36]\n"
-            "b 3f\n"
-            "2: ldr r4, [r12]\n ldr r5, [r12, #16]\n mov r6, r4\n mov r7, r5\n"
-            "3: lsls r3, lr, #31\n" /* negative: a step; carry: two more */
-            "bpl 4f\n" ME_2X2
-            "4: bcc 5f\n" ME_2X2 ME_2X2
-            "5: lsrs lr, lr, #2\n"
-            "beq 7f\n"
-            "6:\n" ME_2X2 ME_2X2 ME_2X2 ME_2X2 "subs lr, lr, #1\n"
-            "bne 6b\n"
-            "7: ldr r0, [sp]\n ldr r3, [r0, #40]\n ldr r12, [r0, #12]\n"
-            "cbz r3, 8f\n"
-            "b 11f\n"
-            "8:\n" ME_REQUANTISED("4", "12", "r4", "r6") ME_REQUANTISED("20", "28", "r5", "r7")
-            ME_OF_FOUR(ME_SATURATED)
-            "9: ldrd r8, r9, [r0, #16]\n" /* y, y_stride */
-            "bfi r4, r5, #8, #8\n bfi r6, r7, #8, #8\n strh r4, [r8]\n strh r6, [r8, r9]\n"
-            "adds r8, r8, #2\n str r8, [r0, #16]\n"
-            "10: adds r12, r12, #32\n str r12, [r0, #12]\n"
-            "ldr r1, [r0]\n ldrd r3, r2, [r0, #4]\n add r1, r3\n stm r0, {r1, r2, r3}\n"
-            "ldr r3, [r0, #24]\n cmp r8, r3\n"
-            "bne 1b\n"
-            "pop {r0, r4-r11, pc}\n"
-            "11: ldrd r1, r3, [r0, #44]\n" /* to, pre */
-            "cbz r1, 12f\n"
-            "stm r1!, {r4-r7}\n str r1, [r0, #44]\n"
-            "ldr r8, [r0, #16]\n adds r8, r8, #2\n str r8, [r0, #16]\n"
-            "b 10b\n"
-            "12:\n" ME_OF_FOUR(ME_SHIFTED) "ldr r3, [r0, #60]\n cmp r3, #0\n"
-            "beq 8b\n"
-            ME_REQUANTISED("4", "12", "r4", "r6") ME_REQUANTISED("20", "28", "r5", "r7")
-            "ldrd r8, r9, [r0, #52]\n" ME_OF_FOUR(ME_LIMITED)
-            "b 9b\n");
-}
-/* clang-format on */
 
 /* Taps and sums of two pixels. */
 enum { ME_PAIR_STEPS = 64, ME_PAIR_BLOCKS = 8 };
@@ -166,32 +84,7 @@ static void me_begin_pair(me_pair *pair, const me_block *b)
     pair->work.high = (int8_t)b->high;
 }
 
-/* The halves of a word of weights times the taps in r8 and r9. */
-#define ME_1X1(WORD, SUM) \
-    "sxtb16 r2, " WORD ", ror #8\n sxtb16 " WORD ", " WORD "\n" \
-    "smlad " SUM ", r9, r2, " SUM "\n smlad " SUM ", r8, " WORD ", " SUM "\n"
-#define ME_1X4 \
-    "ldr r8, [r1], #4\n ldm r3!, {r0, r10, r11, r12}\n" \
-    "sxtb16 r9, r8, ror #8\n sxtb16 r8, r8\n" ME_1X1("r0", "r4") ME_1X1("r10", "r5") ME_1X1("r11", "r6") \
-        ME_1X1("r12", "r7")
-
-/* add_words of one pixel and four channels, x_step 4. */
-__attribute__((naked, noinline)) static void me_add_1x4(int32_t *sum, const int8_t *x, int32_t steps,
-                                                        const int8_t *weights)
-{
-    __asm__("push {r4-r11, lr}\n"
-            "mov lr, r2\n"
-            "push {r0}\n"
-            "ldm r0, {r4-r7}\n"
-            "lsls r0, lr, #31\n"
-            "beq 1f\n" ME_1X4 "1: lsrs lr, lr, #1\n"
-            "beq 3f\n"
-            "2:\n" ME_1X4 ME_1X4 "subs lr, lr, #1\n"
-            "bne 2b\n"
-            "3: pop {r0}\n"
-            "stm r0, {r4-r7}\n"
-            "pop {r4-r11, pc}\n");
-}
+ME_ADD_1X4(me_add_1x4, ME_TAPS_OF_BYTES)
 #endif
 
 #endif

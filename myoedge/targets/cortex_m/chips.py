@@ -25,7 +25,8 @@ REPLACED = tuple(
     f"cortex_m/replaced/{name}"
     for name in (
         *("me_share.h", "me_intrinsics.h", "me_gemm_s8_block.c", "me_gemm_s8_dsp.h"),
-        *("me_gemm_s8_mve.h", "me_depthwise_rows.c", "me_depthwise_dsp.h", "me_depthwise_mve.h"),
+        *("me_gemm_s8_mve.h", "me_two_pixels.h", "me_linear_s16_rows.c"),
+        *("me_depthwise_rows.c", "me_depthwise_dsp.h", "me_depthwise_mve.h"),
     )
 )
 PACKAGES = {

@@ -23,6 +23,10 @@ KERNELS = {
         *("me_block_kernels", "me_block_1x8", "me_copy_windows", "me_interleave_rows"),
         *("me_interleave_columns", "me_sum_rows"),
     ),
+    "rows": (
+        "operators/linear/me_linear_s16_rows",
+        *("me_split_row", "me_split_sums", "me_split_sum", "me_split_store"),
+    ),
     "depthwise": (
         "operators/conv/me_depthwise_rows",
         *("me_depthwise_pairs", "me_depthwise_strip", "me_depthwise_strip_limits"),

@@ -53,6 +53,11 @@ MODULES: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], str]] = {
     "lstm": (Gestures, (1, 12, 6), ""),
     "loop": (lambda: Loop(Plain(), 18, states=1, last=True), (1, 18, 3), ""),
     "int16": (resnet8, (1, 3, 32, 32), '[quant]\n"*" = { activations = 16 }\n'),
+    "wide rows": (
+        NETWORKS["mlp"].make,
+        (1, 16),
+        '[quant]\n"*" = { activations = 16, weights = 8 }\n',
+    ),
     "few bits": (NETWORKS["mlp"].make, (1, 16), '[quant]\n"*" = { weights = 4 }\n'),
 }
 
