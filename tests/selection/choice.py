@@ -4,13 +4,14 @@
 from __future__ import annotations
 
 import heapq
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 CHEAP_S = 0.25  # CPU seconds of a test that runs in any case
 TABLE_ROWS, ROW_S = 8, 1.0  # cases of a test that is a table, and CPU seconds of one that runs
 LEAST_RATE = 2.0  # new parts a CPU second, below which a test is left out
+FILE_S = 1.5  # CPU seconds of the other tests of a file, together
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +109,31 @@ def chosen(
     choice.take_what_is_new(least_rate)
     choice.take_cheap(cheap_s)
     return {*choice.chosen}
+
+
+def affordable(costs_s: Mapping[str, float]) -> set[str]:
+    """Return the tests that run: those of at most CHEAP_S, rows of tables of at most ROW_S, and the
+    others of each file as long as they take at most FILE_S together: the cheapest case of each
+    function first, then the next cases; at least one test of each file.
+
+    costs_s   test -> CPU seconds
+    """
+    rows = rows_of_tables(costs_s)
+    taken = {test for test, cost in costs_s.items() if cost <= (ROW_S if test in rows else CHEAP_S)}
+    cases, spent_s = Counter[str](), defaultdict[str, float](float)
+    files = {file_of(test) for test in taken}
+    others = []
+    for cost, test in sorted((cost, test) for test, cost in costs_s.items() if test not in taken):
+        function = test.partition("[")[0]
+        others.append((cases[function], cost, test))
+        cases[function] += 1
+    for _, cost, test in sorted(others):
+        file = file_of(test)
+        if spent_s[file] + cost <= FILE_S or file not in files:
+            spent_s[file] += cost
+            files.add(file)
+            taken.add(test)
+    return taken
 
 
 def cheapest_of_files(choice: Choice, left: Iterable[str]) -> list[str]:

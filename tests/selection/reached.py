@@ -7,7 +7,7 @@ tells which lines run of what a test compiles or starts itself: such a test is m
 What several tests share is recorded by itself, as the first of them makes it for all: fixtures of
 a wider scope, and cached functions of the tests.
 
-$REACHED is a folder; each process writes rows.<pid>.jsonl and parts.<pid>.bin to it.
+$MEASURED is a folder; each process writes rows.<pid>.jsonl and parts.<pid>.bin to it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ import hashlib
 import json
 import os
 import re
-import resource
 import sys
 from array import array
 from collections.abc import Callable, Generator, Iterator
@@ -30,6 +29,8 @@ from typing import Any
 
 import coverage
 import pytest
+
+from tests.selection.costs import cpu_s
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE, TEMPLATES = ROOT / "myoedge", ROOT / "firmware_templates"
@@ -100,12 +101,6 @@ class Recorder:
             self.rows.write(json.dumps({**row, "parts": len(reach.parts)}) + "\n")
 
 
-def cpu_s() -> float:
-    """CPU seconds of this process and its finished children."""
-    spent = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(one.ru_utime + one.ru_stime for one in spent)
-
-
 @functools.cache
 def number(name: str, branch: int = 0) -> int:
     """A number for a part, equal in all processes."""
@@ -114,7 +109,7 @@ def number(name: str, branch: int = 0) -> int:
     return int.from_bytes(digest, "little")
 
 
-RECORDER = Recorder(Path(os.environ["REACHED"]))
+RECORDER = Recorder(Path(os.environ["MEASURED"]))
 
 
 def shares(cached: Callable[..., Any]) -> Callable[..., Any]:

@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Choose the tests of `make test` anew, from what each costs and reaches.
+"""Choose the tests of `make test` anew, from what each costs and reaches; writes deferred.txt.
 
-python -m tests.selection.record    runs all tests that are not marked slow in the source, with
-                                    coverage.py, and writes deferred.txt: an hour on two cores
+python -m tests.selection.record            runs all tests that are not marked slow in the source,
+                                            with coverage.py, for what they reach: an hour on two
+                                            cores; then those that are left, for their costs
+python -m tests.selection.record --costs    runs the tests of `make test` for their costs alone, and
+                                            leaves out what their files have no time for
 """
 
 from __future__ import annotations
@@ -18,17 +21,18 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from tests.selection.choice import Measured, chosen, file_of
-from tests.selection.deferred import DEFERRED
+from tests.selection import costs
+from tests.selection.choice import Measured, affordable, chosen, file_of
+from tests.selection.deferred import DEFERRED, read_deferred
 
 SHARED = "shared: "
-PLUGIN = "tests.selection.reached"
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def run_tests(folder: Path, jobs: str) -> None:
-    command = [sys.executable, "-m", "pytest", "-p", PLUGIN, "-n", jobs, "-m", "not slow"]
-    env = {**os.environ, "REACHED": str(folder), "OMP_NUM_THREADS": "1"}
+def run_tests(plugin: str, folder: Path, jobs: str) -> None:
+    """Run what is not slow with a plugin of tests/selection, which writes to the folder."""
+    command = [sys.executable, "-m", "pytest", "-p", plugin, "-n", jobs, "-m", "not slow"]
+    env = {**os.environ, "MEASURED": str(folder), "OMP_NUM_THREADS": "1"}
     subprocess.run([*command, "--dist", "worksteal"], cwd=ROOT, env=env, check=True)
 
 
@@ -64,11 +68,15 @@ def read(folder: Path) -> tuple[dict[str, Measured], dict[str, Measured]]:
     return {name: row for name, row in found.items() if name not in shared}, shared
 
 
-def seconds_by_folder(tests: Mapping[str, Measured]) -> Counter[str]:
-    found = Counter[str]()
-    for test, row in tests.items():
-        found[str(Path(file_of(test)).parent)] += row.cpu_s
-    return found
+def print_seconds(costs_s: Mapping[str, float], taken: set[str]) -> None:
+    """Print CPU seconds of all tests and of those taken, by folder and in all."""
+    before, after = Counter[str](), Counter[str]()
+    for test, cost in costs_s.items():
+        for name in (str(Path(file_of(test)).parent), "all"):
+            before[name] += cost
+            after[name] += cost * (test in taken)
+    for name, cost in before.items():
+        print(f"{name:35} {cost:8.1f} {after[name]:8.1f} CPU s")
 
 
 def places(names: Iterable[str], rows: Mapping[str, Measured]) -> int:
@@ -81,28 +89,45 @@ def places(names: Iterable[str], rows: Mapping[str, Measured]) -> int:
     return len(frozenset[int]().union(*(rows[name].parts for name in found)))
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--jobs", default="auto", help="processes")
-    parser.add_argument("--measured", type=Path, help="folder with the files of an earlier run")
-    options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = options.measured or Path(scratch)
-        if not options.measured:
-            run_tests(folder, options.jobs)
-        tests, shared = read(folder)
+def leave_out(tests: Iterable[str]) -> None:
+    DEFERRED.write_text("".join(f"{test}\n" for test in sorted(tests)), encoding="utf-8")
+
+
+def choose_by_reach(folder: Path) -> None:
+    tests, shared = read(folder)
     taken = chosen(tests, shared)
-    left_out = sorted(tests.keys() - taken)
-    DEFERRED.write_text("".join(f"{test}\n" for test in left_out), encoding="utf-8")
-    before = seconds_by_folder(tests)
-    after = seconds_by_folder({test: tests[test] for test in taken})
-    for name in before:
-        print(f"{name:35} {before[name]:8.1f} {after[name]:8.1f} CPU s")
+    leave_out(tests.keys() - taken)
+    print_seconds({test: row.cpu_s for test, row in tests.items()}, taken)
     rows = {**tests, **shared}
     print(
         f"{len(taken)} of {len(tests)} tests, which reach {places(taken, rows)} of "
         f"{places(tests, rows)} places"
     )
+
+
+def choose_by_cost(folder: Path) -> None:
+    costs_s = costs.read(folder)
+    taken = affordable(costs_s)
+    leave_out(read_deferred() | costs_s.keys() - taken)
+    print_seconds(costs_s, taken)
+    print(f"{len(taken)} of {len(costs_s)} tests")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--jobs", default="auto", help="processes")
+    parser.add_argument("--measured", type=Path, help="folder with the files of earlier runs")
+    parser.add_argument("--costs", action="store_true", help="by their costs alone")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = options.measured or Path(scratch)
+        if not options.costs:
+            if not options.measured:
+                run_tests("tests.selection.reached", folder, options.jobs)
+            choose_by_reach(folder)
+        if not options.measured:
+            run_tests("tests.selection.costs", folder, options.jobs)
+        choose_by_cost(folder)
 
 
 if __name__ == "__main__":
