@@ -37,7 +37,6 @@ from myoedge.targets import find_chip
 from tests.ops.case import Case
 from tests.support.guard import run_guarded
 
-AT_LENGTH = "MYOEDGE_TESTS_AT_LENGTH"  # set by make test-all
 ARGUMENTS = "(const void *const in[], void *const out[])"
 
 
@@ -163,12 +162,6 @@ def array_text(name: str, values: Array) -> str:
     return f"static const {kind} {name}[{values.size}] = {{\n{initializer(values)}\n}};"
 
 
-def optimization() -> str:
-    """Return the option for generated C: in make test none, which compiles three times faster and
-    leaves to UBSan what optimising might change."""
-    return "-O1" if os.environ.get(AT_LENGTH) else "-O0"
-
-
 def run_c(
     cases: Sequence[Layer],
     folder: Path,
@@ -211,11 +204,12 @@ def run_results(
     root, library, cc = folder.resolve(), folder / "cases.so", toolchain.compiler("zig")
     include = [root / "include", root]
     options = toolchain.CompileOptions(sanitize=("undefined",), optimize=optimize)
-    kernels = ObjectOptions(root, cc, ("-fPIC", *options.flags(cc)), include)
+    # UBSan names lines without debug information, a sixth of a compilation
+    kernels = ObjectOptions(root, cc, ("-fPIC", *options.flags(cc), "-g0"), include)
     objects, finished = compile_objects([root / name for name in (*alone, "generated.c")], kernels)
     assert finished.returncode == 0, finished.stderr[:4000]
     calls = replace(options, optimize="-O0")  # of kernels, which are optimised; eight times faster
-    unoptimised = replace(kernels, flags=("-fPIC", *calls.flags(cc)))
+    unoptimised = replace(kernels, flags=("-fPIC", *calls.flags(cc), "-g0"))
     cases_object, finished = compile_objects([root / "cases.c"], unoptimised)
     assert finished.returncode == 0, finished.stderr[:4000]
     finished = toolchain.compile_library([*cases_object, *objects], library, cc, calls)

@@ -27,9 +27,9 @@ from myoedge.operators.turns import WRITE
 from myoedge.plan.l1.layer_kernels import NetworkKernels, candidates
 from myoedge.plan.l1.tiling import Tiling
 from myoedge.targets import find_chip
-from tests.ops import harness
 from tests.ops.harness import drawn, mismatches, run_results
 from tests.ops.test_tiles import in_room
+from tests.support.run import optimization
 
 GAP9 = find_chip("gap9")
 INTEGERS = {"integer_math", "integer_compare"}
@@ -284,9 +284,7 @@ def test_generated_c_equals_the_layers(first: int, count: int, tmp_path: Path) -
     assert types == {INT8, INT16, INT32}
     wanted = [y for chain in chains for y in chain.one_by_one()]
     found = [
-        y
-        for results in run_results(chains, tmp_path, harness.optimization(), tilings)
-        for y in results
+        y for results in run_results(chains, tmp_path, optimization(), tilings) for y in results
     ]
     of_result = [chain for chain in chains for _ in chain.step.results]
     assert not mismatches(of_result, wanted, found)
@@ -329,7 +327,7 @@ def test_operators_read_a_part_of_an_operand(tmp_path: Path, seeds: int) -> None
     assert not alone & SEEN_RARELY
     assert len(alone) == 4 or seeds < 48, alone
     wanted = [y for chain in chains for y in chain.one_by_one()]
-    results = run_results(chains, tmp_path, harness.optimization(), tilings_of(chains))
+    results = run_results(chains, tmp_path, optimization(), tilings_of(chains))
     assert not mismatches(chains, wanted, [y for each in results for y in each])
 
 
@@ -364,7 +362,7 @@ def test_equal_constants_of_members_are_stored_once(tmp_path: Path) -> None:
         ]
         assert len(columns) == len({*columns})
     wanted = [y for chain in chains for y in chain.one_by_one()]
-    results = run_results(chains, tmp_path, harness.optimization(), tilings_of(chains))
+    results = run_results(chains, tmp_path, optimization(), tilings_of(chains))
     assert not mismatches(chains, wanted, [y for each in results for y in each])
 
 
@@ -403,7 +401,7 @@ def test_rows_and_records_of_an_operand_are_apart(tmp_path: Path) -> None:
     chains = [chain for chain in drawn_chains if chain is not None]
     assert {chain.members[-1].node.op for chain in chains} == {*ops}
     wanted = [y for chain in chains for y in chain.one_by_one()]
-    results = run_results(chains, tmp_path, harness.optimization(), tilings_of(chains))
+    results = run_results(chains, tmp_path, optimization(), tilings_of(chains))
     assert not mismatches(chains, wanted, [y for each in results for y in each])
 
 
@@ -417,7 +415,7 @@ def test_values_are_carried_along_what_a_move_reads(move: str, tmp_path: Path) -
     assert {chain.members[-1].node.op for chain in chains} == SCANS
     assert {chain.members[-1].read_type(0) for chain in chains} >= {INT8, INT16}
     wanted = [y for chain in chains for y in chain.one_by_one()]
-    results = run_results(chains, tmp_path, harness.optimization(), tilings_of(chains))
+    results = run_results(chains, tmp_path, optimization(), tilings_of(chains))
     assert not mismatches(chains, wanted, [y for each in results for y in each])
 
 

@@ -29,10 +29,10 @@ from myoedge.operators.interpreter import integer_step
 from myoedge.plan.l1.layer_kernels import NetworkKernels, candidates
 from myoedge.plan.l1.tiling import Tiling
 from myoedge.targets import find_chip
-from tests.ops import harness
 from tests.ops.case import Case
 from tests.ops.harness import mismatches, run_c
 from tests.ops.test_tiles import in_room
+from tests.support.run import optimization
 
 GAP9 = find_chip("gap9")
 COUNT, SLOW_COUNT = 30, 500
@@ -216,7 +216,7 @@ def in_tiles(cases: Sequence[Description]) -> list[Tiling]:
 
 def compare(cases: Sequence[Description], tilings: Sequence[Tiling], folder: Path) -> None:
     wanted = [NestReference.of(case.chain.flat.nest)(*case.data) for case in cases]
-    assert not mismatches(cases, wanted, run_c(cases, folder, harness.optimization(), tilings))
+    assert not mismatches(cases, wanted, run_c(cases, folder, optimization(), tilings))
 
 
 @pytest.mark.parametrize(
@@ -258,9 +258,7 @@ def test_formulas_of_one_axis_are_computed_side_by_side(tmp_path: Path) -> None:
         assert len(case.chain.flat.nest.results) == count
         cases.append(case)
         wanted.append(NestReference.of(nest)(*case.data))
-    assert not mismatches(
-        cases, wanted, run_c(cases, tmp_path, harness.optimization(), in_tiles(cases))
-    )
+    assert not mismatches(cases, wanted, run_c(cases, tmp_path, optimization(), in_tiles(cases)))
 
 
 def test_another_training_may_choose_other_formulas() -> None:

@@ -19,10 +19,10 @@ from myoedge.operators.folded_constants import with_folded_constants
 from myoedge.plan.schedule import make_plan
 from myoedge.targets import find_chip
 from tests.e2e.test_less_l2 import quantized
-from tests.ops import harness
 from tests.ops.harness import mismatches, run_results
 from tests.ops.test_chains import SUMS, Chain, drawn_chain, tilings_of
 from tests.support.networks.small import Function
+from tests.support.run import optimization
 
 CHAINS = 40
 
@@ -52,7 +52,7 @@ def test_folded_constants_change_no_integer(tmp_path: Path) -> None:
     assert len(found) == CHAINS
     wanted = [y for chain, _ in found for y in chain.one_by_one()]
     chains = [chain for _, chain in found]
-    results = run_results(chains, tmp_path, harness.optimization(), tilings_of(chains))
+    results = run_results(chains, tmp_path, optimization(), tilings_of(chains))
     of_result = [chain for chain, _ in found for _ in chain.step.results]
     assert not mismatches(of_result, wanted, [y for each in results for y in each])
     types = {

@@ -25,9 +25,9 @@ from myoedge.quantization.calibrate import Observer, calibrate
 from myoedge.quantization.formats import int16_groups, with_tables_apart
 from myoedge.quantization.scales import quantize_graph
 from myoedge.quantization.sqnr import measure
-from tests.ops import harness
 from tests.ops.harness import mismatches, run_c
 from tests.support.onnx.quantized import network
+from tests.support.run import optimization
 
 TYPES = ((INT8, INT16), (INT16, INT8), (INT16, INT16))
 ENDS = (0, 1, -1, 63, 64, 65, 127, 128, -128, -64, 255, 256, 16383, 16384, 32767, -32767, -32768)
@@ -49,7 +49,7 @@ def check(layers: Sequence[Layer], folder: Path) -> None:
     """Generated C equals NumPy on a host."""
     wanted = [integer_step(layer.step, layer.data) for layer in layers]
     assert [y.dtype for y in wanted] == [layer.step.element_type.dtype for layer in layers]
-    assert not mismatches(layers, wanted, run_c(layers, folder, harness.optimization()))
+    assert not mismatches(layers, wanted, run_c(layers, folder, optimization()))
 
 
 def step_of(chain: tuple[Any, ...], x: QuantParams, y: QuantParams, n: int) -> QuantizedNode:

@@ -20,10 +20,11 @@ from myoedge.extensions.sensor.wake import Gate
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.counts import CountConversion
 from myoedge.targets.sensor import SensorTable
+from tests.support.run import optimization
 
 HOST = Path(__file__).parent / "sensor_host"
 FLAGS = (
-    *("-std=c11", "-O1", "-g", "-Wall", "-Wextra", "-Werror", "-Wconversion"),
+    *("-std=c11", "-g", "-Wall", "-Wextra", "-Werror", "-Wconversion"),
     *("-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-D_DEFAULT_SOURCE=1"),
 )
 DIGEST = "0123456789abcdef" * 4
@@ -87,7 +88,8 @@ def compiled(made: SensorProgram, folder: Path, *, sdk: bool = False) -> Path:
             (folder / name).write_text(text)
     sources, flags = [*folder.glob("*.c")], list[str]()
     ports, flags = with_sdk(folder) if sdk else ([HOST / f"{name}.c" for name in PORTS], [])
-    compiler = ["gcc", *FLAGS, *flags, f"-I{folder}", f"-I{HOST}", "-o", str(folder / "app")]
+    flags = [optimization(), *FLAGS, *flags, f"-I{folder}", f"-I{HOST}"]
+    compiler = ["gcc", *flags, "-o", str(folder / "app")]
     subprocess.run([*compiler, *map(str, (*sources, *ports))], check=True)
     return folder / "app"
 
