@@ -22,9 +22,9 @@ from tests.e2e.test_less_l2 import quantized
 from tests.ops.harness import mismatches, run_results
 from tests.ops.test_chains import SUMS, Chain, drawn_chain, tilings_of
 from tests.support.networks.small import Function
-from tests.support.run import optimization
+from tests.support.run import AT_LENGTH, optimization
 
-CHAINS = 40
+CHAINS = 40 if AT_LENGTH else 10
 
 
 def constants(chain: Chain) -> dict[str, np.ndarray]:

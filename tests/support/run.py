@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 IN_MEMORY = Path("/dev/shm")  # a file system of Linux
-AT_LENGTH = "MYOEDGE_TESTS_AT_LENGTH"  # set by make test-all
+AT_LENGTH = bool(os.environ.get("MYOEDGE_TESTS_AT_LENGTH"))  # set by make test-all
 ROOM_BYTES = 2 << 30  # of the temporary folders of all processes, with room to spare
 
 
@@ -33,7 +33,7 @@ def memory_folder() -> Path | None:
 def optimization() -> str:
     """Return the option for C that a test compiles with sanitizers: in make test none, which
     compiles up to three times faster and leaves to them what optimising might change."""
-    return "-O1" if os.environ.get(AT_LENGTH) else "-O0"
+    return "-O1" if AT_LENGTH else "-O0"
 
 
 @contextmanager
