@@ -20,6 +20,7 @@ from tests.conftest import ROOT, save_exported
 from tests.support.shared import made_once
 
 MYO = ROOT / "examples" / "data" / "libemg_myo.npz"
+SIGNAL = 640  # samples of the recording for value ranges
 # The armband's own converters have 8 bits and 200 samples per second, which no ADS1298 has.
 ARMBAND: dict[str, Any] = {
     "front_end": "spi",
@@ -131,7 +132,8 @@ def built(
     model = save_exported(kind(channels).eval(), (torch.zeros(shape),), folder / "model.pt2")
     if gate is not None:
         save_exported(gate, (torch.zeros(shape),), folder / "gate.pt2")
-    rows = emg()[: 16 * samples].reshape(16, samples, 8).transpose(0, 2, 1)
+    count = SIGNAL // samples
+    rows = emg()[: count * samples].reshape(count, samples, 8).transpose(0, 2, 1)
     rows = np.tile(rows, (1, channels // 8, 1))
     return myoedge.build(
         model,
