@@ -87,7 +87,9 @@ def test_of_choices_the_fastest_as_placed_is_taken(monkeypatch: pytest.MonkeyPat
     def cycles(choose: Callable[[list[WeightResidency]], list[WeightResidency]]) -> float:
         """With some of the choices, in the order of `choose`."""
         monkeypatch.setattr(
-            weight_streaming, "residences", lambda *given: choose(residences(*given))
+            weight_streaming,
+            "residences",
+            lambda *given, **more: choose(residences(*given, **more)),
         )
         chip = replace(gap9, l2_bytes=gap9.l2_reserved_bytes + room_bytes)
         return modelled_cycles(make_plan(network, chip))

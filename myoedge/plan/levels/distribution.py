@@ -35,6 +35,8 @@ def distribute(
     computed: ComputeCycles,
     begins: Sequence[int] | None,
     levels: Sequence[MemoryLevel],
+    *,
+    balanced: bool = True,
 ) -> list[MemoryLevel]:
     """Return the level of each chunk.
 
@@ -43,6 +45,7 @@ def distribute(
     computed   compute cycles by timeline step
     begins     first timeline step of each transfer; None: they do not fit in L2
     levels     levels with their room
+    balanced   whether channels should end together
     """
     if len(levels) == 1:
         return [*levels] * len(chunks)
@@ -51,7 +54,8 @@ def distribute(
     run.start_in_dearest()
     for cheap in range(len(levels) - 1):
         run.move_while_waiting(cheap)
-    run.balance_channels()
+    if balanced:
+        run.balance_channels()
     for cheap in range(len(levels) - 1):
         run.move_to_save_energy(cheap)
     return [cheapest_first[run.level[content]] for content in contents]

@@ -73,6 +73,8 @@ def residences(
     room: int,
     levels: Sequence[MemoryLevel],
     most: int,
+    *,
+    balanced: bool = True,
 ) -> list[WeightResidency]:
     """Return choices of resident parts that fit in L2, fastest first.
 
@@ -82,19 +84,22 @@ def residences(
     room       bytes of L2 for constants
     levels     memory levels from which the others are streamed
     most       bytes of these at most for the resident parts
+    balanced   as for `distribute`, for the choices
     """
-    choices = _resident_choices(known, computed, room, levels, most)
+    rows = _chunk_rows(known, computed, room, levels, balanced=balanced)
+    choices = _resident_choices(known, rows, computed, room, levels, most)
     return sorted(choices, key=lambda c: (c.cycles, c.resident_bytes))
 
 
 def _resident_choices(
     known: Mapping[Part, Sequence[Chunk]],
+    rows: Sequence[ChunkRow],
     computed: ComputeCycles,
     room: int,
     levels: Sequence[MemoryLevel],
     most: int,
 ) -> Iterator[WeightResidency]:
-    sizes, rows = sizes_bytes(known), _chunk_rows(known, computed, room, levels)
+    sizes = sizes_bytes(known)
     least_resident = sum(sizes.values()) - sum(level.room_bytes for level in levels)
     spare = min(room - most_read([*itertools.chain.from_iterable(known.values())]), most)
     streamed = {*known} - {*_small_constants(sizes, spare)}
@@ -205,6 +210,8 @@ def _chunk_rows(
     computed: ComputeCycles,
     window: int,
     levels: Sequence[MemoryLevel],
+    *,
+    balanced: bool = True,
 ) -> list[ChunkRow]:
     """Return the rows of all chunks, in order of use."""
     owner = {p: key for key, chunks in known.items() for p in chunks}
@@ -212,7 +219,8 @@ def _chunk_rows(
     keys = [owner[p] for p in chunks]
     contents = [(key, p.start, p.size_bytes) for key, p in zip(keys, chunks, strict=True)]
     begins, stuck = schedule_in_window(chunks, window)
-    found = distribute(chunks, contents, computed, begins if stuck is None else None, levels)
+    placed = begins if stuck is None else None
+    found = distribute(chunks, contents, computed, placed, levels, balanced=balanced)
     costs, channels = transfer_rates(chunks, found)
     energies = (level.pj_per_byte[1] for level in found)
     return [*map(ChunkRow, keys, chunks, costs, channels, energies)]

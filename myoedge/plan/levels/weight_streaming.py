@@ -94,9 +94,22 @@ def _stream(
 
     known   part of a constant -> its chunks
     """
+    several = len(plan.chip.levels) > 1  # parts that become resident may undo a balance of channels
+    made = (_stream_some(plan, known, digest, balanced=x) for x in (True, False)[: 1 + several])
+    return min(filter(None, made), key=modelled_cycles, default=None)
+
+
+def _stream_some(
+    plan: Plan,
+    known: Mapping[Part, Sequence[Chunk]],
+    digest: Callable[[Chunk], bytes],
+    *,
+    balanced: bool,
+) -> Plan | None:
+    """Return the plan of `_stream`; resident parts are chosen with channels balanced or not."""
     window, work = window_bytes(plan), computed(plan)
-    most, less = _resident_room(plan, known), PIECE_BYTES
-    fastest = residences(known, work, window, levels_for_constants(plan), most)
+    most, less, levels = _resident_room(plan, known), PIECE_BYTES, levels_for_constants(plan)
+    fastest = residences(known, work, window, levels, most, balanced=balanced)
     best, fewest = None, math.inf
     for _ in range(CHOICES):
         choice = next((c for c in fastest if c.resident_bytes <= most and c.cycles < fewest), None)
