@@ -52,9 +52,11 @@ static void me_some_blocks(const me_block *b, me_pair *pair, const int8_t *const
         work->y = y + 4 * first;
         work->end = work->y + 4 * blocks;
         work->steps = steps;
+        work->step = 8 - 16 * steps;
+        work->next = 16 * (b->steps - steps) - 8;
         work->from = rows || step > 0 ? pair->sums : 0;
         work->to = step + steps < b->steps ? pair->sums : 0;
-        work->special = work->to || b->pre || b->limits;
+        work->special = work->from || work->to || b->pre || b->limits;
         me_run_two_pixels(work);
     }
 }
@@ -74,8 +76,6 @@ static int32_t me_pairs_of_pixels(const me_block *b, me_pair *pair, const int8_t
 
 static void me_begin_pair(me_pair *pair, const me_block *b)
 {
-    pair->work.step = 8;
-    pair->work.next = 16 * b->steps - 8;
     pair->work.y_stride = b->y_stride;
     pair->work.taps = pair->taps;
     pair->work.pre = b->pre;

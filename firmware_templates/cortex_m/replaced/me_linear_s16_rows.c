@@ -104,18 +104,19 @@ static void sums_of_two(const int8_t *row, int32_t half, const int8_t *weights, 
     int32_t sums[2 * ME_SPLIT_SUMS]; /* for each two channels those of a row, then of the other */
     int8_t *const none = (int8_t *)sums; /* results are not stored */
     for (int32_t step = 0; step < words; step += STEPS) {
+        const int32_t steps = me_min(words - step, STEPS);
         me_two_pixels work = { .weights = weights + 16 * step,
-                               .step = 8,
-                               .next = 16 * words - 8,
+                               .step = 8 - 16 * steps,
+                               .next = 16 * (words - steps) - 8,
                                .channels = channels,
                                .y = none,
                                .end = none + 4 * blocks,
                                .taps = taps,
-                               .steps = me_min(words - step, STEPS),
+                               .steps = steps,
                                .from = step > 0 ? sums : 0,
                                .special = 1,
                                .to = sums };
-        join_rows(taps, row + 8 * step, row + 2 * half + 8 * step, work.steps);
+        join_rows(taps, row + 8 * step, row + 2 * half + 8 * step, steps);
         me_run_two_pixels(&work);
     }
     for (int32_t i = 0; i < 4 * blocks; i++) {

@@ -10,11 +10,12 @@
 #ifdef ME_DSP
 
 /* The work of me_run_two_pixels, which knows these offsets, and changes what it counts.
- *   weights   of two channels; 8 bytes, and then `next` more, lead to those of the next two, and so on
+ *   weights   of two channels; `step` bytes from their end, and then `next` bytes from the end of those, lead to
+ *             the next two, and so on
  *   y, end    of the first of two pixels, and its end
  *   taps      of two pixels as halves: of each word bytes 0 and 2, then 1 and 3, of the first pixel and of the second
  *   from, to  four sums for each pair of channels, instead of the start at the biases and of the results; or 0
- *   special   whether there is any of `to`, pre and other limits than those of int8 */
+ *   special   whether there is any of `from`, `to`, pre and other limits than those of int8 */
 typedef struct {
     const int8_t *weights;
     int32_t step, next;
@@ -43,23 +44,31 @@ typedef struct {
 #define ME_SATURATED(SUM) "ssat " SUM ", #8, " SUM "\n"
 #define ME_LIMITED(SUM) \
     "cmp " SUM ", r8\n it lt\n movlt " SUM ", r8\n cmp " SUM ", r9\n it gt\n movgt " SUM ", r9\n"
-/* The sums of a channel, whose constants are at r12, to results. */
-#define ME_REQUANTISED(AT, SHIFT_AT, FIRST, SECOND) \
-    "ldrd r8, r9, [r12, #" AT "]\n ldr r10, [r12, #" SHIFT_AT "]\n" \
-    "mla " FIRST ", " FIRST ", r8, r9\n mla " SECOND ", " SECOND ", r8, r9\n" \
-    "asrs " FIRST ", " FIRST ", r10\n asrs " SECOND ", " SECOND ", r10\n"
+/* Sums times the constants of two channels at r12, which then leads to those of the next two. */
+#define ME_SCALED \
+    "ldm r12!, {r0, r1, r3, r8-r11, lr}\n" /* bias, mult, offset, shift of both */ \
+    "mla r4, r4, r1, r3\n mla r6, r6, r1, r3\n asrs r4, r4, r8\n asrs r6, r6, r8\n" \
+    "mla r5, r5, r10, r11\n mla r7, r7, r10, r11\n asrs r5, r5, lr\n asrs r7, r7, lr\n" \
+    "ldr r0, [sp]\n str r12, [r0, #12]\n"
+#define ME_STORED \
+    "ldrd r8, r9, [r0, #16]\n bfi r4, r5, #8, #8\n bfi r6, r7, #8, #8\n" /* y, y_stride */ \
+    "strh r6, [r8, r9]\n strh r4, [r8], #2\n str r8, [r0, #16]\n"
+/* The next weights at r2; equal: these were the last. */
+#define ME_NEXT_PAIR \
+    "ldrd r3, r1, [r0, #4]\n add r2, r3\n strd r1, r3, [r0, #4]\n ldr r3, [r0, #24]\n cmp r8, r3\n"
 
 /* clang-format off */
 /* Sums, or results, of two pixels and pairs of channels. The compiler would keep sums in memory. */
 __attribute__((naked, noinline)) static void me_run_two_pixels(me_two_pixels *work)
 {
     __asm__("push {r0, r4-r11, lr}\n"
-            "1: ldr r12, [r0, #12]\n ldrd r1, lr, [r0, #28]\n ldr r2, [r0]\n ldr r3, [r0, #36]\n"
+            "ldr r2, [r0]\n ldr r12, [r0, #12]\n"
+            "1: ldr r3, [r0, #36]\n" /* from */
             "cbz r3, 2f\n"
             "ldm r3!, {r4-r7}\n str r3, [r0, #36]\n"
             "b 3f\n"
             "2: ldr r4, [r12]\n ldr r5, [r12, #16]\n mov r6, r4\n mov r7, r5\n"
-            "3: lsls r3, lr, #31\n" /* negative: a step; carry: two more */
+            "3: ldrd r1, lr, [r0, #28]\n lsls r3, lr, #31\n" /* negative: a step; carry: two more */
             "bpl 4f\n" ME_2X2
             "4: bcc 5f\n" ME_2X2 ME_2X2
             "5: lsrs lr, lr, #2\n"
@@ -68,27 +77,24 @@ __attribute__((naked, noinline)) static void me_run_two_pixels(me_two_pixels *wo
             "bne 6b\n"
             "7: ldr r0, [sp]\n ldr r3, [r0, #40]\n ldr r12, [r0, #12]\n"
             "cbz r3, 8f\n"
-            "b 11f\n"
-            "8:\n" ME_REQUANTISED("4", "12", "r4", "r6") ME_REQUANTISED("20", "28", "r5", "r7")
-            ME_OF_FOUR(ME_SATURATED)
-            "9: ldrd r8, r9, [r0, #16]\n" /* y, y_stride */
-            "bfi r4, r5, #8, #8\n bfi r6, r7, #8, #8\n strh r4, [r8]\n strh r6, [r8, r9]\n"
-            "adds r8, r8, #2\n str r8, [r0, #16]\n"
-            "10: adds r12, r12, #32\n str r12, [r0, #12]\n"
-            "ldr r1, [r0]\n ldrd r3, r2, [r0, #4]\n add r1, r3\n stm r0, {r1, r2, r3}\n"
-            "ldr r3, [r0, #24]\n cmp r8, r3\n"
-            "bne 1b\n"
+            "b 9f\n"
+            "8:\n" ME_SCALED ME_OF_FOUR(ME_SATURATED) ME_STORED ME_NEXT_PAIR
+            "bne 2b\n"
             "pop {r0, r4-r11, pc}\n"
-            "11: ldrd r1, r3, [r0, #44]\n" /* to, pre */
-            "cbz r1, 12f\n"
-            "stm r1!, {r4-r7}\n str r1, [r0, #44]\n"
+            "9: ldrd r1, r3, [r0, #44]\n" /* to, pre */
+            "cbz r1, 10f\n"
+            "stm r1!, {r4-r7}\n str r1, [r0, #44]\n adds r12, r12, #32\n str r12, [r0, #12]\n"
             "ldr r8, [r0, #16]\n adds r8, r8, #2\n str r8, [r0, #16]\n"
-            "b 10b\n"
-            "12:\n" ME_OF_FOUR(ME_SHIFTED) "ldr r3, [r0, #60]\n cmp r3, #0\n"
-            "beq 8b\n"
-            ME_REQUANTISED("4", "12", "r4", "r6") ME_REQUANTISED("20", "28", "r5", "r7")
+            "b 13f\n"
+            "10:\n" ME_OF_FOUR(ME_SHIFTED) ME_SCALED "ldr r3, [r0, #60]\n"
+            "cbz r3, 11f\n"
             "ldrd r8, r9, [r0, #52]\n" ME_OF_FOUR(ME_LIMITED)
-            "b 9b\n");
+            "b 12f\n"
+            "11:\n" ME_OF_FOUR(ME_SATURATED)
+            "12:\n" ME_STORED
+            "13:\n" ME_NEXT_PAIR
+            "bne 1b\n"
+            "pop {r0, r4-r11, pc}\n");
 }
 /* clang-format on */
 
