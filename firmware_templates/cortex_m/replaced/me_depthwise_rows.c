@@ -115,10 +115,20 @@ typedef struct {
     uint32_t even, odd;
 } me_halves;
 
+/* The bytes 0 and 2 of a word as halves. */
+ME_INLINE uint32_t even_bytes(uint32_t word)
+{
+#ifdef __ARM_FEATURE_SIMD32
+    return __uxtb16((uint8x4_t)word);
+#else
+    return word & 0x00FF00FFu;
+#endif
+}
+
 ME_INLINE me_halves interleaved(uint32_t a, uint32_t b)
 {
-    const uint32_t bytes = 0x00FF00FFu;
-    return (me_halves){ (a & bytes) | (b & bytes) << 8, (a >> 8 & bytes) | (b & ~bytes) };
+    return (me_halves){ even_bytes(a) | even_bytes(b) << 8,
+                        even_bytes(me_ror(a, 8)) | even_bytes(me_ror(b, 8)) << 8 };
 }
 
 void me_depthwise_pairs(const int8_t *a, const int8_t *b, int32_t a_step, int32_t b_step, int8_t *to,
@@ -159,11 +169,12 @@ void me_depthwise_strip_table(const me_depthwise_two *two) { me_depthwise_strip(
 /* Puts a column of four channels of three rows into words. */
 ME_INLINE void put_column(uint32_t a, uint32_t b, uint32_t c, uint32_t *to)
 {
-    const me_halves pair = interleaved(a, b), third = interleaved(c, 0);
-    to[0] = (pair.even & 0xFFFFu) | third.even << 16;
-    to[COLUMNS] = (pair.odd & 0xFFFFu) | third.odd << 16;
-    to[2 * COLUMNS] = pair.even >> 16 | (third.even & 0xFFFF0000u);
-    to[3 * COLUMNS] = pair.odd >> 16 | (third.odd & 0xFFFF0000u);
+    const me_halves pair = interleaved(a, b);
+    const uint32_t even = even_bytes(c), odd = even_bytes(me_ror(c, 8));
+    to[0] = (pair.even & 0xFFFFu) | even << 16;
+    to[COLUMNS] = (pair.odd & 0xFFFFu) | odd << 16;
+    to[2 * COLUMNS] = pair.even >> 16 | (even & 0xFFFF0000u);
+    to[3 * COLUMNS] = pair.odd >> 16 | (odd & 0xFFFF0000u);
 }
 
 /* A word of `count` channels, 1 to 4. */

@@ -37,27 +37,36 @@ static void me_begin_sums(int32_t *sums, const me_channel *to, const int32_t *ro
             sums[i] = to[i & 1].bias + rows[i >> 1];
 }
 
-/* Computes blocks [first, first + blocks) of two pixels. */
-static void me_some_blocks(const me_block *b, me_pair *pair, const int8_t *const *x, const int32_t *rows,
-                           int8_t *y, int32_t first, int32_t blocks)
+/* Computes steps [step, step + steps) of blocks [first, first + blocks) of two pixels. */
+static void me_some_steps(const me_block *b, me_pair *pair, const int8_t *const *x, int8_t *y, int32_t first,
+                          int32_t blocks, int32_t step, int32_t steps)
+{
+    me_two_pixels *work = &pair->work;
+    me_expand_pair(pair->taps, x[0] + 4 * step, x[1] + 4 * step, steps);
+    work->weights = b->weights + 16 * (first * b->steps + step);
+    work->channels = b->channels + 4 * first;
+    work->y = y + 4 * first;
+    work->end = work->y + 4 * blocks;
+    me_run_two_pixels(work);
+}
+
+/* The same for all steps; sums begin at the biases and `rows`, if there are any. */
+__attribute__((noinline)) static void me_some_blocks(const me_block *b, me_pair *pair, const int8_t *const *x,
+                                                     const int32_t *rows, int8_t *y, int32_t first,
+                                                     int32_t blocks)
 {
     me_two_pixels *work = &pair->work;
     if (rows)
         me_begin_sums(pair->sums, b->channels + 4 * first, rows, blocks);
     for (int32_t step = 0; step < b->steps; step += ME_PAIR_STEPS) {
         const int32_t steps = me_min(b->steps - step, ME_PAIR_STEPS);
-        me_expand_pair(pair->taps, x[0] + 4 * step, x[1] + 4 * step, steps);
-        work->weights = b->weights + 16 * (first * b->steps + step);
-        work->channels = b->channels + 4 * first;
-        work->y = y + 4 * first;
-        work->end = work->y + 4 * blocks;
         work->steps = steps;
         work->step = 8 - 16 * steps;
         work->next = 16 * (b->steps - steps) - 8;
         work->from = rows || step > 0 ? pair->sums : 0;
         work->to = step + steps < b->steps ? pair->sums : 0;
-        work->special = work->from || work->to || b->pre || b->limits;
-        me_run_two_pixels(work);
+        work->special = 1;
+        me_some_steps(b, pair, x, y, first, blocks, step, steps);
     }
 }
 
@@ -65,23 +74,30 @@ static void me_some_blocks(const me_block *b, me_pair *pair, const int8_t *const
 static int32_t me_pairs_of_pixels(const me_block *b, me_pair *pair, const int8_t *const *x,
                                   const int32_t *rows, int8_t *y, int32_t pixels)
 {
-    const int32_t most = b->steps <= ME_PAIR_STEPS && !rows ? b->blocks : ME_PAIR_BLOCKS;
     int32_t done = 0;
-    for (; done + 2 <= pixels; done += 2)
-        for (int32_t first = 0; first < b->blocks; first += most)
-            me_some_blocks(b, pair, x + done, rows ? rows + done : 0, y + done * b->y_stride, first,
-                           me_min(b->blocks - first, most));
+    for (; done + 2 <= pixels; done += 2, x += 2, y += 2 * b->y_stride)
+        if (b->steps <= ME_PAIR_STEPS && !rows)
+            me_some_steps(b, pair, x, y, 0, b->blocks, 0, b->steps);
+        else
+            for (int32_t first = 0; first < b->blocks; first += ME_PAIR_BLOCKS)
+                me_some_blocks(b, pair, x, rows ? rows + done : 0, y, first,
+                               me_min(b->blocks - first, ME_PAIR_BLOCKS));
     return done;
 }
 
+/* Sets the fields for pairs of few steps, without `rows`. */
 static void me_begin_pair(me_pair *pair, const me_block *b)
 {
-    pair->work.y_stride = b->y_stride;
-    pair->work.taps = pair->taps;
-    pair->work.pre = b->pre;
-    pair->work.limits = b->limits;
-    pair->work.low = (int8_t)b->low;
-    pair->work.high = (int8_t)b->high;
+    pair->work = (me_two_pixels){ .step = 8 - 16 * b->steps,
+                                  .next = -8,
+                                  .y_stride = b->y_stride,
+                                  .taps = pair->taps,
+                                  .steps = b->steps,
+                                  .special = b->pre || b->limits,
+                                  .pre = b->pre,
+                                  .limits = b->limits,
+                                  .low = (int8_t)b->low,
+                                  .high = (int8_t)b->high };
 }
 
 ME_ADD_1X4(me_add_1x4, ME_TAPS_OF_BYTES)
