@@ -50,16 +50,16 @@ ME_INLINE int32_t start_of(const me_channel *c)
     return (int32_t)((uint32_t)c->bias * (uint32_t)c->mult + (uint32_t)c->offset);
 }
 
-/* Requantises n sums of one channel. */
+/* Requantises n >= 1 sums of one channel. */
 static void store_row(const int32_t *sums, int32_t n, const me_channel *c, const me_limits *to, int8_t *y,
                       int32_t y_step)
 {
     const int32_t mult = c->mult, start = start_of(c), shift = c->shift;
     if (to->plain)
-        for (; n > 0; n--, y += y_step)
+        for (; n != 0; n--, y += y_step)
             *y = plainly(*sums++, mult, start, shift);
     else
-        for (; n > 0; n--, y += y_step)
+        for (; n != 0; n--, y += y_step)
             *y = scaled(*sums++, c, to);
 }
 
@@ -70,12 +70,12 @@ static void store_two(const int32_t *sums, int32_t n, const me_channel *c, const
 {
     const int32_t mult = c->mult, start = start_of(c), shift = c->shift;
     if (to->plain)
-        for (; n > 0; n--, sums += 2, upper += y_step, lower += y_step) {
+        for (; n != 0; n--, sums += 2, upper += y_step, lower += y_step) {
             *lower = plainly(sums[1], mult, start, shift);
             *upper = plainly(sums[0], mult, start, shift);
         }
     else
-        for (; n > 0; n--, sums += 2, upper += y_step, lower += y_step) {
+        for (; n != 0; n--, sums += 2, upper += y_step, lower += y_step) {
             *lower = scaled(sums[1], c, to);
             *upper = scaled(sums[0], c, to);
         }
@@ -119,7 +119,7 @@ typedef struct {
 ME_INLINE uint32_t even_bytes(uint32_t word)
 {
 #ifdef __ARM_FEATURE_SIMD32
-    return __uxtb16((uint8x4_t)word);
+    return (uint32_t)__uxtb16((int8x4_t)word);
 #else
     return word & 0x00FF00FFu;
 #endif

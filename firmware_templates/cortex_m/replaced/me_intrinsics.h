@@ -37,6 +37,22 @@ static inline int32_t me_arm_sdotsp_b(int32_t acc, uint32_t a, uint32_t b)
     return me_arm_sdotsp_h(acc, me_odd_b(a), me_odd_b(b));
 }
 
+/* The compiler does not make one instruction of stores of bytes. */
+static inline void me_arm_put_h(int8_t **at, int32_t x)
+{
+    const uint16_t half = (uint16_t)x;
+    __builtin_memcpy(*at, &half, sizeof half);
+    *at += sizeof half;
+}
+
+static inline void me_arm_put_w(int8_t **at, uint32_t x)
+{
+    __builtin_memcpy(*at, &x, sizeof x);
+    *at += sizeof x;
+}
+
+#define me_put_h(at, x) me_arm_put_h(at, x)
+#define me_put_w(at, x) me_arm_put_w(at, x)
 #define me_ror(a, n) me_arm_ror((a), (n))
 #define me_sdotsp_b(acc, a, b) me_arm_sdotsp_b(acc, a, b)
 #define me_dotsp_b(a, b) me_arm_sdotsp_b(0, a, b)
