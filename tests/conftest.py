@@ -58,11 +58,11 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """make test runs no test that cheaper ones stand in for (tests/selection/record.py)."""
-    from tests.selection.deferred import mark_slow, read_deferred
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """make test leaves out tests by cost and reach (tests/selection/record.py)."""
+    from tests.selection.deferred import mark_slow, measures_reach, read_deferred
 
-    if not config.pluginmanager.hasplugin("tests.selection.reached"):
+    if not measures_reach():
         mark_slow(items, read_deferred())
 
 

@@ -111,19 +111,28 @@ def chosen(
     return {*choice.chosen}
 
 
-def affordable(costs_s: Mapping[str, float]) -> set[str]:
+def costs_s(tests: Mapping[str, Measured], shared: Mapping[str, Measured]) -> dict[str, float]:
+    """CPU seconds by test; all tests that use the same pay the same for it."""
+    choice = Choice(tests, shared)
+    uses = {test: choice.unpaid(test) for test in tests}
+    users = Counter(name for used in uses.values() for name in used)
+    shares = {name: shared[name].cpu_s / count for name, count in users.items()}
+    return {test: row.cpu_s + sum(shares[x] for x in uses[test]) for test, row in tests.items()}
+
+
+def affordable(costs: Mapping[str, float]) -> set[str]:
     """Return the tests that run: those of at most CHEAP_S, rows of tables of at most ROW_S, and the
     others of each file as long as they take at most FILE_S together: the cheapest case of each
     function first, then the next cases; at least one test of each file.
 
-    costs_s   test -> CPU seconds
+    costs   test -> CPU seconds
     """
-    rows = rows_of_tables(costs_s)
-    taken = {test for test, cost in costs_s.items() if cost <= (ROW_S if test in rows else CHEAP_S)}
+    rows = rows_of_tables(costs)
+    taken = {test for test, cost in costs.items() if cost <= (ROW_S if test in rows else CHEAP_S)}
     cases, spent_s = Counter[str](), defaultdict[str, float](float)
     files = {file_of(test) for test in taken}
     others = []
-    for cost, test in sorted((cost, test) for test, cost in costs_s.items() if test not in taken):
+    for cost, test in sorted((cost, test) for test, cost in costs.items() if test not in taken):
         function = test.partition("[")[0]
         others.append((cases[function], cost, test))
         cases[function] += 1

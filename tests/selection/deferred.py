@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -13,6 +14,11 @@ DEFERRED = Path(__file__).with_name("deferred.txt")  # an id of a test per line
 
 def read_deferred() -> frozenset[str]:
     return frozenset(DEFERRED.read_text(encoding="utf-8").splitlines())
+
+
+def measures_reach() -> bool:
+    """Whether all tests run, for what they reach: tests/selection/reached.py."""
+    return os.environ.get("MEASURES") == "reach"
 
 
 def mark_slow(items: Iterable[pytest.Item], deferred: frozenset[str]) -> None:

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""pytest plugin: CPU seconds of each test, and which parts of the product it reaches.
+"""pytest plugin: CPU seconds of each test; with $MEASURES=reach also which parts of the product it
+reaches.
 
 A part is a branch of a function in myoedge/, a C file that a build compiles, or a few instructions
 of a function in firmware_templates/ or of an extension that the simulated chip executes. Nothing
@@ -19,6 +20,7 @@ import hashlib
 import json
 import os
 import re
+import resource
 import sys
 from array import array
 from collections.abc import Callable, Generator, Iterator
@@ -30,7 +32,7 @@ from typing import Any
 import coverage
 import pytest
 
-from tests.selection.costs import cpu_s
+from tests.selection.deferred import measures_reach
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE, TEMPLATES = ROOT / "myoedge", ROOT / "firmware_templates"
@@ -70,7 +72,8 @@ class Recorder:
     def flush(self) -> None:
         """Give what was reached since the last flush to the innermost that is running."""
         now_s = cpu_s()
-        data, found = self.tracer._collector.data, {number(name) for name in self.named}
+        data = self.tracer._collector.data if measures_reach() else {}
+        found = {number(name) for name in self.named}
         for file, branches in [*data.items()]:
             found.update(number(file, branch) for branch in [*branches])
             branches.clear()
@@ -99,6 +102,12 @@ class Recorder:
             self.parts.write(array("Q", reach.parts).tobytes())
             self.parts.flush()
             self.rows.write(json.dumps({**row, "parts": len(reach.parts)}) + "\n")
+
+
+def cpu_s() -> float:
+    """CPU seconds of this process and its finished children."""
+    spent = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(one.ru_utime + one.ru_stime for one in spent)
 
 
 @functools.cache
@@ -146,6 +155,8 @@ def pytest_sessionstart() -> None:
     from myoedge.system import library, toolchain
 
     functools.cache = shares(functools.cache)
+    if not measures_reach():
+        return
     watch(library, "compile_objects", c_files)
     watch(toolchain, "compile_sources", compiled)
     watch(machine, "_set_observers", lambda core, chip, *_: (core.machine_profile(chip), ())[1])

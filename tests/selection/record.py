@@ -21,18 +21,18 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from tests.selection import costs
-from tests.selection.choice import Measured, affordable, chosen, file_of
+from tests.selection.choice import Measured, affordable, chosen, costs_s, file_of
 from tests.selection.deferred import DEFERRED, read_deferred
 
 SHARED = "shared: "
+PLUGIN = "tests.selection.reached"
 ROOT = Path(__file__).resolve().parents[2]
 
 
-def run_tests(plugin: str, folder: Path, jobs: str) -> None:
-    """Run what is not slow with a plugin of tests/selection, which writes to the folder."""
-    command = [sys.executable, "-m", "pytest", "-p", plugin, "-n", jobs, "-m", "not slow"]
-    env = {**os.environ, "MEASURED": str(folder), "OMP_NUM_THREADS": "1"}
+def run_tests(measures: str, folder: Path, jobs: str) -> None:
+    """Run what is not slow; PLUGIN writes "reach" or "costs" to the folder."""
+    command = [sys.executable, "-m", "pytest", "-p", PLUGIN, "-n", jobs, "-m", "not slow"]
+    env = {**os.environ, "MEASURED": str(folder), "MEASURES": measures, "OMP_NUM_THREADS": "1"}
     subprocess.run([*command, "--dist", "worksteal"], cwd=ROOT, env=env, check=True)
 
 
@@ -68,10 +68,10 @@ def read(folder: Path) -> tuple[dict[str, Measured], dict[str, Measured]]:
     return {name: row for name, row in found.items() if name not in shared}, shared
 
 
-def print_seconds(costs_s: Mapping[str, float], taken: set[str]) -> None:
+def print_seconds(costs: Mapping[str, float], taken: set[str]) -> None:
     """Print CPU seconds of all tests and of those taken, by folder and in all."""
     before, after = Counter[str](), Counter[str]()
-    for test, cost in costs_s.items():
+    for test, cost in costs.items():
         for name in (str(Path(file_of(test)).parent), "all"):
             before[name] += cost
             after[name] += cost * (test in taken)
@@ -106,28 +106,23 @@ def choose_by_reach(folder: Path) -> None:
 
 
 def choose_by_cost(folder: Path) -> None:
-    costs_s = costs.read(folder)
-    taken = affordable(costs_s)
-    leave_out(read_deferred() | costs_s.keys() - taken)
-    print_seconds(costs_s, taken)
-    print(f"{len(taken)} of {len(costs_s)} tests")
+    costs = costs_s(*read(folder))
+    taken = affordable(costs)
+    leave_out(read_deferred() | costs.keys() - taken)
+    print_seconds(costs, taken)
+    print(f"{len(taken)} of {len(costs)} tests")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--jobs", default="auto", help="processes")
-    parser.add_argument("--measured", type=Path, help="folder with the files of earlier runs")
     parser.add_argument("--costs", action="store_true", help="by their costs alone")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = options.measured or Path(scratch)
-        if not options.costs:
-            if not options.measured:
-                run_tests("tests.selection.reached", folder, options.jobs)
-            choose_by_reach(folder)
-        if not options.measured:
-            run_tests("tests.selection.costs", folder, options.jobs)
-        choose_by_cost(folder)
+    chosen_by = {"reach": choose_by_reach, "costs": choose_by_cost}
+    for measures in ("costs",) if options.costs else ("reach", "costs"):
+        with tempfile.TemporaryDirectory() as folder:
+            run_tests(measures, Path(folder), options.jobs)
+            chosen_by[measures](Path(folder))
 
 
 if __name__ == "__main__":

@@ -15,10 +15,9 @@ from typing import Any
 import numpy as np
 
 from tests.conftest import ROOT
-from tests.selection import costs
-from tests.selection.choice import FILE_S, ROW_S, Measured, affordable, chosen
+from tests.selection.choice import FILE_S, ROW_S, Measured, affordable, chosen, costs_s
 from tests.selection.deferred import mark_slow, read_deferred
-from tests.selection.record import places, read
+from tests.selection.record import PLUGIN, places, read
 from tests.support.each import each
 
 CHEAP_S = 0.25
@@ -104,18 +103,35 @@ def test_a_few_new_parts_are_not_worth_long_tests() -> None:
     assert tests.keys() - chosen(tests, {}, CHEAP_S, 2.0) == {"a.py::test_four"}
 
 
+def test_users_of_the_same_pay_the_same() -> None:
+    """Also of what that uses itself."""
+    of_build, of_both = frozenset({"shared: build"}), frozenset({"shared: build", "shared: host"})
+    shared = {
+        "shared: model": Measured(3.0),
+        "shared: build": Measured(6.0, frozenset(), frozenset({"shared: model"})),
+        "shared: host": Measured(1.0),
+    }
+    tests = {
+        "a.py::test_b": Measured(0.5, frozenset(), of_build),
+        "a.py::test_c": Measured(0.0, frozenset(), of_build),
+        "a.py::test_d": Measured(0.25, frozenset(), of_both),
+        "a.py::test_e": Measured(0.125),
+    }
+    assert [*costs_s(tests, shared).values()] == [3.5, 3.0, 4.25, 0.125]
+
+
 def test_the_other_tests_of_a_file_share_its_time() -> None:
     """Functions in order of their cheapest case, each with that case, before second cases."""
     a = {"test_b[0]": 0.8, "test_b[1]": 0.4, "test_c": 0.5, "test_d": 0.8, "test_e[x]": 0.3}
-    costs_s = {f"a.py::{name}": FILE_S * cost / 1.5 for name, cost in a.items()}
-    assert costs_s.keys() - affordable(costs_s) == {"a.py::test_b[0]", "a.py::test_d"}
-    costs_s["a.py::test_e[y]"] = FILE_S * 0.4 / 1.5
-    assert "a.py::test_e[y]" not in affordable(costs_s)
-    costs_s["b.py::test_long"] = 9 * FILE_S  # its file has no other
-    costs_s |= {"c.py::test_long": 9 * FILE_S, "c.py::test_cheap": 0.0}
-    costs_s |= {f"d.py::test[{row}]": ROW_S for row in range(8)}
+    costs = {f"a.py::{name}": FILE_S * cost / 1.5 for name, cost in a.items()}
+    assert costs.keys() - affordable(costs) == {"a.py::test_b[0]", "a.py::test_d"}
+    costs["a.py::test_e[y]"] = FILE_S * 0.4 / 1.5
+    assert "a.py::test_e[y]" not in affordable(costs)
+    costs["b.py::test_long"] = 9 * FILE_S  # its file has no other
+    costs |= {"c.py::test_long": 9 * FILE_S, "c.py::test_cheap": 0.0}
+    costs |= {f"d.py::test[{row}]": ROW_S for row in range(8)}
     left_out = {"a.py::test_b[0]", "a.py::test_d", "a.py::test_e[y]", "c.py::test_long"}
-    assert costs_s.keys() - affordable(costs_s) == left_out
+    assert costs.keys() - affordable(costs) == left_out
 
 
 def test_marks_are_those_of_the_list() -> None:
@@ -177,19 +193,27 @@ def test_starts_a_process():
 """
 
 
-def test_a_run_records_what_tests_reach_and_share(tmp_path: Path) -> None:
-    (tmp_path / "test_it.py").write_text(TESTS)
-    (tmp_path / "measured").mkdir()
-    env = {**os.environ, "MEASURED": str(tmp_path / "measured"), "PYTHONPATH": str(ROOT)}
-    names = ("tests.selection.reached", "tests.selection.costs", "no:cacheprovider")
-    plugins = [f"-p{name}" for name in names]
+def recorded(folder: Path, measures: str) -> tuple[dict[str, Measured], dict[str, Measured]]:
+    """What the plugin records of TESTS."""
+    (folder / "test_it.py").write_text(TESTS)
+    (measured := folder / measures).mkdir()
+    env = {**os.environ, "MEASURED": str(measured), "MEASURES": measures, "PYTHONPATH": str(ROOT)}
+    plugins = ["-p", PLUGIN, "-p", "no:cacheprovider"]
     command = [sys.executable, "-m", "pytest", *plugins, "test_it.py"]
-    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=folder, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
-    tests, shared = read(tmp_path / "measured")
-    costs_s = costs.read(tmp_path / "measured")
-    assert [*costs_s] == [*tests]
-    assert 0 <= costs_s["test_it.py::test_nothing"] < 1
+    return read(measured)
+
+
+def test_costs_alone_are_recorded_without_reach(tmp_path: Path) -> None:
+    tests, shared = recorded(tmp_path, "costs")
+    assert not any(row.parts for row in (*tests.values(), *shared.values()))
+    assert all(0 <= cost < 60 for cost in costs_s(tests, shared).values())
+    assert tests["test_it.py::test_cached"].uses & tests["test_it.py::test_cached_again"].uses
+
+
+def test_a_run_records_what_tests_reach_and_share(tmp_path: Path) -> None:
+    tests, shared = recorded(tmp_path, "reach")
     wide, again, nothing, cached, cached_again, process = tests.values()
     names = [test.removeprefix("test_it.py::") for test in tests]
     assert names[:3] == ["test_wide[1]", "test_wide[2]", "test_nothing"]
