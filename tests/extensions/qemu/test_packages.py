@@ -18,6 +18,7 @@ from myoedge.targets.cortex_m.chips import BOARDS
 from tests.extensions.qemu.test_qemu import built, in_qemu
 
 CC = "arm-none-eabi-gcc"
+EXAMPLE = Path(__file__).parents[3] / "examples" / "zephyr"
 has_cmake = pytest.mark.skipif(shutil.which("cmake") is None, reason="cmake is not installed")
 # Zephyr's functions, which note what they are called with.
 ZEPHYR = """cmake_minimum_required(VERSION 3.20)
@@ -29,6 +30,32 @@ foreach(name library_named library_sources library_include_directories include_d
   endfunction()")
 endforeach()
 add_subdirectory(${NETWORK} network)
+"""
+# The same functions, by which examples/zephyr becomes a program of this computer.
+ZEPHYR_CONFIG = """set(ZEPHYR_BASE ${CMAKE_CURRENT_LIST_DIR})
+project(Zephyr-Kernel LANGUAGES C)
+add_executable(app)
+target_include_directories(app PRIVATE ${ZEPHYR_BASE})
+function(zephyr_library_named name)
+  add_library(${name} STATIC)
+  target_link_libraries(app PRIVATE ${name})
+  set(ZEPHYR_CURRENT_LIBRARY ${name} PARENT_SCOPE)
+endfunction()
+function(zephyr_library_sources)
+  target_sources(${ZEPHYR_CURRENT_LIBRARY} PRIVATE ${ARGN})
+endfunction()
+function(zephyr_library_include_directories folder)
+  target_include_directories(${ZEPHYR_CURRENT_LIBRARY} PRIVATE ${folder})
+endfunction()
+function(zephyr_include_directories folder)
+  target_include_directories(app PRIVATE ${CMAKE_CURRENT_SOURCE_DIR}/${folder})
+endfunction()
+add_subdirectory(${ZEPHYR_EXTRA_MODULES} module)
+"""
+KERNEL_H = """#include <stdint.h>
+#include <stdio.h>
+#define printk printf
+static inline uint32_t k_cycle_get_32(void) { return 0; }
 """
 
 
@@ -102,6 +129,19 @@ def test_zephyr_gets_all_sources(name: str, tmp_path: Path) -> None:
     assert calls["zephyr_library_named"] == build.prefix
     assert {*calls["zephyr_library_sources"].split(";")} == own_sources(build)
     assert calls["zephyr_include_directories"] == "."
+
+
+@has_cmake
+def test_the_example_for_zephyr_runs_the_golden_sample(tmp_path: Path) -> None:
+    src = built("conv", tmp_path, "cortex-m4").folder / "src"
+    (tmp_path / "zephyr").mkdir()
+    (tmp_path / "ZephyrConfig.cmake").write_text(ZEPHYR_CONFIG)
+    (tmp_path / "zephyr" / "kernel.h").write_text(KERNEL_H)
+    options = (f"-DZephyr_DIR={tmp_path}", f"-DZEPHYR_EXTRA_MODULES={src}")
+    cmake(tmp_path, "-S", EXAMPLE, "-B", tmp_path / "made", *options)
+    cmake(tmp_path, "--build", tmp_path / "made")
+    ran = tools.run((str(tmp_path / "made" / "app"),), cwd=tmp_path, timeout_s=60)
+    assert (ran.returncode, ran.stdout) == (0, "exact, bit for bit, 0 cycles\n")
 
 
 @pytest.mark.parametrize("name", ["conv", "stream"])
