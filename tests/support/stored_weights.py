@@ -46,6 +46,11 @@ class StoredWeights:
         """Stored bytes, of the bytes needed."""
         return self.stored / max(self.needed, 1.0)
 
+    @property
+    def share_of_all(self) -> float:
+        """Stored bytes with padding and second copies, of the bytes needed."""
+        return (self.stored + self.padding + sum(self.again.values())) / max(self.needed, 1.0)
+
 
 def plan_of(build: Any) -> Plan:
     made = read_made_with(build.manifest["made_with"])
@@ -74,12 +79,23 @@ def _padding(array: Array, weights: list[tuple[int, Array]]) -> int:
             _padded(rows) * taps * channels,
         )
         for form in forms:
-            if array.nbytes == form * bits // 8:
+            if array.nbytes == form * bits // 8 or _has_windows(array, bits, weight):
                 return array.nbytes - weight.size * bits // 8
         # a part of a recurrent layer's rows
         if array.ndim == 2 and array.shape[1] == _padded(channels) * bits // 8:
             return len(array) * (_padded(channels) - channels) * bits // 8
     return 0
+
+
+def _has_windows(array: Array, bits: int, weight: Array) -> bool:
+    """Return whether an array has, per output channel, the jobs of each kernel row: as few as hold
+    the row's channels and taps, each of equal size."""
+    if array.ndim != 4:
+        return False
+    kernel_rows, run = math.prod(weight.shape[1:-2]), math.prod(weight.shape[1:][-2:])
+    jobs, rest = divmod(array.shape[2], kernel_rows)
+    inputs = array.shape[3] * 8 // bits
+    return not rest and (jobs - 1) * inputs < run <= jobs * inputs and len(array) == len(weight)
 
 
 def _words(array: Array, bits: int, weight: Array) -> int:
