@@ -30,6 +30,7 @@ from myoedge.targets.chip import AUTO_POINT
 
 FILE = f"energy-{DEFAULT.name}.json"
 VARIABLE = "MYOEDGE_ENERGY"  # path of another calibration file; empty: published coefficients
+MOST_VOLTS = 2.0  # of a core of a chip
 NOTHING_GIVEN: Mapping[str, float | None] = dict.fromkeys(
     ("period_s", "battery_mah", "battery_volts")
 )
@@ -218,7 +219,7 @@ def coefficients() -> Coefficients:
         stored = json.loads(read_text(path))
         known, waiting = _check_coefficients(stored), stored.get("waiting")
         return replace(known, waiting=None if waiting is None else _check_coefficients(waiting))
-    except (OSError, ValueError, TypeError, RecursionError) as error:
+    except (OSError, ValueError, TypeError, RecursionError, OverflowError) as error:
         raise MyoedgeError(
             "E251",
             "the calibration of energy cannot be read",
@@ -254,7 +255,9 @@ def _by_name(given: Any) -> Coefficients:
     optional = {"waiting", "volts"}  # of measurements of a chip that waits
     if not isinstance(given, dict) or not names - optional <= given.keys() <= names:
         raise ValueError("it does not hold coefficients by their names")
-    if len(given.get("volts", ())) not in (0, 2):
+    volts = given.get("volts", [])
+    are_numbers = isinstance(volts, list) and all(type(x) in (int, float) for x in volts)
+    if not (are_numbers and len(volts) in (0, 2) and all(0 < x < MOST_VOLTS for x in volts)):
         raise ValueError("volts are the lowest and the highest, or none")
     return Coefficients(**given)
 

@@ -20,6 +20,7 @@ from myoedge.errors import MyoedgeError, command, set_in
 from myoedge.power.calibrate import METER, Measured, Residual, calibrate
 from myoedge.power.model import PUBLISHED, Coefficients, Spans
 from myoedge.reports.energy import activity, counted, played_states
+from myoedge.reports.period import clocked_by
 from myoedge.system.notebook import Card, Tabular
 from myoedge.system.regular_files import read_text
 from myoedge.targets import DEFAULT, DEFAULT_ENERGY, OperatingPoint
@@ -28,13 +29,15 @@ IDLE, IDLE_CYCLES = "idle", 1e6
 # Phases of an application: passes of the network, by default, and the time between them.
 PASS, BETWEEN = "pass", "between"
 # Limits of measured values; those of the power are between a chip that sleeps, and ten times what
-# the published workloads take at most.
+# the published workloads, or a chip that waits, take at most.
 NUMBERS = {
     "energy_uj": (0.0, 1e9),
     "power_mw": (DEFAULT_ENERGY.sleep_mw, 1e3),
     "sigma_percent": (0.01, 100.0),
 }
+LIMITS = {**NUMBERS, "waiting power_mw": (DEFAULT_ENERGY.sleep_mw, 166.0)}
 PHASE = "phase"
+MORE = "..."  # key of fields that no column has
 COLUMNS = ("build", "operating_point", *NUMBERS, PHASE)
 SIGMAS_APART = 3.0  # of two meters' errors: further apart, two rows contradict each other
 HEADER = ",".join(COLUMNS)
@@ -66,6 +69,7 @@ class EnergyCalibration(Tabular):
                 "before_j": residual.before_j,
                 "after_j": residual.after_j,
                 "residual": residual.relative,
+                "is_outside": residual.is_outside,
             }
             for residual in self.residuals
         ]
@@ -94,13 +98,26 @@ def _read_measurement(file: Path) -> Iterator[Located]:
         cards = sorted(file.glob("*.json")) if file.is_dir() else [file]
         yield from ((str(card), _read_board_card(card)) for card in cards)
         return
-    try:
-        rows = list(csv.DictReader(read_text(file).splitlines()))
-    except (OSError, ValueError, csv.Error) as error:
-        raise _calibration_error(file, getattr(error, "strerror", None) or str(error)) from None
-    for number, row in enumerate(rows, 2):
+    for number, row in _read_rows(file):
         where = f"{file}, line {number}"
         yield where, _read_row(row, file, where)
+
+
+def _read_rows(file: Path) -> list[tuple[int, dict[str, Any]]]:
+    """Return number of the line, and values by column, of the rows of a CSV file."""
+    try:
+        reader = csv.DictReader(read_text(file).removeprefix("\ufeff").splitlines(), restkey=MORE)
+        names = reader.fieldnames or ()
+        rows = [(reader.line_num, row) for row in reader]
+    except (OSError, ValueError, csv.Error) as error:
+        raise _calibration_error(file, getattr(error, "strerror", None) or str(error)) from None
+    if len({*names}) < len(names):
+        raise _calibration_error(file, f"a column is there twice: {', '.join(names)}")
+    for number, row in rows:
+        if MORE in row:
+            cause = f"it has more fields than the header, {len(names)}: numbers have a point"
+            raise _row_error(f"{file}, line {number}", cause)
+    return rows
 
 
 def _read_board_card(file: Path) -> Measured:
@@ -129,11 +146,11 @@ def _read_row(row: Mapping[str, Any], file: Path, where: str) -> Measured:
         point = DEFAULT.at(row.get("operating_point") or "high").point
         spans = _read_spans(name, phase, point, file)
     waits = phase in (IDLE, BETWEEN)
-    shown = f"{name}, {phase} passes" if phase == BETWEEN else name
+    shown = _between_name(name) if phase == BETWEEN else name
     sigma_percent = _read_number(row, "sigma_percent", where) or 100 * METER
     unmeasured = Measured(shown, spans, 0.0, sigma_percent / 100)
     measured = replace(unmeasured, joules=_read_joules(row, unmeasured.seconds, waits, where))
-    _check_number("power_mw", measured.power_mw, where)
+    _check_number("waiting power_mw" if waits else "power_mw", measured.power_mw, where)
     return measured
 
 
@@ -163,16 +180,22 @@ def _read_spans(name: str, phase: str, point: OperatingPoint, file: Path) -> Spa
     """
     if phase == IDLE:
         return [(Activity(IDLE_CYCLES), point.while_waiting)]
-    report = load_build(file.parent / name).report
+    folder = file.parent / name
+    report = load_build(folder).report
     check_application_point(report, point.name)
+    if phase == BETWEEN and not clocked_by(report):
+        facts = {"needs": "an application, build --app sensor", "has": name}
+        raise MyoedgeError("E250", f"{name} has no application with phases", facts)
     played = played_states(report)
     if phase == BETWEEN and played is not None:
         return played.between_passes(point)
+    if phase == PASS and played is not None and (spans := played.of_a_pass(point)):
+        return spans
     if phase == BETWEEN or not counted(report):
         needs = "played" if phase == BETWEEN else "simulated"
         facts = {"needs": f"a build that was {needs}, with its counters", "has": name}
         options = ("--play", "RECORDING.npz") if phase == BETWEEN else ()
-        tries = [command("simulate", name, *options)]
+        tries = [command("simulate", folder, *options)]
         raise MyoedgeError("E250", f"{name} has not been {needs}", facts, tries)
     counters = activity(report)
     return [(replace(counters, cycles=float(counters.cycles)), point)]
@@ -183,7 +206,7 @@ def _read_number(row: Mapping[str, Any], key: str, where: str) -> float | None:
     if not text:
         return None
     try:
-        number = float(text)
+        number = float(text.replace("_", "?"))  # Python's own way to group digits
     except ValueError:
         raise _row_error(where, f"{key} is not a number: {text}") from None
     _check_number(key, number, where)
@@ -191,24 +214,43 @@ def _read_number(row: Mapping[str, Any], key: str, where: str) -> float | None:
 
 
 def _check_number(key: str, number: float, where: str) -> None:
-    least, most = NUMBERS[key]
+    least, most = LIMITS[key]
     if not (least <= number <= most and number > 0):
         above = f"at least {least:g}" if least else "above 0"
         raise _row_error(where, f"{key} must be {above}, and {most:,.0f} at most: {number:g}")
 
 
 def _check_contradictions(rows: Sequence[Located]) -> None:
-    """Raise E250 if a row takes more power than one that must take at least as much: the same at a
-    clock that is not below, or a build at such a clock if the row is of a chip that waits."""
+    """Raise E250 if a row takes more power than one that must take at least as much, at clocks and
+    a voltage that are not lower."""
     for (where, low), (other, high) in permutations(rows, 2):
-        must = low.name == high.name or (low.idles and not high.idles)
         tolerance = 1.0 + SIGMAS_APART * math.hypot(low.sigma, high.sigma)
-        if not must or low.point.clock_hz > high.point.clock_hz:
+        if not (_takes_at_most(low, high) and _is_as_fast(high, low)):
             continue
         if low.power_mw > high.power_mw * tolerance:
             has, at = f"{low.power_mw:.3g} mW at {low.point.name}", high.point.name
             cause = f"{has}, more than the {high.power_mw:.3g} mW of {high.name} at {at} in {other}"
             raise _row_error(where, cause)
+
+
+def _takes_at_most(low: Measured, high: Measured) -> bool:
+    """Return whether `low` takes at most the power of `high` at the same clocks and voltage: the
+    same, a chip that only waits, or the time between passes beside the passes."""
+    return low.name in (high.name, IDLE) or low.name == _between_name(high.name)
+
+
+def _is_as_fast(row: Measured, other: Measured) -> bool:
+    """Return whether a row's clocks and voltage are not lower than another's."""
+    slowest, fastest = (
+        choose(point.clock_hz for done, point in measured.spans if done.cycles)
+        for choose, measured in ((min, row), (max, other))
+    )
+    same_clocks = row.point.same_clocks(other.point)
+    return row.point.volts >= other.point.volts and (same_clocks or slowest >= fastest)
+
+
+def _between_name(build: str) -> str:
+    return f"{build}, {BETWEEN} passes"
 
 
 def _row_error(where: str, cause: str) -> MyoedgeError:

@@ -164,8 +164,9 @@ def calibrate(terminal: Terminal, measurements: str) -> None:
     The result is stored on this computer, for all later energies.
 
     MEASUREMENTS is a file of `bench --card`, a folder of them, or a CSV file with the columns build
-    (a build's folder, simulated before, or "idle"), operating_point, and energy_uj of an inference
-    or power_mw.
+    (a folder relative to the file, simulated before, or "idle"), operating_point, energy_uj of an
+    inference or power_mw, sigma_percent (the meter's error, default 2), and phase: pass (default)
+    or between, of an application by `bench --phases`.
     """
     from myoedge import api
 
@@ -188,6 +189,7 @@ def _calibration_json(calibration: EnergyCalibration) -> dict[str, Any]:
             },
             **{f"{name}_mw": j / r.measured.seconds * 1e3 for name, j in _joules(r).items()},
             "residual": r.relative,
+            "is_outside": r.is_outside,
         }
         for r in calibration.residuals
     ]
@@ -219,6 +221,11 @@ def _show_calibration(terminal: Terminal, calibration: EnergyCalibration) -> Non
         table.add_row(name, r.measured.point.name, *texts, f"{r.relative:+.1%}")
     printed(table, terminal.out)
     terminal.text(_widths(calibration.residuals, calibration.before, calibration.coefficients))
+    for r in calibration.residuals:
+        if r.is_outside:
+            row = f"{printable(r.measured.name)} at {r.measured.point.name}"
+            cause = f"the model is {r.relative:+.0%} off, which widens the intervals to contain it"
+            terminal.text(f"outside: {row}: {cause}; check this row", soft_wrap=True)
     terminal.progress(f"stored in {calibration.path}")
 
 

@@ -3,19 +3,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Hashable, Sequence
+from dataclasses import astuple, dataclass, replace
+from statistics import fmean
 
 import numpy as np
 
 from myoedge.errors import MyoedgeError
 from myoedge.numerics.arrays import Array
-from myoedge.power.model import Coefficients, Spans, Vector, energy_of, units_of
+from myoedge.power.model import SIGMAS, Coefficients, Spans, Vector, energy_of, units_of
 from myoedge.system.tools import install_command
 from myoedge.targets import OperatingPoint
 
 METER = 0.02  # relative standard deviation of a measurement that states none
-PRIOR_COUNT = 4  # weight of the earlier workload error, in residuals
+OWN_PART = 0.5  # of it that differs between measurements; its gain's error is in all: assumed
+PRIOR_COUNT = 4  # weight of the earlier workload error, in workloads
 MIN_SIGMA = 1e-6  # relative standard deviation of a practically certain prior
 
 
@@ -57,11 +59,15 @@ class Measured:
 
 @dataclass(frozen=True, slots=True)
 class Residual:
-    """A measurement with its modelled energy before and after calibration, in joules."""
+    """A measurement with its modelled energy before and after calibration, in joules.
+
+    is_outside   whether the fit's own interval does not contain the measurement, and was widened
+    """
 
     measured: Measured
     before_j: float
     after_j: float
+    is_outside: bool = False
 
     @property
     def relative(self) -> float:
@@ -70,21 +76,68 @@ class Residual:
 
 def calibrate(rows: Sequence[Measured], prior: Coefficients) -> tuple[Coefficients, list[Residual]]:
     """Fit the coefficients to a board's measurements; with few of them, the fit stays close to
-    `prior`.
+    `prior`. The intervals then contain all rows.
 
     The fit runs twice: the residuals of the first run show how well the model fits this board,
     which sets the weight of the measurements relative to the prior in the second. Errors: E501
     without scipy.
     """
-    first = _fit_coefficients(rows, prior, prior.workload)
-    fitted = _fit_coefficients(rows, prior, min(first.workload, prior.workload))
-    calibrated = replace(fitted, waiting=_fit_waiting([row for row in rows if row.idles], prior))
-    residuals = []
+    means = _means_of_repeated(rows)
+    first = _fit_coefficients(means, prior, prior.workload)
+    fitted = _fit_coefficients(means, prior, min(first.workload, prior.workload))
+    waiting = _fit_waiting([row for row in means if row.idles], prior)
+    count = f"{len(rows)} measurement{'s' * (len(rows) != 1)}"
+    calibrated = replace(fitted, waiting=waiting, source=f"calibrated with {count}")
+    residuals = [_residual(row, prior, calibrated) for row in rows]
+    now = _containing(calibrated, [row for row in residuals if not row.measured.idles])
+    if waiting is not None:
+        idles = [row for row in residuals if row.measured.idles]
+        now = replace(now, waiting=replace(_containing(waiting, idles), source=now.source))
+    return now, residuals
+
+
+def _residual(row: Measured, prior: Coefficients, calibrated: Coefficients) -> Residual:
+    by = (row.idles and calibrated.waiting) or calibrated
+    before, after = (energy_of(row.spans, x) for x in (prior, by))
+    is_outside = abs(after.joules - row.joules) > SIGMAS * after.sigma_j
+    return Residual(row, before.joules, after.joules, is_outside)
+
+
+def _containing(by: Coefficients, rows: Sequence[Residual]) -> Coefficients:
+    """Return the coefficients with so large an error of the model that the interval contains these
+    rows."""
+    least = [by.workload**2]
+    exact = replace(by, workload=0.0)
     for row in rows:
-        after = calibrated.waiting if row.idles and calibrated.waiting else calibrated
-        joules = (energy_of(row.spans, by).joules for by in (prior, after))
-        residuals.append(Residual(row, *joules))
-    return calibrated, residuals
+        sigma_j = abs(row.after_j - row.measured.joules) / SIGMAS
+        fitted_j = energy_of(row.measured.spans, exact).sigma_j
+        least.append((sigma_j**2 - fitted_j**2) / row.after_j**2 * (1.0 + 1e-5))
+    return replace(by, workload=rounded(np.sqrt([max(least)]))[0])
+
+
+def _means_of_repeated(rows: Sequence[Measured]) -> list[Measured]:
+    """Return one row for all that measured the same counters at the same clocks and voltages: their
+    mean, with a meter's error that repetition does not make smaller."""
+    found: dict[Hashable, list[Measured]] = {}
+    for row in rows:
+        points = tuple((point.volts, point.clock_hz) for _, point in row.spans)
+        found.setdefault((_workload_of(row), points), []).append(row)
+    means = []
+    for same in found.values():
+        weights = np.array([row.sigma**-2 for row in same])
+        powers = np.array([row.power_mw for row in same])
+        mean_j = 1e-3 * float(weights @ powers / weights.sum()) * same[0].seconds
+        sigma = float(weights.mean() ** -0.5)
+        means.append(replace(same[0], joules=mean_j, sigma=sigma))
+    return means
+
+
+def _workload_of(row: Measured) -> Hashable:
+    """Return what tells measured workloads apart: the counters to two digits. A chip that waits is
+    one workload."""
+    if row.idles:
+        return ""
+    return tuple(f"{x:.1e}" for done, _ in row.spans for x in astuple(done))
 
 
 def _fit_waiting(rows: Sequence[Measured], prior: Coefficients) -> Coefficients | None:
@@ -105,25 +158,41 @@ def _fit_coefficients(
     rows: Sequence[Measured], prior: Coefficients, workload: float
 ) -> Coefficients:
     """Return coefficients fitted by least squares; a measurement's error is that of the meter and
-    of the model for other workloads."""
+    of the model for other workloads. Measured inferences alone tell the latter."""
     known = np.array(prior.values)
     board_covariance = prior.board**2 * np.outer(known, known)  # the board's common factor
     floor = np.diag((MIN_SIGMA * np.maximum(known, MIN_SIGMA)) ** 2)
     spread = np.array(prior.covariance) + board_covariance + floor
     root = np.linalg.inv(np.linalg.cholesky(spread))  # root.T @ root is the inverse of the spread
-    noise = np.array([np.hypot(row.sigma, workload) for row in rows])
+    whiten = np.linalg.inv(np.linalg.cholesky(_errors(rows, workload)))
     a, b = relative_contributions(rows)
-    stacked = np.vstack([a / noise[:, None], root])
-    values = non_negative(stacked, np.concatenate([b / noise, root @ known]))
-    residuals = a @ values - b
-    scatter = PRIOR_COUNT * prior.workload**2 + float(residuals @ residuals)
+    stacked = np.vstack([whiten @ a, root])
+    values = non_negative(stacked, np.concatenate([whiten @ b, root @ known]))
+    squares: dict[Hashable, list[float]] = {}
+    for row, residual in zip(rows, a @ values - b, strict=True):
+        if not row.idles:
+            squares.setdefault(_workload_of(row), []).append(residual**2)
+    scatter = PRIOR_COUNT * prior.workload**2 + sum(map(fmean, squares.values()))
     return Coefficients(
         rounded(values),
         tuple(map(rounded, np.linalg.inv(stacked.T @ stacked))),
-        workload=float(np.sqrt(scatter / (PRIOR_COUNT + len(rows)))),
+        workload=float(np.sqrt(scatter / (PRIOR_COUNT + len(squares)))),
         board=0.0,
-        source=f"calibrated with {len(rows)} measurement{'s' * (len(rows) != 1)}",
+        source="",
     )
+
+
+def _errors(rows: Sequence[Measured], workload: float) -> Array:
+    """Return the covariance of the rows' relative errors. All have the error of the most exact
+    meter in common, as its gain is the same in all; rows of a workload have the model's error for
+    it in common."""
+    sigmas = np.array([row.sigma for row in rows])
+    common = sigmas.min() ** 2
+    workloads = [_workload_of(row) for row in rows]
+    is_same = np.array([[one == other for other in workloads] for one in workloads])
+    own = np.diag(sigmas**2 - common * (1.0 - OWN_PART**2))
+    errors: Array = own + common + workload**2 * is_same
+    return errors
 
 
 def relative_contributions(rows: Sequence[Measured]) -> tuple[Array, Array]:

@@ -192,6 +192,7 @@ class PlayedStates:
     bin_cycles     cycles of a bin
     slow_cycles    of state_cycles those in which the chip had the clock of waiting
     waiting_hz     this clock; 0: there was one clock
+    passes         passes of the network, those that a gate ended not counted; 0: not known
     """
 
     activity: Activity
@@ -201,6 +202,7 @@ class PlayedStates:
     bin_cycles: int = 0
     slow_cycles: Mapping[str, int] = field(default_factory=dict)
     waiting_hz: int = 0
+    passes: int = 0
 
     def power(
         self,
@@ -216,8 +218,16 @@ class PlayedStates:
     def between_passes(self, point: OperatingPoint) -> Spans:
         """Return what a meter measures while the cluster does not compute, at the playback's own
         clocks and the voltage of `point`."""
+        return self._spans(("control", *WAITING), point)
+
+    def of_a_pass(self, point: OperatingPoint) -> Spans:
+        """Return what a meter measures while the cluster computes, likewise, for a pass in the
+        mean; [] if the number of passes is not known."""
+        spans = self._spans(("run",), point) if self.passes else []
+        return [(activity.times(1 / self.passes), at) for activity, at in spans]
+
+    def _spans(self, states: Sequence[str], point: OperatingPoint) -> Spans:
         parts, at = _activity_by_state(self.activity, self.state_cycles), self._point(point)
-        states = ("control", *WAITING)
         return [
             span
             for state in states

@@ -303,7 +303,8 @@ def test_a_board_is_found_again_and_the_interval_shrinks() -> None:
     found, residuals = calibrate(measured(BOARD, noise=0.01), PUBLISHED)
     assert max(abs(r.relative) for r in residuals) < 0.06
     assert max(abs(r.before_j / r.measured.joules - 1) for r in residuals) > 0.06
-    assert half_width(found) < 0.6 * half_width(PUBLISHED)
+    # six workloads, beside the published ones, which count as four
+    assert half_width(found) < math.sqrt(4 / (4 + 6)) * half_width(PUBLISHED)
     assert found.source == "calibrated with 14 measurements"
 
 
@@ -335,6 +336,53 @@ def test_measurements_that_disagree_widen_what_is_left_for_workloads() -> None:
     ]
     found, _ = calibrate(rows, PUBLISHED)
     assert found.workload > 1.5 * PUBLISHED.workload
+
+
+def test_only_different_inferences_say_how_workloads_differ() -> None:
+    """Neither a chip that waits, nor one inference measured often or at two points."""
+    by_name = {name: [r for r in measured(BOARD) if r.name == name] for name in NETWORKS}
+    idle, one, other = (by_name[name] for name in ("idle", "AD", "IC"))
+    assert calibrate(100 * idle, PUBLISHED)[0].workload == PUBLISHED.workload
+    once, often, two = (
+        calibrate(rows, PUBLISHED)[0].workload
+        for rows in (one[:1], 50 * one, [*one, *other, *idle])
+    )
+    assert math.sqrt(4 / 5) * PUBLISHED.workload <= once < PUBLISHED.workload
+    assert often == pytest.approx(once, rel=0.02)
+    assert math.sqrt(4 / 6) * PUBLISHED.workload <= two < PUBLISHED.workload
+
+
+@pytest.mark.parametrize("mhz", [[240], [10, 240], [*range(10, 241, 10)]])
+@pytest.mark.parametrize("sigma", [0.01, 0.02])
+def test_no_number_of_rows_is_surer_than_their_meter(mhz: list[int], sigma: float) -> None:
+    points = [OperatingPoint("here", 0.65, x * 1_000_000) for x in mhz]
+    truth = replace(PUBLISHED, values=BOARD)
+    rows = [
+        Measured("idle", [(Activity(1e6), at)], energy(Activity(1e6), at, truth).joules, sigma)
+        for at in points
+    ]
+    widths = []
+    for repeated in (rows, 100 * rows):
+        by, _ = calibrate(repeated, PUBLISHED)
+        assert by.waiting is not None
+        found = energy(Activity(1e6), points[-1], by.waiting)
+        widths.append(found.sigma_j / found.joules)
+    assert widths[0] == pytest.approx(widths[1], rel=1e-3)
+    assert 0.97 * sigma < widths[1] < 1.2 * sigma
+
+
+def test_intervals_contain_every_row_and_outliers_are_named() -> None:
+    rows = measured(BOARD)
+    assert not any(r.is_outside for r in calibrate(rows, PUBLISHED)[1])
+    for n in (0, 3):  # a chip that waits, and an inference
+        wrong = [*rows[:n], replace(rows[n], joules=2.5 * rows[n].joules), *rows[n + 1 :]]
+        by, residuals = calibrate(wrong, PUBLISHED)
+        assert next(r.measured.name for r in residuals if r.is_outside) == rows[n].name
+        for row in wrong:
+            used = by.waiting if row.idles else by
+            assert used is not None
+            found = energy_of(row.spans, used)
+            assert found.joules - 2 * found.sigma_j <= row.joules <= found.high_j
 
 
 def test_a_measurement_of_an_unsure_meter_hardly_counts() -> None:

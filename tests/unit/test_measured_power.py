@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+import json
+from dataclasses import asdict, replace
 from itertools import product
 from pathlib import Path
 
@@ -127,6 +128,9 @@ def test_the_interval_of_a_chip_that_waits_is_printed(measurements: Path) -> Non
         ("idle,low,,8,101", 2),
         ("idle,high,3,,", 2),
         ("idle,high,,much,", 2),
+        ("idle,low,,3,7,", 2),  # a decimal comma
+        ("idle,low,,3_7,", 2),
+        ("idle,low,,8,||idle,low,,much,", 4),  # after an empty line
     ],
 )
 def test_rows_that_cannot_be(measurements: Path, rows: str, line: int) -> None:
@@ -145,6 +149,40 @@ def test_rows_that_cannot_be(measurements: Path, rows: str, line: int) -> None:
     if lines:
         measurements.write_text(HEADER + "\n".join(lines) + "\n")
         myoedge.calibrate_energy(measurements)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\ufeff" + HEADER + "idle,low,,8,\n",
+        (HEADER + "idle,low,,8,\n").replace("\n", "\r\n"),
+        HEADER + "idle,300/10 MHz,,4.31,\nidle,10 MHz,,3.70,\n",  # 0.75 V, 0.65 V
+    ],
+    ids=["byte order mark", "CRLF", "another voltage"],
+)
+def test_rows_that_can_be(measurements: Path, text: str) -> None:
+    measurements.write_bytes(text.encode())
+    myoedge.calibrate_energy(measurements)
+
+
+def test_a_column_that_is_there_twice(measurements: Path) -> None:
+    measurements.write_text("build,power_mw,power_mw\nidle,8,9\n")
+    with pytest.raises(MyoedgeError, match="twice"):
+        myoedge.calibrate_energy(measurements)
+
+
+@pytest.mark.parametrize("volts", ["12", [True, True], {"a": 1, "b": 2}, [0, 1e308], [10**400, 1]])
+def test_damaged_volts(measurements: Path, volts: object) -> None:
+    place = measurements.parent / "energy.json"
+    fitted = {**asdict(PUBLISHED), "waiting": {**asdict(PUBLISHED), "volts": volts}}
+    place.write_text(json.dumps(fitted))
+    with pytest.raises(MyoedgeError) as raised:
+        coefficients()
+    assert raised.value.code == "E251"
+    place.write_text(json.dumps({**asdict(PUBLISHED), "workload": 10**400}))
+    with pytest.raises(MyoedgeError) as raised:
+        coefficients()
+    assert raised.value.code == "E251"
 
 
 def test_rows_within_their_meters_errors(measurements: Path) -> None:

@@ -214,9 +214,9 @@ def play_build(
     rows = tuple(record for _, record in found if isinstance(record, Decision))
     resting = sum(row.is_resting for row in rows)
     latency = _latency(run, located, program.clock_hz)
-    states = _played_states(program, run)
-    report = with_given_powers(build.report, given)
     runs = (-(-(len(rows) - resting) // program.ready), resting)
+    states = _played_states(program, run, 0 if resting else len(pass_cycles(run)))
+    report = with_given_powers(build.report, given)
     power = _application_power(report, program, states, *runs)
     judged = _judged(reference, [row for _, row in located], delivered.labels, report, power)
     return Played(
@@ -295,7 +295,7 @@ def _simulate_playback(
         )
 
 
-def _played_states(program: SensorProgram, run: Simulation) -> PlayedStates:
+def _played_states(program: SensorProgram, run: Simulation, passes: int) -> PlayedStates:
     clock, waits = program.clock, program.clock.waiting > 1
     return PlayedStates(
         activity_of(run),
@@ -305,6 +305,7 @@ def _played_states(program: SensorProgram, run: Simulation) -> PlayedStates:
         run.bin_cycles,
         dict(run.slow_cycles) if waits else {},
         clock.waiting_hz if waits else 0,
+        passes,
     )
 
 

@@ -19,6 +19,7 @@ from myoedge.errors import MyoedgeError
 from myoedge.extensions.boards.measured_power import phases_of
 from myoedge.extensions.boards.meter import PowerTrace
 from myoedge.extensions.sensor.playback import Played
+from myoedge.extensions.sensor.simulated_run import pass_cycles
 from myoedge.power.model import PUBLISHED, energy
 from myoedge.power.states import StatePower
 from myoedge.reports.energy import activity, played_states
@@ -101,7 +102,10 @@ def test_a_calibration_finds_the_board_of_the_phases(
     monkeypatch.setenv("MYOEDGE_ENERGY", str(tmp_path / "energy.json"))
     report = load_build(build.folder).report
     truth, counters = power_by(build, BOARD.values), activity(report)
-    pass_j = energy(counters, DEFAULT.at(POINT).point, BOARD).joules
+    # the pad is high from the cluster's start to its end: a sixth longer than the network alone
+    passes = len(pass_cycles(played.run))
+    pass_j = truth.states_j["run"] / passes
+    assert pass_j > 1.01 * energy(counters, DEFAULT.at(POINT).point, BOARD).joules
     rest_j = sum(truth.states_j.values()) - truth.states_j["run"]
     rest_w = rest_j / (truth.seconds - truth.states_s["run"])
     rows = [f"{build.folder},{POINT},{1e6 * pass_j},,1,pass"]
@@ -111,8 +115,8 @@ def test_a_calibration_finds_the_board_of_the_phases(
     of_pass, between = found.residuals
     assert (of_pass.measured.idles, between.measured.idles) == (False, True)
     assert abs(between.relative) < 0.02
-    fitted = energy(counters, DEFAULT.at(POINT).point, coefficients())
-    assert fitted.low_j < pass_j < fitted.high_j
+    assert of_pass.measured.seconds == pytest.approx(truth.states_s["run"] / passes)
+    assert not of_pass.is_outside
     states = played_states(report)
     assert states is not None
     value, low, high = states.power(DEFAULT.at(POINT).point, coefficients()).power_w
@@ -127,6 +131,9 @@ def test_a_calibration_finds_the_board_of_the_phases(
         ("idle,120/10 MHz,,4,,between", "phase is pass or between"),
         ("{},120/10 MHz,4,,,between", "power_mw"),
         ("{},10 MHz,,4,,between", "is built for the operating point 120/10 MHz"),
+        ("{},120/10 MHz,,900,,between", "166 at most"),
+        ("{0},120/10 MHz,,9,,between\n{0},120/10 MHz,,4,,pass", "line 2 is no measurement"),
+        ("idle,10 MHz,,4,,\n{},120/10 MHz,,2,,between", "line 2 is no measurement"),
     ],
 )
 def test_rows_of_phases_that_cannot_be(
