@@ -183,22 +183,32 @@ def _read_spans(name: str, phase: str, point: OperatingPoint, file: Path) -> Spa
     folder = file.parent / name
     report = load_build(folder).report
     check_application_point(report, point.name)
-    if phase == BETWEEN and not clocked_by(report):
-        facts = {"needs": "an application, build --app sensor", "has": name}
-        raise MyoedgeError("E250", f"{name} has no application with phases", facts)
+    if phase == BETWEEN:
+        return _between_passes(report, point, folder)
     played = played_states(report)
-    if phase == BETWEEN and played is not None:
-        return played.between_passes(point)
-    if phase == PASS and played is not None and (spans := played.of_a_pass(point)):
+    if played is not None and (spans := played.of_a_pass(point)):
         return spans
-    if phase == BETWEEN or not counted(report):
-        needs = "played" if phase == BETWEEN else "simulated"
-        facts = {"needs": f"a build that was {needs}, with its counters", "has": name}
-        options = ("--play", "RECORDING.npz") if phase == BETWEEN else ()
-        tries = [command("simulate", folder, *options)]
-        raise MyoedgeError("E250", f"{name} has not been {needs}", facts, tries)
+    if not counted(report):
+        raise _uncounted(folder, "simulated")
     counters = activity(report)
     return [(replace(counters, cycles=float(counters.cycles)), point)]
+
+
+def _between_passes(report: Mapping[str, Any], point: OperatingPoint, folder: Path) -> Spans:
+    """Return what an application's row of BETWEEN measured."""
+    played = played_states(report)
+    if not clocked_by(report):
+        facts = {"needs": "an application, build --app sensor", "has": folder}
+        raise MyoedgeError("E250", f"{folder} has no application with phases", facts)
+    if played is None:
+        raise _uncounted(folder, "played", "--play", "RECORDING.npz")
+    return played.between_passes(point)
+
+
+def _uncounted(folder: Path, needs: str, *options: str) -> MyoedgeError:
+    facts = {"needs": f"a build that was {needs}, with its counters", "has": folder}
+    tries = [command("simulate", folder, *options)]
+    return MyoedgeError("E250", f"{folder} has not been {needs}", facts, tries)
 
 
 def _read_number(row: Mapping[str, Any], key: str, where: str) -> float | None:
