@@ -37,6 +37,7 @@ from myoedge.passes.layout import (
 )
 from myoedge.passes.limits import limit_infinities
 from myoedge.passes.linear_layers import LINEAR_PARTS, LONG_SUMS, WIDE_WEIGHTS, rotations_as_windows
+from myoedge.passes.loop_parts import divide_loops
 from myoedge.passes.loop_rows import compute_rows_at_once
 from myoedge.passes.loops import in_loop_order, roll_recurrences
 from myoedge.passes.lower import LOWER
@@ -86,7 +87,7 @@ ROLLED: tuple[tuple[str, Callable[[Graph], Graph]], ...] = (  # before the first
 AFTER_STAGE: Mapping[str, Callable[[Graph], Graph]] = {
     "find": limit_infinities,
     "fold": absorb_input_normalization,
-    "scans": roll_recurrences,
+    "scans": lambda graph: divide_loops(roll_recurrences(graph)),
 }
 
 

@@ -31,8 +31,13 @@ def compute_rows_at_once(graph: Graph) -> Graph:
     """Hoist the tensors of each loop that do not depend on sequential states: compute them for all
     iterations at once, before the loop."""
     for loop in dict.fromkeys(n.attrs["loop"] for n in graph.nodes if n.op in IN_LOOPS):
-        graph = attempt(_HoistedLoop.of(graph, loop).outside) or graph
+        graph = compute_rows_of_loop(graph, loop)
     return graph
+
+
+def compute_rows_of_loop(graph: Graph, loop: str) -> Graph:
+    """Hoist the tensors of one loop, as above."""
+    return attempt(_HoistedLoop.of(graph, loop).outside) or graph
 
 
 @dataclass

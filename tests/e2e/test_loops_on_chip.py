@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,9 @@ from torch._higher_order_ops.scan import scan
 import myoedge
 from myoedge.reports.wording import loops
 from tests.conftest import save_exported, thinned
+from tests.support.networks import stacks
 from tests.support.networks.loops import Spikes
+from tests.support.networks.stacks import CELLS, Stack
 from tests.support.schemas import check
 from tests.unit import test_torch_scans as scans
 from tests.unit.test_loops import INPUTS, Begun, Delayed, Gated, Late, Loop, Plain, Swapped
@@ -57,6 +60,30 @@ def test_loops_are_exact(
     build = built(network, 18, tmp_path, config=tmp_path / "myoedge.toml")
     (loop,) = build.report["model"]["loops"]
     assert loop["steps"] > 7
+    checked = myoedge.validate(build, on=("host", "simulator"))
+    assert checked.exact["host"], checked.difference
+    assert checked.exact["simulator"], checked.difference
+
+
+@pytest.mark.parametrize(
+    ("cells", "options", "bits"),
+    [
+        (("fired", "mixed", "summed"), {"own": (1,), "skips": (2,)}, 8),
+        *(
+            pytest.param(cells, options, bits, marks=pytest.mark.slow)
+            for bits in (8, 16)
+            for cells in product(CELLS, repeat=2)
+            for options in ({}, {"own": (0, 1), "last": True})
+        ),
+    ],
+)
+def test_loops_divided_by_products_are_exact(
+    cells: tuple[str, ...], options: dict[str, Any], bits: int, tmp_path: Path
+) -> None:
+    torch.manual_seed(0)
+    (tmp_path / "myoedge.toml").write_text(f'[quant]\n"*" = {{ activations = {bits} }}\n')
+    network = Stack(cells, **options)
+    build = built(network, 40, tmp_path, stacks.INPUTS, config=tmp_path / "myoedge.toml")
     checked = myoedge.validate(build, on=("host", "simulator"))
     assert checked.exact["host"], checked.difference
     assert checked.exact["simulator"], checked.difference
