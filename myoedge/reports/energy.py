@@ -147,6 +147,15 @@ def played_states(report: Mapping[str, Any]) -> PlayedStates | None:
     return None if document is None else PlayedStates.from_json(document)
 
 
+def played_pass_s(report: Mapping[str, Any]) -> float | None:
+    """Return the seconds that the cluster computed per pass in the last playback; None if they are
+    not known."""
+    played = played_states(report)
+    if played is None or not played.passes:
+        return None
+    return played.state_cycles["run"] / played.clock_hz / played.passes
+
+
 def battery_of(report: Mapping[str, Any]) -> Battery | None:
     """Return the battery given by `energy --battery`, which a report stores; None without one."""
     given = report.get("every") or {}

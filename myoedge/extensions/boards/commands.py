@@ -134,6 +134,9 @@ def _show_flashed(terminal: Terminal, flashed: FlashResult) -> None:
         terminal.text(f"identity: {flashed.says}", soft_wrap=True)
 
 
+INFERENCES = 20  # without --times
+
+
 def meter_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Add the options of a measurement with a power meter."""
     options = (
@@ -141,7 +144,6 @@ def meter_options(function: Callable[..., Any]) -> Callable[..., Any]:
         click.option(
             "--times",
             type=click.IntRange(1),
-            default=20,
             help="Number of inferences (default: 20).",
         ),
         click.option(
@@ -171,14 +173,15 @@ def meter_options(function: Callable[..., Any]) -> Callable[..., Any]:
     metavar="FILE",
     help="Try everything (flash, outputs, cycles, energy), and write one JSON file.",
 )
-@click.option("--on", default="board", metavar="WHERE", help="With --card: board, or jtag.")
+@click.option("--on", metavar="WHERE", help="With --card: board (default), or jtag.")
 @board_options
 @common
 def bench(
     terminal: Terminal,
     folder: str | None,
     card: str | None,
-    on: str,
+    on: str | None,
+    times: int | None,
     meter: str | None,
     waiting: float | None,
     phases: float | None,
@@ -192,24 +195,35 @@ def bench(
     from myoedge.extensions.boards import verbs
     from myoedge.system.folder import check_file
 
+    kinds = {"--card": card, "--waiting": waiting, "--phases": phases}
+    _check_kind([name for name, value in kinds.items() if value is not None], meter, times, on)
     build = chosen_build(terminal, folder)
+    given = {"meter": meter, "board": options["board"]}
+    options |= {"meter": meter, "times": times or INFERENCES}
     if card is not None:
         check_file(Path(card))
-        _write_card(terminal, card, verbs.board_card(build, on=on, meter=meter, **options))
+        _write_card(terminal, card, verbs.board_card(build, on=on or "board", **options))
         return
-    if meter is None:
-        raise click.UsageError("bench needs --meter DEVICE, or --card FILE")
-    given = {"meter": meter, "board": options["board"]}
-    if waiting is not None and phases is not None:
-        raise click.UsageError("--waiting and --phases are two measurements")
     if waiting is not None:
         _show_waiting(terminal, verbs.bench_waiting(build, seconds=waiting, **given))
         return
     if phases is not None:
         _show_phases(terminal, verbs.bench_phases(build, seconds=phases, **given))
         return
-    _show_energy(terminal, verbs.bench(build, meter=meter, **options))
+    _show_energy(terminal, verbs.bench(build, **options))
     terminal.next(command("energy", build))
+
+
+def _check_kind(kinds: Sequence[str], meter: str | None, times: int | None, on: str | None) -> None:
+    """Raise a usage error for options of different measurements."""
+    if meter is None and kinds != ["--card"]:
+        raise click.UsageError("bench needs --meter DEVICE, or --card FILE")
+    if len(kinds) > 1:
+        raise click.UsageError(f"{' and '.join(kinds)} are different measurements")
+    if on is not None and kinds != ["--card"]:
+        raise click.UsageError("--on is for --card")
+    if times is not None and kinds and kinds != ["--card"]:
+        raise click.UsageError(f"--times is a number of inferences: without {kinds[0]}")
 
 
 def _show_energy(terminal: Terminal, energy: MeasuredEnergy) -> None:

@@ -16,6 +16,8 @@ from myoedge.numerics.arrays import Array
 from myoedge.system.notebook import Card, Shown
 
 PART_S = 0.1  # parts of a measurement whose means show how it varies
+FACTOR = 2.0  # between a build's durations and counts, and those of a record that can be of it
+WHOLE = 0.98  # share of a record's samples that must be there: clocks of meter and computer differ
 WIRES = "connect the board's power pad to the meter's D0, and the grounds"
 
 
@@ -70,7 +72,7 @@ def _mean_energy(trace: PowerTrace, supply_v: float, starts: Array, ends: Array)
     total = np.concatenate([[0.0], np.cumsum(trace.amps)])
     joules = (total[ends] - total[starts]) * supply_v / trace.rate_hz
     seconds = (ends - starts) / trace.rate_hz
-    watts = float(joules.sum() / seconds.sum())
+    watts = _checked_power(float(joules.sum() / seconds.sum()))
     return MeasuredEnergy(
         len(starts), float(joules.mean()), float(joules.std()), float(seconds.mean()), watts
     )
@@ -126,7 +128,25 @@ def power_of(trace: PowerTrace, supply_v: float, operating_point: str) -> Measur
 def _mean_power(watts: Array, rate_hz: float) -> tuple[float, float]:
     """Return the mean, and the standard deviation of the means of parts of PART_S."""
     parts = np.array_split(watts, max(round(len(watts) / (PART_S * rate_hz)), 1))
-    return float(watts.mean()), float(np.std([part.mean() for part in parts]))
+    return _checked_power(float(watts.mean())), float(np.std([part.mean() for part in parts]))
+
+
+def _checked_power(watts: float) -> float:
+    """Return the power. Errors: E614 it is none, as of a meter that is not between supply and
+    board."""
+    if watts > 0:
+        return watts
+    facts = {"needs": "above 0 mW", "has": f"{watts * 1e3:.3g} mW"}
+    raise _unexpected_signal("the meter measured no power", facts, "the supply through the meter")
+
+
+def check_duration(trace: PowerTrace, seconds: float) -> None:
+    """Raise E614 if the record has fewer samples than so many seconds have: those that are lost 64
+    at a time leave no gap in the samples' numbers."""
+    needs, has = round(WHOLE * seconds * trace.rate_hz), len(trace.amps)
+    if has < needs:
+        facts = {"needs": f"{needs:,} samples or more", "has": f"{has:,}"}
+        raise _unexpected_signal("the meter lost samples", facts, "a USB port without a hub")
 
 
 def calibration_row(
@@ -180,30 +200,59 @@ class MeasuredPhases(Shown):
         return Card("measured power of an application", (*self.lines(), ("rows", self.rows)))
 
 
+@dataclass(frozen=True)
+class ExpectedPasses:
+    """Passes of the network, as a build says they are.
+
+    pass_s      seconds of one
+    period_s    seconds from one to the next
+    are_whole   whether all run the whole network; a gate ends some, or leaves them out
+    """
+
+    pass_s: float
+    period_s: float
+    are_whole: bool = True
+
+    def check(self, passes_s: Array, seconds: float, sample_s: float) -> None:
+        """Raise E614 if passes of these durations, in a record of so many seconds, cannot be the
+        build's: by more than FACTOR."""
+        low, high = float(passes_s.min()), float(passes_s.max())
+        least_s = self.pass_s / FACTOR - sample_s if self.are_whole else 0.0
+        if not least_s <= low <= high <= FACTOR * self.pass_s + sample_s:
+            needs = f"about {self.pass_s * 1e3:,.3f} ms"
+            facts = {"needs": needs, "has": f"{low * 1e3:,.3f} to {high * 1e3:,.3f} ms"}
+            raise _unexpected_signal("the pad was not high for passes of the build", facts, WIRES)
+        count = seconds / self.period_s
+        least = count / FACTOR - 1 if self.are_whole else 0.0
+        if not least <= len(passes_s) <= FACTOR * count + 1:
+            facts = {"needs": f"about {count:,.0f} in {seconds:g} s", "has": f"{len(passes_s):,}"}
+            raise _unexpected_signal("the number of passes is not the build's", facts, WIRES)
+
+
 def phases_of(
-    trace: PowerTrace, supply_v: float, build: str, operating_point: str, *, same_passes: bool
+    trace: PowerTrace, supply_v: float, build: str, operating_point: str, expected: ExpectedPasses
 ) -> MeasuredPhases:
     """Return the powers of an application at work, from the samples of a power meter.
 
-    trace         the samples
-    supply_v      supply voltage of the board
-    build         the build's folder, for the rows
-    same_passes   whether all passes run the whole network; if a gate ends some, their mean energy
-                  is in no row
-    Errors: E614 no complete pass, or no time between passes.
+    trace      the samples
+    supply_v   supply voltage of the board
+    build      the build's folder, for the rows
+    expected   the build's passes; if a gate ends some, their mean energy is in no row
+    Errors: E614 no complete pass, no time between passes, or other passes than the build's.
     """
     starts, ends = _runs(trace.high)
     are_complete = (starts > 0) & (ends < len(trace.high))
     if not are_complete.any():
         facts = {"needs": "passes of the network", "has": f"high in {trace.high.mean():.1%}"}
         raise _unexpected_signal("the meter saw no complete pass", facts, WIRES)
-    passes = _mean_energy(trace, supply_v, starts[are_complete], ends[are_complete])
+    starts, ends = starts[are_complete], ends[are_complete]
+    seconds = len(trace.amps) / trace.rate_hz
+    expected.check((ends - starts) / trace.rate_hz, seconds, 1.0 / trace.rate_hz)
+    passes = _mean_energy(trace, supply_v, starts, ends)
     watts = trace.amps * supply_v
     between_w, spread_w = _mean_power(watts[~trace.high], trace.rate_hz)
-    rows = [calibration_row(build, operating_point, power_w=between_w, phase="between")]
-    if same_passes:
-        rows.insert(
-            0, calibration_row(build, operating_point, energy_j=passes.joules, phase="pass")
-        )
-    seconds = len(watts) / trace.rate_hz
+    name = f"./{build}" if build == "idle" else build  # alone, it is a chip that waits
+    rows = [calibration_row(name, operating_point, power_w=between_w, phase="between")]
+    if expected.are_whole:
+        rows.insert(0, calibration_row(name, operating_point, energy_j=passes.joules, phase="pass"))
     return MeasuredPhases(passes, between_w, spread_w, float(watts.mean()), seconds, tuple(rows))

@@ -7,10 +7,11 @@ without its filter of spikes.
 
 from __future__ import annotations
 
+import math
 import re
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Protocol
@@ -30,7 +31,7 @@ _ADC_VOLTS = 1.8 / 163840
 ANSWER_TIMEOUT_S = 3.0
 _SETTLE_S = 0.1
 _COUNTER = 64  # a sample's counter is modulo this
-_ROW = re.compile(r"^(R|GS|GI|O|S|I|UG)([0-4]):\s*(-?[0-9.]+(?:e-?\d+)?)\s*$", re.MULTILINE)
+_ROW = re.compile(r"^(R|GS|GI|O|S|I|UG)([0-4]):[^\S\n]*(\S+)\s*$", re.MULTILINE)
 _SHUNTS = (1031.64, 101.65, 10.15, 0.94, 0.043)  # ohms, if the device does not report them
 _NEUTRAL = {"GS": 1.0, "GI": 1.0, "O": 0.0, "S": 0.0, "I": 0.0, "UG": 1.0}
 
@@ -135,11 +136,22 @@ def _read_calibration(port: SerialPort) -> dict[str, Array]:
         facts = {"answer": text[:60]}
         tries = ["--meter PORT: a PPK2 has two serial ports, try the other one"]
         raise MyoedgeError("E605", "the device at that port is no PPK2", facts, tries)
+    return _calibration_factors(rows)
+
+
+def _calibration_factors(rows: Iterable[tuple[str, str, str]]) -> dict[str, Array]:
+    """Return the factors by letter, from letter, range and text of each. Errors: E605 no number."""
     factors: dict[str, Array] = {name: np.full(RANGES, x) for name, x in _NEUTRAL.items()}
     factors["R"] = np.array(_SHUNTS)
-    for name, step, value in rows:
-        if name != "R" or float(value) != 0.0:
-            factors[name][int(step)] = float(value)
+    for name, step, text_of_value in rows:
+        try:
+            value = float(text_of_value)
+        except ValueError:
+            facts = {"needs": f"a number as {name}{step}", "has": text_of_value[:60]}
+            title = "the meter's own calibration is damaged"
+            raise MyoedgeError("E605", title, facts, ["another PPK2"]) from None
+        if math.isfinite(value) and (name != "R" or value != 0.0):  # some tell -nan
+            factors[name][int(step)] = value
     return factors
 
 

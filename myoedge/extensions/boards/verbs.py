@@ -178,8 +178,9 @@ def bench_phases(
     Errors: E204 seconds, E240 a build without an application, E602 the board has no power pad, E614
     unexpected signal.
     """
-    from myoedge.extensions.boards.measured_power import phases_of
-    from myoedge.reports.period import clocked_by, rest
+    from myoedge.extensions.boards.measured_power import ExpectedPasses, phases_of
+    from myoedge.reports.energy import played_pass_s
+    from myoedge.reports.period import clocked_by, own_period_s, rest
 
     chosen = as_build(build)
     report = chosen.report
@@ -188,19 +189,23 @@ def bench_phases(
         tries = [command("bench", chosen.folder, "--meter", meter)]
         raise MyoedgeError("E240", f"{chosen.folder.name} has no application", facts, tries)
     trace, supply_v = _recorded(meter, seconds, board)
-    point, (_, rest_layers) = str(report["target"]["operating_point"]), rest(report)
-    same_passes = rest_layers == 0
-    return phases_of(trace, supply_v, str(chosen.folder), point, same_passes=same_passes)
+    point, period = str(report["target"]["operating_point"]), own_period_s(report)
+    pass_s = played_pass_s(report) or float(report["latency_s"])
+    expected = ExpectedPasses(pass_s, period or seconds, are_whole=rest(report) == (0.0, 0))
+    return phases_of(trace, supply_v, str(chosen.folder), point, expected)
 
 
 def _recorded(meter: str, seconds: float, board: str | None) -> tuple[PowerTrace, float]:
     """Return a power meter's samples of so many seconds, and the board's supply voltage."""
     from myoedge.building.quantities import positive
+    from myoedge.extensions.boards.measured_power import check_duration
     from myoedge.extensions.boards.meter import open_ppk2
 
     duration_s, supply_v = positive(seconds, "seconds"), _supply_v(board)
     with open_ppk2(meter, supply_v) as opened:
-        return opened.record(lambda: time.sleep(duration_s)), supply_v
+        trace = opened.record(lambda: time.sleep(duration_s))
+    check_duration(trace, duration_s)
+    return trace, supply_v
 
 
 def _supply_v(board: str | None) -> float:

@@ -12,7 +12,7 @@ from myoedge.backends.build import Build
 from myoedge.building import energy_calibration
 from myoedge.errors import MyoedgeError
 from myoedge.extensions.boards import console, meter
-from myoedge.extensions.boards.measured_power import energy_of, power_of
+from myoedge.extensions.boards.measured_power import check_duration, energy_of, power_of
 from myoedge.extensions.boards.meter import PowerTrace
 from tests.conftest import myoedge as command
 from tests.extensions.boards.peers import Firmware, Peer, at_the_line
@@ -27,7 +27,11 @@ ADC = 1000
 
 def words(runs: int, lost: int = 0) -> bytes:
     """Samples as a PPK2 sends them, without those from the tenth on that are lost."""
-    pad = ([0] * LOW + [1] * HIGH) * runs + [0] * LOW
+    return pad_words(([0] * LOW + [1] * HIGH) * runs + [0] * LOW, lost)
+
+
+def pad_words(pad: list[int], lost: int = 0) -> bytes:
+    """Samples as a PPK2 sends them with this pad, likewise."""
     rows = [
         (ADC if high else 0) | STEP << 14 | (n % 64) << 18 | high << 24
         for n, high in enumerate(pad)
@@ -73,7 +77,7 @@ def test_power_of_a_chip_that_waits(two: Build, tmp_path: Path) -> None:
     """The mean of the samples; the printed row is one that `energy calibrate` reads."""
     idle = np.array([ADC | STEP << 14 | (n % 64) << 18 for n in range(500)], "<u4").tobytes()
     with at_the_line(ppk2(idle)) as at:
-        arguments = ("--meter", at, "--waiting", "0.1")
+        arguments = ("--meter", at, "--waiting", "0.005")
         ran = command("bench", two.folder, *arguments, "--json", cwd=tmp_path)
         assert ran.code == 0, ran.err
     volts = 1.8 / 163840 * (ADC * 4 - 8)
@@ -81,7 +85,7 @@ def test_power_of_a_chip_that_waits(two: Build, tmp_path: Path) -> None:
     assert ran.json["watts"] == pytest.approx(1.8 * amps)
     assert ran.json["seconds"] == pytest.approx(0.005)
     with at_the_line(ppk2(idle)) as at:
-        shown = command("bench", two.folder, "--meter", at, "--waiting", "0.1", cwd=tmp_path)
+        shown = command("bench", two.folder, "--meter", at, "--waiting", "0.005", cwd=tmp_path)
     _, rows = shown.out.split("rows.csv\n", 1)
     (tmp_path / "rows.csv").write_text(rows)
     ((_, measured),) = energy_calibration._read_measurement(tmp_path / "rows.csv")
@@ -90,7 +94,7 @@ def test_power_of_a_chip_that_waits(two: Build, tmp_path: Path) -> None:
     step = next(line for line in shown.err.splitlines() if "energy calibrate" in line)
     assert step.split("#")[0].split()[-3:] == ["energy", "calibrate", "rows.csv"]
     with at_the_line(ppk2(words(RUNS))) as at:
-        ran = command("bench", two.folder, "--meter", at, "--waiting", "0.1", cwd=tmp_path)
+        ran = command("bench", two.folder, "--meter", at, "--waiting", "0.002", cwd=tmp_path)
     assert (ran.code, "stop the front end" in ran.err) == (6, True)
 
 
@@ -108,10 +112,11 @@ def test_how_the_power_varies() -> None:
         (ppk2(words(RUNS, lost=1)), "E614"),
         (ppk2(words(RUNS + 1)), "E614"),
         (ppk2(b""), "E604"),
+        (lambda came: b"R0: 1.2.3\nEND\n" if b"\x19" in came else b"", "E605"),
         pytest.param(lambda _: b"", "E604", marks=pytest.mark.slow),  # waits for an answer
         pytest.param(lambda came: b"hello\n" * len(came), "E605", marks=pytest.mark.slow),
     ],
-    ids=["lost", "another count", "no samples", "silent", "something else"],
+    ids=["lost", "another count", "no samples", "damaged", "silent", "something else"],
 )
 def test_a_meter_in_trouble(
     two: Build, served: bytes, tmp_path: Path, peer: Peer, code: str
@@ -135,3 +140,28 @@ def test_energy_is_the_integral_while_the_pad_is_high() -> None:
     with pytest.raises(MyoedgeError) as caught:
         energy_of(PowerTrace(amps, high, 1e5), 1.8, 2)
     assert caught.value.code == "E614"
+
+
+def test_a_record_that_is_too_short_or_without_power() -> None:
+    """64 lost samples leave no gap in the samples' numbers."""
+    trace = PowerTrace(np.zeros(936), np.zeros(936, bool), 1e5)
+    for raises in (lambda: check_duration(trace, 0.01), lambda: power_of(trace, 1.8, "low")):
+        with pytest.raises(MyoedgeError) as caught:
+            raises()
+        assert caught.value.code == "E614"
+    check_duration(trace, 0.0094)
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        ("--phases", 1, "--waiting", 1),
+        ("--phases", 1, "--card", "a.json"),
+        ("--waiting", 1, "--times", 3),
+        ("--phases", 1, "--on", "jtag"),
+    ],
+)
+def test_options_of_different_measurements(
+    two: Build, tmp_path: Path, given: tuple[object, ...]
+) -> None:
+    assert command("bench", two.folder, "--meter", "none", *given, cwd=tmp_path).code == 2

@@ -16,7 +16,7 @@ from myoedge.backends.build import Build, load_build
 from myoedge.building.energy import coefficients
 from myoedge.building.energy_calibration import HEADER
 from myoedge.errors import MyoedgeError
-from myoedge.extensions.boards.measured_power import phases_of
+from myoedge.extensions.boards.measured_power import ExpectedPasses, phases_of
 from myoedge.extensions.boards.meter import PowerTrace
 from myoedge.extensions.sensor.playback import Played
 from myoedge.extensions.sensor.simulated_run import pass_cycles
@@ -24,9 +24,10 @@ from myoedge.power.model import PUBLISHED, energy
 from myoedge.power.states import StatePower
 from myoedge.reports.energy import activity, played_states
 from myoedge.targets import DEFAULT
+from tests.conftest import Ran
 from tests.conftest import myoedge as command
-from tests.extensions.boards.peers import at_the_line
-from tests.extensions.boards.test_meter import RUNS, ppk2, words
+from tests.extensions.boards.peers import Peer, at_the_line
+from tests.extensions.boards.test_meter import pad_words, ppk2
 from tests.extensions.sensor import applications
 
 POINT, SUPPLY_V, RATE_HZ = "120/10 MHz", 1.8, 1e5
@@ -61,21 +62,26 @@ def test_the_meter_separates_passes_from_the_time_between() -> None:
     high = np.array([1] * 5 + [0] * 20 + [1] * 10 + [0] * 30 + [1] * 14 + [0] * 16 + [1] * 5, bool)
     amps = np.where(high, 3.0, 1.0)
     amps[:5] = amps[-5:] = 9.0
-    found = phases_of(PowerTrace(amps, high, 10.0), 2.0, "a,b", "low", same_passes=True)
+    found = phases_of(PowerTrace(amps, high, 10.0), 2.0, "a,b", "low", ExpectedPasses(1.2, 4.0))
     assert (found.passes.inferences, found.passes.watts) == (2, pytest.approx(6.0))
     assert found.passes.joules == pytest.approx(6.0 * 1.2)
     assert (found.between_w, found.seconds) == (pytest.approx(2.0), pytest.approx(10.0))
     assert found.watts == pytest.approx(2 * (90 + 66 + 72) / 100)
     assert found.rows == ('"a,b",low,7.2e+06,,,pass', '"a,b",low,,2000,,between')
-    (row,) = phases_of(PowerTrace(amps, high, 10.0), 2.0, "a", "low", same_passes=False).rows
-    assert row == "a,low,,2000,,between"
+    gated = ExpectedPasses(1.2, 4.0, are_whole=False)
+    (row,) = phases_of(PowerTrace(amps, high, 10.0), 2.0, "idle", "low", gated).rows
+    assert row == "./idle,low,,2000,,between"
+    for other in [(9.0, 4.0), (0.1, 4.0), (1.2, 50.0), (1.2, 0.5)]:
+        with pytest.raises(MyoedgeError) as raised:
+            phases_of(PowerTrace(amps, high, 10.0), 2.0, "a", "low", ExpectedPasses(*other))
+        assert raised.value.code == "E614"
 
 
 @pytest.mark.parametrize("high", [[0] * 9, [1] * 9, [1, 1, 0, 0, 0, 0, 0, 1, 1]])
 def test_no_complete_pass(high: list[int]) -> None:
     trace = PowerTrace(np.ones(9), np.array(high, bool), 10.0)
     with pytest.raises(MyoedgeError) as raised:
-        phases_of(trace, 2.0, "a", "low", same_passes=True)
+        phases_of(trace, 2.0, "a", "low", ExpectedPasses(1.0, 4.0))
     assert raised.value.code == "E614"
 
 
@@ -154,14 +160,21 @@ def test_time_between_passes_needs_a_playback(unplayed: Path, tmp_path: Path) ->
     assert raised.value.notice.tries == (remedy,)
 
 
-def test_bench_of_phases(build: Build, tmp_path: Path) -> None:
-    with at_the_line(ppk2(words(RUNS))) as at:
-        arguments = ("--meter", at, "--phases", "0.1")
-        ran = command("bench", build.folder, *arguments, "--json", cwd=tmp_path)
-        assert ran.code == 0, ran.err
-    assert ran.json["passes"]["inferences"] == RUNS
-    with at_the_line(ppk2(words(RUNS))) as at:
-        shown = command("bench", build.folder, "--meter", at, "--phases", "0.1", cwd=tmp_path)
+def test_bench_of_phases(build: Build, played: Played, tmp_path: Path) -> None:
+    period = round(build.report["period"]["seconds"] * RATE_HZ)
+    pads = {high: ([0] * (period - high) + [1] * high) * (20_000 // period) for high in (1, 5, 60)}
+    peers = {high: ppk2(pad_words([*pad, *[0] * 99])) for high, pad in pads.items()}
+    ran = bench_phases(build, peers[5], "--json", cwd=tmp_path)
+    assert ran.code == 0, ran.err
+    assert ran.json["passes"]["inferences"] == 20_000 // period
+    shown = bench_phases(build, peers[5], cwd=tmp_path)
     figures, rows = shown.out.split("rows.csv\n", 1)
-    assert f"passes    {RUNS} in" in figures
+    assert f"passes    {20_000 // period} in" in figures
     assert rows.splitlines() == [HEADER, *ran.json["rows"]]
+    for high in (1, 60):  # a glitch, and ten times a pass
+        assert "E614" in bench_phases(build, peers[high], cwd=tmp_path).err
+
+
+def bench_phases(build: Build, peer: Peer, *more: str, cwd: Path) -> Ran:
+    with at_the_line(peer) as at:
+        return command("bench", build.folder, "--meter", at, "--phases", "0.19", *more, cwd=cwd)
