@@ -54,10 +54,12 @@ def distribute(
     run.start_in_dearest()
     for cheap in range(len(levels) - 1):
         run.move_while_waiting(cheap)
-    if balanced:
+    waiting = dict(run.level)
+    run.save_energy()
+    if balanced and not run.leaves_out_a_part:
+        run.level = waiting
         run.balance_channels()
-    for cheap in range(len(levels) - 1):
-        run.move_to_save_energy(cheap)
+        run.save_energy()
     return [cheapest_first[run.level[content]] for content in contents]
 
 
@@ -168,6 +170,16 @@ class _Run:
         )
         most = max(map(self.turns.__getitem__, late), default=0)
         return [content for content in late if self.turns[content] == most]
+
+    @property
+    def leaves_out_a_part(self) -> bool:
+        """Whether no chunk is in a level that needs a part beside the chip."""
+        used = {*self.level.values()}
+        return any(level.external and n not in used for n, level in enumerate(self.levels))
+
+    def save_energy(self) -> None:
+        for cheap in range(len(self.levels) - 1):
+            self.move_to_save_energy(cheap)
 
     def move_to_save_energy(self, cheap: int) -> None:
         """Move chunks to a cheaper level, those that are read most often first, as many as leave
