@@ -18,16 +18,16 @@ def with_loop_residents(
     plan: Plan,
     room: int,
     place: Callable[[Sequence[Chunk]], Plan | None],
-    cycles: Callable[[Plan], float],
+    costs: Callable[[Plan], tuple[int, float]],
 ) -> Plan:
     """Return the plan with as many chunks of constants loaded once per loop as make it fastest.
 
     plan     a plan that streams constants
     room     bytes of L2 for the arena and streamed constants
     place    chunks -> the plan that streams them; None if they do not fit
-    cycles   plan -> estimated cycles, with waits
+    costs    plan -> parts beside the chip, and estimated cycles with waits
     """
-    best, fewest = plan, cycles(plan)
+    best, least = plan, costs(plan)
     turns = plan.timeline_steps.turns  # transfers end before a loop, in a layer that runs once
     loops = (x for x in plan.timeline_steps.loops if x.first > 0 and turns(x.first - 1) == 1)
     for loop in sorted(loops, key=lambda loop: loop.turns, reverse=True):
@@ -36,8 +36,8 @@ def with_loop_residents(
         for halvings in range(1, SHARES + 1):
             share = free - (free >> halvings)
             made = place(_hold_some(chunks, loop, plan.timeline_steps, share))
-            if made is not None and (now := cycles(made)) < fewest:
-                best, fewest = made, now
+            if made is not None and (now := costs(made)) < least:
+                best, least = made, now
     return best
 
 

@@ -81,7 +81,7 @@ def with_transfers(plan: Plan) -> Plan | None:
         made = _stream(plan, known, digest)
         if made is not None and waits(made):
             made = _with_loop_residents(plan, made, known, digest)
-        best = min(filter(None, (best, made)), key=modelled_cycles, default=None)
+        best = min(filter(None, (best, made)), key=_parts_and_cycles, default=None)
         if best is not None and not waits(best):
             break
     return best
@@ -96,7 +96,16 @@ def _stream(
     """
     several = len(plan.chip.levels) > 1  # parts that become resident may undo a balance of channels
     made = (_stream_some(plan, known, digest, balanced=x) for x in (True, False)[: 1 + several])
-    return min(filter(None, made), key=modelled_cycles, default=None)
+    return min(filter(None, made), key=_parts_and_cycles, default=None)
+
+
+def _parts_and_cycles(plan: Plan) -> tuple[int, float]:
+    return _parts_beside(plan), modelled_cycles(plan)
+
+
+def _parts_beside(plan: Plan) -> int:
+    """Return the number of parts beside the chip that a plan needs for constants."""
+    return len({x.external for x in plan.chip.levels if x.external and plan.level_bytes(x.name)})
 
 
 def _stream_some(
@@ -140,7 +149,7 @@ def _with_loop_residents(
         made,
         room,
         lambda chunks: _place_streaming(plan, in_order(chunks), stays, digest),
-        lambda other: waiting_cycles(other, work),
+        lambda other: (_parts_beside(other), waiting_cycles(other, work)),
     )
 
 
