@@ -64,8 +64,10 @@ def duty_rows(report: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def of_application(report: Mapping[str, Any]) -> dict[str, str]:
-    """Return the rows of an application's average power, by name; {} if the report has none."""
-    return dict(duty_rows(report)) if clocked_by(report) else {}
+    """Return the rows of an application's average power by name, with the parts that it is of; {}
+    if the report has none."""
+    rows = dict(duty_rows(report)) if clocked_by(report) else {}
+    return {**rows, "of": counted_powers(report)} if rows else {}
 
 
 def battery_hours(hours: Sequence[float]) -> str:

@@ -137,7 +137,13 @@ def test_times_and_powers_are_of_the_plan_or_of_the_playback(tmp_path: Path) -> 
     card = page.partition("<h3>Application</h3>")[2].partition("<h3>")[0]
     assert rows["average"].partition(" (")[0] in card
     assert rows["times"] in card
+    assert "chip only: no front end, no radio" in card
     assert rows["duty cycle"] == f"{100 * busy:.3g} %" != planned["duty cycle"]
+    myoedge.energy(folder, others="4 mW", battery="150 mAh")
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    card = page.partition("<h3>Application</h3>")[2].partition("<h3>")[0]
+    assert "the chip, and 4 mW of all else" in card
+    assert re.search(r"battery \d+", card.replace("\N{NO-BREAK SPACE}", " "))
 
 
 def test_advice_after_a_calibration_is_of_one_set_of_coefficients(
