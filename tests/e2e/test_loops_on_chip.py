@@ -83,7 +83,7 @@ def test_loops_divided_by_products_are_exact(
     torch.manual_seed(0)
     (tmp_path / "myoedge.toml").write_text(f'[quant]\n"*" = {{ activations = {bits} }}\n')
     network = Stack(cells, **options)
-    build = built(network, 40, tmp_path, stacks.INPUTS, config=tmp_path / "myoedge.toml")
+    build = built(network, 18, tmp_path, stacks.INPUTS, config=tmp_path / "myoedge.toml")
     checked = myoedge.validate(build, on=("host", "simulator"))
     assert checked.exact["host"], checked.difference
     assert checked.exact["simulator"], checked.difference

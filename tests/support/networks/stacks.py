@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 import torch
 from torch import Tensor, nn
 
-INPUTS, WIDTH = 8, 24
+INPUTS, WIDTH = 8, 36
 States = tuple[Tensor, Tensor]
 
 
