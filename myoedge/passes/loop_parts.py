@@ -18,7 +18,7 @@ from myoedge.graph.match import attempt, first_match, require
 from myoedge.operators.base import OPS
 from myoedge.operators.graph_builder import GraphBuilder
 from myoedge.operators.turns import IN_LOOPS, LAST, NEXT, READ, STATE, WRITE
-from myoedge.passes.loop_rows import compute_rows_of_loop
+from myoedge.passes.loop_rows import body_of_loop, compute_rows_of_loop, states_of_loop
 from myoedge.passes.loops import in_loop_order, in_operand_order, with_patch
 
 MOST_DIVISIONS = 64
@@ -49,18 +49,12 @@ class _LoopBody:
     @cached_property
     def nodes(self) -> dict[str, Node]:
         """Nodes that run in each iteration, in execution order."""
-        found, inside = dict[str, Node](), set[str]()
-        for node in self.graph.nodes:
-            is_own = node.op in IN_LOOPS and node.attrs["loop"] == self.loop
-            if node.op != LAST and (is_own or not inside.isdisjoint(node.inputs)):
-                found[node.name] = node
-                inside.update(() if node.op == WRITE else node.outputs)
-        return found
+        return body_of_loop(self.graph, self.loop)
 
     @cached_property
     def nexts(self) -> dict[str, Node]:
         """State -> the node that updates it."""
-        return {node.inputs[1]: node for node in self.nodes.values() if node.op == NEXT}
+        return states_of_loop(self.nodes)
 
     @cached_property
     def computed(self) -> dict[str, Node]:

@@ -40,6 +40,23 @@ def compute_rows_of_loop(graph: Graph, loop: str) -> Graph:
     return attempt(_HoistedLoop.of(graph, loop).outside) or graph
 
 
+def body_of_loop(graph: Graph, loop: str) -> dict[str, Node]:
+    """Return the nodes of a loop by name, in execution order: those that begin and end an
+    iteration, and those that depend on it."""
+    body, iterated = dict[str, Node](), set[str]()
+    for node in graph.nodes:
+        is_own = node.op in IN_LOOPS and node.attrs["loop"] == loop
+        if node.op != LAST and (is_own or not iterated.isdisjoint(node.inputs)):
+            body[node.name] = node
+            iterated.update(() if node.op == WRITE else node.outputs)
+    return body
+
+
+def states_of_loop(body: Mapping[str, Node]) -> dict[str, Node]:
+    """Return state -> the `loop_next` node that updates it."""
+    return {node.inputs[1]: node for node in body.values() if node.op == NEXT}
+
+
 @dataclass
 class _HoistedLoop:
     """A loop and its hoisted tensors.
@@ -62,12 +79,8 @@ class _HoistedLoop:
 
     @classmethod
     def of(cls, graph: Graph, loop: str) -> _HoistedLoop:
-        body: dict[str, Node] = {}
-        for node in graph.nodes:
-            is_own = node.op in IN_LOOPS and node.attrs["loop"] == loop
-            if node.op != LAST and (is_own or not body.keys().isdisjoint(node.inputs)):
-                body[node.name] = node
-        nexts = {node.inputs[1]: node for node in body.values() if node.op == NEXT}
+        body = body_of_loop(graph, loop)
+        nexts = states_of_loop(body)
         first = next(iter(body.values()))
         patch = GraphBuilder(graph, replace(first, outputs=(f"{loop}.rows",)))
         return cls(graph, first.attrs, patch, body, nexts)
