@@ -11,7 +11,6 @@ import pytest
 import torch
 
 from myoedge.graph.ir import Graph
-from myoedge.operators.interpreter import run_float
 from myoedge.operators.turns import loop_of, loop_spans
 from tests.support.networks.stacks import CELLS, INPUTS, WIDTH, Stack
 from tests.unit.test_loops import prepared
@@ -36,7 +35,13 @@ def products_in_loops(graph: Graph) -> int:
     [
         ["fired"] * 4,
         ["summed", "mixed"],
-        *(pytest.param([*x], marks=pytest.mark.slow) for x in product(CELLS, repeat=2)),
+        ["delayed", "fired"],
+        # Where a delayed state is the result, a body has two steps: half as many products each.
+        *(
+            pytest.param([*x], marks=pytest.mark.slow)
+            for x in product(CELLS, repeat=2)
+            if x[-1] != "delayed"
+        ),
     ],
 )
 def test_layers_of_a_stack_are_loops_of_elements(cells: list[str], last: bool) -> None:
@@ -78,12 +83,12 @@ def test_a_product_of_few_steps_stays() -> None:
     "seed", [0, 1, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(2, 40))]
 )
 def test_drawn_stacks_compute_what_torch_does(seed: int) -> None:
-    """`prepared` compares."""
+    """`prepared` compares; products of own results alone stay in loops."""
     rng = np.random.default_rng(seed)
     count = int(rng.integers(2, 5))
     cells = [str(x) for x in rng.choice([*CELLS], count)]
-    drawn = [[at for at in range(count) if rng.random() < 0.4] for _ in range(2)]
+    own, skips = ([at for at in range(first, count) if rng.random() < 0.4] for first in (0, 1))
     options = {"back": bool(rng.random() < 0.2), "last": bool(rng.random() < 0.5)}
-    graph = stack(cells, own=drawn[0], skips=drawn[1], **options)
-    zeros = {name: np.zeros(graph.shape(name), np.float32) for name in graph.inputs}
-    assert run_float(graph, zeros).keys() >= set(graph.outputs)
+    graph = stack(cells, own=own, skips=skips, **options)
+    if not options["back"] and "delayed" not in cells:  # whose loops may have two steps in one
+        assert products_in_loops(graph) <= len(own)

@@ -29,10 +29,16 @@ def summed(product: Tensor, h: Tensor, c: Tensor) -> States:
     return 0.6 * h + 0.3 * product, c
 
 
+def delayed(product: Tensor, h: Tensor, c: Tensor) -> States:
+    """A unit that reads its result of two steps before."""
+    return torch.tanh(product + 0.5 * c), h
+
+
 CELLS: dict[str, Callable[[Tensor, Tensor, Tensor], States]] = {
     "fired": fired,
     "mixed": mixed,
     "summed": summed,
+    "delayed": delayed,
 }
 
 
