@@ -155,7 +155,7 @@ def _read_row(row: Mapping[str, Any], file: Path, where: str) -> Measured:
 
 
 def _read_phase(row: Mapping[str, Any], where: str) -> str:
-    """Return what a row measured: IDLE, PASS or BETWEEN."""
+    """Return the phase of a row: IDLE, PASS or BETWEEN."""
     phase, idles = row.get(PHASE), row["build"] == IDLE
     if phase and (idles or phase not in (PASS, BETWEEN)):
         raise _row_error(where, f"{PHASE} is {PASS} or {BETWEEN}, of a build")
@@ -173,8 +173,8 @@ def _read_joules(row: Mapping[str, Any], seconds: float, waits: bool, where: str
 
 
 def _read_spans(name: str, phase: str, point: OperatingPoint, file: Path) -> Spans:
-    """Return what a row of measurements measured: idle cycles, or counters of the last runs of a
-    build on the simulated chip.
+    """Return counters and operating points of a row: of idle cycles, or of the last runs of a build
+    on the simulated chip.
 
     name   folder of a build, relative to the measurements file, unless the phase is IDLE
     """

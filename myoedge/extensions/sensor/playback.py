@@ -215,7 +215,7 @@ def play_build(
     resting = sum(row.is_resting for row in rows)
     latency = _latency(run, located, program.clock_hz)
     runs = (-(-(len(rows) - resting) // program.ready), resting)
-    states = _played_states(program, run, 0 if resting else len(pass_cycles(run)))
+    states = _played_states(program, run, resting)
     report = with_given_powers(build.report, given)
     power = _application_power(report, program, states, *runs)
     judged = _judged(reference, [row for _, row in located], delivered.labels, report, power)
@@ -295,7 +295,8 @@ def _simulate_playback(
         )
 
 
-def _played_states(program: SensorProgram, run: Simulation, passes: int) -> PlayedStates:
+def _played_states(program: SensorProgram, run: Simulation, resting: int) -> PlayedStates:
+    passes = 0 if resting else len(pass_cycles(run))  # a gate ends those of resting windows
     clock, waits = program.clock, program.clock.waiting > 1
     return PlayedStates(
         activity_of(run),

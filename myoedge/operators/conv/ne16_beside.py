@@ -56,8 +56,7 @@ class SharedTiles:
         return "t0" if self.jobs.in_rows else "t1"
 
     def units(self, sizes: Sizes) -> Any:
-        """Return the rows or columns of a tile that NE16 computes: a multiple of what its smallest
-        job computes."""
+        """Return the rows or columns of a tile that NE16 computes, in whole smallest jobs."""
         least, whole = self.jobs.least_units, sizes[self.axis]
         return np.minimum(np.maximum(whole * self.share // (SHARES * least), 1) * least, whole)
 
