@@ -4,14 +4,14 @@
 from __future__ import annotations
 
 import heapq
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 CHEAP_S = 0.25  # CPU seconds of a test that runs in any case
 TABLE_ROWS, ROW_S = 8, 1.0  # cases of a test that is a table, and CPU seconds of one that runs
 LEAST_RATE = 2.0  # new parts a CPU second, below which a test is left out
-FILE_S = 1.5  # CPU seconds of the other tests of a file, together
+TESTS_S = 500.0  # CPU seconds of all: five minutes on two cores, but for the processes' start
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +111,7 @@ def chosen(
     return {*choice.chosen}
 
 
-def costs_s(tests: Mapping[str, Measured], shared: Mapping[str, Measured]) -> dict[str, float]:
+def shares_s(tests: Mapping[str, Measured], shared: Mapping[str, Measured]) -> dict[str, float]:
     """CPU seconds by test; all tests that use the same pay the same for it."""
     choice = Choice(tests, shared)
     uses = {test: choice.unpaid(test) for test in tests}
@@ -120,29 +120,28 @@ def costs_s(tests: Mapping[str, Measured], shared: Mapping[str, Measured]) -> di
     return {test: row.cpu_s + sum(shares[x] for x in uses[test]) for test, row in tests.items()}
 
 
-def affordable(costs: Mapping[str, float]) -> set[str]:
-    """Return the tests that run: those of at most CHEAP_S, rows of tables of at most ROW_S, and the
-    others of each file as long as they take at most FILE_S together: the cheapest case of each
-    function first, then the next cases; at least one test of each file.
-
-    costs   test -> CPU seconds
+def affordable(
+    tests: Mapping[str, Measured], shared: Mapping[str, Measured], most_s: float = TESTS_S
+) -> set[str]:
+    """Return the tests that run: those of at most CHEAP_S with their share of what they use, then,
+    as long as all take at most `most_s` CPU seconds, the cheapest test of each file, the cheapest
+    case of each other function, and further cases, the cheapest first.
     """
-    rows = rows_of_tables(costs)
-    taken = {test for test, cost in costs.items() if cost <= (ROW_S if test in rows else CHEAP_S)}
-    cases, spent_s = Counter[str](), defaultdict[str, float](float)
-    files = {file_of(test) for test in taken}
-    others = []
-    for cost, test in sorted((cost, test) for test, cost in costs.items() if test not in taken):
-        function = test.partition("[")[0]
-        others.append((cases[function], cost, test))
+    choice, costs = Choice(tests, shared), shares_s(tests, shared)
+    files, cases, order = set[str](), Counter[str](), []
+    for cost, test in sorted((cost, test) for test, cost in costs.items()):
+        function, file = test.partition("[")[0], file_of(test)
+        rank = 0 if file not in files else 1 + cases[function]
+        files.add(file)
         cases[function] += 1
-    for _, cost, test in sorted(others):
-        file = file_of(test)
-        if spent_s[file] + cost <= FILE_S or file not in files:
-            spent_s[file] += cost
-            files.add(file)
-            taken.add(test)
-    return taken
+        order.append((-1 if cost <= CHEAP_S else rank, cost, test))
+    spent_s = 0.0
+    for rank, _, test in sorted(order):
+        cost_s = choice.cost_s(test)
+        if rank < 0 or spent_s + cost_s <= most_s:
+            choice.take(test)
+            spent_s += cost_s
+    return {*choice.chosen}
 
 
 def cheapest_of_files(choice: Choice, left: Iterable[str]) -> list[str]:

@@ -5,7 +5,7 @@ python -m tests.selection.record            runs all tests that are not marked s
                                             with coverage.py, for what they reach: an hour on two
                                             cores; then those that are left, for their costs
 python -m tests.selection.record --costs    runs the tests of `make test` for their costs alone, and
-                                            leaves out what their files have no time for
+                                            leaves out what they have no time for
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-from tests.selection.choice import Measured, affordable, chosen, costs_s, file_of
+from tests.selection.choice import Measured, affordable, chosen, file_of, shares_s
 from tests.selection.deferred import DEFERRED, read_deferred
 
 SHARED = "shared: "
@@ -30,9 +30,13 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def run_tests(measures: str, folder: Path, jobs: str) -> None:
-    """Run what is not slow; PLUGIN writes "reach" or "costs" to the folder."""
+    """Run what is not slow; PLUGIN writes "reach" or "costs" to the folder.
+
+    Compiled C is part of the cost, as in a clean clone: the cache is empty at the start.
+    """
     command = [sys.executable, "-m", "pytest", "-p", PLUGIN, "-n", jobs, "-m", "not slow"]
     env = {**os.environ, "MEASURED": str(folder), "MEASURES": measures, "OMP_NUM_THREADS": "1"}
+    env["MYOEDGE_CACHE"] = str(folder / "cache")
     subprocess.run([*command, "--dist", "worksteal"], cwd=ROOT, env=env, check=True)
 
 
@@ -106,8 +110,8 @@ def choose_by_reach(folder: Path) -> None:
 
 
 def choose_by_cost(folder: Path) -> None:
-    costs = costs_s(*read(folder))
-    taken = affordable(costs)
+    tests, shared = read(folder)
+    costs, taken = shares_s(tests, shared), affordable(tests, shared)
     leave_out(read_deferred() | costs.keys() - taken)
     print_seconds(costs, taken)
     print(f"{len(taken)} of {len(costs)} tests")

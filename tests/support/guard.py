@@ -7,6 +7,7 @@ import ctypes
 import functools
 import mmap
 import os
+import signal
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from myoedge.system.library import ObjectOptions, compile_objects
 Placement = Literal["start", "end"]
 
 PROT_NONE, PROT_READ = 0, 1
+TRAPS = (-signal.SIGILL, -signal.SIGTRAP)  # by clang's UBSan without messages: x86-64, AArch64
 ALIGNMENT = 4  # the C asks for no more; wider elements get their own
 _LIBC = ctypes.CDLL(None, use_errno=True)
 

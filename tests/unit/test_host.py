@@ -20,7 +20,7 @@ from myoedge.errors import MyoedgeError
 from myoedge.numerics.arrays import Array
 from myoedge.system import toolchain, tools
 from myoedge.system.cache import MAX_BYTES
-from tests.support.guard import asan_at_hand, run_guarded
+from tests.support.guard import TRAPS, asan_at_hand, run_guarded
 
 REPOSITORY = Path(__file__).parents[2]
 ARGUMENTS = "(const void *const in[], void *const out[])"
@@ -355,9 +355,8 @@ for one in (0, 1):
     print(host.run(library, [a], [((1,), np.int32)])[0].tolist(), flush=True)
 """
     caught = python(script)
-    assert caught.returncode == -signal.SIGABRT
+    assert caught.returncode in TRAPS
     assert caught.stdout == "[2147483647]\n"
-    assert "signed integer overflow: 2147483647 + 1" in caught.stderr
 
 
 def test_address_sanitizer_of_a_system_compiler_catches_a_static_overflow(

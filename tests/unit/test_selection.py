@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from tests.conftest import ROOT
-from tests.selection.choice import FILE_S, ROW_S, Measured, affordable, chosen, costs_s
+from tests.selection.choice import Measured, affordable, chosen, shares_s
 from tests.selection.deferred import mark_slow, read_deferred
 from tests.selection.record import PLUGIN, places, read
 from tests.support.each import each
@@ -117,21 +117,31 @@ def test_users_of_the_same_pay_the_same() -> None:
         "a.py::test_d": Measured(0.25, frozenset(), of_both),
         "a.py::test_e": Measured(0.125),
     }
-    assert [*costs_s(tests, shared).values()] == [3.5, 3.0, 4.25, 0.125]
+    assert [*shares_s(tests, shared).values()] == [3.5, 3.0, 4.25, 0.125]
 
 
-def test_the_other_tests_of_a_file_share_its_time() -> None:
-    """Functions in order of their cheapest case, each with that case, before second cases."""
-    a = {"test_b[0]": 0.8, "test_b[1]": 0.4, "test_c": 0.5, "test_d": 0.8, "test_e[x]": 0.3}
-    costs = {f"a.py::{name}": FILE_S * cost / 1.5 for name, cost in a.items()}
-    assert costs.keys() - affordable(costs) == {"a.py::test_b[0]", "a.py::test_d"}
-    costs["a.py::test_e[y]"] = FILE_S * 0.4 / 1.5
-    assert "a.py::test_e[y]" not in affordable(costs)
-    costs["b.py::test_long"] = 9 * FILE_S  # its file has no other
-    costs |= {"c.py::test_long": 9 * FILE_S, "c.py::test_cheap": 0.0}
-    costs |= {f"d.py::test[{row}]": ROW_S for row in range(8)}
-    left_out = {"a.py::test_b[0]", "a.py::test_d", "a.py::test_e[y]", "c.py::test_long"}
-    assert costs.keys() - affordable(costs) == left_out
+def test_files_come_before_functions_and_functions_before_cases() -> None:
+    """The cheapest first; a fixture is paid once, and tests of CHEAP_S run in any case."""
+    build = frozenset({"shared: build"})
+    tests = {
+        "a.py::test_b[0]": Measured(0.5, frozenset(), build),
+        "a.py::test_b[1]": Measured(0.75, frozenset(), build),
+        "a.py::test_c": Measured(2.0),
+        "d.py::test_e": Measured(3.0),
+        "d.py::test_f[0]": Measured(0.25),
+        "g.py::test_h": Measured(9.0),
+    }
+    shared = {"shared: build": Measured(2.0)}
+    in_order = [
+        "d.py::test_f[0]",
+        "a.py::test_b[0]",
+        "g.py::test_h",
+        "a.py::test_c",
+        "d.py::test_e",
+    ]
+    for count, most_s in enumerate((0.0, 2.75, 11.75, 13.75, 16.75), 1):
+        assert affordable(tests, shared, most_s) == {*in_order[:count]}
+    assert affordable(tests, shared, 17.5) == tests.keys()
 
 
 def test_marks_are_those_of_the_list() -> None:
@@ -208,7 +218,7 @@ def recorded(folder: Path, measures: str) -> tuple[dict[str, Measured], dict[str
 def test_costs_alone_are_recorded_without_reach(tmp_path: Path) -> None:
     tests, shared = recorded(tmp_path, "costs")
     assert not any(row.parts for row in (*tests.values(), *shared.values()))
-    assert all(0 <= cost < 60 for cost in costs_s(tests, shared).values())
+    assert all(0 <= cost < 60 for cost in shares_s(tests, shared).values())
     assert tests["test_it.py::test_cached"].uses & tests["test_it.py::test_cached_again"].uses
 
 

@@ -27,7 +27,7 @@ DEFINES = ("ME_PMSIS", "ME_POWER_PAD=89u", "ME_APP_MILLIVOLTS=800u", "ME_APP_CLO
 FOR_HOST = (
     *("-std=c11", "-D_DEFAULT_SOURCE=1", "-O1", "-g", "-Wall", "-Wextra", "-Werror"),
     *("-Wno-unknown-pragmas", "-fno-pie", "-no-pie", "-pthread", "-mcpu=baseline"),
-    *("-fsanitize=undefined", "-fno-sanitize-recover=all", "-fdebug-compilation-dir=."),
+    *("-fsanitize=undefined", "-fsanitize-trap=undefined", "-fdebug-compilation-dir=."),
 )
 SEEN_BY_KERNELS = {"ME_SDK_4"}
 UART = ("ME_UART=1", "ME_BAUD_RATE=115200u")
