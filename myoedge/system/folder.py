@@ -120,10 +120,7 @@ def _edited_sources(target: Path, files: Mapping[str, str]) -> Iterator[str]:
 
 
 def _refuse_foreign_files(target: Path, files: Mapping[str, str]) -> None:
-    """Raise E221 if a folder has files that `build` did not write, or edited files.
-
-    files   name -> digest
-    """
+    """Raise E221 if a folder has other files than these (name -> digest), or edited ones."""
     names = (p.relative_to(target).as_posix() for p in target.rglob("*") if not p.is_dir())
     projects = "|".join(re.escape(hook.name) for hook in hooks("projects"))
     other = re.compile(rf"{_OTHER_FILES}|({projects})/(build|BUILD|{USERS})/.*")
@@ -194,11 +191,8 @@ def _is_still_at(folder: Path, opened: int) -> bool:
 
 
 def _swap_folders(fresh: Path, target: Path) -> bool:
-    """Move `fresh` to `target`; an old folder there is then named `fresh`, or is removed.
-
-    Returns False if there was no old folder, but another process has created one meanwhile, which
-    is not locked.
-    """
+    """Move `fresh` to `target`; an old folder there is then named `fresh`, or is removed. Return
+    False if another process has created one meanwhile, which is not locked."""
     if not target.exists():
         try:
             os.rename(fresh, target)
@@ -287,18 +281,17 @@ def check_file(file: Path) -> None:
 
 
 def replace_files(folder: Path, files: Mapping[str, bytes], tries: Iterable[str] = ()) -> None:
-    """Replace files of a build together: once all new files are written, an interruption still
-    replaces all, and after a kill `finish_replacing` does.
+    """Replace files of a folder together: once all new files are written, an interruption still
+    replaces all, and after a kill `finish_replacing` does, as the next replacement does at first.
 
     tries   as for `explained`
     """
     with explained(folder, *tries):
-        if is_build(folder):
-            finish_replacing(folder)
-            _remove_abandoned(folder, rf"\.(?:{_REPLACED})\.([0-9]{{1,10}})")
-        pid = os.getpid()
-        fresh = {folder / name: folder / f".{name}.{pid}" for name in files}
-        written = folder / f"{_COMPLETE_MARKER}{pid}"
+        with contextlib.suppress(PermissionError):  # of other users, in a folder for all
+            finish_replacing(folder, files)
+            _remove_abandoned(folder, rf"\.(?:{_replaced(folder, files)})\.([0-9]{{1,10}})")
+        fresh = {folder / name: folder / f".{name}.{os.getpid()}" for name in files}
+        written = folder / f"{_COMPLETE_MARKER}{os.getpid()}"
         try:
             for path, temporary in fresh.items():
                 temporary.write_bytes(files[path.name])
@@ -313,13 +306,20 @@ def replace_files(folder: Path, files: Mapping[str, bytes], tries: Iterable[str]
                 temporary.unlink(missing_ok=True)
 
 
-def finish_replacing(folder: Path) -> None:
-    """Complete the replacements of killed processes that had already written all new files."""
+def _replaced(folder: Path, files: Iterable[str]) -> str:
+    """Return a regular expression of the names that replacements in a folder have."""
+    return "|".join([*([_REPLACED] * is_build(folder)), *map(re.escape, files)])
+
+
+def finish_replacing(folder: Path, files: Iterable[str] = ()) -> None:
+    """Complete the replacements of a build's reports, and of `files`, by killed processes that had
+    already written all new files."""
+    ours = _replaced(folder, files)
     for written in [*folder.glob(f"{_COMPLETE_MARKER}*")]:
         pid = written.name.removeprefix(_COMPLETE_MARKER)
         if not re.fullmatch(r"[0-9]{1,10}", pid) or _is_running(int(pid)):
             continue
-        names = (re.fullmatch(rf"\.({_REPLACED})\.{pid}", path.name) for path in folder.iterdir())
+        names = (re.fullmatch(rf"\.({ours})\.{pid}", path.name) for path in folder.iterdir())
         _replace_all({folder / match[1]: folder / match[0] for match in names if match})
         written.unlink(missing_ok=True)
 

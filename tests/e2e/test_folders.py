@@ -8,6 +8,7 @@ import json
 import os
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -17,6 +18,7 @@ from typing import Any
 
 import pytest
 
+import myoedge
 from myoedge.backends.build import load_build
 from myoedge.backends.build_folder import BuildFolder
 from myoedge.backends.report_folder import report_digest
@@ -175,6 +177,55 @@ def test_reports_of_a_killed_run_are_all_there_or_none(
     assert [(folder / name).read_bytes()[-3:] for name in REPORTS[1:]] == [b"new", b"new"]
     assert (folder / "report.json").read_bytes().endswith(b" ")
     assert not [*folder.glob(".*")]
+
+
+KILLED_CALIBRATION = """
+import os, signal, sys
+from pathlib import Path
+import myoedge
+left = int(sys.argv[2])
+
+def killing(whole):
+    def step(*given):
+        global left
+        if str(given[0]).startswith(str(Path(sys.argv[1]).parent)) and "energy" in str(given[0]):
+            left -= 1
+            if left < 0:
+                os.kill(os.getpid(), signal.SIGKILL)
+        return whole(*given)
+    return step
+
+os.replace, Path.touch = killing(os.replace), killing(Path.touch)
+Path.write_bytes, Path.unlink = killing(Path.write_bytes), lambda *_, **__: None
+os.environ["MYOEDGE_ENERGY"] = sys.argv[1]
+myoedge.calibrate_energy(sys.argv[3])
+"""
+
+
+@pytest.mark.parametrize("left", range(4))
+def test_a_killed_calibration_leaves_nothing_for_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, left: int
+) -> None:
+    """Wherever it is killed: before its file, before that is complete, and before it is there. The
+    earlier calibration stays until then; files of others stay too."""
+    place, rows = tmp_path / "energy" / "energy.json", tmp_path / "rows.csv"
+    monkeypatch.setenv("MYOEDGE_ENERGY", str(place))
+    rows.write_text("build,operating_point,power_mw\nidle,low,8.6\n")
+    myoedge.calibrate_energy(rows)
+    before = place.read_bytes()
+    own = {".energy.json.backup", ".other.json.99999999", "energy.json"}
+    for name in own - {place.name}:
+        (place.parent / name).touch()
+    rows.write_text("build,operating_point,power_mw\nidle,low,5.1\n")
+    words = (sys.executable, "-c", KILLED_CALIBRATION, place, str(left), rows)
+    ended = subprocess.run(words, check=False)
+    assert ended.returncode == (0 if left == 3 else -signal.SIGKILL)
+    assert (place.read_bytes() == before) == (left < 3)
+    after = myoedge.calibrate_energy(rows)
+    assert {path.name for path in place.parent.iterdir()} == own
+    assert json.loads(place.read_bytes())["waiting"]["values"] == [
+        *after.coefficients.waiting.values
+    ]
 
 
 def test_an_interrupt_does_not_leave_reports_of_two_runs(
