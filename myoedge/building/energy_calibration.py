@@ -199,7 +199,8 @@ def _between_passes(report: Mapping[str, Any], point: OperatingPoint, folder: Pa
     played = played_states(report)
     if not clocked_by(report):
         facts = {"needs": "an application, build --app sensor", "has": folder}
-        raise MyoedgeError("E250", f"{folder} has no application with phases", facts)
+        tries = [f"{IDLE} in place of the build, without {BETWEEN}: a chip that only waits"]
+        raise MyoedgeError("E250", f"{folder} has no application with phases", facts, tries)
     if played is None:
         raise _uncounted(folder, "played", "--play", "RECORDING.npz")
     return played.between_passes(point)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -17,7 +18,10 @@ from myoedge.system.notebook import Card, Shown
 
 PART_S = 0.1  # parts of a measurement whose means show how it varies
 FACTOR = 2.0  # between a build's durations and counts, and those of a record that can be of it
-WHOLE = 0.98  # share of a record's samples that must be there: clocks of meter and computer differ
+CLOCKS = 2e-4  # by which the clocks of meter and computer differ at most: crystals, with a margin
+LEAST_PASSES = 4  # that show which of the times between them is another one
+FEW = 10  # periods, which a front end's clock that is off by a few percent does not change
+NO_HUB = "a USB port without a hub"
 WIRES = "connect the board's power pad to the meter's D0, and the grounds"
 
 
@@ -141,12 +145,41 @@ def _checked_power(watts: float) -> float:
 
 
 def check_duration(trace: PowerTrace, seconds: float) -> None:
-    """Raise E614 if the record has fewer samples than so many seconds have: those that are lost 64
-    at a time leave no gap in the samples' numbers."""
-    needs, has = round(WHOLE * seconds * trace.rate_hz), len(trace.amps)
+    """Raise E614 if the record has fewer samples than so many seconds have: `trace.unseen` of them
+    leave no gap in the samples' numbers. What the meter records after these seconds hides as
+    many."""
+    needs, has = math.floor((1.0 - CLOCKS) * seconds * trace.rate_hz), len(trace.amps)
     if has < needs:
         facts = {"needs": f"{needs:,} samples or more", "has": f"{has:,}"}
-        raise _unexpected_signal("the meter lost samples", facts, "a USB port without a hub")
+        raise _unexpected_signal("the meter lost samples", facts, NO_HUB)
+
+
+def check_period(starts: Array, period: float, trace: PowerTrace) -> None:
+    """Raise E614 if a pass begins off its time after the one before by half of what the meter may
+    lose at once unseen: such a loss moves all that follows, however long the record is.
+
+    starts   numbers of the samples at which passes begin
+    period   samples from one to the next, by the build; the front end's clock may differ from it
+    """
+    if not trace.unseen:
+        return
+    if len(starts) < LEAST_PASSES:
+        facts = {"needs": f"{LEAST_PASSES} passes or more, to see lost samples", "has": len(starts)}
+        raise _unexpected_signal("too few passes", facts, "more seconds of --phases")
+    gaps = np.diff(starts)
+    few, most_off = gaps[gaps < FEW * period], trace.unseen / 2
+    if len(few):
+        counts = np.maximum(np.rint(few / period), 1)
+        middle = np.median(few / counts)
+        is_regular = np.abs(few - counts * middle) < most_off
+        if is_regular.any():
+            period = float(few[is_regular].sum() / counts[is_regular].sum())
+    off = np.abs(gaps - np.maximum(np.rint(gaps / period), 1) * period)
+    if off.max() >= most_off:
+        ms, has_ms = 1e3 * period / trace.rate_hz, 1e3 * gaps[off.argmax()] / trace.rate_hz
+        facts = {"needs": f"{ms:,.3f} ms from pass to pass, or multiples", "has": f"{has_ms:,.3f}"}
+        title = "the meter lost samples, or passes come irregularly"
+        raise _unexpected_signal(title, facts, NO_HUB)
 
 
 def calibration_row(
@@ -238,7 +271,8 @@ def phases_of(
     supply_v   supply voltage of the board
     build      the build's folder, for the rows
     expected   the build's passes; if a gate ends some, their mean energy is in no row
-    Errors: E614 no complete pass, no time between passes, or other passes than the build's.
+    Errors: E614 no complete pass, no time between passes, other passes than the build's, or lost
+    samples.
     """
     starts, ends = _runs(trace.high)
     are_complete = (starts > 0) & (ends < len(trace.high))
@@ -248,6 +282,7 @@ def phases_of(
     starts, ends = starts[are_complete], ends[are_complete]
     seconds = len(trace.amps) / trace.rate_hz
     expected.check((ends - starts) / trace.rate_hz, seconds, 1.0 / trace.rate_hz)
+    check_period(starts, expected.period_s * trace.rate_hz, trace)
     passes = _mean_energy(trace, supply_v, starts, ends)
     watts = trace.amps * supply_v
     between_w, spread_w = _mean_power(watts[~trace.high], trace.rate_hz)

@@ -43,11 +43,14 @@ class PowerTrace:
     amps      supply current of the board
     high      whether the board's power pad, which marks inferences, was high
     rate_hz   samples per second
+    unseen    number of samples that the meter may lose at once without a gap in its numbers; so may
+              a multiple of it; 0: none
     """
 
     amps: Array
     high: Array
     rate_hz: float
+    unseen: int = 0
 
 
 class PowerMeter(Protocol):
@@ -105,7 +108,8 @@ class Ppk2:
             tries = ["a USB port without a hub", "fewer --times"]
             raise MyoedgeError("E614", "the meter lost samples", facts, tries)
         amps = amperes(samples, self.factors, self.supply_v)
-        return PowerTrace(amps, (samples >> 24 & 1).astype(bool), PPK2_RATE_HZ)
+        high = (samples >> 24 & 1).astype(bool)
+        return PowerTrace(amps, high, PPK2_RATE_HZ, unseen=_COUNTER)
 
 
 def amperes(samples: Array, factors: dict[str, Array], supply_v: float) -> Array:

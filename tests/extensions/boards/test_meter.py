@@ -30,13 +30,13 @@ def words(runs: int, lost: int = 0) -> bytes:
     return pad_words(([0] * LOW + [1] * HIGH) * runs + [0] * LOW, lost)
 
 
-def pad_words(pad: list[int], lost: int = 0) -> bytes:
-    """Samples as a PPK2 sends them with this pad, likewise."""
+def pad_words(pad: list[int], lost: int = 0, at: int = 10) -> bytes:
+    """Samples as a PPK2 sends them with this pad, without lost ones from number `at` on."""
     rows = [
         (ADC if high else 0) | STEP << 14 | (n % 64) << 18 | high << 24
         for n, high in enumerate(pad)
     ]
-    rows[10 : 10 + lost] = []
+    rows[at : at + lost] = []
     return np.array(rows, "<u4").tobytes()
 
 
@@ -149,7 +149,10 @@ def test_a_record_that_is_too_short_or_without_power() -> None:
         with pytest.raises(MyoedgeError) as caught:
             raises()
         assert caught.value.code == "E614"
-    check_duration(trace, 0.0094)
+    for seconds in (0.00936, 0.009361, 0.009362):  # two clocks that differ by 200 ppm
+        check_duration(trace, seconds)
+    with pytest.raises(MyoedgeError):
+        check_duration(trace, 0.009373)
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from dataclasses import replace
 from pathlib import Path
@@ -20,6 +21,7 @@ from myoedge.extensions.boards.measured_power import ExpectedPasses, phases_of
 from myoedge.extensions.boards.meter import PowerTrace
 from myoedge.extensions.sensor.playback import Played
 from myoedge.extensions.sensor.simulated_run import pass_cycles
+from myoedge.numerics.arrays import Array
 from myoedge.power.model import PUBLISHED, energy
 from myoedge.power.states import StatePower
 from myoedge.reports.energy import activity, played_states
@@ -75,6 +77,46 @@ def test_the_meter_separates_passes_from_the_time_between() -> None:
         with pytest.raises(MyoedgeError) as raised:
             phases_of(PowerTrace(amps, high, 10.0), 2.0, "a", "low", ExpectedPasses(*other))
         assert raised.value.code == "E614"
+
+
+PERIOD, PASS = 4000, 49  # samples
+
+
+def pad_of(passes: int, at_rest: bool) -> list[int]:
+    """The pad of a build's passes, up to 6 samples early or late; every third period and ten in a
+    row have none, with a gate."""
+    rng = np.random.default_rng(passes)
+    high = np.zeros((passes + 1) * PERIOD, int)
+    for number in range(passes):
+        if not (at_rest and (number % 3 == 0 or 10 <= number < 20)):
+            start = number * PERIOD + 500 + int(rng.integers(-6, 7))
+            high[start : start + PASS] = 1
+    return [int(x) for x in high]
+
+
+@pytest.mark.parametrize("passes", [6, 60, 3_000])
+@pytest.mark.parametrize("at_rest", [False, True])
+def test_lost_samples_are_seen_in_records_of_any_length(passes: int, at_rest: bool) -> None:
+    """64 of them, or multiples, between two passes and in one; PPK2's numbers of the samples do not
+    show them. A front end that is 2 % fast loses none."""
+    expected = ExpectedPasses(PASS / RATE_HZ, PERIOD / RATE_HZ, are_whole=not at_rest)
+    pad = np.array(pad_of(passes, at_rest), bool)
+
+    def measured(high: Array, nominal: ExpectedPasses = expected) -> None:
+        trace = PowerTrace(np.ones(len(high)), high, RATE_HZ, unseen=64)
+        phases_of(trace, SUPPLY_V, "a", "low", nominal)
+
+    with pytest.raises(MyoedgeError, match="too few passes"):
+        measured(pad[: 3 * PERIOD])
+    measured(pad)
+    measured(pad, replace(expected, period_s=1.02 * expected.period_s))
+    *_, second, last = np.flatnonzero(np.diff(pad.astype(int)) == 1)
+    for start in (second + PASS + 100, last - 700, second + 10):
+        for lost in (64, 128, 640, PERIOD - 64) if start < last - 700 else (64, 640):
+            if start + lost < last or start == second + 10:
+                with pytest.raises(MyoedgeError) as raised:
+                    measured(np.delete(pad, np.s_[start : start + lost]))
+                assert raised.value.code == "E614"
 
 
 @pytest.mark.parametrize("high", [[0] * 9, [1] * 9, [1, 1, 0, 0, 0, 0, 0, 1, 1]])
@@ -152,6 +194,43 @@ def test_rows_of_phases_that_cannot_be(
     assert says in str(raised.value)
 
 
+@pytest.mark.parametrize("here", [".", "below"])
+def test_a_remedy_works_in_the_current_folder(
+    unplayed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, here: str
+) -> None:
+    """Of a build named relative to the file, wherever the user is."""
+    copytree(unplayed, tmp_path / "builds" / "out")
+    rows = tmp_path / "builds" / "rows.csv"
+    rows.write_text(f"{HEADER}\nout,{POINT},,4,,between\n")
+    (tmp_path / "below").mkdir()
+    cwd = tmp_path / here
+    file = os.path.relpath(rows, cwd)
+    monkeypatch.setenv("MYOEDGE_ENERGY", str(tmp_path / "energy.json"))
+    refused = command("energy", "calibrate", file, "--json", cwd=cwd)
+    assert refused.json["error"]["code"] == "E250"
+    (remedy,) = refused.json["error"]["tries"]
+    name, *words = shlex.split(remedy.replace("RECORDING.npz", str(applications.MYO)))
+    assert name == "myoedge"
+    assert command(*words, "--seconds", "1", cwd=cwd).code == 0, remedy
+    assert command("energy", "calibrate", file, cwd=cwd).code == 0
+
+
+def test_time_between_passes_of_a_build_without_an_application(
+    small_build: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The remedy is a row that the fit reads."""
+    monkeypatch.setenv("MYOEDGE_ENERGY", str(tmp_path / "energy.json"))
+    file = tmp_path / "rows.csv"
+    file.write_text(f"{HEADER}\n{small_build},10 MHz,,3.7,,between\n")
+    with pytest.raises(MyoedgeError, match="has no application with phases") as raised:
+        myoedge.calibrate_energy(file)
+    assert raised.value.code == "E250"
+    (remedy,) = raised.value.notice.tries
+    assert remedy.startswith("idle in place of the build, without between")
+    file.write_text(f"{HEADER}\nidle,10 MHz,,3.7,,\n")
+    assert myoedge.calibrate_energy(file).residuals[0].measured.idles
+
+
 def test_time_between_passes_needs_a_playback(unplayed: Path, tmp_path: Path) -> None:
     (tmp_path / "rows.csv").write_text(f"{HEADER}\n{unplayed},{POINT},,4,,between\n")
     with pytest.raises(MyoedgeError) as raised:
@@ -173,6 +252,10 @@ def test_bench_of_phases(build: Build, played: Played, tmp_path: Path) -> None:
     assert rows.splitlines() == [HEADER, *ran.json["rows"]]
     for high in (1, 60):  # a glitch, and ten times a pass
         assert "E614" in bench_phases(build, peers[high], cwd=tmp_path).err
+    lossy = bench_phases(
+        build, ppk2(pad_words([*pads[5], *[0] * 99], 64, period + 9)), cwd=tmp_path
+    )
+    assert (lossy.code, "lost samples" in lossy.err) == (6, True)
 
 
 def bench_phases(build: Build, peer: Peer, *more: str, cwd: Path) -> Ran:
