@@ -52,9 +52,8 @@ def energy(
                       given
     reset             forget every, battery, volts, others and sleep of earlier runs
 
-    The reports in the folder are replaced. They store these five values for later runs without
-    them; a new `every` or `battery` replaces all five. If the reports cannot be written,
-    `unwritten` has W210.
+    The reports in the folder are replaced. They store these five values, each for later runs
+    without it. If the reports cannot be written, `unwritten` has W210.
 
     Errors: E204, E222, E232 no time or battery, E240 no chip with a clock, E251 coefficients, E302
     no point meets the latency.
@@ -63,8 +62,7 @@ def energy(
     from myoedge.reports.documents import EnergyReport
 
     chosen, latency_s = as_build(build), given_latency_s(latency, operating_point)
-    periodic = duty_cycle(every, battery, volts)
-    given = {**(periodic or {}), **module_powers(others, sleep, board)}
+    given = {**duty_cycle(every, battery, volts), **module_powers(others, sleep, board)}
     found = consumption(chosen, operating_point, given, latency_s, resets=reset)
     return EnergyReport(*found)
 

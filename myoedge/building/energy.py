@@ -19,8 +19,10 @@ from myoedge.building.quantities import milliampere_hours, milliwatts, positive,
 from myoedge.errors import MyoedgeError, Notice
 from myoedge.power.model import BATTERY_VOLTS, PUBLISHED, Coefficients
 from myoedge.reports import speed
+from myoedge.reports.energy import with_energy
 from myoedge.reports.period import clocked_by, own_period_s, period_s
 from myoedge.reports.speed import duration
+from myoedge.reports.streams import with_passes
 from myoedge.reports.wording import told_apart
 from myoedge.system.folder import explained, write_file
 from myoedge.system.regular_files import read_text
@@ -38,24 +40,20 @@ NOTHING_GIVEN: Mapping[str, float | None] = dict.fromkeys(
 
 def duty_cycle(
     every: str | None, battery: str | float | None, battery_volts: str | float | None
-) -> dict[str, float | None] | None:
-    """Parse --every, --battery and --volts: period in seconds, capacity in mAh, voltage; None
-    if neither period nor battery is given.
+) -> dict[str, float]:
+    """Parse --every, --battery and --volts; return those that are given: period in seconds,
+    capacity in mAh, voltage.
 
     Errors: E232 not a time, capacity or voltage.
     """
-    if battery is None and battery_volts is not None:
-        tries = ["--battery 150"]
-        raise MyoedgeError("E232", "--volts are of a --battery, and none is given", tries=tries)
-    if every is None and battery is None:
-        return None
-    mah = (
-        None if battery is None else positive(milliampere_hours(battery, "--battery"), "--battery")
-    )
-    given_volts = BATTERY_VOLTS if battery_volts is None else volts(battery_volts, "--volts")
-    period_s = None if every is None else positive(seconds(every, "--every"), "--every")
-    duty = {"period_s": period_s, "battery_mah": mah}
-    return {**duty, "battery_volts": positive(given_volts, "--volts")}
+    found = dict[str, float]()
+    if every is not None:
+        found["period_s"] = positive(seconds(every, "--every"), "--every")
+    if battery is not None:
+        found["battery_mah"] = positive(milliampere_hours(battery, "--battery"), "--battery")
+    if battery_volts is not None:
+        found["battery_volts"] = positive(volts(battery_volts, "--volts"), "--volts")
+    return found
 
 
 def module_powers(
@@ -97,8 +95,7 @@ def consumption(
 ) -> tuple[dict[str, Any], Notice | None]:
     """Implement api.energy; return the new report, and W210 if it cannot be written.
 
-    given       period_s, battery_mah, battery_volts, others_mw, sleep_mw; values without a period
-                or battery are added to the report's
+    given       as of `with_given_powers`
     latency_s   latency limit; selects the cheapest point within it
     resets      whether to forget the values of earlier runs
     """
@@ -121,6 +118,13 @@ def consumption(
     report_at_point = at_operating_point(report, chip, False, coefficients_now)
     _check_period(report_at_point)
     return report_at_point, build.updated(report_files(report_at_point))
+
+
+def is_of(report: Mapping[str, Any], by: Coefficients) -> bool:
+    """Return whether all figures of a stored report that energy coefficients determine are of
+    these."""
+    fresh = with_passes(with_energy(report, by), by)
+    return bool(json.loads(json.dumps(fresh)) == report)
 
 
 def check_application_point(report: Mapping[str, Any], point_name: str | None) -> None:
@@ -157,16 +161,21 @@ def _check_application_period(report: Mapping[str, Any], given: Mapping[str, flo
 
 
 def with_given_powers(report: dict[str, Any], given: Mapping[str, float | None]) -> dict[str, Any]:
-    """Return the report with the `given` values that later runs use too. Errors: E232 a battery
-    without a period.
+    """Return the report with the `given` values, which later runs use too until they give others.
+    Errors: E232 a battery without a period, a voltage without a battery.
 
-    given   period_s, battery_mah, battery_volts, others_mw, sleep_mw; none: unchanged
+    given   some of period_s, battery_mah, battery_volts, others_mw, sleep_mw
     """
     if not given:
         return report
-    before = NOTHING_GIVEN if "period_s" in given else report.get("every") or NOTHING_GIVEN
-    report = {**report, "every": {**before, **given}}
-    if period_s(report) is None and given.get("battery_mah") is not None:
+    every = {**NOTHING_GIVEN, **(report.get("every") or {}), **given}
+    if every["battery_mah"] is None and "battery_volts" in given:
+        tries = ["--battery 150"]
+        raise MyoedgeError("E232", "--volts are of a --battery, and none is given", tries=tries)
+    if every["battery_mah"] is not None:
+        every["battery_volts"] = every["battery_volts"] or BATTERY_VOLTS
+    report = {**report, "every": every}
+    if period_s(report) is None and "battery_mah" in given:
         tries = [
             '--every "50 ms"  (and --volts, 3.7 without it)',
             "[stream] rate, for a build with --stream",

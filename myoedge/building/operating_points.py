@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from myoedge.codegen.application import Period
 from myoedge.power.duty import ControlCycles
 from myoedge.power.states import SWITCH_US
-from myoedge.reports.energy import as_point, average_mw, with_energy
+from myoedge.reports.energy import as_point, average_mw, played_states, with_energy
 from myoedge.reports.period import clocked_by, own_period_s
 from myoedge.reports.streams import with_passes, with_real_time
 
@@ -43,9 +43,24 @@ def at_operating_point(report: Report, chip: Chip, auto: bool, by: Coefficients)
         there["target"]["without_limits"] = without
     if clocked_by(report):
         here = {**asdict(chip.point), "latency_s": latency_s}
-        there["decision_s"], _ = _application_times(stored_period(report), here)
+        there |= _decision(report, here)
     judged = with_energy(there, by)
     return with_passes(with_real_time(judged), by)
+
+
+def _decision(report: Report, point: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the entries of report.json on the time that an application's decision takes at an
+    operating point: the longest of the last playback if it was played there, or else planned."""
+    played, target = played_states(report), report["target"]
+    built = (p for p in target["operating_points"] if p["name"] == target["operating_point"])
+    if (
+        played is not None
+        and played.decision_s
+        and as_point(next(built)).same_clocks(as_point(point))
+    ):
+        return {"decision_s": played.decision_s, "decision_source": "played"}
+    decision_s, _ = _application_times(stored_period(report), point)
+    return {"decision_s": decision_s, "decision_source": "planned"}
 
 
 def cheapest_point(

@@ -133,15 +133,12 @@ def _stored_options(
     used."""
     from myoedge.reports.wording import in_full
 
-    every, has_periodic = {**(report.get("every") or {})}, options["every"] or options["battery"]
-    if every.get("battery_mah") is None:
-        every.pop("battery_volts", None)
-    is_new = {name: options[name] or options["board"] for name in ("others", "sleep")}
-    is_new |= dict.fromkeys(("every", "battery", "volts"), has_periodic)
+    every = report.get("every") or {}
+    by_board = ("others", "sleep") if options["board"] else ()
     words = [
         f"--{option} {in_full(every[key])}{unit}"
         for option, key, unit in REMEMBERED
-        if every.get(key) is not None and not is_new[option]
+        if every.get(key) is not None and not options[option] and option not in by_board
     ]
     if words:
         forget = command("energy", folder, "--reset")

@@ -214,15 +214,14 @@ def report(
 def _print_stale_energies(terminal: Terminal, build: Build) -> None:
     """Print how to renew the energies of a report that was made before a calibration; nothing if
     it has none, or if the calibration cannot be read, which `energy` reports."""
-    from myoedge.building.energy import coefficients
-    from myoedge.reports.energy import energy_row, with_energy
+    from myoedge.building.energy import coefficients, is_of
+    from myoedge.reports.energy import energy_row
 
-    row = energy_row(build.report)
+    report = build.report
+    row = energy_row(report)
     with suppress(MyoedgeError):
         by = coefficients()
-        fresh = energy_row(with_energy(build.report, by))
-        ends = ("coefficients", "value", "low", "high")  # two calibrations may have one source
-        if row and fresh and any(row[end] != fresh[end] for end in ends):
+        if row and not is_of(report, by):
             title = f"energies of before a calibration ({row['coefficients']}; now {by.source})"
             renewed = f"{title}: renew them by {command('energy', build.folder)}"
             terminal.text(renewed, soft_wrap=True)

@@ -14,6 +14,7 @@ from myoedge.power.states import (
     RISE_US,
     SWITCH_US,
     WORTH_OFF_US,
+    MeasuredWaiting,
     PlayedStates,
     state_power,
 )
@@ -37,6 +38,7 @@ class Duty:
     others_mw    power included in addition to the chip; None: chip only
     clocks_s     pairs: clock of the cores in Hz, seconds per period with it; without deep sleep
     source       "planned" from the period, or "played" on the simulated chip
+    waiting      measurements of a chip that waits; None: none was measured
     """
 
     period_s: float
@@ -51,6 +53,7 @@ class Duty:
     others_mw: float | None = None
     clocks_s: Sequence[tuple[int, float]] = ()
     source: str = "planned"
+    waiting: MeasuredWaiting | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,4 +158,5 @@ def duty(
         module.others_mw,
         [(clock_hz, x * span_s / power.seconds) for clock_hz, x in power.clocks_s],
         "planned" if played is None else "played",
+        power.waiting,
     )

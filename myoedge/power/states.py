@@ -47,6 +47,20 @@ AWAKE, WAITING = ("run", "control"), ("idle", "cluster_off")
 
 
 @dataclass(frozen=True, slots=True)
+class MeasuredWaiting:
+    """Measurements of a chip that waits, which the power of waiting is from.
+
+    source     of the coefficients: "calibrated with 3 measurements"
+    volts      lowest and highest voltage of the measurements; (): not known
+    at_volts   voltage of the application
+    """
+
+    source: str
+    volts: Sequence[float]
+    at_volts: float
+
+
+@dataclass(frozen=True, slots=True)
 class StatePower:
     """Power and energy of an application; intervals are (value, low, high).
 
@@ -58,6 +72,7 @@ class StatePower:
     others_w    power of front end, radio and other parts that are always on; None: chip only
     network_j   part of chip_j for the network's passes; None: not known apart
     clocks_s    pairs: clock of the cores in Hz, seconds with it; without deep sleep
+    waiting     measurements of a chip that waits; None: none was measured
     """
 
     states_s: Mapping[str, float]
@@ -68,6 +83,7 @@ class StatePower:
     others_w: float | None
     network_j: Interval | None = None
     clocks_s: Sequence[tuple[int, float]] = ()
+    waiting: MeasuredWaiting | None = None
 
     @property
     def seconds(self) -> float:
@@ -126,7 +142,13 @@ def state_power(
         hours,
         None if module.others_mw is None else others_w,
         clocks_s=_clocks_s(point, seconds - states_s["retention"], slow_cycles),
+        waiting=_measured_waiting(by, point),
     )
+
+
+def _measured_waiting(by: Coefficients, point: OperatingPoint) -> MeasuredWaiting | None:
+    known = by.waiting
+    return None if known is None else MeasuredWaiting(by.source, known.volts, point.volts)
 
 
 def _clocks_s(
@@ -193,6 +215,7 @@ class PlayedStates:
     slow_cycles    of state_cycles those in which the chip had the clock of waiting
     waiting_hz     this clock; 0: there was one clock
     passes         passes of the network, those that a gate ended not counted; 0: not known
+    decision_s     longest time from a window's last sample to its decision; 0: not known
     """
 
     activity: Activity
@@ -203,6 +226,7 @@ class PlayedStates:
     slow_cycles: Mapping[str, int] = field(default_factory=dict)
     waiting_hz: int = 0
     passes: int = 0
+    decision_s: float = 0.0
 
     def power(
         self,

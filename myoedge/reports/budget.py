@@ -14,6 +14,7 @@ from myoedge.errors import Notice, notice
 from myoedge.operators.layer_names import located_rows
 from myoedge.reports import energy as joules
 from myoedge.reports import near_memory, speed, wording
+from myoedge.reports.period import decision, mean_mw
 from myoedge.reports.report_json import Report
 from myoedge.reports.speed import duration
 
@@ -96,16 +97,16 @@ def broken_latency(report: Report) -> Broken | None:
     """Return the latency budget if the report exceeds it, of an application its decision, without
     remedies; otherwise None."""
     limit_s, latency_s = _budget_limit(report, "latency_s"), report["latency_s"]
-    decision_s = report.get("decision_s")
-    taken_s = latency_s if decision_s is None else decision_s
+    found = decision(report)
+    taken_s = latency_s if found is None else found[0]
     if taken_s is None or taken_s <= limit_s:
         return None
     budget, build = wording.told_apart(speed.duration, limit_s, taken_s)
-    if decision_s is not None:
-        parts = {"network": latency_s, "samples, window, bus and packet": decision_s - latency_s}
+    if found is not None:
+        parts = {"network": latency_s, "samples, window, bus and packet": taken_s - latency_s}
         rows = sorted(parts.items(), key=lambda row: -row[1])
         most = [f"{speed.duration(seconds)}  {name}" for name, seconds in rows]
-        return broken("latency", budget, f"{build}, planned, at {_point_text(report)}", most, [])
+        return broken("latency", budget, f"{build}, {found[1]}, at {_point_text(report)}", most, [])
     layers = slowest(speed.cycles_by_layer(report), located_rows(report["layers"]))
     if waits := sum(map(speed.waiting, report["layers"])):
         layers.append(
@@ -208,8 +209,9 @@ def _time_finding(report: Report, limits: Mapping[str, Any]) -> Iterator[str]:
     if limits.get("latency_s") is None or report["latency_s"] is None:
         return
     line = f"latency {duration(limits['latency_s'])}: "
-    if (decision_s := report.get("decision_s")) is not None:
-        yield f"{line}a decision takes {duration(decision_s)}, planned{_power_of_latency(report)}"
+    if (found := decision(report)) is not None:
+        taken = f"{duration(found[0])}, {found[1]}"
+        yield f"{line}a decision takes {taken}{_power_of_latency(report)}"
         return
     line += f"takes {duration(report['latency_s'])}"
     points = (joules.energy_row(report) or {"points": ()})["points"]
@@ -226,11 +228,10 @@ def _time_finding(report: Report, limits: Mapping[str, Any]) -> Iterator[str]:
 def _power_of_latency(report: Report) -> str:
     """Describe what [budget] latency costs an application: ", at 0.65 V, 80 MHz: 5.3 mW; with 2.13
     ms 3.71 mW at 10 MHz"."""
-    duty = report.get("duty") or {}
-    if (mw := duty.get("planned_mw")) is None:
+    if (mw := mean_mw(report)) is None:
         return ""
     text = f", at {_point_text(report)}: {wording.three_digits(mw)} mW"
-    if (free_mw := duty["without_mw"].get("latency")) is None:
+    if (free_mw := mean_mw(report, without="latency")) is None:
         return text
     free = report["target"]["without_limits"]["latency"]
     if free["decision_s"] <= report["budget"]["latency_s"] or free_mw > LITTLE_LESS * mw:

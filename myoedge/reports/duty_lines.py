@@ -9,7 +9,7 @@ from typing import Any
 from myoedge.power.states import WAITING
 from myoedge.reports import speed, wording
 from myoedge.reports.energy import digits, module_powers, with_range
-from myoedge.reports.period import clocked_by, rest
+from myoedge.reports.period import clocked_by, mean_mw, rest
 
 STATE_NAMES = {
     "run": "cluster computes",
@@ -86,10 +86,9 @@ def _raised_clock(report: Mapping[str, Any]) -> str:
     point = (target.get("without_limits") or {}).get("energy")
     if point is None or point["name"] == target["operating_point"]:
         return ""
-    duty = report["duty"]
-    powers = (duty["planned_mw"], duty["without_mw"]["energy"])
+    powers = (mean_mw(report) or 0.0, mean_mw(report, without="energy") or 0.0)
     with_it, without = wording.told_apart(wording.three_digits, *powers)
-    there = f"{with_it} mW planned; without it {without} mW at {point['name']}"
+    there = f"{with_it} mW; without it about {without} mW at {point['name']}"
     return f"[budget] energy, of an inference, sets the clock: {there}"
 
 
@@ -106,28 +105,43 @@ def _explain_range_width(report: Mapping[str, Any]) -> str:
         return _explain_unpublished_power(duty["average_mw"], "sleep power", "the least")
     if not clocked_by(report):
         return ""
-    return unpublished_waiting(duty["average_mw"], duty["states_s"])
+    return range_by_waiting(duty["average_mw"], duty["states_s"], duty.get("waiting"))
 
 
-def unpublished_waiting(power: Sequence[float], states_s: Mapping[str, float]) -> str:
-    """Explain the range of an average power by the power of the states in which the cores wait; ""
-    if they wait less than half of the time.
+def range_by_waiting(
+    power: Sequence[float], states_s: Mapping[str, float], measured: Mapping[str, Any] | None
+) -> str:
+    """Explain the range of an average power by the power of the states in which the cores wait:
+    which measurement it is from, or that none is published; "" if they wait less than half of the
+    time.
 
     power      (value, low, high) in any unit
     states_s   seconds in each power state
+    measured   fields of power.states.MeasuredWaiting; None: not measured
     """
-    waits = sum(states_s.get(state, 0.0) for state in WAITING) > sum(states_s.values()) / 2
-    return (
-        _explain_unpublished_power(power, "power while it waits", "running clocks") if waits else ""
-    )
+    if sum(states_s.get(state, 0.0) for state in WAITING) <= sum(states_s.values()) / 2:
+        return ""
+    if measured is None:
+        return _explain_unpublished_power(power, "power while it waits", "running clocks")
+    volts, here = measured["volts"], measured["at_volts"]
+    span = " to ".join(f"{ends:.2f}" for ends in dict.fromkeys(volts))
+    at = f", at {span} V" if span else ""
+    elsewhere = f", not at {here:.2f} V" if volts and not volts[0] <= here <= volts[1] else ""
+    wide = "wide, " if _is_wide(power) else ""
+    meter = f"from the measurement of the chip's power while it waits{at}{elsewhere}"
+    return f"{wide}{meter} ({measured['source']})"
 
 
 def _explain_unpublished_power(power: Sequence[float], cause: str, assumed: str) -> str:
     """Explain a range by a power of the chip that is not published; "" if less than 2-fold."""
-    _, low, high = power
-    if high < 2 * low:
+    if not _is_wide(power):
         return ""
     return f"wide because the chip's {cause} is not published: the value assumes {assumed}"
+
+
+def _is_wide(power: Sequence[float]) -> bool:
+    _, low, high = power
+    return high >= 2 * low
 
 
 def _power_states_row(duty: Mapping[str, Any]) -> tuple[str, str]:

@@ -39,6 +39,7 @@ from myoedge.reports.evaluation_lines import class_names, interval, matrix, samp
 from myoedge.reports.facts import FACT_OF, verdict_of
 from myoedge.reports.fidelity_rows import EXACT_DB
 from myoedge.reports.network_map import network_map
+from myoedge.reports.period import decision
 from myoedge.reports.power_chart import power_chart
 from myoedge.reports.report_json import WEAK_DB, Report, dims
 from myoedge.reports.sections import sections
@@ -74,6 +75,7 @@ def report_html(report: Report) -> str:
             network=network_map(report),
             power=power_chart(report),
             application=duty_lines.of_application(report),
+            decision=decision(report),
             layer_names=wording.layer_names(report),
             embedded=Markup(embedded),
         )

@@ -9,6 +9,10 @@ from typing import Any
 from myoedge.power.duty import ControlCycles
 
 STREAM = "stream"  # what sets the period of a build with a rate of frames
+DECISIONS = {  # of the time that an application's decision takes
+    "planned": "planned",
+    "played": "the longest of the last playback",
+}
 
 
 def clocked_by(report: Mapping[str, Any]) -> str:
@@ -35,6 +39,28 @@ def rest(report: Mapping[str, Any]) -> tuple[float, int]:
     layers that run nevertheless; (0.0, 0) without a gate."""
     period = report.get("period") or {}
     return period.get("rest_share", 0.0), period.get("rest_layers", 0)
+
+
+def decision(report: Mapping[str, Any]) -> tuple[float, str] | None:
+    """Return the seconds from a window's last sample to an application's decision, and as text
+    whether they are planned or played; None without an application."""
+    seconds: float | None = report.get("decision_s")
+    source = report.get("decision_source", "planned")
+    return None if seconds is None else (seconds, DECISIONS[source])
+
+
+def mean_mw(report: Mapping[str, Any], without: str = "") -> float | None:
+    """Return the average power of an application, played if it was; None if it is not known.
+
+    without   "energy" or "latency": about what it would be without this limit of [budget], the
+              played power changed as planned powers change
+    """
+    duty = report.get("duty") or {}
+    planned_mw: float | None = duty.get("planned_mw")
+    other_mw = duty.get("without_mw", {}).get(without) if without else planned_mw
+    if planned_mw is None or other_mw is None:
+        return None
+    return float(duty["average_mw"][0] + other_mw - planned_mw)
 
 
 def own_period_s(report: Mapping[str, Any]) -> float | None:

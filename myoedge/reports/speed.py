@@ -9,6 +9,7 @@ from typing import Any
 from myoedge.backends.names import backends, by_source, cycle_text
 from myoedge.numerics import element_type
 from myoedge.reports import wording
+from myoedge.reports.period import decision
 from myoedge.reports.report_json import Report
 from myoedge.targets import ACCELERATOR
 
@@ -165,8 +166,8 @@ def latency(report: Report) -> str:
     """Format the latency by operating point: "3.34 ms at 0.80 V, 370 MHz; 5.15 ms at 0.65 V, 240
     MHz"; of an application also that of its decision."""
     texts = [f"{time} at {point}" for time, point in latencies(report)]
-    if (decision_s := report.get("decision_s")) is not None:
-        texts.append(f"of a decision {duration(decision_s)}, planned")
+    if (found := decision(report)) is not None:
+        texts.append(f"of a decision {duration(found[0])}, {found[1]}")
     return "; ".join(texts)
 
 

@@ -213,7 +213,8 @@ def test_powers_of_the_module(build: Build, tmp_path: Path) -> None:
     assert "(the chip, and 8 mW of all else)" in page
     assert "wide because" not in page
     new = command("energy", build.folder, "--every", "1s", cwd=tmp_path)
-    assert "as in the last run" not in new.out
+    shown = "as in the last run: --battery 150mAh --volts 3.7V --others 8mW --sleep 0.05mW"
+    assert shown in " ".join(new.out.split())
     reset = command("energy", build.folder, "--reset", "--json", cwd=tmp_path)
     assert (reset.json["every"], reset.json["duty"]) == (None, None)
     assert "every" not in myoedge.load_build(build.folder).report
@@ -366,6 +367,29 @@ def test_a_report_of_before_a_calibration_is_marked(
     assert "before a calibration" not in command("report", build.folder, cwd=tmp_path).out
     own_coefficients.write_text("damaged")
     assert command("report", build.folder, cwd=tmp_path).code == 0
+
+
+@pytest.mark.parametrize("kind", ["inference", "with a period"])
+def test_a_report_of_other_coefficients_is_marked_whatever_differs(
+    build: Build, tmp_path: Path, own_coefficients: Path, kind: str
+) -> None:
+    """Each number of a calibration that a figure of the report depends on; with the same source."""
+    known = replace(PUBLISHED, source="my board", waiting=replace(PUBLISHED, board=0.0))
+    assert known.waiting is not None
+    values, covariance = list(PUBLISHED.values), np.array(PUBLISHED.covariance)
+    others: dict[str, Any] = {"workload": 0.2, "board": 0.1}
+    others["values"] = (values[0] + 1e-3, *values[1:])
+    others["covariance"] = (covariance * 1.01).tolist()
+    own_coefficients.write_text(json.dumps(asdict(known)))
+    every = {} if kind == "inference" else {"every": "1 s"}
+    myoedge.energy(build, reset=True)
+    myoedge.energy(build, **every)
+    assert "before a calibration" not in command("report", build.folder, cwd=tmp_path).out
+    for name, value in others.items():
+        own_coefficients.write_text(json.dumps(asdict(replace(known, **{name: value}))))
+        marked = command("report", build.folder, cwd=tmp_path).out
+        assert "before a calibration" in marked, name
+    myoedge.energy(build, reset=True)
 
 
 def test_other_columns_a_missing_file_and_bytes(tmp_path: Path) -> None:

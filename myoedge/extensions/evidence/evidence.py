@@ -18,9 +18,13 @@ from myoedge.codegen.render import render
 from myoedge.extensions.evidence.bill_of_materials import software_bill
 from myoedge.extensions.evidence.call_graph import CallGraph, call_graph
 from myoedge.extensions.evidence.data_dependence import DataDependence, data_dependences
+from myoedge.extensions.evidence.requirements import (
+    Requirement,
+    latency_requirement,
+    power_requirement,
+)
 from myoedge.operators.interpreter import one_blas_thread
-from myoedge.reports.duty_lines import on_average
-from myoedge.reports.wording import layer_names, megahertz, operator
+from myoedge.reports.wording import layer_names, operator
 from myoedge.system.control_characters import document_bytes
 from myoedge.system.folder import to_json
 from myoedge.system.notebook import Card, Tabular
@@ -38,24 +42,6 @@ ALLOCATORS = frozenset(("malloc", "calloc", "realloc", "free", "sbrk", "_sbrk"))
 FLOAT_ROUTINE = re.compile(r"__[a-z]*[sd]f[a-z0-9]*")  # of compiler-rt: __addsf3, __fixdfsi
 LOOP = re.compile(r"\b(?:for|while) \(.*")
 COUNTED = re.compile(r"for \(int32_t (\w+) = \d+; \1 < \d+; \1(?:\+\+| \+= \d+)\)")
-
-
-@dataclass(frozen=True)
-class Requirement:
-    """A requirement of a build, and the evidence for it.
-
-    key        such as "EXACT-1"
-    text       the requirement
-    shown      whether the evidence shows it; None if the build sets no limit
-    value      measured, counted or found value
-    evidence   "test", "measurement" or "analysis", and how to repeat it
-    """
-
-    key: str
-    text: str
-    shown: bool | None
-    value: str
-    evidence: str
 
 
 @dataclass(frozen=True)
@@ -191,8 +177,8 @@ def collect_evidence(
     found = (
         *_exactness_requirement(exact, same_outputs(runs, measured), len(runs)),
         *_memory_requirement(build),
-        _latency_requirement(build, max(cycles)),
-        *_power_requirement(build),
+        latency_requirement(build, max(cycles)),
+        *power_requirement(build),
         *_program_requirement(build, graph, stacks),
         _loop_requirement(build.written("src/network.c").decode()),
     )
@@ -238,23 +224,6 @@ def _memory_requirement(build: Build) -> Iterator[Requirement]:
         yield Requirement(
             key, text, used[level] <= size, value, "analysis: plan.json and the linker"
         )
-
-
-def _latency_requirement(build: Build, cycles: int) -> Requirement:
-    limit_s, clock_hz = build.report["budget"]["latency_s"], build.report["target"]["clock_hz"]
-    latency_ms, clock = 1e3 * cycles / clock_hz, megahertz(clock_hz)
-    value = f"at most {cycles:,} cycles, {latency_ms:.3f} ms at {clock}"
-    limit = "no [budget] latency" if limit_s is None else f"limit {1e3 * limit_s:.3f} ms"
-    shown = None if limit_s is None else cycles / clock_hz <= limit_s
-    text = "An inference ends within [budget] latency"
-    return Requirement("TIME-1", text, shown, f"{value}; {limit}", "measurement: simulated chip")
-
-
-def _power_requirement(build: Build) -> Iterator[Requirement]:
-    """Yield the average power, which has no limit, if the period of inferences is known."""
-    if average := on_average(build.report):
-        text = "The average power is estimated"
-        yield Requirement("POWER-1", text, None, average, "analysis: docs/developers/energy.md")
 
 
 def _stack_requirement(build: Build, graph: CallGraph) -> Iterator[Stack]:

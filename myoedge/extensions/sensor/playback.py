@@ -17,6 +17,7 @@ from myoedge.building.build_files import report_files
 from myoedge.building.config import find
 from myoedge.building.energy import coefficients, with_given_powers
 from myoedge.building.model_inputs import given_or_stated
+from myoedge.building.operating_points import at_operating_point
 from myoedge.building.quantities import positive
 from myoedge.errors import MyoedgeError, Notice, command
 from myoedge.extensions.sensor.decisions import Compared, Reference, compared
@@ -54,17 +55,11 @@ from myoedge.numerics.arrays import Array
 from myoedge.operators.interpreter import one_blas_thread
 from myoedge.power.model import energy
 from myoedge.power.states import PlayedStates, StatePower
-from myoedge.reports.energy import (
-    activity,
-    battery_of,
-    module_powers,
-    of_first_layers,
-    with_energy,
-)
-from myoedge.reports.streams import with_passes
+from myoedge.reports.energy import activity, battery_of, module_powers, of_first_layers
 from myoedge.simulator import Fault, RunOptions, Simulation, simulate
 from myoedge.system import tools
 from myoedge.system.notebook import Card, Tabular
+from myoedge.targets import find_chip
 
 if TYPE_CHECKING:
     from myoedge.backends.build import Build
@@ -215,7 +210,7 @@ def play_build(
     resting = sum(row.is_resting for row in rows)
     latency = _latency(run, located, program.clock_hz)
     runs = (-(-(len(rows) - resting) // program.ready), resting)
-    states = _played_states(program, run, resting)
+    states = _played_states(program, run, resting, latency)
     report = with_given_powers(build.report, given)
     power = _application_power(report, program, states, *runs)
     judged = _judged(reference, [row for _, row in located], delivered.labels, report, power)
@@ -295,7 +290,9 @@ def _simulate_playback(
         )
 
 
-def _played_states(program: SensorProgram, run: Simulation, resting: int) -> PlayedStates:
+def _played_states(
+    program: SensorProgram, run: Simulation, resting: int, latency: Latency | None
+) -> PlayedStates:
     passes = 0 if resting else len(pass_cycles(run))  # a gate ends those of resting windows
     clock, waits = program.clock, program.clock.waiting > 1
     return PlayedStates(
@@ -307,6 +304,7 @@ def _played_states(program: SensorProgram, run: Simulation, resting: int) -> Pla
         dict(run.slow_cycles) if waits else {},
         clock.waiting_hz if waits else 0,
         passes,
+        0.0 if latency is None else latency.max_s,
     )
 
 
@@ -336,6 +334,6 @@ def _replace_report_power(
 ) -> Notice | None:
     """Replace the build's reports by ones with the power of this playback, and with how its gate
     worked. Return W210 if they cannot be written."""
-    by = coefficients()
-    played = with_energy({**report, "played": {**states.to_json(), "wake": wake}}, by)
-    return build.updated(report_files(with_passes(played, by)))
+    played = {**report, "played": {**states.to_json(), "wake": wake}}
+    chip = find_chip(report["target"]["chip"]).at(report["target"]["operating_point"])
+    return build.updated(report_files(at_operating_point(played, chip, False, coefficients())))

@@ -18,7 +18,7 @@ from myoedge.power.model import Interval
 from myoedge.power.states import STATES, StatePower
 from myoedge.reports import energy as joules
 from myoedge.reports.budget import Broken, over_budget
-from myoedge.reports.duty_lines import STATE_NAMES, battery_hours, unpublished_waiting
+from myoedge.reports.duty_lines import STATE_NAMES, battery_hours, range_by_waiting
 from myoedge.reports.gate_lines import gate_texts
 from myoedge.reports.speed import duration
 from myoedge.reports.wording import rough_percent, shares_of_clocks, three_digits, told_apart
@@ -155,6 +155,7 @@ def playback_json(
         "states": dict(power.states_s),
         "states_j": power.states_j,
         "clocks_s": [*map(list, power.clocks_s)],
+        "waiting": power.waiting and asdict(power.waiting),
         "largest": asdict(largest_share(power)),
     }
 
@@ -228,7 +229,7 @@ def _power_lines(document: Mapping[str, Any]) -> list[str]:
     scope = "the chip" if others_w is None else f"with {_format_milliwatts(others_w)} of --others"
     network_w = document["network_w"]["value"]
     power_w = [document["power_w"][name] for name in ("value", "low", "high")]
-    width = unpublished_waiting(power_w, document["states"])
+    width = range_by_waiting(power_w, document["states"], document.get("waiting"))
     lines = [
         f"power     {_format_interval(document['power_w'], 1e3, 'mW')}, {scope}",
         f"          {_format_milliwatts(network_w)} of it for the network; "

@@ -47,7 +47,7 @@ def play(
     from myoedge.building.energy import duty_cycle, module_powers
     from myoedge.extensions.sensor.playback import play_build
 
-    given = {**(duty_cycle(None, battery, volts) or {}), **module_powers(others, None, None)}
+    given = {**duty_cycle(None, battery, volts), **module_powers(others, None, None)}
     return play_build(as_build(build), recording, seconds, faults, progress, given)
 
 

@@ -3,8 +3,11 @@
 
 from __future__ import annotations
 
+import json
 import shutil
+from dataclasses import asdict, replace
 from functools import partial
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +17,7 @@ import myoedge
 from myoedge.backends.build import Build
 from myoedge.errors import MyoedgeError
 from myoedge.extensions.sensor.playback import Played, program_of
+from myoedge.power.model import PUBLISHED
 from myoedge.reports.duty_lines import duty_rows
 from myoedge.targets import find_chip
 from tests.conftest import myoedge as command
@@ -37,6 +41,7 @@ def low(tmp_path_factory: pytest.TempPathFactory) -> Build:
 
 @pytest.fixture(scope="module")
 def played(low: Build) -> Played:
+    myoedge.energy(low, reset=True)
     return myoedge.play(low, applications.MYO, seconds=1)
 
 
@@ -97,10 +102,67 @@ def test_battery_and_other_parts_in_the_same_run_or_before(
     assert Build(now).report["duty"] == Build(before).report["duty"]
 
 
+EACH = {"battery": "150 mAh", "volts": "3.0 V", "others": "4 mW", "sleep": "0.05 mW"}
+STORED = {"battery_mah": 150.0, "battery_volts": 3.0, "others_mw": 4.0, "sleep_mw": 0.05}
+
+
+@pytest.mark.parametrize("order", [*permutations(EACH)][::5])
+def test_options_of_energy_stay_in_whichever_order_they_are_given(
+    low: Build, played: Played, tmp_path: Path, order: tuple[str, ...]
+) -> None:
+    """Each in a run of its own, those of an application without its period; a new one replaces
+    itself alone. The average has the other parts in every run after that with --others."""
+    folder = Path(shutil.copytree(low.folder, tmp_path / "out"))
+    myoedge.energy(folder, reset=True)
+    chip_mw, seen = 1e3 * played.power.chip_j[0] / played.power.seconds, set[str]()
+    for name in order:
+        if name == "volts" and "battery" not in seen:
+            continue
+        duty = myoedge.energy(folder, **{name: EACH[name]})["duty"]
+        seen.add(name)
+        assert duty["average_mw"][0] == pytest.approx(chip_mw + 4.0 * ("others" in seen))
+        assert (duty["hours"] is None) == ("battery" not in seen)
+    every = myoedge.energy(folder, battery="300 mAh", volts="3 V")["every"]
+    assert every == {"period_s": None, **STORED, "battery_mah": 300.0}
+    shown = " ".join(command("energy", "out", cwd=tmp_path).out.split())
+    assert "--battery 300mAh --volts 3V --others 4mW --sleep 0.05mW" in shown
+    again = myoedge.play(folder, applications.MYO, seconds=1)
+    assert 1e3 * again.power.power_w[0] == pytest.approx(chip_mw + 4.0)
+
+
+def test_a_report_of_another_measured_waiting_is_marked(
+    low: Build, played: Played, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Coefficients of inferences, and so all energies of one, are the same."""
+    folder, place = Path(shutil.copytree(low.folder, tmp_path / "out")), tmp_path / "energy.json"
+    monkeypatch.setenv("MYOEDGE_ENERGY", str(place))
+    waits = replace(PUBLISHED, source="a meter", volts=(0.65, 0.65))
+    known = replace(PUBLISHED, source="a meter", waiting=waits)
+    place.write_text(json.dumps(asdict(known)))
+    before = myoedge.energy(folder)
+    assert before["duty"]["waiting"] == {
+        "source": "a meter",
+        "volts": (0.65, 0.65),
+        "at_volts": 0.65,
+    }
+    report = ("report", "out")
+    shown = " ".join(command("energy", "out", cwd=tmp_path).out.split())
+    assert "measurement of the chip's power while it waits, at 0.65 V (a meter)" in shown
+    assert "before a calibration" not in command(*report, cwd=tmp_path).out
+    for change in ({"values": (3.0, *waits.values[1:])}, {"volts": (0.65, 0.8)}, {"workload": 0.5}):
+        new = replace(known, waiting=replace(waits, **change))
+        place.write_text(json.dumps(asdict(new)))
+        assert "before a calibration" in command(*report, cwd=tmp_path).out, change
+        after = myoedge.energy(folder)
+        assert after["energy_uj"] == before["energy_uj"]
+        assert "before a calibration" not in command(*report, cwd=tmp_path).out
+
+
 @pytest.mark.parametrize(
     "given", [{"battery": "much"}, {"battery": -1}, {"volts": 3.0}, {"others": "4 V"}]
 )
 def test_a_playback_refuses_what_energy_refuses(low: Build, given: dict[str, Any]) -> None:
+    myoedge.energy(low, reset=True)
     said = []
     for refusing in (partial(myoedge.play, low, applications.MYO), partial(myoedge.energy, low)):
         with pytest.raises(MyoedgeError, match="E232") as caught:

@@ -14,8 +14,10 @@ import torch
 import myoedge
 from myoedge.backends.build import Build, load_build
 from myoedge.extensions.sweeps import advise
+from myoedge.reports.budget import budget_lines
 from myoedge.reports.duty_lines import duty_rows
 from myoedge.reports.energy import with_range
+from myoedge.reports.speed import duration
 from tests.conftest import myoedge as command
 from tests.conftest import save_exported
 from tests.extensions.sensor import applications
@@ -46,14 +48,14 @@ def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     return built(tmp_path_factory.mktemp("one"), request.param, "160 MHz")
 
 
-def built(place: Path, name: str, point: str) -> Path:
+def built(place: Path, name: str, point: str, more: str = "") -> Path:
     kind, samples, _ = MADE[name]
     torch.manual_seed(0)
     example = (torch.zeros(1, 8, samples),)
     save_exported(kind(8).eval(), example, place / "model.pt2")
     rows = applications.emg()[: 16 * samples].reshape(16, samples, 8).transpose(0, 2, 1)
     np.savez(place / "calib.npz", input=np.ascontiguousarray(rows)[:, None])
-    (place / "myoedge.toml").write_text(TOML.format(OWN[name]))
+    (place / "myoedge.toml").write_text(TOML.format(f"{OWN[name]}\n{more}"))
     words = (*(("--stream",) if name == "stream" else ()), "--operating-point", point)
     ran = command("build", *words, "--app", "sensor", "--simulate", "-o", "out", cwd=place)
     assert ran.code == 0, ran.err
@@ -133,17 +135,51 @@ def test_times_and_powers_are_of_the_plan_or_of_the_playback(tmp_path: Path) -> 
     states_s = played.power.states_s
     busy = (states_s["run"] + states_s["control"]) / played.power.seconds
     assert rows["times"] == "counted in the last playback"
-    page = (folder / "report.html").read_text(encoding="utf-8")
-    card = page.partition("<h3>Application</h3>")[2].partition("<h3>")[0]
+    card = card_of(folder)
     assert rows["average"].partition(" (")[0] in card
     assert rows["times"] in card
     assert "chip only: no front end, no radio" in card
     assert rows["duty cycle"] == f"{100 * busy:.3g} %" != planned["duty cycle"]
     myoedge.energy(folder, others="4 mW", battery="150 mAh")
-    page = (folder / "report.html").read_text(encoding="utf-8")
-    card = page.partition("<h3>Application</h3>")[2].partition("<h3>")[0]
+    card = card_of(folder)
     assert "the chip, and 4 mW of all else" in card
-    assert re.search(r"battery \d+", card.replace("\N{NO-BREAK SPACE}", " "))
+    assert re.search(r"battery \d+", card)
+
+
+def card_of(folder: Path) -> str:
+    """The card of the application in report.html."""
+    page = (folder / "report.html").read_text(encoding="utf-8").replace("\N{NO-BREAK SPACE}", " ")
+    return html.unescape(page).partition("<h3>Application</h3>")[2].partition("<h3>")[0]
+
+
+def check_decision(folder: Path, seconds: float, source: str) -> None:
+    """Check the time of a decision, and what it is, wherever one is shown."""
+    report, taken = load_build(folder).report, duration(seconds)
+    assert report["decision_s"] == seconds
+    assert f">{taken}<span>from a window's last sample to its decision, {source}<" in card_of(
+        folder
+    )
+    ran = command("report", "out", cwd=folder.parent)
+    assert f"of a decision {taken}, {source}" in " ".join(ran.out.split())
+    (row,) = [x for x in myoedge.evidence(folder, drawn=1).requirements if x.key == "TIME-1"]
+    assert row.value.startswith(f"{1e3 * seconds:.3f} ms, {source}; the network at most")
+    assert (row.shown, row.text) == (True, "A decision is on the line within [budget] latency")
+    assert f": a decision takes {taken}, {source}, at 0.65 V" in budget_lines(report)[0]
+
+
+def test_the_time_of_a_decision_is_planned_or_played_everywhere(tmp_path: Path) -> None:
+    """A playback's is its longest, which later runs keep."""
+    folder = built(tmp_path, "windows", "160 MHz", '[budget]\nlatency = "5 ms"')
+    planned_s = load_build(folder).report["decision_s"]
+    check_decision(folder, planned_s, "planned")
+    played = myoedge.play(folder, MYO, seconds=2)
+    assert played.latency is not None
+    latest_s = played.latency.max_s
+    assert duration(latest_s) != duration(planned_s)
+    for later in (lambda: None, lambda: myoedge.energy(folder), lambda: myoedge.simulate(folder)):
+        later()
+        check_decision(folder, latest_s, "the longest of the last playback")
+    assert played.to_json()["latency_s"]["max"] == latest_s
 
 
 def test_advice_after_a_calibration_is_of_one_set_of_coefficients(

@@ -23,7 +23,7 @@ from myoedge.extensions.sensor.report import (
 )
 from myoedge.power.model import PUBLISHED, Battery, Coefficients, ModulePowers, energy
 from myoedge.power.states import STATES, state_power
-from myoedge.reports.duty_lines import STATE_NAMES, unpublished_waiting
+from myoedge.reports.duty_lines import STATE_NAMES, range_by_waiting
 from myoedge.simulator import CoreCounts, Simulation
 from myoedge.targets import find_chip
 from tests.support.schemas import check
@@ -166,9 +166,27 @@ def test_a_wide_range_of_a_chip_that_waits_is_explained(
     busy_s: float, low: float, told: str
 ) -> None:
     states = {"run": busy_s, "cluster_off": 1.0}
-    found = unpublished_waiting((17.0, low, 23.5), states)
+    found = range_by_waiting((17.0, low, 23.5), states, None)
     assert found.startswith(told)
     assert bool(found) == bool(told)
+
+
+@pytest.mark.parametrize(
+    ("busy_s", "low", "volts", "told"),
+    [
+        (0.1, 15.0, (0.65, 0.65), "from the {}, at 0.65 V (two rows)"),
+        (0.1, 15.0, (), "from the {} (two rows)"),
+        (0.1, 2.0, (0.65, 0.8), "wide, from the {}, at 0.65 to 0.80 V (two rows)"),
+        (0.1, 2.0, (0.8, 0.8), "wide, from the {}, at 0.80 V, not at 0.65 V (two rows)"),
+        (9.0, 2.0, (0.8, 0.8), ""),
+    ],
+)
+def test_the_range_of_a_measured_chip_that_waits_names_the_measurement(
+    busy_s: float, low: float, volts: tuple[float, ...], told: str
+) -> None:
+    measured = {"source": "two rows", "volts": volts, "at_volts": 0.65}
+    found = range_by_waiting((17.0, low, 23.5), {"run": busy_s, "cluster_off": 1.0}, measured)
+    assert found == told.format("measurement of the chip's power while it waits")
 
 
 def test_a_measured_sleep_power_and_others_leave_no_doubt_of_their_own() -> None:

@@ -97,11 +97,15 @@ def test_a_limit_of_energy_that_raises_the_clock_is_named(tmp_path: Path) -> Non
     assert without["name"] == name
     assert without_mw < duty["planned_mw"] == duty["average_mw"][0]
     texts = told_apart(three_digits, duty["planned_mw"], without_mw)
-    told = "sets the clock: {} mW planned; without it {} mW at {}".format(*texts, name)
+    told = "sets the clock: {} mW; without it about {} mW at {}".format(*texts, name)
     assert told in on_average(build.report)
     ran = command("energy", build.folder, cwd=tmp_path)
     assert told in " ".join(ran.out.split())
     found = myoedge.play(build, applications.MYO, seconds=SECONDS)
+    power_mw = 1e3 * found.power.power_w[0]
+    texts = told_apart(three_digits, power_mw, power_mw + without_mw - duty["planned_mw"])
+    told = "sets the clock: {} mW; without it about {} mW at {}".format(*texts, name)
+    assert told in on_average(load_build(build.folder).report)
     settings = [saving.setting for saving in found.savings]
     gains = without_mw < 0.98 * duty["average_mw"][0]  # not if it waits at a clock of its own
     assert (f'no [budget] energy, --operating-point "{name}"' in settings) == gains
