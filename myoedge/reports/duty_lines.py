@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from myoedge.power.states import WAITING
+from myoedge.power.states import WAITING, MeasuredWaiting
 from myoedge.reports import speed, wording
 from myoedge.reports.energy import digits, module_powers, with_range
 from myoedge.reports.period import clocked_by, mean_mw, rest
@@ -123,13 +123,14 @@ def range_by_waiting(
         return ""
     if measured is None:
         return _explain_unpublished_power(power, "power while it waits", "running clocks")
-    volts, here = measured["volts"], measured["at_volts"]
+    known = MeasuredWaiting(**measured)
+    volts, here = known.volts, known.at_volts
     span = " to ".join(f"{ends:.2f}" for ends in dict.fromkeys(volts))
     at = f", at {span} V" if span else ""
     elsewhere = f", not at {here:.2f} V" if volts and not volts[0] <= here <= volts[1] else ""
     wide = "wide, " if _is_wide(power) else ""
     meter = f"from the measurement of the chip's power while it waits{at}{elsewhere}"
-    return f"{wide}{meter} ({measured['source']})"
+    return f"{wide}{meter} ({known.source})"
 
 
 def _explain_unpublished_power(power: Sequence[float], cause: str, assumed: str) -> str:
