@@ -33,6 +33,7 @@ from myoedge.targets.chip import AUTO_POINT
 FILE = f"energy-{DEFAULT.name}.json"
 VARIABLE = "MYOEDGE_ENERGY"  # path of another calibration file; empty: published coefficients
 MOST_VOLTS = 2.0  # of a core of a chip
+GATE_POWERS = ("gate_w", "saved_w", "without_w")  # of an application with a gate, by a playback
 NOTHING_GIVEN: Mapping[str, float | None] = dict.fromkeys(
     ("period_s", "battery_mah", "battery_volts")
 )
@@ -99,9 +100,6 @@ def consumption(
     latency_s   latency limit; selects the cheapest point within it
     resets      whether to forget the values of earlier runs
     """
-    report = build.report
-    if resets:
-        report = {key: value for key, value in report.items() if key != "every"}
     chip = find_chip(str(build.manifest.get("target")))
     if chip.energy is None:
         title, facts = f"the energy of {chip.name} is not known", {"target": chip.name}
@@ -109,6 +107,9 @@ def consumption(
             "E240", title, facts, [build.rebuilt(target=first_chip(lambda x: x.energy))]
         )
     coefficients_now = coefficients()
+    report = renewable(build.report, coefficients_now)
+    if resets:
+        report = {key: value for key, value in report.items() if key != "every"}
     if latency_s is not None or point_name == AUTO_POINT:
         point_name = _least_energy_point(report, chip, coefficients_now, latency_s)
     check_application_point(report, point_name)
@@ -125,6 +126,19 @@ def is_of(report: Mapping[str, Any], by: Coefficients) -> bool:
     these."""
     fresh = with_passes(with_energy(report, by), by)
     return bool(json.loads(json.dumps(fresh)) == report)
+
+
+def renewable(report: dict[str, Any], by: Coefficients) -> dict[str, Any]:
+    """Return a stored report to be renewed with energy coefficients: if it has others, without what
+    is then not computed again, which are suggestions of `advise` and what a gate saves."""
+    if is_of(report, by):
+        return report
+    report = {key: value for key, value in report.items() if key != "advice"}
+    played = report.get("played") or {}
+    if wake := played.get("wake"):
+        counts = {key: value for key, value in wake.items() if key not in GATE_POWERS}
+        report["played"] = {**played, "wake": counts}
+    return report
 
 
 def check_application_point(report: Mapping[str, Any], point_name: str | None) -> None:

@@ -20,7 +20,7 @@ from myoedge.backends.runner import Case, runner_of
 from myoedge.backends.samples import given_data, given_samples, golden_sample
 from myoedge.building.build_files import report_files, with_run
 from myoedge.building.config import Found, find
-from myoedge.building.energy import check_application_point, coefficients
+from myoedge.building.energy import check_application_point, coefficients, renewable
 from myoedge.errors import MyoedgeError, set_in
 from myoedge.operators.interpreter import one_blas_thread
 from myoedge.operators.layer_names import unique_names
@@ -181,7 +181,8 @@ def simulate_build(
         runs = [*cases(build.network, build.stream, samples)]
     measured, run = _run_inferences(build, on, runs, cycles, records, progress)
     exact = same_outputs(runs, measured)
-    report = with_run(build.report, measured, chip, point_name == AUTO_POINT, coefficients())
+    by = coefficients()
+    report = with_run(renewable(build.report, by), measured, chip, point_name == AUTO_POINT, by)
     report["exact"] = {**report["exact"], on: exact}
     # the folder says what the chip costs, not what stands for it
     is_silicon = cycles == chip.simulator_cycles

@@ -15,7 +15,7 @@ from myoedge.backends.packets import Decision, Record, decoded
 from myoedge.backends.simulator import activity_of
 from myoedge.building.build_files import report_files
 from myoedge.building.config import find
-from myoedge.building.energy import coefficients, with_given_powers
+from myoedge.building.energy import coefficients, renewable, with_given_powers
 from myoedge.building.model_inputs import given_or_stated
 from myoedge.building.operating_points import at_operating_point
 from myoedge.building.quantities import positive
@@ -211,7 +211,7 @@ def play_build(
     latency = _latency(run, located, program.clock_hz)
     runs = (-(-(len(rows) - resting) // program.ready), resting)
     states = _played_states(program, run, resting, latency)
-    report = with_given_powers(build.report, given)
+    report = with_given_powers(renewable(build.report, coefficients()), given)
     power = _application_power(report, program, states, *runs)
     judged = _judged(reference, [row for _, row in located], delivered.labels, report, power)
     return Played(

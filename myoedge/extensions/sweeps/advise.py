@@ -16,7 +16,7 @@ from myoedge.backends.build import Build
 from myoedge.backends.report_folder import REPLACED
 from myoedge.building.build_files import report_files
 from myoedge.building.config import Found, find
-from myoedge.building.energy import coefficients
+from myoedge.building.energy import coefficients, renewable
 from myoedge.building.model_inputs import NAMED
 from myoedge.building.operating_points import at_operating_point, cheapest_point
 from myoedge.building.stream_rate import keeps_up
@@ -109,7 +109,7 @@ def advise(build: Build, jobs: int, say: Say) -> Advice:
     build.firmware()
     arguments, by = recalled(build), coefficients()
     # The stored report, also its playback, may be of other coefficients than all builds to come.
-    report = with_passes(with_energy(build.report, by), by)
+    report = with_passes(with_energy(renewable(build.report, by), by), by)
     digests = _file_digests(build)  # the path may be relative to this folder
     with inside(arguments.folder):
         found = find(arguments.given.get("config"))

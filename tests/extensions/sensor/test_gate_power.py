@@ -4,13 +4,18 @@
 from __future__ import annotations
 
 import html
-from dataclasses import replace
+import json
+import shutil
+from dataclasses import asdict, replace
+from pathlib import Path
 
 import pytest
 
 import myoedge
-from myoedge.backends.build import Build
+from myoedge.backends.build import Build, load_build
+from myoedge.building.build_files import report_files
 from myoedge.extensions.sensor.playback import Played
+from myoedge.power.model import PUBLISHED
 from myoedge.reports.gate_lines import gate_texts
 from tests.extensions.sensor import applications
 from tests.extensions.sensor.test_wake import armband
@@ -71,6 +76,31 @@ def test_the_parts_of_the_latency_are_of_passes(played: Played) -> None:
     assert played.wake is not None
     told = f"of the {played.wake['passes']:,} with a pass: wait "
     assert told in "\n".join(played.lines())
+
+
+def test_figures_of_before_a_calibration_go_with_it(
+    build: Build, played: Played, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a gate saves, and suggestions, until the next playback or `advise`; its counts stay."""
+    folder, place = Path(shutil.copytree(build.folder, tmp_path / "out")), tmp_path / "energy.json"
+    monkeypatch.setenv("MYOEDGE_ENERGY", str(place))
+    copy = load_build(folder)
+    advice = {"suggestions": [], "tried": 1, "refused": [], "pointless": [], "left": 0}
+    assert copy.updated(report_files({**copy.report, "advice": advice})) is None
+    before = gate_texts(played.wake)
+    for calibrations in range(2):
+        report = myoedge.energy(folder)
+        assert ("advice" in report) == (calibrations == 0)
+        page = html.unescape((folder / "report.html").read_text(encoding="utf-8"))
+        shown = [text for text in before if f"<li>{text}</li>" in page]
+        assert shown == (before if calibrations == 0 else before[:-1])
+        values = (1.0, *PUBLISHED.values[1:])
+        place.write_text(json.dumps(asdict(replace(PUBLISHED, values=values))))
+    again = myoedge.play(folder, armband(0)).wake
+    assert again is not None
+    page = html.unescape((folder / "report.html").read_text(encoding="utf-8"))
+    assert f"<li>{gate_texts(again)[-1]}</li>" in page
+    assert gate_texts(again)[-1] != before[-1]
 
 
 def test_the_page_shows_how_the_gate_worked(build: Build, played: Played) -> None:
