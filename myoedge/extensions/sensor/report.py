@@ -213,9 +213,10 @@ def _latency_lines(latency: Mapping[str, Any] | None, wake: Mapping[str, Any]) -
         return []
     named = ", ".join(f"{duration(latency[name])} {name}" for name in ("max", "p99", "median"))
     edges, counts = latency["histogram"]["edges"], latency["histogram"]["counts"]
+    starts = told_apart(duration, *edges[:-1])
     rows = (
-        f"  {duration(start):>8}  {count:>9,}  {'#' * -(-BAR_COLUMNS * count // max(counts))}"
-        for start, count in zip(edges, counts, strict=False)
+        f"  {start:>8}  {count:>9,}  {'#' * -(-BAR_COLUMNS * count // max(counts))}"
+        for start, count in zip(starts, counts, strict=True)
         if count
     )
     medians = (f"{name} {duration(part['median'])}" for name, part in latency["parts"].items())

@@ -154,6 +154,17 @@ def test_intervals_enclose_their_value(
     assert sum(found.states_j.values()) == pytest.approx(found.chip_j[0])
 
 
+def test_bins_of_a_histogram_have_names_of_their_own() -> None:
+    """Bins of 5 us from 1.86 ms on, each with one latency."""
+    latency = latency_of(1.8625e-3 + 5e-6 * np.arange(12))
+    power = state_power(TOTAL, CYCLES, HIGH, PLAIN)
+    lines = playback_lines(playback_json(latency, power, frames=12, samples_lost=0, decisions=12))
+    rows = [line for line in lines if line.endswith("#")]
+    names = [row.split("ms")[0].strip() for row in rows]
+    assert names[:3] == ["1.86", "1.865", "1.87"]
+    assert len({*names}) == len(rows) == 12
+
+
 @pytest.mark.parametrize(
     ("busy_s", "low", "told"),
     [
