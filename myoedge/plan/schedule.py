@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import replace
 
 from myoedge.errors import MyoedgeError
@@ -12,6 +12,7 @@ from myoedge.numerics.arrays import strides
 from myoedge.operators.base import OPS
 from myoedge.operators.checks import enforce
 from myoedge.operators.layer_names import located
+from myoedge.operators.turns import loop_of
 from myoedge.plan.check import PLANNED
 from myoedge.plan.cost.network import constant_byte_costs, modelled_cycles, waits
 from myoedge.plan.fused_layers import LoweredLayers, layers_as_one
@@ -30,10 +31,8 @@ from myoedge.plan.levels.weight_streaming import (
     window_bytes,
     with_transfers,
 )
-from myoedge.plan.loops import (
-    LoopPlaces,
-    loop_layers,
-)
+from myoedge.plan.loop_places import LoopPlaces, loops_of_odd_rows
+from myoedge.plan.loops import loop_layers
 from myoedge.plan.lowered import (
     LoweredNetwork,
     arena_lives,
@@ -46,19 +45,12 @@ from myoedge.plan.lowered import (
 from myoedge.plan.placement import Allocator, LiveRange, place
 from myoedge.plan.plan import Plan, l1_room_bytes, scratch_name, size_bytes
 from myoedge.plan.timeline import TimelineSteps
+from myoedge.plan.whole_loops import reads_bytes
 from myoedge.quantization.scales import QuantGraph
 from myoedge.system.progress import paused_collector
 from myoedge.targets.chip import LAYERS, Chip
 
 BYTES_BY_DMA = 1024  # size of a sliced output from which on the DMA copies faster than cores in L2
-
-
-def row_bytes(name: str, places: LoopPlaces) -> int:
-    """Return the bytes by which a tensor's address advances per iteration of its loop; 0 outside
-    loops."""
-    while name not in places.rows and name in places.aliases:
-        name = places.aliases[name][0]
-    return places.rows.get(name, 0)
 
 
 def shared_places(q: QuantGraph, alignment: int) -> dict[str, tuple[str, int]]:
@@ -185,18 +177,31 @@ def _lower_network(
 ) -> LoweredNetwork:
     """Return the network with fused layers, shared buffers and candidate kernels for the engines of
     `used`."""
-    views = shared_places(q, chip.alignment_bytes)
-    places = LoopPlaces.of(q, views, chip.alignment_bytes)
-    steps = tuple(s for s in q.steps if s.node.name not in views and s.node.name not in places.idle)
-    roots = {name: stored_at(name, places.aliases) for name in (*q.graph.tensors, *q.constants)}
-    rows = {name: row_bytes(name, places) for name in roots}
-    steps = layers_as_one(LoweredLayers(q, steps, roots, rows, used))
+    lowered = _join_layers(q, used, loops_of_odd_rows(q, chip.alignment_bytes))
+    steps, roots, rows = lowered.steps, lowered.roots, lowered.rows
     written = (roots[name][0] for step in steps for name in step.written)
     stored = {*q.graph.inputs, *q.constants, *written}
     roots = {name: root for name, root in roots.items() if root[0] in stored}
     owned, copies = written_outputs(q, roots)
     kernels, loops = NetworkKernels.of(steps, used, ranks), loop_layers(q, steps)
     return LoweredNetwork(q, chip, steps, roots, owned, copies, placing, kernels, used, loops, rows)
+
+
+def _join_layers(q: QuantGraph, chip: Chip, whole: Set[int]) -> LoweredLayers:
+    """Return the layers of a network with fused ones, and their shared buffers.
+
+    whole   numbers of the loops that are one layer if their rows are read at any address
+    """
+    views = shared_places(q, chip.alignment_bytes)
+    places = LoopPlaces.of(q, views, chip.alignment_bytes, whole)
+    steps = tuple(s for s in q.steps if s.node.name not in views and s.node.name not in places.idle)
+    roots = {name: stored_at(name, places.aliases) for name in (*q.graph.tensors, *q.constants)}
+    rows = {name: places.bytes_per_iteration(name) for name in roots}
+    before = LoweredLayers(q, steps, roots, rows, chip)
+    found = replace(before, steps=layers_as_one(before))
+    loops = loop_of(q.graph.nodes)
+    joined = {loops[x.node.name] for x in found.steps if x.turns > 1 and reads_bytes(x)}
+    return found if whole <= joined else _join_layers(q, chip, whole & joined)
 
 
 def _plan_memories(network: LoweredNetwork) -> Plan:

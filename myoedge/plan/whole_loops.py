@@ -132,3 +132,10 @@ class WholeLoops:
         members = (replace(x, out=of_all(x.node.name, x.out)) for x in step.members)
         out = of_all(step.node.name, step.out)
         return replace(step, shapes=tuple(shapes), members=tuple(members), out=out)
+
+
+def reads_bytes(step: QuantizedNode) -> bool:
+    """Return whether a layer that computes all iterations of a loop reads rows element by element,
+    at any address: not words of them, as sums do."""
+    flat = step.integers.chain.flat
+    return not (flat.over or flat.late)

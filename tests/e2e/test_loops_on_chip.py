@@ -89,6 +89,32 @@ def test_loops_divided_by_products_are_exact(
     assert checked.exact["simulator"], checked.difference
 
 
+class Filtered(nn.Module):
+    """A recurrence of elements of which each iteration reads and writes five."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.own, self.past = nn.Parameter(torch.rand(5)), nn.Parameter(torch.rand(5))
+
+    def forward(self, x: Tensor) -> Tensor:
+        state, found = x.new_zeros(1, 5), []
+        for row in x.unbind(1):
+            state = torch.tanh(self.own * row - self.past * state)
+            found.append(state)
+        return torch.stack(found, 1)
+
+
+@pytest.mark.parametrize("bits", [8, 16])
+def test_one_call_computes_all_iterations_of_rows_of_any_size(bits: int, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    (tmp_path / "myoedge.toml").write_text(f'[quant]\n"*" = {{ activations = {bits} }}\n')
+    build = built(Filtered(), 18, tmp_path, 5, config=tmp_path / "myoedge.toml")
+    (loop,) = build.report["model"]["loops"]
+    assert loop["in_one_call"]
+    checked = myoedge.validate(build, on=("host", "simulator"))
+    assert checked.difference is None
+
+
 def test_a_loop_with_packed_weights_is_exact(tmp_path: Path) -> None:
     """Each layer first unpacks its weights."""
     torch.manual_seed(0)
