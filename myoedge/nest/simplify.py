@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A formula with fewer operations and the same values: limits that no value reaches, factors that
-are powers of two, and comparisons of a table's entries are left out.
+are powers of two, and tables that are compared are left out.
 
     clip((((a * b) >> 2) * 16384 + 16384) >> 15, -32768, 32767)   becomes   (a * b + 4) >> 3
     (a * 32768 + b * 77 + 5) >> 15                                becomes   a + ((b * 77 + 5) >> 15)
@@ -11,11 +11,10 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence, Set
 
-import numpy as np
-
 from myoedge.nest.intervals import Interval, part_interval
-from myoedge.nest.ir import Binary, Expr, Lookup, Number, Reduced, Where, walk
+from myoedge.nest.ir import Binary, Expr, Number, Reduced, Where, walk
 from myoedge.nest.nodes import Scan
+from myoedge.nest.one_value import chosen_by_value, has_steps
 from myoedge.nest.rebuild import rebuilt, with_operands
 from myoedge.nest.scan import without_unread
 from myoedge.numerics.requant import INT32_MAX
@@ -92,35 +91,22 @@ class _SimplificationRules:
         return part
 
     def _simplify_comparison(self, part: Binary) -> Expr:
-        """Return a comparison of a difference as one of its first term, and one of a table's entry
-        as one of its index."""
+        """Return a comparison of a difference as one of its first term, and one of a function of
+        another part as one of that part."""
         match part:
             case Binary("<", Number(limit), Binary("-", value, Number(moved))):
                 return self.of(value > limit + moved)
             case Binary("<", Binary("-", value, Number(moved)), Number(limit)):
                 return self.of(value < limit + moved)
-            case Binary("<", Number(limit), Lookup() as entry) if not entry.array.varies:
-                return self._compare_index(part, entry, entry.array.known > limit)
-            case Binary("<", Lookup() as entry, Number(limit)) if not entry.array.varies:
-                return self._compare_index(part, entry, entry.array.known < limit)
-        return part
+        found = chosen_by_value(part, self.range)
+        return part if found is part else self.of(found)
 
     def _simplify_limit(self, part: Binary, value: Expr, limit: int) -> Expr:
+        """Return a limit that no value reaches as its value, one of few steps as a choice."""
         low, high = self.range(value)
-        if part.operation == "max":
-            return value if low >= limit else part
-        return value if high <= limit else part
-
-    def _compare_index(self, part: Expr, entry: Lookup, holds: np.ndarray) -> Expr:
-        """Return the condition on a table's entry as a condition on its index, if that is one
-        comparison."""
-        changes = np.flatnonzero(np.diff(holds.astype(np.int8)))
-        if len(changes) == 0:
-            return Number(int(holds[0]))
-        if len(changes) > 1:
-            return part
-        last = int(changes[0])
-        return self.of(entry.at < last + 1 if holds[0] else entry.at > last)
+        if low >= limit if part.operation == "max" else high <= limit:
+            return value
+        return chosen_by_value(part, self.range) if has_steps(value) else part
 
     def _simplify_shift(self, value: Expr, bits: int) -> Expr:
         """Return value >> bits: multiples of 2**bits are added outside, and factors of two that the

@@ -44,10 +44,24 @@ def in_tables(values: Sequence[Expr]) -> dict[int, Expr]:
             covered |= {id(x) for x in walk(part)}
 
     def change(part: Expr, made: Mapping[int, Expr]) -> Expr:
-        return tables[id(part)] if id(part) in tables else with_operands(part, made)
+        return tables[id(part)] if id(part) in tables else _join_tables(with_operands(part, made))
 
     made = rebuilt(*apart.values(), change=change)
     return {part: made[id(found)] for part, found in apart.items()}
+
+
+def _join_tables(part: Expr) -> Expr:
+    """Return a choice of two tables' entries as an entry of both tables side by side."""
+    match part:
+        case Where(
+            condition,
+            Lookup(first, Binary("-", x, Number(-128))),
+            Lookup(second, Binary("-", y, Number(-128))),
+        ) if {(first.dtype, first.varies), (second.dtype, second.varies)} == {("int8", False)}:
+            values = np.concatenate((first.known, second.known))
+            table = Array("table", "int8", values.shape, values)
+            return Lookup(table, Where(condition, x, y + len(first.known)) - int(BYTES[0]))
+    return part
 
 
 def with_moved_entries(values: Sequence[Expr]) -> dict[int, Expr]:
@@ -130,12 +144,17 @@ class _SingleElement:
         return None
 
     def with_limits_inside(self, part: Expr, made: Mapping[int, Expr]) -> Expr:
-        """Return a limit of the larger or smaller of two bytes' values as that of two limits."""
+        """Return a limit of the larger or smaller of two bytes' values, or of a choice of them, as
+        that of two limits."""
         match own := with_operands(part, made):
             case Binary(
                 "max" | "min" as limit, Binary("max" | "min" as chosen, a, b), Number() as end
             ) if self._depends_on_one_element(a) and self._depends_on_one_element(b):
                 return Binary(chosen, Binary(limit, a, end), Binary(limit, b, end))
+            case Binary("max" | "min" as limit, Where(condition, a, b), Number() as end) if (
+                self._depends_on_one_element(a) or self._depends_on_one_element(b)
+            ):
+                return Where(condition, Binary(limit, a, end), Binary(limit, b, end))
         return own
 
     def _depends_on_one_element(self, part: Expr) -> bool:

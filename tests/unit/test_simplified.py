@@ -11,7 +11,7 @@ import pytest
 
 from myoedge.nest.formulas import clip, maximum, where
 from myoedge.nest.intervals import intervals
-from myoedge.nest.ir import Array, Axis, Binary, Expr, Lookup, Nest, walk
+from myoedge.nest.ir import Array, Axis, Binary, Expr, Lookup, Nest, Where, walk
 from myoedge.nest.nodes import Carried
 from myoedge.nest.rebuild import merged
 from myoedge.nest.reference import NestReference
@@ -19,6 +19,7 @@ from myoedge.nest.scan import scan
 from myoedge.nest.simplify import simplified
 from myoedge.nest.tabled import ELEMENTS, shortest
 from myoedge.numerics.requant import INT32_MAX
+from myoedge.operators.elementwise.segments import on_segment
 
 COUNT, FORMULAS = 256, 400
 AXIS = Axis("i", COUNT)
@@ -60,8 +61,25 @@ def by_table(rng: np.random.Generator, a: Expr, b: Expr) -> Expr:
     return (chosen + int(rng.integers(99))) >> int(rng.integers(8))
 
 
+def chosen_by_step(rng: np.random.Generator, a: Expr, b: Expr) -> Expr:
+    """A choice by lines of an int16 value: often a step."""
+    starts = np.sort(rng.integers(-32768, 32768, 3))
+    slopes, values = rng.integers(-2, 3, 4), rng.choice((-30000, 30000, 30001), 4)
+    place = (values << 16) | (np.array([-32768, *starts]) & 0xFFFF)
+    segments = np.stack((slopes, place), -1).astype(np.int32)
+    step = clip(on_segment(segments, clip(a, -32768, 32767), 8), -128, 127)
+    return where(step > 0, clip(a, -100, 100) * 3, clip(b, -99, 99)) + step * int(rng.integers(2))
+
+
 Made = Callable[[np.random.Generator, Expr, Expr], Expr]
-KINDS: Sequence[Made] = (sum_of, scaled, limited, by_table, lambda rng, a, b: maximum(a, b * 1))
+KINDS: Sequence[Made] = (
+    sum_of,
+    scaled,
+    limited,
+    by_table,
+    chosen_by_step,
+    lambda rng, a, b: maximum(a, b * 1),
+)
 
 
 def drawn(seed: int) -> Expr:
@@ -102,8 +120,21 @@ def test_the_larger_of_two_scaled_bytes_is_that_of_two_tables() -> None:
             pytest.fail(f"{found}")
 
 
+def test_a_choice_of_two_scaled_bytes_is_an_entry_of_one_table() -> None:
+    value = clip(where(A > 4, (A * 9 + 4) >> 3, (B * 5 + 2) >> 2), -128, 127)
+    match shortest([value], ELEMENTS)[id(value)]:
+        case Lookup(table, Binary("-", Where(), _)):
+            numbers = np.arange(-128, 128)
+            both = np.concatenate(((numbers * 9 + 4) >> 3, (numbers * 5 + 2) >> 2))
+            assert np.array_equal(table.known, np.clip(both, -128, 127))
+        case found:
+            pytest.fail(f"{found}")
+
+
 RISING = np.repeat(np.array([-128, 127], np.int8), 128)
 TABLE = Lookup(Array("table", "int8", (256,), RISING), A - -128)
+LINES = np.array([[0, -120 << 24 | 0x8000], [0, 125 << 24 | 77]], np.int32)  # -120, 125 from 77 on
+STEP = clip(on_segment(LINES, C, 8), -100, 100)
 
 
 @pytest.mark.parametrize(
@@ -114,10 +145,26 @@ TABLE = Lookup(Array("table", "int8", (256,), RISING), A - -128)
         ((A * 4 + B * 24 + 9) >> 3, ((A + 2) >> 1) + B * 3),
         (maximum(A + B, -300), A + B),
         (where(TABLE - 12 > 0, A, B), where(A > -1, A, B)),
+        (where(STEP > -1, A, B), where(C > 76, A, B)),
+        (where(STEP < 7, A, B), where(C < 77, A, B)),
+        (STEP + A, where(C > 76, 100, -100) + A),
+        (where(where(A > B, 9, 4) > 7, A, B), where(A > B, A, B)),
         (((A - 3) * 32 + B * 5 + 7) >> 5, A + ((B * 5 - 89) >> 5)),
         (where(A > B, (A - 3) * 256, B * 77) + 128 >> 8, where(A > B, A - 3, (B * 77 + 128) >> 8)),
     ],
-    ids=["product", "sum", "factors", "limit", "table", "zero point", "choice"],
+    ids=[
+        "product",
+        "sum",
+        "factors",
+        "limit",
+        "table",
+        "above",
+        "below",
+        "step",
+        "choice of numbers",
+        "zero point",
+        "choice",
+    ],
 )
 def test_what_is_left(value: Expr, left: Expr) -> None:
     found = simplified(value)[id(value)]

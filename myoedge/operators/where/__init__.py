@@ -13,6 +13,7 @@ from myoedge.operators.api import Array, Constant, Expr, Scaled, elementwise_use
 
 HALF = 0.5  # conditions are 0.0 or 1.0
 MULT_BITS = 14  # of factors
+LARGEST = 2**29  # product of an operand and its factor that needs no limit before
 LARGE = 4  # bits of a factor that leaves the other one MULT_BITS - LARGE
 
 
@@ -34,14 +35,19 @@ class Choice(api.ElementwiseOperator, name="where", doc="one of two tensors, by 
         factors = [min(self.params(at).scale / y.scale, span) for at in (1, 2)]
         bits = MULT_BITS - min(math.ceil(math.log2(max(factors))), LARGE)
         a_mult, b_mult = (round(math.ldexp(factor, bits)) for factor in factors)
-        a_most, b_most = (math.ceil(span / factor) for factor in factors)
+        a_most, b_most = (
+            min(math.ceil(span / factor), reach) if reach * mult > LARGEST else reach
+            for reach, factor, mult in zip(
+                (self.params(1).reach, self.params(2).reach), factors, (a_mult, b_mult), strict=True
+            )
+        )
         return Scaled(
             math.ldexp(y.scale, -bits),
             most=math.floor(HALF / self.params(0).scale),
             a_mult=a_mult,
             b_mult=b_mult,
-            a_most=min(a_most, self.params(1).reach),
-            b_most=min(b_most, self.params(2).reach),
+            a_most=a_most,
+            b_most=b_most,
         )
 
     def nest(self, condition: Expr, a: Expr, b: Expr) -> Expr:
