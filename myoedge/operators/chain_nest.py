@@ -73,6 +73,13 @@ def order_of_chain(step: QuantizedNode) -> tuple[int, ...]:
     return step.integers.chain.flat.late if isinstance(step.integers, ChainParams) else ()
 
 
+def is_in_order(flat: FlatNest) -> bool:
+    """Return whether one core computes results in the order of the loops, each from operands at
+    known places."""
+    taken = any(flat.taken_of(number) is not None for number in range(len(flat.reads)))
+    return not (flat.late or flat.turns or flat.side_step or taken)
+
+
 def with_late_results(step: QuantizedNode, numbers: Sequence[int]) -> QuantizedNode | None:
     """Return a chain that writes some of its results when all cores have read their operands; None
     for one with a scan, or with rows that are not dense.

@@ -33,6 +33,7 @@ from myoedge.operators.chain_nest import (
     ChainNest,
     ChainParams,
     generated_cost,
+    is_in_order,
     loop_extents,
     of_one_iteration,
     result_operands,
@@ -55,7 +56,7 @@ from myoedge.operators.kernel import (
     TiledKernel,
     on_cluster,
 )
-from myoedge.operators.library.pointwise import axes_of
+from myoedge.operators.library.pointwise import axes_of, order_of
 from myoedge.targets.chip import Engine
 
 ARRAYS_MAX = 32  # that a function reads and writes: a core's stack has room for their pointers
@@ -206,6 +207,7 @@ def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
         nine_cores=engine.control_core or None,
         sources=text.files,
         cost=generated_cost(text.code),
+        order=order_of(axes) if is_in_order(flat) else None,
     )
 
 

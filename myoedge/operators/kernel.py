@@ -15,6 +15,7 @@ from myoedge.graph.ir import Shape
 from myoedge.numerics.arrays import Array
 from myoedge.operators.engine_choice import ConstraintViolation
 from myoedge.operators.format import INT8_ALONE, Format
+from myoedge.operators.result_order import ResultOrder
 from myoedge.targets.chip import Engine
 from myoedge.targets.costs import KernelCost
 
@@ -217,6 +218,7 @@ class TiledKernel:
     engine               engine that runs the kernel
     cost                 cycles per work unit, tile and layer, of the engine's table or its own
     preferred            whether the layer uses this engine wherever possible, whatever the estimate
+    order                order of its results on one core; None: results may not replace operands
     estimates            engine -> estimated cycles, of all candidate kernels; inf: no tile fits
     derived              results that follow from the kernel, computed once; a copy has none
     """
@@ -250,6 +252,7 @@ class TiledKernel:
     engine: str = ""
     cost: KernelCost = FREE
     preferred: bool = False
+    order: ResultOrder | None = None
     estimates: Mapping[str, float] = field(default_factory=dict)
     derived: dict[Hashable, Any] = field(init=False, compare=False, default_factory=dict)
 

@@ -12,6 +12,7 @@ from operator import itemgetter
 import numpy as np
 
 from myoedge.operators.checks import Spec
+from myoedge.plan.check_in_place import replaces
 from myoedge.plan.check_l1 import L1_PLANNED
 from myoedge.plan.l1.tile_iteration import Transfer
 from myoedge.plan.levels.loop_residency import is_held
@@ -216,11 +217,21 @@ def _alive_by_step(plan: Plan) -> Iterator[Alive]:
 
 
 def _check_no_overlap(plan: Plan) -> Iterator[str]:
-    """Yield buffers that overlap another buffer that is alive in the same step."""
+    """Yield buffers that overlap another buffer that is alive in the same step, unless the step
+    replaces one by the other in order."""
     starting = {max(life.first, 0) for life in plan.lives}
     for index, alive in enumerate(_alive_by_step(plan)):
-        pairs = pairwise(alive) if index in starting else ()
-        yield from (name for (_, end, name), (start, _, _) in pairs if start < end)
+        pairs = _overlapping(alive) if index in starting else ()
+        yield from (name for name, *other in pairs if not replaces(plan, index, (name, *other)))
+
+
+def _overlapping(alive: Alive) -> Iterator[tuple[str, str]]:
+    """Yield the pairs of buffers that share bytes."""
+    before = Alive()
+    for start, end, name in alive:
+        before = [row for row in before if start < row[1]]
+        yield from ((other, name) for _, _, other in before)
+        before.append((start, end, name))
 
 
 def _check_alive_when_used(plan: Plan) -> Iterator[str]:

@@ -6,19 +6,16 @@ from __future__ import annotations
 
 import heapq
 import itertools
+import math
 from bisect import bisect_right, insort
 from collections import ChainMap, defaultdict
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from operator import attrgetter, itemgetter
+from types import MappingProxyType
+from typing import Protocol
 
 from myoedge.numerics.arrays import round_up
-
-# CP-SAT's deterministic work units: 150 buffers need about 0.02. With 500 buffers, 1.0 takes some
-# 10 s of CPU. Work grows with pairs of buffers, so larger problems get less.
-DETERMINISTIC_TIME = 4.0
-FEW = 300  # up to this many buffers get the full limit
-MANY = 1000  # with more buffers, building the model takes too long
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,16 +54,58 @@ class Placement:
     proven: bool
 
 
-Allocator = Callable[[Sequence[LiveRange], int], Placement]
+@dataclass(frozen=True, slots=True)
+class Replacement:
+    """Two buffers that may overlap, because a layer writes one over what it has read of the other.
+
+    read, written    their names
+    distance_bytes   the least by which `read` starts above `written`; negative: it may start below
+    multiple         bytes of which the distance is a multiple
+    """
+
+    read: str
+    written: str
+    distance_bytes: int
+    multiple: int = 1
+
+    def rounded(self, alignment: int) -> Replacement:
+        """Return the replacement for buffers at multiples of `alignment` bytes."""
+        multiple = math.lcm(self.multiple, alignment)
+        return replace(
+            self, distance_bytes=int(round_up(self.distance_bytes, multiple)), multiple=multiple
+        )
+
+    def allows(self, read: int, written: int) -> bool:
+        """Return whether the buffers may start at these offsets."""
+        apart = read - written
+        return apart >= self.distance_bytes and apart % self.multiple == 0
 
 
-def lower_bound(lives: Sequence[LiveRange], alignment: int) -> int:
-    """Return the maximum bytes alive in one step, a lower bound of the arena of any placement.
+Pairs = Mapping[tuple[str, str], Replacement]  # by the buffers that are read and written
+NO_PAIRS: Pairs = MappingProxyType({})
+
+
+class Allocator(Protocol):
+    """A function that places buffers, given the alignment of offsets and pairs that may overlap."""
+
+    def __call__(
+        self, lives: Sequence[LiveRange], alignment: int, may_replace: Sequence[Replacement] = ()
+    ) -> Placement: ...
+
+
+def lower_bound(lives: Sequence[LiveRange], alignment: int, may_replace: Pairs = NO_PAIRS) -> int:
+    """Return a lower bound of the arena of any placement: the maximum bytes alive in one step,
+    without the buffers that are read, or those that are written, if they may overlap.
 
     lives       buffers
     alignment   bytes of which every offset is a multiple
     """
-    return peak(lives, alignment)[0]
+    if not may_replace:
+        return peak(lives, alignment)[0]
+    read, written = ({pair[side] for pair in may_replace} for side in (0, 1))
+    before = [replace(x, last=x.last - (x.name in read)) for x in lives]
+    behind = [replace(x, first=x.first + (x.name in written)) for x in lives]
+    return max(peak(before, alignment)[0], peak(behind, alignment)[0])
 
 
 def peak(lives: Sequence[LiveRange], alignment: int) -> tuple[int, int]:
@@ -119,7 +158,9 @@ def _placement_order(life: LiveRange) -> tuple[int, int, str]:
     return -life.size_bytes, life.first, life.name
 
 
-def greedy(lives: Sequence[LiveRange], alignment: int) -> dict[str, int]:
+def greedy(
+    lives: Sequence[LiveRange], alignment: int, may_replace: Pairs = NO_PAIRS
+) -> dict[str, int]:
     """Return offsets of buffers: the largest first, each at the lowest offset that is free during
     its life.
 
@@ -129,10 +170,39 @@ def greedy(lives: Sequence[LiveRange], alignment: int) -> dict[str, int]:
     offsets: dict[str, int] = {}
     placed = LiveRangeIndex()
     for life in sorted(lives, key=_placement_order):
-        taken = sorted((offsets[p.name], p.size_bytes) for p in placed.meeting(life))
-        offsets[life.name] = first_gap(taken, life.size_bytes, alignment)
+        beside = [*placed.meeting(life)]
+        taken = sorted((offsets[p.name], p.size_bytes) for p in beside)
+        at = first_gap(taken, life.size_bytes, alignment)
+        if may_replace:
+            left = sorted(_taken_beside(life, p, offsets[p.name], may_replace) for p in beside)
+            lower = first_gap(left, life.size_bytes, alignment)
+            fits = (_is_apart(life, lower, p, offsets[p.name], may_replace) for p in beside)
+            at = lower if all(fits) else at
+        offsets[life.name] = at
         placed.add(life)
     return offsets
+
+
+def _taken_beside(
+    life: LiveRange, other: LiveRange, at: int, may_replace: Pairs
+) -> tuple[int, int]:
+    """Return the (offset, size) that another buffer, at offset `at`, takes from a buffer."""
+    if pair := may_replace.get((life.name, other.name)):
+        return at, max(pair.distance_bytes, 0)
+    if pair := may_replace.get((other.name, life.name)):
+        start = at - pair.distance_bytes + life.size_bytes
+        return start, max(at + other.size_bytes - start, 0)
+    return at, other.size_bytes
+
+
+def _is_apart(life: LiveRange, at: int, other: LiveRange, there: int, may_replace: Pairs) -> bool:
+    """Return whether two buffers share no bytes, or may do so, at these offsets."""
+    if at + life.size_bytes <= there or there + other.size_bytes <= at:
+        return True
+    read, written = (may_replace.get(x) for x in ((life.name, other.name), (other.name, life.name)))
+    return (read is not None and read.allows(at, there)) or (
+        written is not None and written.allows(there, at)
+    )
 
 
 @dataclass(eq=False)
@@ -190,56 +260,6 @@ def first_gap(taken: Sequence[tuple[int, int]], size: int, alignment: int) -> in
     return offset
 
 
-def place(lives: Sequence[LiveRange], alignment: int) -> Placement:
-    """Place buffers greedily; if that does not reach the lower bound, search with CP-SAT (ortools,
-    if installed).
-
-    CP-SAT gets a smaller work limit for more than FEW buffers, and is not used for more than MANY.
-    Equal buffers get equal offsets on every machine.
-    """
-    offsets = greedy(lives, alignment)
-    bound, size = lower_bound(lives, alignment), height(lives, offsets, alignment)
-    if size == bound:
-        return Placement(offsets, size, bound, True)
-    if len(lives) > MANY:
-        return Placement(offsets, size, bound, False)
-    better, proven = _pack_buffers(lives, alignment, offsets, bound, size)
-    return Placement(better, height(lives, better, alignment), bound, proven)
-
-
 def height(lives: Sequence[LiveRange], offsets: dict[str, int], alignment: int) -> int:
     """Return the bytes of the arena that buffers take at these offsets."""
     return max((round_up(offsets[x.name] + x.size_bytes, alignment) for x in lives), default=0)
-
-
-def _pack_buffers(
-    lives: Sequence[LiveRange], alignment: int, hint: dict[str, int], bound: int, most: int
-) -> tuple[dict[str, int], bool]:
-    """Pack the buffers with CP-SAT: live ranges are given, offsets are searched, with one worker
-    for repeatable results."""
-    try:
-        from ortools.sat.python import cp_model
-    except ImportError:
-        return hint, False
-    model = cp_model.CpModel()
-    top = model.new_int_var(bound // alignment, most // alignment, "top")
-    offsets, times, spans = {}, [], []
-    for life in lives:
-        units = round_up(life.size_bytes, alignment) // alignment
-        offsets[life.name] = at = model.new_int_var(0, most // alignment - units, life.name)
-        model.add_hint(at, hint[life.name] // alignment)
-        spans.append(model.new_fixed_size_interval_var(at, units, life.name))
-        times.append(model.new_fixed_size_interval_var(life.first, life.last - life.first + 1, "t"))
-        model.add(at + units <= top)
-    model.add_no_overlap_2d(times, spans)
-    model.minimize(top)
-    solver = cp_model.CpSolver()
-    solver.parameters.num_workers = 1
-    solver.parameters.random_seed = 0
-    share = min(FEW / max(len(lives), 1), 1.0) ** 2
-    solver.parameters.max_deterministic_time = DETERMINISTIC_TIME * share
-    status = solver.solve(model)
-    if status not in (cp_model.OPTIMAL, cp_model.FEASIBLE):
-        return hint, False
-    found = {name: solver.value(at) * alignment for name, at in offsets.items()}
-    return found, status == cp_model.OPTIMAL

@@ -15,6 +15,7 @@ from myoedge.operators.layer_names import located
 from myoedge.operators.turns import loop_of
 from myoedge.plan.check import PLANNED
 from myoedge.plan.cost.network import constant_byte_costs, modelled_cycles, waits
+from myoedge.plan.displacement import replacements
 from myoedge.plan.fused_layers import LoweredLayers, layers_as_one
 from myoedge.plan.l1.layer_kernels import NetworkKernels
 from myoedge.plan.l1.layers import plan_l1
@@ -42,7 +43,8 @@ from myoedge.plan.lowered import (
     resident_tensors,
     tensors_near,
 )
-from myoedge.plan.placement import Allocator, LiveRange, place
+from myoedge.plan.packing import place
+from myoedge.plan.placement import Allocator, LiveRange
 from myoedge.plan.plan import Plan, l1_room_bytes, scratch_name, size_bytes
 from myoedge.plan.timeline import TimelineSteps
 from myoedge.plan.whole_loops import reads_bytes
@@ -261,7 +263,8 @@ def _plan_tilings(n: LoweredNetwork, held: int | None = None, *, stay: bool = Tr
     resident = resident_tensors(n.steps, tilings, {state.name for state in states})
     arena = (life for life in arena_lives(n) if life.name not in resident)
     lives = (*arena, *_scratch_lives(tilings))
-    placement = n.placing(lives, n.chip.alignment_bytes)
+    pairs = tuple(replacements(n, tilings, lives))
+    placement = n.placing(lives, n.chip.arena_alignment_bytes, pairs)
     where = {
         name: replace(located_tensor(n, root, resident, placement), row_bytes=n.rows.get(name, 0))
         for name, root in n.roots.items()

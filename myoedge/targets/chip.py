@@ -245,6 +245,16 @@ class Chip:
         return max(engine.cores for engine in self.engines)
 
     @property
+    def arena_alignment_bytes(self) -> int:
+        """Alignment of buffers in L2: without L1, also that of scratch, with pointers of a host."""
+        return self.alignment_bytes if self.l1_bytes else max(self.alignment_bytes, 8)
+
+    @property
+    def computes_in_order(self) -> bool:
+        """Whether one core computes each layer, on operands in L2."""
+        return not self.l1_bytes and self.cores == 1
+
+    @property
     def accelerators(self) -> tuple[str, ...]:
         """Names of the engines that are accelerators."""
         return tuple(engine.name for engine in self.engines if engine.accelerator)

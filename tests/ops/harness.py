@@ -186,6 +186,13 @@ def run_results(
     A fault (a guard page, a finding of UBSan) is an AssertionError that names the case.
     """
     tilings = [on_host(case) for case in cases] if tilings is None else tilings
+    return _in_child(cases, compiled(cases, folder, optimize, tilings), folder)
+
+
+def compiled(
+    cases: Sequence[Layer], folder: Path, optimize: str, tilings: Sequence[Tiling]
+) -> Path:
+    """A library with a function case_<index> for every case, with UBSan."""
     files = library_files(called(tilings), generated(tilings))
     for path, text in files.items():
         (folder / path).parent.mkdir(exist_ok=True)
@@ -214,7 +221,7 @@ def run_results(
     assert finished.returncode == 0, finished.stderr[:4000]
     finished = toolchain.compile_library([*cases_object, *objects], library, cc, calls)
     assert finished.returncode == 0, finished.stderr[:4000]
-    return _in_child(cases, library, folder)
+    return library
 
 
 def _apart(files: Collection[str], generated: Collection[str]) -> tuple[list[str], str]:

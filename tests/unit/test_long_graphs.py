@@ -20,8 +20,9 @@ from myoedge.errors import MyoedgeError
 from myoedge.graph.ir import Graph
 from myoedge.operators.graph_builder import GraphBuilder, concat, slice_axis
 from myoedge.passes import prepare
-from myoedge.plan import placement
-from myoedge.plan.placement import MANY, LiveRange, greedy, height, place
+from myoedge.plan import packing
+from myoedge.plan.packing import MANY, place
+from myoedge.plan.placement import LiveRange, greedy, height
 from myoedge.plan.schedule import LINKED_CODE_BYTES, make_plan
 from myoedge.plan.timeline import Chunk
 from myoedge.quantization import samples
@@ -121,7 +122,7 @@ def lives_at_random(count: int) -> list[LiveRange]:
 
 def test_many_buffers_are_placed_without_a_solver(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
-        placement, "_pack_buffers", lambda *given: pytest.fail("its work has no bound")
+        packing, "_pack_buffers", lambda *given: pytest.fail("its work has no bound")
     )
     lives = lives_at_random(MANY + 1)
     placed = place(lives, 4)

@@ -19,7 +19,8 @@ from myoedge.errors import MyoedgeError
 from myoedge.frontend.torch.export import from_exported
 from myoedge.passes import prepare
 from myoedge.plan.levels import spill
-from myoedge.plan.placement import LiveRange, Placement, lower_bound, peak, place
+from myoedge.plan.packing import place
+from myoedge.plan.placement import LiveRange, Placement, Replacement, lower_bound, peak
 from myoedge.plan.plan import Plan
 from myoedge.plan.schedule import LINKED_CODE_BYTES, make_plan
 from myoedge.quantization.calibrate import Observer, calibrate
@@ -58,9 +59,11 @@ def planned(l2_bytes: int) -> tuple[Plan, int]:
     q = quantize_graph(graph, calibrate(graph, {"x": x}, Observer(), "random"))
     counted: list[int] = []
 
-    def placing(lives: Sequence[LiveRange], alignment: int) -> Placement:
+    def placing(
+        lives: Sequence[LiveRange], alignment: int, may_replace: Sequence[Replacement] = ()
+    ) -> Placement:
         counted.append(len(lives))
-        return place(lives, alignment)
+        return place(lives, alignment, may_replace)
 
     chip = find_chip("gap9")
     reserved = chip.l2_bytes - chip.l2_room_bytes

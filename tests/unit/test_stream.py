@@ -18,7 +18,8 @@ from myoedge.plan.levels.transfers import (
     timeline,
     turns,
 )
-from myoedge.plan.placement import LiveRange, place
+from myoedge.plan.packing import place
+from myoedge.plan.placement import LiveRange
 from myoedge.plan.timeline import Chunk, LoopSteps, TimelineSteps
 from myoedge.targets.memory_level import MemoryLevel
 

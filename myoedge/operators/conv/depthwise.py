@@ -16,6 +16,7 @@ from myoedge.operators.conv.geometry import Conv2dGeometry, tile_fields
 from myoedge.operators.kernel import AffineExpr, Fields, Operand, Region, Sizes, TiledKernel
 from myoedge.operators.library.packing import CHANNELS, channel_axes, packed_channels, table_operand
 from myoedge.operators.library.pointwise import is_unlimited
+from myoedge.operators.result_order import ALL_READ_FIRST, ResultOrder
 from myoedge.targets.chip import Engine
 
 TABLE = 0.2  # work of a table lookup, relative to 3 x 3 taps
@@ -132,7 +133,21 @@ def depthwise_in_tiles(step: QuantizedNode, engine: Engine, conv: Conv2dGeometry
             k_h, k_w, 4 * sizes.get("k", whole), sizes["t1"], engine.cores
         ),
         work=work,
+        order=_result_order(way, is_cut=cut),
     )
+
+
+def _result_order(way: str, *, is_cut: bool) -> ResultOrder | None:
+    """Return the order of the results on one core.
+
+    is_cut   whether groups of four channels do not overlap
+    """
+    if way == "any":
+        return ResultOrder(("t0", "t1"))
+    if not is_cut:
+        return None
+    is_strip = way == "strips"  # whose rows are copied first
+    return ResultOrder(("t0",), 1 + is_strip, reads_first=is_strip, channels="k")
 
 
 def wide_packed(weight: Array) -> Array:
@@ -183,6 +198,7 @@ def wide_depthwise_in_tiles(
         tile=_int16_tile_fields,
         scratch=lambda sizes: 2 * halves(sizes),
         work=work,
+        order=ALL_READ_FIRST,
     )
 
 

@@ -35,6 +35,7 @@ from myoedge.operators.library.rows import (
     rows_in_tiles,
     wide_rows,
 )
+from myoedge.operators.result_order import ALL_READ_FIRST, ResultOrder
 from myoedge.targets.chip import Engine
 
 FEW_CHANNELS = 64  # up to this many channels, copying the image with its padding is faster
@@ -153,6 +154,20 @@ class _DenseConv:
             return sizes["t0"] * sizes["t1"] * dense.stride(self.conv.taps)
         return self.room if self.gather else 0
 
+    @property
+    def order(self) -> ResultOrder | None:
+        """Order of the results on one core; None if cores share copies of the windows."""
+        conv = self.conv
+        if self.together:
+            return None
+        if self.padded:
+            return ALL_READ_FIRST
+        several = self.windows.runs > 1 or conv.taps % 4 > 0
+        in_place = self.in_place or not (several or conv.unaligned or self.has_edges)
+        copied = several and not in_place
+        ways = {"copied": copied, "in_place": in_place}
+        return dense.block_order(("t0", "t1"), conv.taps, conv.y[-1], **ways)
+
     def fields(self, regions: Mapping[str, Region]) -> Fields:
         padded = f"@scratch+{self.room}" if self.padded else "@none"
         return {**tile_fields(regions), "padded": padded}
@@ -234,6 +249,7 @@ def _tile_dense(
         tile=how.fields,
         scratch=how.scratch,
         work=how.work,
+        order=how.order,
     )
 
 

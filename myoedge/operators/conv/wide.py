@@ -24,6 +24,7 @@ from myoedge.operators.library.packing import (
     table_operand,
     weight_operands,
 )
+from myoedge.operators.result_order import ALL_READ_FIRST
 from myoedge.targets.chip import Engine
 
 ONE_ROW = 9 / 24  # fraction of a block's int16 instructions that a single window takes
@@ -66,6 +67,7 @@ def wide_in_tiles(step: QuantizedNode, engine: Engine, conv: Conv2dGeometry) -> 
             engine.cores,
             _reads_window_in_place(sizes, pixels),
         ),
+        order=None if pixels and math.prod(conv.y[1:3]) == 1 else ALL_READ_FIRST,
     )
 
 

@@ -28,6 +28,7 @@ from myoedge.operators.kernel import (
 )
 from myoedge.operators.kernel_formats import is_large
 from myoedge.operators.library.packing import limit_fields, table_operand
+from myoedge.operators.result_order import ResultOrder
 from myoedge.targets.chip import Engine
 
 UNIT = 32  # a long loop is tiled in multiples of this many elements: whole words for every core
@@ -73,6 +74,13 @@ def axes_of(loops: Sequence[Loop], lanes: int = 1) -> tuple[dict[str, int], list
     return axes, dims
 
 
+def order_of(axes: Mapping[str, int]) -> ResultOrder:
+    """Return the order in which one core computes the loops of `axes_of`: row by row, of long rows
+    UNIT elements at a time, of which an iteration of the C computes several."""
+    loops = tuple(name for name in axes if name.startswith("i"))
+    return ResultOrder(loops if axes.get(f"u{len(loops) - 1}") == UNIT else loops[:-1])
+
+
 def pair(step: QuantizedNode, engine: Engine, kernel: str, numbers: Sequence[str]) -> TiledKernel:
     """Return the tiled kernel of an int8 function of two broadcast operands.
 
@@ -99,6 +107,7 @@ def pair(step: QuantizedNode, engine: Engine, kernel: str, numbers: Sequence[str
         op={**op, **limit_fields(step), "scale.pre": getattr(step.integers, "pre", 0)},
         tile=lambda regions: _pair_tile(regions, loops),
         work=lambda sizes: row_work(y, sizes, engine.cores, around, word),
+        order=order_of(axes) if len(loops) == 1 else None,
     )
 
 
@@ -221,6 +230,7 @@ def wide_pair(step: QuantizedNode, engine: Engine, function: str, op: Fields) ->
         op={**step.wide_flags("a", "b", "y"), **op, **once},
         tile=lambda regions: _int16_tile_fields(regions, loops),
         work=work,
+        order=order_of(axes) if len(loops) == 1 else None,
     )
 
 
@@ -251,6 +261,7 @@ def lookup(step: QuantizedNode, engine: Engine) -> TiledKernel:
         op={"table": "@table"},
         tile=lambda regions: {"x": "@x", "y": "@y", "n": regions["y"].size},
         work=lambda sizes: row_work(y, sizes, engine.cores, 4.0),
+        order=order_of(axes),
     )
 
 

@@ -29,6 +29,7 @@ from myoedge.operators.library.packing import (
     table_operand,
     weight_operands,
 )
+from myoedge.operators.result_order import ResultOrder
 from myoedge.targets.chip import Engine
 
 # Products for which C may be generated: alone, 128 x 128 are faster by hand once their weights have
@@ -95,7 +96,24 @@ def rows_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
             + gather_work(sizes["row"], sizes["row"], sizes["k"], windows, cores)
         ),
         nine_cores=engine.control_core,
+        order=block_order(("row",), c, k, copied=gather, in_place=not gather),
     )
+
+
+MOST_PIXELS = 64  # read in place and computed channel by channel; equal to me_gemm_s8.c's
+
+
+def block_order(
+    loops: tuple[str, ...], taps: int, k: int, *, copied: bool, in_place: bool
+) -> ResultOrder:
+    """Return the order in which me_gemm_s8 computes pixels with k channels on one core.
+
+    copied     whether all windows are copied, as many at a time as scratch holds
+    in_place   whether none is copied; a pixel with channels behind the last four is read again
+    """
+    if copied or (in_place and k % PIXELS == 0):
+        return ResultOrder(loops, PIXELS, reads_first=copied)
+    return ResultOrder(loops, MOST_PIXELS if in_place else PIXELS * fours_copied(taps))
 
 
 def _tile_fields(regions: Mapping[str, Region]) -> Fields:
@@ -195,9 +213,13 @@ def scratch(taps: int, cores: int) -> int:
 
     taps   bytes of a row
     """
+    return cores * PIXELS * fours_copied(taps) * (round_up(taps, 4) + 4)
+
+
+def fours_copied(taps: int) -> int:
+    """Return how many fours of rows are gathered at a time, a fourth of C's me_gemm_pixels."""
     row = round_up(taps, 4)
-    at_a_time = max(min(512 // row, 4), min(256 // row, 8), 1)  # me_gemm_pixels, in blocks of four
-    return cores * PIXELS * at_a_time * (row + 4)
+    return max(min(512 // row, 4), min(256 // row, 8), 1)
 
 
 def stride(taps: int) -> int:

@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 
-from myoedge.operators.kernel import SCRATCH, Operand, Region, TiledKernel
+from myoedge.operators.kernel import SCRATCH, Operand, Region, Source, TiledKernel
 from myoedge.plan.l1.tile_grid import readable
 from myoedge.plan.l1.tile_iteration import (
     MOST_KNOWN,
@@ -110,6 +110,13 @@ class Tiling:
     def shape(self) -> tuple[int, ...]:
         """Extents of the first tile's result."""
         return self.tiles[0].regions[self.kernel.out.name].extent
+
+    def accesses_in_l2(self, sources: Iterable[Source]) -> bool:
+        """Return whether it is one tile, whose kernel accesses these tensors, all in L2."""
+        tensors = [operand for operand in self.kernel.operands if not operand.constant]
+        in_l2 = {operand.name for operand in tensors} <= self.choice.in_l2
+        is_complete = {operand.source for operand in tensors} == {*sources}
+        return in_l2 and is_complete and len(self.tiles) == 1
 
     def loads_in(self, tile: int) -> int:
         """Return the layer's timeline step in which a tile's loads start; 0 is before the first
