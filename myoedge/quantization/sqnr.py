@@ -17,8 +17,8 @@ from myoedge.numerics.arrays import Array
 from myoedge.numerics.pointwise import Chain
 from myoedge.numerics.quant_params import dequantize, quantize
 from myoedge.operators.base import OPS, QuantizedNode
-from myoedge.operators.interpreter import PRE, integer_step, run_int, run_int_batch
-from myoedge.operators.turns import has_loops
+from myoedge.operators.batches import has_small_calls, run_int_batch
+from myoedge.operators.interpreter import PRE, integer_step, run_int
 from myoedge.quantization.accuracy import class_axis
 from myoedge.quantization.calibrate import InputArrays, each_sample
 from myoedge.quantization.fidelity import Fidelity, Interval, Noise, OutputFidelity, interval_db
@@ -31,7 +31,8 @@ WEAK_DB = 20.0  # a layer or output below it is weak: its noise exceeds 1 % of t
 GOOD_DB = 30.0  # a layer or output from it on is good
 ROUNDED_DB = 40.0  # no gain above it matters; quantised files reach it, as layers may be a step off
 STEEP = ("log", "log2", "log10", "reciprocal", "rsqrt")  # unbounded slope near 0
-BATCH = 64  # samples that are computed together
+# Samples that are computed together, and elements of all their tensors
+BATCH, BATCH_ELEMENTS = 64, 2**26
 BEHIND = ("reshape", "ctc_new", "majority")  # operators between a measured tensor and the output
 
 
@@ -157,18 +158,24 @@ def measure_each(
 
 
 def integer_runs(q: QuantGraph, samples: InputArrays) -> Iterator[dict[str, Array]]:
-    """Yield the integers of all tensors for each sample; with loops, whose calls are many and
-    small, the samples are computed in batches."""
+    """Yield the integers of all tensors for each sample; with loops and recurrent layers, whose
+    calls are many and small, the samples are computed in batches."""
     rows = (dict(zip(samples, row, strict=True)) for row in zip(*samples.values(), strict=True))
     inputs = (quantized_inputs(q, row) for row in rows)
-    if not has_loops(q.graph):
+    if not has_small_calls(q.graph):
         yield from (run_int(q.steps, q.constants, x) for x in inputs)
         return
-    while batch := [*islice(inputs, BATCH)]:
+    while batch := [*islice(inputs, samples_at_once(q.graph))]:
         joined = {name: np.stack([x[name] for x in batch]) for name in q.graph.inputs}
         values = run_int_batch(q.graph, q.steps, q.constants, joined)
         for row in range(len(batch)):
             yield {**q.constants, **{name: x[row] for name, x in values.items()}}
+
+
+def samples_at_once(graph: Graph) -> int:
+    """Return the number of samples of a batch."""
+    elements = sum(graph.tensors[node.name].size for node in graph.nodes)
+    return max(1, min(BATCH, BATCH_ELEMENTS // max(elements, 1)))
 
 
 def _measured_layers(q: QuantGraph) -> list[str]:

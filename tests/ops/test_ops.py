@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
+from itertools import product
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,8 @@ import pytest
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.requant import INT32_MAX
 from myoedge.operators.base import OPS, QuantizedNode
-from myoedge.operators.interpreter import Batch, batched_step, integer_step, real_node
+from myoedge.operators.batches import Batch, batched_step
+from myoedge.operators.interpreter import integer_step, real_node
 from myoedge.operators.queries import params_of
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
 from myoedge.quantization.drawn_case import allowed, is_exact
@@ -77,7 +79,10 @@ def test_c_equals_numpy_at_length(op: str, number: int, tmp_path: Path) -> None:
 
 # ---- several samples in one call
 
-BATCHED = {"add", "concat", "conv", "linear", "mul", "reshape", "slice", "table"}
+BATCHED = {
+    *("add", "concat", "conv", "linear", "mul", "reshape", "slice", "table"),
+    *("gru", "lstm", "rnn_relu", "rnn_tanh"),  # with one sequence per sample
+}
 
 
 @pytest.mark.parametrize("op", EVERY)
@@ -85,17 +90,21 @@ def test_a_batch_is_its_samples(op: str) -> None:
     """Where streaming rules allow one call for all samples, it computes what a call each does."""
     rng, cases = np.random.default_rng(0), drawn(op, COUNT)
     together = 0
-    for case in cases:
+    for case, states in product(cases, {(), OPS[op].operands.first_states}):
         weights = case.quant.graph.constants.keys() - {*case.step.operands}
-        batch = Batch(3, {}, frozenset(weights))
+        known = frozenset(case.step.operands[at] for at in states)  # the same for all samples
+        batch = Batch(3, {}, frozenset(weights) | known)
         step, batched = batched_step(case.quant.graph, case.step, batch)
         samples = [[rng.permuted(x.reshape(-1)).reshape(x.shape) for x in case.data]]
         samples += [[np.roll(x, turn) for x in case.data] for turn in range(2)]
+        for sample, at in product(samples, states):
+            sample[at] = samples[0][at]
         wanted = np.stack([integer_step(case.step, sample) for sample in samples])
         operands = [np.stack(values) for values in zip(*samples, strict=True)]
+        operands = [x[0] if at in states else x for at, x in enumerate(operands)]
         (found,) = batched.run(partial(one_result, step), operands)
         np.testing.assert_array_equal(found, wanted, err_msg=str(case))
-        together += batched.together
+        together += batched.frames is not None
     assert together or op not in BATCHED
 
 

@@ -22,6 +22,7 @@ from myoedge.codegen.firmware import ProgramTooLarge
 from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT16
+from myoedge.operators import batches
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.engine_choice import EngineChoice
 from myoedge.operators.interpreter import integer_step
@@ -29,7 +30,6 @@ from myoedge.quantization.calibrate import InputArrays, Observer, calibrate
 from myoedge.quantization.cell_steps import with_cell_steps
 from myoedge.quantization.fidelity import Fidelity
 from myoedge.quantization.scales import QuantGraph, quantize_graph
-from myoedge.quantization.search import bench as benches
 from myoedge.quantization.search import search as loop
 from myoedge.quantization.search.bench import MOST_RUNS, MeasuredNoise
 from myoedge.quantization.search.goal import UNLIMITED, CycleBudget, Goal
@@ -119,7 +119,7 @@ def test_what_two_networks_share_is_computed_once(
         ran.append(step.node.name)
         return integer_step(step, inputs)
 
-    monkeypatch.setattr(benches, "integer_step", counted)
+    monkeypatch.setattr(batches, "integer_step", counted)
     wide = replace(start.design, int16=((graph.outputs[0],),))
     found = workshop.state(wide, start.network)
     assert ran == [graph.nodes[-1].name] * 4

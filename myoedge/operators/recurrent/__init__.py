@@ -210,10 +210,13 @@ STREAMED = {  # the first is h; shapes are those of the operands
 
 
 def _streaming_rule(op: str, at: OperandAxis) -> StreamingRule | None:
-    """Return the rule for streaming forwards in time; None for other axes."""
+    """Return the rule for streaming forwards in time, and that of sequences, which are independent;
+    None for other axes."""
+    states = STREAMED.get(op, (H,))
+    if (at.axis == 0 and 0 < at.operand <= len(states)) or (at.axis, at.operand) == (1, 0):
+        return StreamingRule(1)
     if at.operand or at.axis or at.attrs["reverse"]:
         return None
-    states = STREAMED.get(op, (H,))
     return StreamingRule(0, carries=tuple(replace(x, shape=at.shapes[x.operand]) for x in states))
 
 

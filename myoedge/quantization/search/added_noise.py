@@ -13,14 +13,8 @@ import numpy as np
 from myoedge.graph.ir import Graph, Node
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.quant_params import QuantParams, dequantize, rounded
-from myoedge.operators.interpreter import (
-    PRE,
-    Batch,
-    BatchedNode,
-    batched_node,
-    has_table,
-    stated_node,
-)
+from myoedge.operators.batches import Batch, BatchedNode, batched_node
+from myoedge.operators.interpreter import PRE, has_table, stated_node
 from myoedge.operators.turns import IN_LOOPS, has_loops, moved, turns
 from myoedge.quantization.calibrate import InputArrays, each_sample
 from myoedge.quantization.float_runs import float_values

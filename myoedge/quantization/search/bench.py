@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections import ChainMap
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -11,7 +12,7 @@ import numpy as np
 from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import Array
 from myoedge.operators.base import QuantizedNode
-from myoedge.operators.interpreter import integer_step
+from myoedge.operators.batches import Batch, batch_of_step, has_small_calls
 from myoedge.operators.queries import macs
 from myoedge.operators.turns import has_loops, times_run
 from myoedge.quantization.calibrate import InputArrays, each_sample, subsample_evenly
@@ -25,6 +26,7 @@ from myoedge.quantization.sqnr import (
     is_passed_through,
     quantized_inputs,
     real_values,
+    samples_at_once,
 )
 
 MOST_RUNS = 24  # networks that one search measures, including the result on the evaluation samples
@@ -89,7 +91,7 @@ class Bench:
     samples: InputArrays
     others: InputArrays = field(default_factory=dict)
     runs: int = 0
-    _earlier_runs: dict[int, tuple[dict[str, QuantizedNode], dict[str, Array]]] = field(
+    _earlier_runs: dict[tuple[int, int], tuple[dict[str, QuantizedNode], dict[str, Array]]] = field(
         default_factory=dict
     )
     _float_references: list[dict[str, JudgedTensor]] = field(default_factory=list)
@@ -147,30 +149,36 @@ class Bench:
             given = {name: x[measured] for name, x in self.samples.items()}
             yield from zip(measured, integer_runs(network, given), strict=True)
             return
-        for at, sample in enumerate(each_sample(self.samples)):
-            if at in measured:
-                yield at, self._changed_values(network, at, quantized_inputs(network, sample))
+        size = samples_at_once(network.graph) if has_small_calls(network.graph) else 1
+        for first in range(0, len(measured), size):
+            rows = measured[first : first + size]
+            values = self._changed_values(network, rows)
+            for at, row in enumerate(rows):
+                yield row, {**network.constants, **{name: x[at] for name, x in values.items()}}
 
-    def _changed_values(
-        self, network: QuantGraph, at: int, inputs: Mapping[str, Array]
-    ) -> dict[str, Array]:
-        """Return all integer values for a sample; steps and operands unchanged since the previous
-        run are not computed again."""
-        steps, before = self._earlier_runs.get(at, ({}, {}))
-        values = {**network.constants, **inputs}
+    def _changed_values(self, network: QuantGraph, rows: Sequence[int]) -> dict[str, Array]:
+        """Return all computed integer values of some samples, [samples, *shape]; steps and operands
+        unchanged since the previous run are not computed again."""
+        steps, before = self._earlier_runs.pop((rows[0], len(rows)), ({}, {}))
+        made, batch = self._inputs_of(network, rows), batch_of(network, len(rows))
+        values = ChainMap(made, dict(network.constants))
         same = {x for x in values.keys() & before if np.array_equal(values[x], before[x])}
         for step in network.steps:
             name = step.node.name
             if steps.get(name) is step and same.issuperset(step.operands):
-                values[name] = before[name]
+                made[name] = before[name]
                 same.add(name)
             else:
-                made = integer_step(step, [values[x] for x in step.operands])
-                values[name] = np.ascontiguousarray(made).reshape(step.out)
-        size_bytes = sum(x.nbytes for x in values.values())
-        if size_bytes * (at + 1) <= KEPT_BYTES:
-            self._earlier_runs[at] = {step.node.name: step for step in network.steps}, values
-        return values
+                made[name] = batch_of_step(network.graph, step, batch, values)
+        if sum(x.nbytes for x in made.values()) * (self.count // len(rows)) <= KEPT_BYTES:
+            known = {step.node.name: step for step in network.steps}, {**values}
+            self._earlier_runs[rows[0], len(rows)] = known
+        return made
+
+    def _inputs_of(self, network: QuantGraph, rows: Sequence[int]) -> dict[str, Array]:
+        given = [{name: x[row] for name, x in self.samples.items()} for row in rows]
+        inputs = [quantized_inputs(network, sample) for sample in given]
+        return {name: np.stack([x[name] for x in inputs]) for name in inputs[0]}
 
     def _judged_tensors(self, rows: Sequence[tuple[str, str]]) -> list[dict[str, JudgedTensor]]:
         """Return the judged tensors of each sample; outputs that only pass inputs through are left
@@ -185,6 +193,12 @@ class Bench:
                     {name: judged(compared, name, real) for name in judged_names}
                 )
         return self._float_references
+
+
+def batch_of(network: QuantGraph, count: int) -> Batch:
+    """Return a batch of `count` samples of a quantised network."""
+    nodes = [step.node for step in network.steps]
+    return Batch.of(nodes, {**network.graph.arrays, **network.constants}, count)
 
 
 def rows_of_half(count: int, half: int) -> slice:
