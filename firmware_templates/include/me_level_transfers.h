@@ -152,16 +152,21 @@ static me_transfers_state me_transfers_loop ME_L1;
 
 static inline void me_transfers_loop_begins(void) { me_transfers_loop = me_transfers_run; }
 
+static inline uint32_t me_fewer_transfers(uint32_t a, uint32_t b) { return a < b ? a : b; }
+
 /* Called before the next iteration of a loop: all transfers of its body have ended and are scheduled
- * again. */
+ * again; others, which may have been started before the loop, go on. */
 static inline void me_transfers_loop_again(void)
 {
-    uint32_t tickets[ME_LEVELS];
-    for (int32_t level = 0; level < ME_LEVELS; level++)
-        tickets[level] = me_transfers_run.of[level].ticket;
-    me_transfers_run = me_transfers_loop;
-    for (int32_t level = 0; level < ME_LEVELS; level++)
-        me_transfers_run.of[level].ticket = tickets[level];
+    me_transfers_run.step = me_transfers_loop.step;
+    for (int32_t level = 0; level < ME_LEVELS; level++) {
+        const me_level_state *before = &me_transfers_loop.of[level];
+        me_level_state *run = &me_transfers_run.of[level];
+        run->limit = before->limit;
+        run->allowed = before->allowed;
+        run->started = me_fewer_transfers(run->started, before->allowed);
+        run->ended = me_fewer_transfers(run->ended, before->allowed);
+    }
 }
 
 static void me_transfers_begin(void)

@@ -66,20 +66,17 @@ def _check_each_byte_once(plan: Plan) -> Iterator[str]:
 
 
 def _check_transfer_order(plan: Plan) -> Iterator[str]:
-    """Yield layers whose transfers begin out of order or too late, or whose bytes are in L2
-    across the start or end of a loop; those of a transfer before a loop may stay to its end."""
+    """Yield layers whose transfers begin out of order or too late, or in other iterations than
+    those that read their bytes; those of a transfer before a loop may stay to its end."""
     for a, b in pairwise(plan.transfers):
         if b.begins < a.begins:
             yield plan.steps[b.chunk.step].node.name
-    steps, earliest = plan.timeline_steps, plan.timeline_steps.earliest
-    late = (
-        h
-        for h in plan.transfers
-        if not earliest(h.needed if is_held(h.chunk, steps) else max(h.needed, h.chunk.last))
-        <= h.owned_from
-        or not h.begins <= h.needed <= h.chunk.last + 1
-    )
-    yield from (plan.steps[h.chunk.step].node.name for h in late)
+    steps = plan.timeline_steps
+    for h in plan.transfers:
+        used = (h.needed,) if is_held(h.chunk, steps) else (h.needed, h.chunk.last, h.owned_from)
+        loops = {next((x for x in steps.loops if step in x), None) for step in (h.begins, *used)}
+        if len(loops) > 1 or not h.begins <= h.needed <= h.chunk.last + 1:
+            yield plan.steps[h.chunk.step].node.name
 
 
 def _check_transfer_overlap(plan: Plan) -> Iterator[str]:

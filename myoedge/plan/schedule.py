@@ -23,15 +23,10 @@ from myoedge.plan.l1.no_tiling import without_room
 from myoedge.plan.l1.tile_choice import NO_RANKS, TileRanks
 from myoedge.plan.l1.tile_search import Limits
 from myoedge.plan.l1.tiling import Tiling
+from myoedge.plan.levels.constant_chunks import window_bytes
 from myoedge.plan.levels.shortage import NO_L2, too_large
 from myoedge.plan.levels.spill import Roots, spilled
-from myoedge.plan.levels.weight_streaming import (
-    exceed_levels,
-    filled,
-    fits,
-    window_bytes,
-    with_transfers,
-)
+from myoedge.plan.levels.weight_streaming import exceed_levels, filled, fits, with_transfers
 from myoedge.plan.loop_places import LoopPlaces, loops_of_odd_rows
 from myoedge.plan.loops import loop_layers
 from myoedge.plan.lowered import (

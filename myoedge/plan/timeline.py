@@ -33,6 +33,9 @@ class LoopSteps:
     end: int
     turns: int
 
+    def __contains__(self, timeline_step: int) -> bool:
+        return self.first <= timeline_step < self.end
+
 
 @dataclass(frozen=True, slots=True)
 class TimelineSteps:
@@ -78,14 +81,13 @@ class TimelineSteps:
         return tile + bisect_right(begins, tile)
 
     def earliest(self, timeline_step: int) -> int:
-        """Return the first step in which a transfer for `timeline_step` may run: none runs across
-        the start or end of a loop."""
-        borders = (border for loop in self.loops for border in (loop.first, loop.end))
-        return max((border for border in borders if border <= timeline_step), default=0)
+        """Return the first step in which a transfer for `timeline_step` may run: the first one of
+        its loop, or 0."""
+        return next((x.first for x in self.loops if timeline_step in x), 0)
 
     def turns(self, timeline_step: int) -> int:
         """Return how often a step runs per inference: the iterations of its loop, or 1."""
-        return next((x.turns for x in self.loops if x.first <= timeline_step < x.end), 1)
+        return next((x.turns for x in self.loops if timeline_step in x), 1)
 
     def alive(self, life: LiveRange) -> LiveRange:
         """Convert a live range in layers to one in timeline steps."""

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import struct
 from functools import partial
@@ -18,7 +19,7 @@ import myoedge
 from myoedge.backends import gvsoc
 from myoedge.errors import MyoedgeError
 from tests.conftest import save_exported
-from tests.support.feedback import Feedback, LateFeedback
+from tests.support.feedback import EarlyFeedback, Feedback, LateFeedback
 from tests.support.pages import summary
 from tests.support.shared import made_once
 
@@ -46,9 +47,11 @@ NETWORKS: dict[str, tuple[Any, tuple[int, ...], dict[str, Any]]] = {
     "late loop": (LateFeedback, (1, 4, 4802), {"l2": "200KiB"}),
 }
 
+EARLY_LOOP = EarlyFeedback, (1, 12, 64), {"l2": "270KiB"}
+
 
 def build_in(folder: Path, network: str) -> None:
-    make, shape, options = NETWORKS[network]
+    make, shape, options = NETWORKS.get(network, EARLY_LOOP)
     torch.manual_seed(0)
     model = save_exported(make().eval(), (torch.zeros(shape),), folder / "model.pt2")
     config = folder / "myoedge.toml"
@@ -107,6 +110,28 @@ def test_estimates_count_the_bytes_that_the_chip_reads(built: myoedge.Build) -> 
     energy_uj, ran_uj = estimated["energy_uj"], ran["energy_uj"]["value"]
     assert energy_uj["low"] <= ran_uj <= energy_uj["high"]
     assert 0.8 < energy_uj["value"] / ran_uj < 1.2
+
+
+def test_weights_are_loaded_during_a_loop_in_front_of_them(
+    tmp_path: Path,
+) -> None:
+    build_in(tmp_path, "early loop")
+    built = myoedge.Build(tmp_path / "out")
+    (loop,) = json.loads((built.folder / "plan.json").read_text())["loops"]
+    memory = built.report["memory"]
+    early = [
+        row
+        for row in memory["buffers"]
+        if row["kind"] == "weights"
+        and row["first_step"] < loop["first"] < loop["last"] < row["step"]
+    ]
+    assert early
+    exact = myoedge.validate(built, on="host,simulator").exact
+    assert (exact["host"], exact["simulator"]) == (True, True)
+    myoedge.simulate(built)
+    for level, size_bytes in memory["levels"].items():  # each is loaded once
+        ran = [row["activity"][f"{level}_bytes"] for row in built.report["layers"]]
+        assert sum(ran) == size_bytes
 
 
 @pytest.mark.parametrize(

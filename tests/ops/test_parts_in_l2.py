@@ -17,7 +17,7 @@ from myoedge.building.plugin_check import joined
 from myoedge.codegen.project import make_sources
 from myoedge.errors import MyoedgeError
 from myoedge.operators.interpreter import integer_step
-from myoedge.plan.levels import weight_streaming
+from myoedge.plan.levels import constant_chunks, weight_streaming
 from myoedge.plan.plan import Plan
 from myoedge.plan.schedule import make_plan
 from myoedge.targets import find_chip
@@ -34,7 +34,7 @@ LEAST = 10  # operators of which drawn uses have parts
 
 def in_parts(plan: Plan, parity: int) -> Plan | None:
     """The plan that streams every other part; None if no constant has both kinds."""
-    known = weight_streaming._chunks_of_constants(plan)
+    known = constant_chunks.chunks_of_constants(plan)
     streamed = frozenset([*known][parity::2])
     if not {part[:2] for part in known if part not in streamed} & {x[:2] for x in streamed}:
         return None

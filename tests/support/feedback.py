@@ -34,3 +34,18 @@ class LateFeedback(nn.Module):
         frames = torch.relu(self.narrow(torch.relu(self.wide(x))))
         y: torch.Tensor = self.loop(frames.transpose(1, 2))
         return y
+
+
+class EarlyFeedback(nn.Module):
+    """The same loop in front of layers with more weights."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.loop, sizes = Feedback(), (8, 320, 320, 320, 8)
+        self.wide = nn.ModuleList(map(nn.Linear, sizes, sizes[1:]))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y: torch.Tensor = self.loop(x)
+        for layer in self.wide:
+            y = torch.relu(layer(y))
+        return y

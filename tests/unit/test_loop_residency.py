@@ -9,6 +9,7 @@ from functools import cache
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from myoedge.plan.cost.network import modelled_cycles, moved_bytes
 from myoedge.plan.levels import weight_streaming
@@ -17,27 +18,32 @@ from myoedge.plan.levels.loop_residency import is_held
 from myoedge.plan.levels.transfers import ComputeCycles
 from myoedge.plan.plan import Plan
 from myoedge.plan.schedule import make_plan
-from myoedge.plan.timeline import Chunk
+from myoedge.plan.timeline import Chunk, TimelineSteps
 from myoedge.quantization.scales import QuantGraph
 from myoedge.targets import find_chip
 from myoedge.targets.memory_level import MemoryLevel
 from tests.e2e.test_less_l2 import quantized
-from tests.support.feedback import LateFeedback
+from tests.support.feedback import EarlyFeedback, LateFeedback
 from tests.unit.test_memory_levels import check_l2
 
 SHAPE = (1, 4, 4802)
 
 
 @cache
-def network() -> QuantGraph:
+def network(make: type[nn.Module], shape: tuple[int, ...]) -> QuantGraph:
     torch.manual_seed(0)
-    calib = np.random.default_rng(0).standard_normal((4, *SHAPE), np.float32)
-    return quantized(torch.export.export(LateFeedback().eval(), (torch.zeros(SHAPE),)), calib)
+    calib = np.random.default_rng(0).standard_normal((4, *shape), np.float32)
+    return quantized(torch.export.export(make().eval(), (torch.zeros(shape),)), calib)
 
 
-def plan_in(l2_bytes: int, name: str) -> Plan:
+def plan_in(
+    l2_bytes: int,
+    name: str,
+    make: type[nn.Module] = LateFeedback,
+    shape: tuple[int, ...] = SHAPE,
+) -> Plan:
     chip = replace(find_chip("gap9"), l2_bytes=l2_bytes, l2_reserved_bytes=0)
-    return make_plan(network(), chip.with_optional(name) if name else chip)
+    return make_plan(network(make, shape), chip.with_optional(name) if name else chip)
 
 
 @pytest.mark.parametrize(("l2_bytes", "name"), [(145_000, ""), (160_000, "mram")])
@@ -57,6 +63,26 @@ def test_weights_of_a_loop_are_loaded_once_where_earlier_results_were(
     assert not any(is_held(x.chunk, without.timeline_steps) for x in without.transfers)
     assert modelled_cycles(plan) < 0.9 * modelled_cycles(without)
     assert sum(moved_bytes(plan).values()) < 0.8 * sum(moved_bytes(without).values())
+
+
+@pytest.mark.parametrize("name", ["", "mram"])
+def test_weights_of_layers_behind_a_loop_are_loaded_during_it(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without this, they are loaded when the loop has ended."""
+    plan = plan_in(230_000, name, EarlyFeedback, (1, 12, 64))
+    (loop,) = plan.timeline_steps.loops
+    early = [x for x in plan.transfers if x.begins < loop.first and x.needed >= loop.end]
+    assert early
+    check_l2(plan)
+
+    def after_loops(steps: TimelineSteps, step: int) -> int:
+        ends = (border for x in steps.loops for border in (x.first, x.end) if border <= step)
+        return max(ends, default=0)
+
+    monkeypatch.setattr(TimelineSteps, "earliest", after_loops)
+    late = plan_in(230_000, name, EarlyFeedback, (1, 12, 64))
+    assert modelled_cycles(plan) < 0.97 * modelled_cycles(late)
 
 
 def test_a_fast_level_first_gets_what_is_read_most_often() -> None:

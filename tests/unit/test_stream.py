@@ -199,16 +199,16 @@ def test_filling_makes_nobody_wait_and_takes_no_more_than_there_is(
 
 
 def test_a_loop_takes_the_cycles_of_its_iterations_in_a_row() -> None:
-    """Its transfers begin anew in each: none runs across its start or end."""
+    """Its transfers begin anew in each: no other one begins within it."""
     steps = TimelineSteps((0, 3, 7, 9), (LoopSteps(3, 7, 4),))
-    assert [steps.earliest(x) for x in (0, 2, 3, 6, 7, 8)] == [0, 0, 3, 3, 7, 7]
+    assert [steps.earliest(x) for x in (0, 2, 3, 6, 7, 8)] == [0, 0, 3, 3, 0, 0]
     assert [steps.turns(x) for x in (2, 3, 6, 7)] == [1, 4, 4, 1]
     wanted = [
         Chunk(n, "w", 0, 100, first, first, earliest=steps.earliest(first))
         for n, first in enumerate((2, 4, 6, 8))
     ]
-    begins, _ = schedule_in_window(wanted, 400)
-    placed = place_transfers(wanted, [], 400)
+    begins, _ = schedule_in_window(wanted, 400, steps.loops)
+    placed = place_transfers(wanted, [], 400, loops=steps.loops)
     assert placed is not None
     assert begins == [x.begins for x in placed] == [0, 3, 3, 7]
     durations, costs = [50.0, 70.0, 90.0, 110.0, 40.0, 260.0, 30.0, 80.0, 20.0], [300.0] * 4

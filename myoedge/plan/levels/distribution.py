@@ -3,9 +3,10 @@
 
 All chunks begin in the levels whose bytes cost the most energy, which have the most room. While a
 run waits for transfers, those it waits for move to cheaper levels, spread over the run, so that the
-channels work at once. If the run gets faster, each chunk then comes from the level from which it
-arrives first, so that channels for which a run waits end together. Then more chunks move to cheaper
-levels, those that are read most often first, as long as no run gets slower.
+channels work at once. In a balanced distribution, if the run gets faster, each chunk then comes
+from the level from which it arrives first, so that channels for which a run waits end together.
+Then more chunks move to cheaper levels, those that are read most often first, as long as no run
+gets slower.
 """
 
 from __future__ import annotations
@@ -54,12 +55,9 @@ def distribute(
     run.start_in_dearest()
     for cheap in range(len(levels) - 1):
         run.move_while_waiting(cheap)
-    waiting = dict(run.level)
-    run.save_energy()
-    if balanced and not run.leaves_out_a_part:
-        run.level = waiting
+    if balanced:
         run.balance_channels()
-        run.save_energy()
+    run.save_energy()
     return [cheapest_first[run.level[content]] for content in contents]
 
 
@@ -152,10 +150,10 @@ class _Run:
             return
         before, fewest = self.level, self.timeline(self.level).cycles
         arrivals = _Arrivals(self)
-        by_border: dict[int, list[int]] = {}  # no transfer runs across the border of a loop
+        of_loop: dict[tuple[int, int], list[int]] = {}
         for index, chunk in enumerate(self.chunks):
-            by_border.setdefault(chunk.earliest, []).append(index)
-        for own in sorted(by_border.values(), key=lambda own: -self.chunks[own[0]].turns):
+            of_loop.setdefault((chunk.earliest, chunk.turns), []).append(index)
+        for own in sorted(of_loop.values(), key=lambda own: -self.chunks[own[0]].turns):
             arrivals.choose(own)
         self.level = arrivals.level
         if self.timeline(self.level).cycles >= fewest:
@@ -170,12 +168,6 @@ class _Run:
         )
         most = max(map(self.turns.__getitem__, late), default=0)
         return [content for content in late if self.turns[content] == most]
-
-    @property
-    def leaves_out_a_part(self) -> bool:
-        """Whether no chunk is in a level that needs a part beside the chip."""
-        used = {*self.level.values()}
-        return any(level.external and n not in used for n, level in enumerate(self.levels))
 
     def save_energy(self) -> None:
         for cheap in range(len(self.levels) - 1):
@@ -223,22 +215,25 @@ class _Arrivals:
         self.rooms = [level.room_bytes for level in run.levels]
         names = [level.channel for level in run.levels]
         self.channels = [names.index(name) for name in names]
-        self.until = [*itertools.accumulate(run.computed.cycles, initial=0.0)]
 
     def choose(self, indices: Sequence[int]) -> None:
-        """Choose the levels of chunks between two borders of loops, in order of use."""
+        """Choose the levels of chunks of a loop's body, or of all chunks outside of loops, in order
+        of use."""
         run, begins = self.run, [*(self.run.begins or ())]
+        own, work = run.chunks[indices[0]], run.computed
+        cycles = work.cycles if own.turns > 1 else work.of_all_turns
+        until = [*itertools.accumulate(cycles, initial=0.0)]
         waiting, ends = [*reversed(indices)], dict[int, float]()
         now, free = 0.0, [0.0] * len(self.rooms)
-        first, last = run.chunks[indices[0]].earliest, max(run.chunks[n].first for n in indices)
+        first, last = own.earliest, max(run.chunks[n].first for n in indices)
         for step in range(first, last + 1):
             while waiting and begins[waiting[-1]] <= step:
                 index = waiting.pop()
                 needed = run.chunks[index].first
-                due = now + self.until[needed + 1] - self.until[step]
+                due = now + until[needed + 1] - until[step]
                 end = self._load(index, now, due, free)
                 ends[needed] = max(ends.get(needed, 0.0), end)
-            now = max(now + run.computed.cycles[step], ends.get(step, 0.0))
+            now = max(now + cycles[step], ends.get(step, 0.0))
 
     def _load(self, index: int, now: float, due: float, free: list[float]) -> float:
         """Choose a chunk's level if it is not known; return when the chunk arrives.

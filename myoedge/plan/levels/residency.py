@@ -124,7 +124,7 @@ def _late_transfers(
     """Return (per transfer, whether the run waits for it; cycles of the run); cycles are None if a
     transfer does not fit in the window."""
     chunks = [row.chunk for row in rows]
-    begins, stuck = schedule_in_window(chunks, window)
+    begins, stuck = schedule_in_window(chunks, window, computed.loops)
     if stuck is None:
         times = _simulate_transfers(rows, begins, computed)
         return times.late, times.cycles
@@ -218,7 +218,7 @@ def _chunk_rows(
     chunks = in_order([*owner])
     keys = [owner[p] for p in chunks]
     contents = [(key, p.start, p.size_bytes) for key, p in zip(keys, chunks, strict=True)]
-    begins, stuck = schedule_in_window(chunks, window)
+    begins, stuck = schedule_in_window(chunks, window, computed.loops)
     placed = begins if stuck is None else None
     found = distribute(chunks, contents, computed, placed, levels, balanced=balanced)
     costs, channels = transfer_rates(chunks, found)
@@ -229,7 +229,7 @@ def _chunk_rows(
 def _run_cycles(rows: Sequence[ChunkRow], computed: ComputeCycles, window: int) -> float | None:
     """Return the cycles of a run with these transfers in `window` bytes of L2; None if it is too
     small."""
-    begins, stuck = schedule_in_window([row.chunk for row in rows], window)
+    begins, stuck = schedule_in_window([row.chunk for row in rows], window, computed.loops)
     if stuck is not None or window < 0:
         return None
     return _simulate_transfers(rows, begins, computed).cycles

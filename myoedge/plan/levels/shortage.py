@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from myoedge.errors import MyoedgeError
-from myoedge.plan.levels.weight_streaming import least_bytes
+from myoedge.plan.levels.constant_chunks import least_bytes
 from myoedge.plan.plan import Plan, size_bytes
 
 NO_L2 = "E301"  # error code of a network that does not fit L2

@@ -13,15 +13,15 @@ from myoedge.plan.cost.network import modelled_cycles, waits
 from myoedge.plan.l1.layer_kernels import NetworkKernels
 from myoedge.plan.l1.layers import plan_l1
 from myoedge.plan.l1.tile_search import Limits, choose
-from myoedge.plan.levels.feature_maps import Access, access
-from myoedge.plan.levels.shortage import too_large
-from myoedge.plan.levels.weight_streaming import (
+from myoedge.plan.levels.constant_chunks import (
     least_beside,
     least_bytes,
     read_at_once,
     window_bytes,
-    with_transfers,
 )
+from myoedge.plan.levels.feature_maps import Access, access
+from myoedge.plan.levels.shortage import too_large
+from myoedge.plan.levels.weight_streaming import with_transfers
 from myoedge.plan.locations import Location
 from myoedge.plan.placement import Allocator, peak
 from myoedge.plan.plan import Plan, l1_room_bytes, size_bytes

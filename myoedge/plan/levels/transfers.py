@@ -61,6 +61,15 @@ class ComputeCycles:
     nine_cores: Collection[int] = ()
     loops: Sequence[LoopSteps] = ()
 
+    @property
+    def of_all_turns(self) -> list[float]:
+        """Compute cycles of each step, summed over the iterations of its loop."""
+        cycles = [*self.cycles]
+        for loop in self.loops:
+            steps = slice(loop.first, loop.end)
+            cycles[steps] = [loop.turns * x for x in cycles[steps]]
+        return cycles
+
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
@@ -105,9 +114,13 @@ def timeline(
     # An infinite end avoids a test: this loop is the hottest of a plan with transfers.
     first, wanted = [*begins, math.inf], [*(needed[n] for n in by_need), math.inf]
     starts: list[float] = []
-    read = 0
+    read, loops = 0, {x.end: x for x in computed.loops}
     for timeline_step, duration in enumerate(computed.cycles):
         starts.append(now)
+        if timeline_step in loops:  # transfers go on during the other iterations
+            loop = loops[timeline_step]
+            past = (loop.turns - 1) * (now - starts[loop.first])
+            free, ends = [end - past for end in free], [end - past for end in ends]
         while first[len(ends)] <= timeline_step:
             channel = channels[len(ends)]
             pauses.append(now > free[channel])
@@ -136,10 +149,13 @@ def _late(
     return tuple(late)
 
 
-def schedule_in_window(chunks: Sequence[Chunk], window: int) -> tuple[list[int], int | None]:
+def schedule_in_window(
+    chunks: Sequence[Chunk], window: int, loops: Sequence[LoopSteps] = ()
+) -> tuple[list[int], int | None]:
     """Schedule transfers in order of use into a window of L2; fragmentation is ignored.
 
     window   bytes of the window
+    loops    steps that run several times
     -> the start step of each, and the index of the first transfer that would be late, or None
     """
     begins: list[int] = []
@@ -150,13 +166,20 @@ def schedule_in_window(chunks: Sequence[Chunk], window: int) -> tuple[list[int],
         while alive and taken + own > window:
             last, size = heapq.heappop(alive)
             begin, taken = max(begin, last + 1), taken - size
+        begin = outside_of_loops(max(begin, chunk.earliest), chunk, loops)
         if begin > chunk.first or own > window:
             return begins, index
-        begin = max(begin, chunk.earliest)
         begins.append(begin)
         heapq.heappush(alive, (chunk.last, own))
         taken += own
     return begins, None
+
+
+def outside_of_loops(begin: int, chunk: Chunk, loops: Sequence[LoopSteps]) -> int:
+    """Return the first step from `begin` on in which a transfer of a chunk may start: no step of a
+    loop that is not the chunk's, which would start it in each iteration."""
+    ends = (x.end for x in loops if begin in x and chunk.first not in x)
+    return next(ends, begin)
 
 
 def place_transfers(
@@ -164,6 +187,7 @@ def place_transfers(
     others: Sequence[tuple[int, LiveRange]],
     room: int,
     maps: Sequence[LevelTransfer] = (),
+    loops: Sequence[LoopSteps] = (),
 ) -> list[LevelTransfer] | None:
     """Assign each transfer its earliest possible start and the lowest free offset in L2; return
     None if one does not fit. Levels and addresses are chosen later.
@@ -171,6 +195,7 @@ def place_transfers(
     room     bytes of L2 for the arena
     others   (offset, live range in timeline steps) of all other buffers in the arena
     maps     transfers of feature maps, which are placed already
+    loops    steps that run several times
     """
     # rows: offset, end, first and last timeline step
     taken = [(at, at + life.size_bytes, life.first, life.last) for at, life in others]
@@ -185,9 +210,9 @@ def place_transfers(
             begin = max(begin, item.begins)
             transfers.append(replace(item, begins=begin))
             continue
-        begin = max(begin, item.earliest)
+        begin = outside_of_loops(max(begin, item.earliest), item, loops)
         taken = [row for row in taken if row[3] >= begin]
-        start = _earliest_start(item, taken, begin, room)
+        start = _earliest_start(item, taken, begin, room, loops)
         if start is None:
             return None
         begin, at = start
@@ -197,7 +222,11 @@ def place_transfers(
 
 
 def _earliest_start(
-    chunk: Chunk, taken: Sequence[tuple[int, int, int, int]], begin: int, room: int
+    chunk: Chunk,
+    taken: Sequence[tuple[int, int, int, int]],
+    begin: int,
+    room: int,
+    loops: Sequence[LoopSteps],
 ) -> tuple[int, int] | None:
     """Return (timeline step, offset) of the earliest start that is not before `begin`."""
     rows = np.array([row for row in taken if row[2] <= chunk.last], np.int64).reshape(-1, 4)
@@ -209,7 +238,8 @@ def _earliest_start(
     meets = (places[:, None] < rows[:, 1]) & (rows[:, 0] < places[:, None] + size)
     free = np.where(meets, rows[:, 3] + 1, begin).max(1, initial=begin)
     best = int(free.argmin())
-    return None if free[best] > chunk.first else (int(free[best]), int(places[best]))
+    start = outside_of_loops(int(free[best]), chunk, loops)
+    return None if start > chunk.first else (start, int(places[best]))
 
 
 def turns(transfers: Sequence[LevelTransfer]) -> Iterator[tuple[int, int, int]]:

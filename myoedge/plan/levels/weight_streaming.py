@@ -7,40 +7,43 @@ from __future__ import annotations
 import itertools
 import math
 from bisect import bisect_right
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 
 from myoedge.plan.cost.network import (
     computed,
-    modelled_cycles,
     moved_pj,
     waiting_cycles,
     waits,
+)
+from myoedge.plan.levels.constant_chunks import (
+    PIECE_BYTES,
+    PIECES,
+    chunks_of_constants,
+    window_bytes,
 )
 from myoedge.plan.levels.distribution import distribute, tolerance, with_room
 from myoedge.plan.levels.feature_maps import map_transfers
 from myoedge.plan.levels.loop_residency import held_as_in, with_loop_residents
 from myoedge.plan.levels.residency import (
-    Key,
     Part,
     content_digest,
     fill,
-    most_read,
     residences,
     sizes_bytes,
     stored_once,
 )
-from myoedge.plan.levels.transfers import LevelTransfer, in_order, place_transfers
-from myoedge.plan.placement import peak
+from myoedge.plan.levels.transfers import (
+    ComputeCycles,
+    LevelTransfer,
+    in_order,
+    place_transfers,
+)
 from myoedge.plan.plan import Plan
-from myoedge.plan.timeline import Chunk, candidates, chunks
+from myoedge.plan.timeline import Chunk
 from myoedge.targets.memory_level import MemoryLevel
 
-PIECE_BYTES = 32768  # maximum bytes of a transfer: its start then costs 0.4 % of its time
-# Transfers that fit the window at least, if tiles are small enough: parts that become resident
-# leave less room for those of the other parts.
-PIECES = 8, 16, 32
 CHOICES = 8  # sets of resident constants that are tried
 
 
@@ -48,14 +51,6 @@ def fits(plan: Plan) -> bool:
     """Return whether all data of a plan fits in L2."""
     chip = plan.chip
     return plan.l2_bytes <= (plan.l2_room_bytes if chip.levels else chip.l2_bytes)
-
-
-def window_bytes(plan: Plan) -> int:
-    """Return the bytes of L2 that a plan leaves for constants, resident or streamed."""
-    owners = plan.owners
-    rows = _streamable_constants(plan)
-    constants = sum(size for index, name, size in rows if owners[index, name] == (index, name))
-    return plan.l2_room_bytes - plan.l2_bytes + constants
 
 
 def exceed_levels(plan: Plan) -> bool:
@@ -77,7 +72,7 @@ def with_transfers(plan: Plan) -> Plan | None:
     small."""
     digest, best = _make_digest_cache(plan), None
     for pieces in PIECES:
-        known = _chunks_of_constants(plan, pieces)
+        known = chunks_of_constants(plan, pieces)
         made = _stream(plan, known, digest)
         if made is not None and waits(made):
             made = _with_loop_residents(plan, made, known, digest)
@@ -94,18 +89,24 @@ def _stream(
 
     known   part of a constant -> its chunks
     """
-    several = len(plan.chip.levels) > 1  # parts that become resident may undo a balance of channels
-    made = (_stream_some(plan, known, digest, balanced=x) for x in (True, False)[: 1 + several])
+    # Parts that become resident may undo a balance of channels.
+    made = (_stream_some(plan, known, digest, balanced=x) for x in _balances(plan))
     return min(filter(None, made), key=_parts_and_cycles, default=None)
 
 
-def _parts_and_cycles(plan: Plan) -> tuple[int, float]:
-    return _parts_beside(plan), modelled_cycles(plan)
+def _balances(plan: Plan) -> tuple[bool, ...]:
+    """Return whether channels should end together: both, if there is a choice of levels."""
+    return (False, True)[: len(plan.chip.levels)]
 
 
-def _parts_beside(plan: Plan) -> int:
-    """Return the number of parts beside the chip that a plan needs for constants."""
-    return len({x.external for x in plan.chip.levels if x.external and plan.level_bytes(x.name)})
+def _parts_and_cycles(plan: Plan, work: ComputeCycles | None = None) -> tuple[int, float]:
+    """Return the number of parts beside the chip that a plan needs for constants, and its estimated
+    cycles with waits: plans with fewer parts come first.
+
+    work   compute cycles by timeline step; None: they are those of the plan
+    """
+    parts = {x.external for x in plan.chip.levels if x.external and plan.level_bytes(x.name)}
+    return len(parts), waiting_cycles(plan, work or computed(plan))
 
 
 def _stream_some(
@@ -149,7 +150,7 @@ def _with_loop_residents(
         made,
         room,
         lambda chunks: _place_streaming(plan, in_order(chunks), stays, digest),
-        lambda other: (_parts_beside(other), waiting_cycles(other, work)),
+        lambda other: _parts_and_cycles(other, work),
     )
 
 
@@ -181,7 +182,7 @@ def _fill_l2(plan: Plan, pieces: int) -> Plan:
     """Return the plan with more resident constants, and transfers of which at least `pieces` fit in
     the window: small ones take less space, but more time."""
     bare, work, best = replace(plan, transfers=()), computed(plan), plan
-    known, digest = _chunks_of_constants(bare, pieces), _make_digest_cache(bare)
+    known, digest = chunks_of_constants(bare, pieces), _make_digest_cache(bare)
     streamed = frozenset(part for part in known if _is_moved(plan, known[part]))
     held = {part: held_as_in(plan, chunks) for part, chunks in known.items()}
     keys = fill(known, streamed, work, window_bytes(bare), levels_for_constants(bare))
@@ -253,87 +254,33 @@ def _place_streaming(
         tiling, l2 = plan.tilings[access.step], plan.windows(access.step)[access.operand]
         start = plan.chip.map_level.name, plan.maps[access.tensor]
         maps += map_transfers(access, tiling, plan.timeline_steps, start, l2)
-    placed = place_transfers(chunks_in_order, others, room, maps)
+    loops = plan.timeline_steps.loops
+    placed = place_transfers(chunks_in_order, others, room, maps, loops)
     if placed is None:
         return None
-    levels = _levels_of(plan, [x for x in placed if not x.chunk.tensor], digest)
-    made = stored_once(placed, [levels.get(x.chunk, plan.chip.map_level) for x in placed], digest)
-    streaming = replace(plan, transfers=tuple(made))
-    return streaming if _fits_levels(streaming) else None
+    work = computed(plan)
+    made = (_with_levels(plan, placed, digest, work, balanced=x) for x in _balances(plan))
+    fitting = filter(_fits_levels, made)
+    return min(fitting, key=lambda other: _parts_and_cycles(other, work), default=None)
 
 
-def _levels_of(
-    plan: Plan, transfers: Sequence[LevelTransfer], digest: Callable[[Chunk], bytes]
-) -> dict[Chunk, MemoryLevel]:
-    """Return the level of each streamed chunk.
+def _with_levels(
+    plan: Plan,
+    placed: Sequence[LevelTransfer],
+    digest: Callable[[Chunk], bytes],
+    work: ComputeCycles,
+    *,
+    balanced: bool,
+) -> Plan:
+    """Return the plan with these transfers and a level for each.
 
-    transfers   of all chunks, in their order
+    placed     transfers without levels and addresses, but for those of feature maps
+    balanced   as for `distribute`
     """
-    levels, chunks = levels_for_constants(plan), [x.chunk for x in transfers]
-    if len(levels) == 1:
-        return dict.fromkeys(chunks, levels[0])
+    own = [x for x in placed if not x.chunk.tensor]
+    chunks, begins = [x.chunk for x in own], [x.begins for x in own]
     contents = [digest(chunk) for chunk in chunks]
-    begins = [x.begins for x in transfers]
-    found = distribute(chunks, contents, computed(plan), begins, levels)
-    return dict(zip(chunks, found, strict=True))
-
-
-def _chunks_of_constants(plan: Plan, pieces: int = 0) -> dict[Part, list[Chunk]]:
-    """Return the chunks of every part of a constant that can be streamed. Parts of equal constants
-    are equal: where their tiles read other ranges, the constant is one part.
-
-    pieces   chunks that fit the window at least; 0: chunks are as small as tiles allow
-    """
-    room = min(max(window_bytes(plan), 0), PIECES[0] * PIECE_BYTES)
-    most = room // pieces if pieces else 0
-    cuts: dict[Key, list[list[Chunk]]] = {}
-    for index, name, size in _streamable_constants(plan):
-        own = chunks(index, name, size, plan.tilings[index], plan.timeline_steps, most)
-        cuts.setdefault(plan.owners[index, name], []).append(own)
-    parts: dict[Part, list[Chunk]] = {}
-    for key, cut in cuts.items():
-        alike = len({tuple(chunk.start for chunk in own) for own in cut}) == 1
-        for chunk in itertools.chain.from_iterable(cut):
-            parts.setdefault((*key, chunk.start if alike else 0), []).append(chunk)
-    return parts
-
-
-def _streamable_constants(plan: Plan) -> list[tuple[int, str, int]]:
-    """Return (layer, constant, bytes) of the constants that may be streamed; not of those equal to
-    one that stays in L1 for a loop and is loaded from L2."""
-    rows, owners = [*candidates(plan.tilings)], plan.owners
-    may = {(index, name) for index, name, _ in rows}
-    near = {owners[key] for key in owners if key not in may}
-    return [row for row in rows if owners[row[:2]] not in near]
-
-
-def least_bytes(plan: Plan) -> int:
-    """Return the minimum bytes of L2 that a plan needs, with all constants streamed."""
-    parts = _chunks_of_constants(plan, PIECES[-1]).values()
-    read = most_read([*itertools.chain.from_iterable(parts)])
-    return plan.l2_room_bytes - window_bytes(plan) + read
-
-
-def least_beside(plan: Plan, maps: Sequence[str], steps: Container[int]) -> int:
-    """Return the bytes of L2 that a plan needs whichever of its feature maps leave L2: all other
-    buffers, and the constants of steps that read none of these maps, in the smallest chunks.
-
-    maps    feature maps that may leave L2
-    steps   steps that read or write them
-    """
-    lives = tuple(life for life in plan.lives if life.name not in maps)
-    ports = [name for name in (*plan.graph_inputs, *plan.graph_outputs) if name not in maps]
-    fixed = plan.l2_room_bytes - window_bytes(plan) - plan.arena_bytes - plan.border_bytes
-    chunks = (chunk for chunks in _chunks_of_constants(plan).values() for chunk in chunks)
-    read = most_read([chunk for chunk in chunks if chunk.step not in steps])
-    return fixed + peak(lives, plan.chip.alignment_bytes)[0] + plan.port_bytes(ports) + read
-
-
-def read_at_once(plan: Plan) -> dict[int, int]:
-    """Return layer -> minimum bytes of constants in L2 at a time, in the smallest chunks that its
-    tiles allow."""
-    chunks_of: dict[int, list[Chunk]] = {}
-    for found in _chunks_of_constants(plan).values():
-        for chunk in found:
-            chunks_of.setdefault(chunk.step, []).append(chunk)
-    return {index: most_read(own) for index, own in chunks_of.items()}
+    levels = levels_for_constants(plan)
+    found = iter(distribute(chunks, contents, work, begins, levels, balanced=balanced))
+    of_all = [plan.chip.map_level if x.chunk.tensor else next(found) for x in placed]
+    return replace(plan, transfers=tuple(stored_once(placed, of_all, digest)))
