@@ -120,7 +120,7 @@ def timeline(
         if timeline_step in loops:  # transfers go on during the other iterations
             loop = loops[timeline_step]
             past = (loop.turns - 1) * (now - starts[loop.first])
-            free, ends = [end - past for end in free], [end - past for end in ends]
+            free, ends = _earlier(free, past), _earlier(ends, past)
         while first[len(ends)] <= timeline_step:
             channel = channels[len(ends)]
             pauses.append(now > free[channel])
@@ -136,6 +136,10 @@ def timeline(
     starts.append(now)
     again = ((x.turns - 1) * (starts[x.end] - starts[x.first]) for x in computed.loops)
     return Timeline(now + sum(again), _late(waited, pauses, channels), starts)
+
+
+def _earlier(ends: Sequence[float], cycles: float) -> list[float]:
+    return [end - cycles for end in ends]
 
 
 def _late(
