@@ -5,14 +5,26 @@
 
 #include "me_math.h"
 
+/* Literal limits are one instruction on some cores. */
+static inline void add_words(const me_add_s8_params *op, const int8_t *a, const int8_t *b, int8_t *y,
+                             int32_t words, int32_t a_step, int32_t b_step, int32_t low, int32_t high)
+{
+    const int32_t offset = op->offset, a_mult = op->a_mult, b_mult = op->b_mult, shift = op->shift;
+    for (int32_t i = 0; i < words; i++, a += a_step, b += b_step)
+        for (int32_t j = 0; j < 4; j++) {
+            const int32_t sum = me_mac(me_mac(offset, a[j], a_mult), b[j], b_mult);
+            *y++ = me_clip(sum >> shift, low, high);
+        }
+}
+
 void me_add_words(const me_add_s8_params *op, const int8_t *a, const int8_t *b, int8_t *y, int32_t words,
                   int32_t a_step, int32_t b_step)
 {
-    for (int32_t i = 0; i < words; i++, a += a_step, b += b_step)
-        for (int32_t j = 0; j < 4; j++) {
-            const int32_t sum = me_mac(me_mac(op->offset, a[j], op->a_mult), b[j], op->b_mult);
-            *y++ = me_clip(sum >> op->shift, op->scale.low, op->scale.high);
-        }
+    const int32_t low = op->scale.low, high = op->scale.high;
+    if (low == -128 && high == 127)
+        add_words(op, a, b, y, words, a_step, b_step, -128, 127);
+    else
+        add_words(op, a, b, y, words, a_step, b_step, low, high);
 }
 
 void me_add_words_8(const me_add_s8_params *op, const int8_t *a, const int8_t *b, int8_t *y, int32_t words,
@@ -77,11 +89,12 @@ void me_add_word_loops_24(const void *params, const me_word_loops *block)
 void me_mul_words(const me_mul_s8_params *op, const int8_t *a, const int8_t *b, int8_t *y, int32_t words,
                   int32_t a_step, int32_t b_step)
 {
+    const me_mul_s8_params k = *op; /* stores do not change it */
     for (int32_t i = 0; i < words; i++, a += a_step, b += b_step)
         for (int32_t j = 0; j < 4; j++) {
-            const int32_t acc = (a[j] - op->a_zero) * (b[j] - op->b_zero);
-            const int32_t q = me_requant(acc, op->scale.pre, op->mult, op->offset, op->shift);
-            *y++ = me_clip(q, op->scale.low, op->scale.high);
+            const int32_t acc = (a[j] - k.a_zero) * (b[j] - k.b_zero);
+            const int32_t q = me_requant(acc, k.scale.pre, k.mult, k.offset, k.shift);
+            *y++ = me_clip(q, k.scale.low, k.scale.high);
         }
 }
 
