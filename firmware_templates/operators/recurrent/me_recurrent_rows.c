@@ -86,17 +86,29 @@ typedef struct {
     int32_t x[4], h[4];
 } gate_sums;
 
-static gate_sums gate_sums_of(const me_units *some, int32_t unit, int32_t gates, int32_t form)
+/* Adds the products of words of x with 3 or 4 packed rows to their sums, which stay in registers. */
+INLINE void add_rows(int32_t form, const int8_t *x, const int8_t *weights, int32_t words, int32_t rows,
+                     int32_t *sum)
+{
+    int32_t a = sum[0], b = sum[1], c = sum[2], d = sum[3];
+    for (int32_t word = 0; word < words; word++) {
+        const uint32_t taps = me_next_w(&x);
+        a = dot(form, a, taps, me_next_w(&weights));
+        b = dot(form, b, taps, me_next_w(&weights));
+        c = dot(form, c, taps, me_next_w(&weights));
+        if (rows == 4)
+            d = dot(form, d, taps, me_next_w(&weights));
+    }
+    sum[0] = a, sum[1] = b, sum[2] = c, sum[3] = d;
+}
+
+INLINE gate_sums gate_sums_of(const me_units *some, int32_t unit, int32_t gates, int32_t form)
 {
     const int8_t *h = some->h, *weights = some->weights + 4 * gates * some->words * unit;
     gate_sums of = { { 0 }, { 0 } };
     for (int32_t gate = 0; some->words == 0 && gate < gates; gate++)
         of.h[gate] = ((const int32_t *)(const void *)h)[gates * unit + gate];
-    for (int32_t word = 0; word < some->words; word++) {
-        const uint32_t taps = me_next_w(&h);
-        for (int32_t gate = 0; gate < gates; gate++)
-            of.h[gate] = dot(form, of.h[gate], taps, me_next_w(&weights));
-    }
+    add_rows(form, h, weights, some->words, gates, of.h);
     for (int32_t gate = 0; gate < gates; gate++) {
         of.x[gate] = some->now[gates * unit + gate];
         of.h[gate] = requantise(some, gates * unit + gate, of.h[gate]);
@@ -119,7 +131,7 @@ static int32_t lstm_unit(const me_units *some, const gate_sums *of, int16_t *c, 
     return rounding_shift(gate[3] * me_between(some->tanh - 256, *c, cell_bits - 5), result_shift);
 }
 
-static void run_lstm(const me_units *some, int32_t form, int32_t scaled)
+INLINE void run_lstm(const me_units *some, int32_t form, int32_t scaled)
 {
     const me_recurrent_params *op = some->layer;
     for (int32_t unit = 0; unit < some->units; unit++) {
@@ -157,7 +169,7 @@ static void update_state(const me_units *some, int32_t unit, int32_t x, int32_t 
     put(some, unit, h_as_multiplied(some->state[unit], form), form);
 }
 
-static void run_gru(const me_units *some, int32_t form)
+INLINE void run_gru(const me_units *some, int32_t form)
 {
     for (int32_t unit = 0; unit < some->units; unit++) {
         const gate_sums of = gate_sums_of(some, unit, 3, form);
@@ -170,7 +182,7 @@ void me_gru_units(const me_units *some) { run_gru(some, SIGNED); }
 void me_gru_unsigned_units(const me_units *some) { run_gru(some, UNSIGNED); }
 void me_gru_wide_units(const me_units *some) { run_gru(some, WIDE); }
 
-static void run_reset(const me_units *some, int32_t form)
+INLINE void run_reset(const me_units *some, int32_t form)
 {
     for (int32_t unit = 0; unit < some->units; unit++) {
         const gate_sums of = gate_sums_of(some, unit, 3, form);
@@ -181,7 +193,7 @@ static void run_reset(const me_units *some, int32_t form)
     }
 }
 
-static void run_update(const me_units *some, int32_t form)
+INLINE void run_update(const me_units *some, int32_t form)
 {
     for (int32_t unit = 0; unit < some->units; unit++) {
         const gate_sums of = gate_sums_of(some, unit, 3, form);
@@ -198,11 +210,7 @@ void me_gru_renew_wide_units(const me_units *some) { run_update(some, WIDE); }
 
 void me_four_sums(const int8_t *x, const int8_t *weights, int32_t words, int32_t *sum)
 {
-    for (int32_t word = 0; word < words; word++) {
-        const uint32_t taps = me_next_w(&x);
-        for (int32_t row = 0; row < 4; row++)
-            sum[row] = me_sdotsp_b(sum[row], taps, me_next_w(&weights));
-    }
+    add_rows(SIGNED, x, weights, words, 4, sum);
 }
 
 void me_linear_s8_s16_4x4(const me_linear_s8_s16_block *block)
