@@ -131,7 +131,16 @@ def alive(rows: Sequence[Row], at: float) -> list[Row]:
 
 
 def alive_bytes(rows: Sequence[Row], at: float) -> int:
-    return sum(row["size_bytes"] for row in alive(rows, at))
+    return sum(own_bytes(alive(rows, at)))
+
+
+def own_bytes(rows: Sequence[Row]) -> list[int]:
+    """Return the bytes of each buffer in use, without those that a later one replaces."""
+    spans = [(row["offset"], row["offset"] + row["size_bytes"], row["from"]) for row in rows]
+    return [
+        end - start - sum(max(min(end, b) - max(start, a), 0) for a, b, x in spans if x > begins)
+        for start, end, begins in spans
+    ]
 
 
 def fullest(rows: Sequence[Row]) -> float:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from myoedge.errors import printable
 from myoedge.operators import layer_names as naming
 from myoedge.reports import near_memory, wording
-from myoedge.reports.memory import Row, alive, alive_bytes, fullest
+from myoedge.reports.memory import Row, alive, alive_bytes, fullest, own_bytes
 from myoedge.reports.report_json import Report
 from myoedge.reports.tables import columns, show, styled
 from myoedge.system.notebook import Card, Rows
@@ -123,7 +123,7 @@ def _l2_peak(report: Report) -> Peak:
     memory = report["memory"]
     at = fullest(memory["buffers"])
     rows = alive(memory["buffers"], at)
-    owners = ((owner(report, row), row["size_bytes"]) for row in rows)
+    owners = ((owner(report, row), own) for row, own in zip(rows, own_bytes(rows), strict=True))
     buffers = _buffers_of_layers(report, (ARENA[row["kind"]] for row in rows), owners)
     parts: list[tuple[Held, Row | None]] = list(zip(buffers, rows, strict=True))
     resident = [

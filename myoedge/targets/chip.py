@@ -246,8 +246,9 @@ class Chip:
 
     @property
     def arena_alignment_bytes(self) -> int:
-        """Alignment of buffers in L2: without L1, also that of scratch, with pointers of a host."""
-        return self.alignment_bytes if self.l1_bytes else max(self.alignment_bytes, 8)
+        """Alignment of buffers in L2: also that of scratch, with pointers of a host, if scratch is
+        there."""
+        return max(self.alignment_bytes, 8) if self.computes_in_order else self.alignment_bytes
 
     @property
     def computes_in_order(self) -> bool:

@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 import myoedge
 from myoedge.codegen.project import make_sources
-from myoedge.plan.placement import Allocator, LiveRange, Placement
+from myoedge.plan.placement import Allocator, LiveRange, Placement, Replacement
 from myoedge.plan.plan import Plan
 from myoedge.plan.schedule import make_plan
 from myoedge.reports import wording
@@ -61,7 +61,10 @@ def mixed(tmp_path_factory: pytest.TempPathFactory) -> myoedge.Build:
 def fenced(at_end: bool) -> Allocator:
     """A placement that gives every buffer pages of its own, with unused pages around them."""
 
-    def placing(lives: Sequence[LiveRange], alignment: int) -> Placement:
+    def placing(
+        lives: Sequence[LiveRange], alignment: int, may_replace: Sequence[Replacement] = ()
+    ) -> Placement:
+        assert not may_replace, "several cores keep buffers apart"
         offsets, at = {}, PAGE
         for life in lives:
             room = -(-life.size_bytes // PAGE) * PAGE

@@ -22,14 +22,15 @@ from myoedge.operators.interpreter import integer_step, run_int
 from myoedge.passes import prepare
 from myoedge.plan import schedule
 from myoedge.plan.cost.network import energy_bytes, modelled_cycles, moved_bytes
+from myoedge.plan.packing import place
 from myoedge.plan.placement import (
     Allocator,
     LiveRange,
     Placement,
+    Replacement,
     greedy,
     height,
     lower_bound,
-    place,
 )
 from myoedge.plan.plan import Plan
 from myoedge.plan.plan_json import describe
@@ -44,7 +45,10 @@ TANH = (("tanh",),)
 GAP9 = find_chip("gap9")
 
 
-def by_greedy(lives: Sequence[LiveRange], alignment: int) -> Placement:
+def by_greedy(
+    lives: Sequence[LiveRange], alignment: int, may_replace: Sequence[Replacement] = ()
+) -> Placement:
+    assert not may_replace, "several cores keep buffers apart"
     offsets = greedy(lives, alignment)
     size = height(lives, offsets, alignment)
     return Placement(offsets, size, lower_bound(lives, alignment), False)

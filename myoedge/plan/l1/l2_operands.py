@@ -34,12 +34,15 @@ def with_operands_in_l2(kernel: TiledKernel, room: int, cost: TransferCost) -> T
     return None
 
 
-def in_place(kernel: TiledKernel) -> TileChoice:
+def in_place(kernel: TiledKernel, *, scratch: bool = False) -> TileChoice:
     """Return the tiling with one tile for chips without L1: the kernel accesses contiguous operands
-    directly in L2, where its scratch is too."""
+    directly in L2.
+
+    scratch   whether its scratch is there too, as long as the layer runs
+    """
     grid = Grid.of(replace(kernel, split=()), TransferCost())
     direct = [o.name for o in kernel.operands if in_one_run(o, grid).all()]
-    has_scratch = int(kernel.scratch(kernel.axes)) > 0
+    has_scratch = scratch and int(kernel.scratch(kernel.axes)) > 0
     in_l2 = frozenset([*direct, *[SCRATCH] * has_scratch])
     return TileChoice(dict.fromkeys(grid.sizes, 1), tuple(grid.sizes), 0.0, 0, in_l2=in_l2)
 

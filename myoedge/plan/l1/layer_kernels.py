@@ -35,6 +35,7 @@ class NetworkKernels:
 
     kernels   per layer, its (kernel, layer signature) pairs
     has_l1    whether the chip has an L1 memory
+    in_order  whether one core computes each layer, on operands in L2
     cost      cost of DMA transfers
     ranks     layer signature -> rank of the tiling to use, by estimated cycles; 0: the fastest
     known     cache of estimated cycles, as for fastest_kernel
@@ -51,6 +52,7 @@ class NetworkKernels:
     alone: dict[Hashable, float] = field(default_factory=dict)
     grids: dict[str | None, Grid] = field(default_factory=dict)
     byte_cost: Mapping[int, ByteCost] = field(default_factory=dict)
+    in_order: bool = False
 
     @staticmethod
     def of(
@@ -67,7 +69,8 @@ class NetworkKernels:
         """
         known = (candidates(step, chip, tables_in_l3=tables_in_l3) for step in steps)
         kernels = [[(kernel, layer_signature(kernel)) for kernel in each] for each in known]
-        return NetworkKernels(kernels, chip.l1_bytes > 0, chip.transfers, ranks)
+        in_order = chip.computes_in_order
+        return NetworkKernels(kernels, chip.l1_bytes > 0, chip.transfers, ranks, in_order=in_order)
 
 
 def _tile(kernel: Kernel, step: QuantizedNode, engine: Engine, tables_in_l3: bool) -> TiledKernel:

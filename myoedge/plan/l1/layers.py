@@ -156,7 +156,7 @@ def _plan_without_l1(network: NetworkKernels) -> Iterator[Tiling]:
     first = 0
     for index, known in enumerate(network.kernels):
         kernel, _ = known[0]
-        choice = in_place(kernel)
+        choice = in_place(kernel, scratch=network.in_order)
         buffers = buffer_offsets(lives(index, kernel, choice, first, None), first, ())
         yield (tiling := make_tiling(kernel, choice, first, None, buffers, {}))
         first += len(tiling.tiles)
