@@ -19,7 +19,7 @@ from myoedge.building.energy import check_application_point, keep
 from myoedge.errors import MyoedgeError, command, set_in
 from myoedge.power.calibrate import METER, Measured, Residual, calibrate
 from myoedge.power.model import PUBLISHED, Coefficients, Spans
-from myoedge.reports.energy import activity, counted, played_states
+from myoedge.reports.energy import activity, coefficients_for, counted, played_states
 from myoedge.reports.period import clocked_by
 from myoedge.system.notebook import Card, Tabular
 from myoedge.system.regular_files import read_text
@@ -141,15 +141,14 @@ def _read_board_card(file: Path) -> Measured:
 def _read_row(row: Mapping[str, Any], file: Path, where: str) -> Measured:
     if not row.keys() <= {*COLUMNS} or not row.get("build"):
         raise _row_error(where, f"columns are {', '.join(COLUMNS)}")
-    name, phase = row["build"], _read_phase(row, where)
+    phase = _read_phase(row, where)
     with set_in(where):
         point = DEFAULT.at(row.get("operating_point") or "high").point
-        spans = _read_spans(name, phase, point, file)
+        unmeasured = _unmeasured(row["build"], phase, point, file)
     waits = phase in (IDLE, BETWEEN)
-    shown = _between_name(name) if phase == BETWEEN else name
     sigma_percent = _read_number(row, "sigma_percent", where) or 100 * METER
-    unmeasured = Measured(shown, spans, 0.0, sigma_percent / 100)
-    measured = replace(unmeasured, joules=_read_joules(row, unmeasured.seconds, waits, where))
+    joules = _read_joules(row, unmeasured.seconds, waits, where)
+    measured = replace(unmeasured, joules=joules, sigma=sigma_percent / 100)
     _check_number("waiting power_mw" if waits else "power_mw", measured.power_mw, where)
     return measured
 
@@ -172,26 +171,27 @@ def _read_joules(row: Mapping[str, Any], seconds: float, waits: bool, where: str
     return 1e-6 * (energy_uj or 0.0) + 1e-3 * (power_mw or 0.0) * seconds
 
 
-def _read_spans(name: str, phase: str, point: OperatingPoint, file: Path) -> Spans:
-    """Return counters and operating points of a row: of idle cycles, or of the last runs of a build
-    on the simulated chip.
+def _unmeasured(name: str, phase: str, point: OperatingPoint, file: Path) -> Measured:
+    """Return what a row measured, without its energy: idle cycles, or the last runs of a build on
+    the simulated chip.
 
     name   folder of a build, relative to the measurements file, unless the phase is IDLE
     """
     if phase == IDLE:
-        return [(Activity(IDLE_CYCLES), point.while_waiting)]
+        return Measured(name, [(Activity(IDLE_CYCLES), point.while_waiting)], 0.0)
     folder = file.parent / name
     report = load_build(folder).report
     check_application_point(report, point.name)
     if phase == BETWEEN:
-        return _between_passes(report, point, folder)
-    played = played_states(report)
+        return Measured(_between_name(name), _between_passes(report, point, folder), 0.0)
+    counters, played = activity(report), played_states(report)
+    inference = [(replace(counters, cycles=float(counters.cycles)), point)]
     if played is not None and (spans := played.of_a_pass(point)):
-        return spans
+        error = coefficients_for(report, replace(PUBLISHED, workload=0.0)).workload
+        return Measured(name, spans, 0.0, shown=inference, shown_error=error)
     if not counted(report):
         raise _uncounted(folder, "simulated")
-    counters = activity(report)
-    return [(replace(counters, cycles=float(counters.cycles)), point)]
+    return Measured(name, inference, 0.0)
 
 
 def _between_passes(report: Mapping[str, Any], point: OperatingPoint, folder: Path) -> Spans:

@@ -221,7 +221,10 @@ def _show_calibration(terminal: Terminal, calibration: EnergyCalibration) -> Non
     for r in calibration.residuals:
         if r.is_outside:
             row = f"{printable(r.measured.name)} at {r.measured.point.name}"
-            cause = f"the model is {r.relative:+.0%} off, which widens the intervals to contain it"
+            off = f"the model is {r.relative:+.0%} off"
+            if r.shown_relative is not None:
+                off += f", the report's energy of an inference {r.shown_relative:+.0%}"
+            cause = f"{off}, which widens the intervals to contain it"
             terminal.text(f"outside: {row}: {cause}; check this row", soft_wrap=True)
     terminal.progress(f"stored in {calibration.path}")
 

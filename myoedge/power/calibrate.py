@@ -29,12 +29,16 @@ class Measured:
     spans    counters and operating point of each part of its time; the fastest is first
     joules   the energy
     sigma    relative standard deviation of the measurement
+    shown    counters from which reports compute this energy, if they are others than `spans`
+    shown_error   relative standard deviation of their energy, if they are estimates
     """
 
     name: str
     spans: Spans
     joules: float
     sigma: float = METER
+    shown: Spans = ()
+    shown_error: float = 0.0
 
     @property
     def point(self) -> OperatingPoint:
@@ -62,16 +66,22 @@ class Residual:
     """A measurement with its modelled energy before and after calibration, in joules.
 
     is_outside   whether the fit's own interval does not contain the measurement, and was widened
+    shown_j      energy after calibration that reports show, if it is of other counters
     """
 
     measured: Measured
     before_j: float
     after_j: float
     is_outside: bool = False
+    shown_j: float | None = None
 
     @property
     def relative(self) -> float:
         return self.after_j / self.measured.joules - 1
+
+    @property
+    def shown_relative(self) -> float | None:
+        return None if self.shown_j is None else self.shown_j / self.measured.joules - 1
 
 
 def calibrate(rows: Sequence[Measured], prior: Coefficients) -> tuple[Coefficients, list[Residual]]:
@@ -89,9 +99,9 @@ def calibrate(rows: Sequence[Measured], prior: Coefficients) -> tuple[Coefficien
     count = f"{len(rows)} measurement{'s' * (len(rows) != 1)}"
     calibrated = replace(fitted, waiting=waiting, source=f"calibrated with {count}")
     residuals = [_residual(row, prior, calibrated) for row in rows]
-    now = _containing(calibrated, [row for row in residuals if not row.measured.idles])
+    now = _containing(calibrated, [row for row in rows if not row.idles])
     if waiting is not None:
-        idles = [row for row in residuals if row.measured.idles]
+        idles = [row for row in rows if row.idles]
         now = replace(now, waiting=replace(_containing(waiting, idles), source=now.source))
     return now, residuals
 
@@ -99,20 +109,30 @@ def calibrate(rows: Sequence[Measured], prior: Coefficients) -> tuple[Coefficien
 def _residual(row: Measured, prior: Coefficients, calibrated: Coefficients) -> Residual:
     by = (row.idles and calibrated.waiting) or calibrated
     before, after = (energy_of(row.spans, x) for x in (prior, by))
-    is_outside = abs(after.joules - row.joules) > SIGMAS * after.sigma_j
-    return Residual(row, before.joules, after.joules, is_outside)
+    shown_j = energy_of(row.shown, by).joules if row.shown else None
+    is_outside = max(_workload_errors(row, replace(by, workload=0.0))) > by.workload**2
+    return Residual(row, before.joules, after.joules, is_outside, shown_j)
 
 
-def _containing(by: Coefficients, rows: Sequence[Residual]) -> Coefficients:
-    """Return the coefficients with so large an error of the model that the interval contains these
+def _workload_errors(row: Measured, exact: Coefficients) -> list[float]:
+    """Return the squares of the model's errors with which the intervals of a row, and of what
+    reports show of it, just contain the row.
+
+    exact   coefficients without an error of the model
+    """
+    least, kinds = [], [(row.spans, 0.0), (row.shown, row.shown_error)]
+    for found, error in ((energy_of(spans, exact), error) for spans, error in kinds if spans):
+        sigma_j = abs(found.joules - row.joules) / SIGMAS
+        least.append((sigma_j**2 - found.sigma_j**2) / found.joules**2 - error**2)
+    return least
+
+
+def _containing(by: Coefficients, rows: Sequence[Measured]) -> Coefficients:
+    """Return the coefficients with so large an error of the model that the intervals contain these
     rows."""
-    least = [by.workload**2]
-    exact = replace(by, workload=0.0)
-    for row in rows:
-        sigma_j = abs(row.after_j - row.measured.joules) / SIGMAS
-        fitted_j = energy_of(row.measured.spans, exact).sigma_j
-        least.append((sigma_j**2 - fitted_j**2) / row.after_j**2 * (1.0 + 1e-5))
-    return replace(by, workload=rounded(np.sqrt([max(least)]))[0])
+    exact, margin = replace(by, workload=0.0), 1.0 + 1e-5
+    least = [margin * square for row in rows for square in _workload_errors(row, exact)]
+    return replace(by, workload=rounded(np.sqrt([max([by.workload**2, *least])]))[0])
 
 
 def _means_of_repeated(rows: Sequence[Measured]) -> list[Measured]:

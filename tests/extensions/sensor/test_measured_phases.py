@@ -172,6 +172,21 @@ def test_a_calibration_finds_the_board_of_the_phases(
     assert 0.85 * value < low < truth.power_w[0] < high < 1.15 * value
 
 
+@pytest.mark.parametrize("factor", [0.4, 1.0, 2.0, 5.0])
+def test_what_a_report_shows_of_a_measured_pass_contains_it(
+    build: Build, played: Played, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, factor: float
+) -> None:
+    """A pass of the playback is measured, and the report's inference is the network alone."""
+    monkeypatch.setenv("MYOEDGE_ENERGY", str(tmp_path / "energy.json"))
+    shown = myoedge.energy(build)["energy_uj"]
+    measured_uj = factor * shown["value"]
+    row = f"{build.folder},{POINT},{measured_uj},,,pass"
+    (tmp_path / "rows.csv").write_text(f"{HEADER}\n{row}\n")
+    myoedge.calibrate_energy(tmp_path / "rows.csv")
+    found = myoedge.energy(build)["energy_uj"]
+    assert found["low"] <= measured_uj <= found["high"]
+
+
 @pytest.mark.parametrize(
     ("row", "says"),
     [
