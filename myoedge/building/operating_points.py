@@ -43,14 +43,16 @@ def at_operating_point(report: Report, chip: Chip, auto: bool, by: Coefficients)
         there["target"]["without_limits"] = without
     if clocked_by(report):
         here = {**asdict(chip.point), "latency_s": latency_s}
-        there |= _decision(report, here)
+        decision_s, source = _decision(report, here)
+        there |= {"decision_s": decision_s, "decision_source": source}
     judged = with_energy(there, by)
     return with_passes(with_real_time(judged), by)
 
 
-def _decision(report: Report, point: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the entries of report.json on the time that an application's decision takes at an
-    operating point: the longest of the last playback if it was played there, or else planned."""
+def _decision(report: Report, point: Mapping[str, Any]) -> tuple[float, str]:
+    """Return the seconds from a window's last sample to an application's decision at an operating
+    point, and their source: the longest of the last playback if it was played there, or else
+    planned."""
     played, target = played_states(report), report["target"]
     built = (p for p in target["operating_points"] if p["name"] == target["operating_point"])
     if (
@@ -58,9 +60,8 @@ def _decision(report: Report, point: Mapping[str, Any]) -> dict[str, Any]:
         and played.decision_s
         and as_point(next(built)).same_clocks(as_point(point))
     ):
-        return {"decision_s": played.decision_s, "decision_source": "played"}
-    decision_s, _ = _application_times(stored_period(report), point)
-    return {"decision_s": decision_s, "decision_source": "planned"}
+        return played.decision_s, "played"
+    return _application_times(stored_period(report), point)[0], "planned"
 
 
 def cheapest_point(
@@ -91,13 +92,13 @@ def application_points(
     energy; of all if there is none."""
     period, judged = stored_period(report), _at_candidates(report, chip, by)
     points = judged["energy_uj"]["points"]
-    times = [_application_times(period, p) for p in points]
-    costs = [average_mw(judged, as_point(p), by) for p in points]
-    rows = [(p["name"], s, mw) for p, (s, _), mw in zip(points, times, costs, strict=True)]
+    rows = [
+        (p["name"], _decision(report, p)[0], average_mw(judged, as_point(p), by)) for p in points
+    ]
     energy_j = (report.get("budget") or {}).get("energy_j") or math.inf
     fits = (
-        busy <= BUSY_SHARE and 1e-6 * p["value"] <= energy_j
-        for p, (_, busy) in zip(points, times, strict=True)
+        _application_times(period, p)[1] <= BUSY_SHARE and 1e-6 * p["value"] <= energy_j
+        for p in points
     )
     return [*itertools.compress(rows, fits)] or rows
 

@@ -14,7 +14,7 @@ from myoedge.errors import Notice, notice
 from myoedge.operators.layer_names import located_rows
 from myoedge.reports import energy as joules
 from myoedge.reports import near_memory, speed, wording
-from myoedge.reports.period import decision, mean_mw
+from myoedge.reports.period import decision, limited_s, mean_mw
 from myoedge.reports.report_json import Report
 from myoedge.reports.speed import duration
 
@@ -97,8 +97,7 @@ def broken_latency(report: Report) -> Broken | None:
     """Return the latency budget if the report exceeds it, of an application its decision, without
     remedies; otherwise None."""
     limit_s, latency_s = _budget_limit(report, "latency_s"), report["latency_s"]
-    found = decision(report)
-    taken_s = latency_s if found is None else found[0]
+    found, taken_s = decision(report), limited_s(report)
     if taken_s is None or taken_s <= limit_s:
         return None
     budget, build = wording.told_apart(speed.duration, limit_s, taken_s)

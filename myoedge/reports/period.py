@@ -49,6 +49,13 @@ def decision(report: Mapping[str, Any]) -> tuple[float, str] | None:
     return None if seconds is None else (seconds, DECISIONS[source])
 
 
+def limited_s(report: Mapping[str, Any]) -> float | None:
+    """Return the seconds that limits of latency limit: of an application its decision, otherwise an
+    inference; None if not known."""
+    found, inference_s = decision(report), report.get("latency_s")
+    return inference_s if found is None else found[0]
+
+
 def mean_mw(report: Mapping[str, Any], without: str = "") -> float | None:
     """Return the average power of an application, played if it was; None if it is not known.
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from myoedge.reports.duty_lines import on_average
-from myoedge.reports.period import DECISIONS, decision
+from myoedge.reports.period import DECISIONS, decision, limited_s
 from myoedge.reports.wording import megahertz
 
 if TYPE_CHECKING:
@@ -37,14 +37,15 @@ def latency_requirement(build: Build, cycles: int) -> Requirement:
     """Return the requirement on the latency that [budget] limits: of an application's decision, or
     else of an inference."""
     limit_s, clock_hz = build.report["budget"]["latency_s"], build.report["target"]["clock_hz"]
-    taken_s, ended, how = cycles / clock_hz, "An inference ends", "measurement: simulated chip"
-    value = f"at most {cycles:,} cycles, {1e3 * taken_s:.3f} ms at {megahertz(clock_hz)}"
+    inference_s, ended, how = cycles / clock_hz, "An inference ends", "measurement: simulated chip"
+    value = f"at most {cycles:,} cycles, {1e3 * inference_s:.3f} ms at {megahertz(clock_hz)}"
+    taken_s = limited_s({**build.report, "latency_s": inference_s})
     if (found := decision(build.report)) is not None:
-        taken_s, ended = found[0], "A decision is on the line"
-        value = f"{1e3 * taken_s:.3f} ms, {found[1]}; the network {value}"
+        ended = "A decision is on the line"
+        value = f"{1e3 * found[0]:.3f} ms, {found[1]}; the network {value}"
         how = how if found[1] == DECISIONS["played"] else "analysis: the plan of the build"
     limit = "no [budget] latency" if limit_s is None else f"limit {1e3 * limit_s:.3f} ms"
-    shown = None if limit_s is None else taken_s <= limit_s
+    shown = None if limit_s is None or taken_s is None else taken_s <= limit_s
     text = f"{ended} within [budget] latency"
     return Requirement("TIME-1", text, shown, f"{value}; {limit}", how)
 
