@@ -47,7 +47,7 @@ def build(terminal: Terminal, **options: Any) -> None:
     summary = {**built.report, "warnings": []}  # already printed
     result = {"folder": str(built.folder), "report": built.report}
     if terminal.level < 0 and not terminal.as_json:
-        terminal.out.print(str(built.folder), markup=False, highlight=False, soft_wrap=True)
+        terminal.out.print(str(built.folder), soft_wrap=True)
     elif not terminal.json_printed("build/1", result):
         print_report(summary, terminal.out, html=str(built.folder / "report.html"))
     steps = next_steps.after_build(built, options)
@@ -87,7 +87,6 @@ def quantize(terminal: Terminal, **options: Any) -> None:
 
 
 def _show_quantized(terminal: Terminal, quantized: Quantized, rows: list[dict[str, Any]]) -> None:
-    from rich.markup import escape
     from rich.padding import Padding
 
     from myoedge.operators.layer_names import unique_names
@@ -99,7 +98,7 @@ def _show_quantized(terminal: Terminal, quantized: Quantized, rows: list[dict[st
         table.add_column(title, justify="right", no_wrap=True)
     for row, place in zip(rows, unique_names(rows), strict=True):
         values = (wording.decibels(row[key], "") for key in ("sqnr_local_db", "sqnr_db"))
-        table.add_row(escape(place), escape(wording.operator(row)), *values)
+        table.add_row(place, wording.operator(row), *values)
     show(table, terminal.out)
     rows_of_facts = ((name, styled(text)) for name, text in _quantized_facts(quantized))
     show(Padding(facts(rows_of_facts), (1, 0, 0, 0)), terminal.out)
@@ -174,7 +173,6 @@ def _inspect_build(terminal: Terminal, folder: Path, memory: bool) -> None:
 
 
 def _show_inspection(terminal: Terminal, inspection: Inspection) -> None:
-    from rich.markup import escape
 
     from myoedge.reports.tables import columns, show
 
@@ -188,7 +186,7 @@ def _show_inspection(terminal: Terminal, inspection: Inspection) -> None:
     terminal.text(*lines)
     table = columns(("layer", "operator", "output", "MACs"))
     for path, op, shape, macs in inspection.layers:
-        table.add_row(escape(path), op, "x".join(map(str, shape)), f"{macs:,}" if macs else "")
+        table.add_row(path, op, "x".join(map(str, shape)), f"{macs:,}" if macs else "")
     show(table, terminal.out)
 
 

@@ -110,4 +110,4 @@ def show_recorded(terminal: Terminal, run: Simulation, elf: str) -> None:
 
     program = read_program(Path(elf))
     for text in (hot_functions(run, program), hot_lines(run, program), steps_text(run, program)):
-        terminal.out.print(text, markup=False, soft_wrap=True, end="")
+        terminal.out.print(text, soft_wrap=True, end="")

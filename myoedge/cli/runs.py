@@ -6,7 +6,6 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from contextlib import suppress
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -212,19 +211,12 @@ def report(
 
 
 def _print_stale_energies(terminal: Terminal, build: Build) -> None:
-    """Print how to renew the energies of a report that was made before a calibration; nothing if
-    it has none, or if the calibration cannot be read, which `energy` reports."""
-    from myoedge.building.energy import coefficients, is_of
-    from myoedge.reports.energy import energy_row
+    """Print how to renew the energies of a report that was made before a calibration."""
+    from myoedge.building.energy import stale_energies
 
-    report = build.report
-    row = energy_row(report)
-    with suppress(MyoedgeError):
-        by = coefficients()
-        if row and not is_of(report, by):
-            title = f"energies of before a calibration ({row['coefficients']}; now {by.source})"
-            renewed = f"{title}: renew them by {command('energy', build.folder)}"
-            terminal.text(renewed, soft_wrap=True)
+    if stale := stale_energies(build.report):
+        renewed = f"{stale}: renew them by {command('energy', build.folder)}"
+        terminal.text(renewed, soft_wrap=True)
 
 
 @click.command("diff")

@@ -86,11 +86,12 @@ class Terminal:
         if soft_wrap:
             echo("\n".join(lines), err=self.as_json)
         else:
-            self.out.print("\n".join(lines), markup=False)
+            self.out.print("\n".join(lines))
 
 
 def console_of(*, color: bool, to_stderr: bool) -> Console:
-    """Return a console that shows no control characters of its texts."""
+    """Return a console that shows no control characters of its texts, and takes text in brackets,
+    as [budget], for no markup."""
     from rich.console import Console, ConsoleOptions, RenderableType
     from rich.segment import Segment
 
@@ -104,7 +105,7 @@ def console_of(*, color: bool, to_stderr: bool) -> Console:
             for text, style, control in super().render(renderable, options):
                 yield Segment(text if control else without_controls(text), style, control)
 
-    return Output(stderr=to_stderr, no_color=not color, highlight=False, soft_wrap=False)
+    return Output(stderr=to_stderr, no_color=not color, highlight=False, markup=False, emoji=False)
 
 
 def echo(text: str, *, err: bool = False, nl: bool = True) -> None:

@@ -209,10 +209,10 @@ def _refuse_ignored_options(kind: str) -> None:
         if kind in kinds or context.get_parameter_source(name) is ParameterSource.DEFAULT:
             continue
         decides = PROGRAM if PROGRAM in (kind, *kinds[:1]) else PLAYBACK
-        goes = "without" if kind == decides else "with"
+        rule = "cannot be combined with" if kind == decides else "needs"
         option = parameter.get_error_hint(context)
         instead = "; --play FILE has the samples" if (name, kind) == ("input", PLAYBACK) else ""
-        raise click.UsageError(f"{option} goes {goes} {FLAGS[decides]}{instead}.")
+        raise click.UsageError(f"{option} {rule} {FLAGS[decides]}{instead}.")
 
 
 def _exit_unless_fine(simulated: Simulated) -> None:

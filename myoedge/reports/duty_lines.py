@@ -55,8 +55,9 @@ def duty_rows(report: Mapping[str, Any]) -> list[tuple[str, str]]:
     if raised := _raised_clock(report):
         rows.append(("limit", raised))
     if duty["hours"] is not None:
-        hours = battery_hours(duty["hours"])
-        rows.append(("battery", f"{hours}, at {report['every']['battery_volts']:g} V"))
+        given = report["every"]
+        battery = f"{given['battery_mah']:g} mAh at {given['battery_volts']:g} V"
+        rows.append(("battery", f"{battery}: {battery_hours(duty['hours'])}"))
     if width := _explain_range_width(report):
         remedy = "; --sleep 0.05mW narrows it" * _sleep_is_guessed(duty)
         rows.append(("range", f"{width}{remedy}"))
@@ -170,8 +171,8 @@ def _describe_sleep(duty: Mapping[str, Any]) -> str:
 
 def on_average(report: Mapping[str, Any]) -> str:
     """Format the average power and battery life: "2.07 mW (1.53 to 6.63) with one every 50 ms (chip
-    only: no front end, no radio); 268 h (84 to 363) on the battery; the range is wide because
-    the chip's sleep power is not published: the value assumes the least".
+    only: no front end, no radio); a battery of 150 mAh at 3.7 V: 268 h (84 to 363); the range is
+    wide because the chip's sleep power is not published: the value assumes the least".
     """
     rows = dict(duty_rows(report))
     if not rows:
@@ -182,7 +183,7 @@ def on_average(report: Mapping[str, Any]) -> str:
     at_rest = f", {wording.percent(share)} of them at rest" if share else ""
     counted = counted_powers(report)
     power = f"{rows['average']} with one every {rows['every']}{at_rest} ({counted})"
-    battery = f"{rows['battery']} on the battery" if "battery" in rows else ""
+    battery = f"a battery of {rows['battery']}" if "battery" in rows else ""
     width = _explain_range_width(report)
     range_text = f"the range is {width}" if width else ""
     return "; ".join(filter(None, (power, battery, range_text, _raised_clock(report))))

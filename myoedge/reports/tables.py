@@ -109,16 +109,14 @@ def columns(titles: Iterable[str], *, left: Container[str] = LEFT, **options: An
 
 
 def facts(rows: Iterable[tuple[str, str | Text]]) -> Table:
-    """Return a table of (name, value) rows, with long values wrapped next to their names; text in
-    brackets, as [budget], is no markup."""
-    from rich.markup import escape
+    """Return a table of (name, value) rows, with long values wrapped next to their names."""
     from rich.table import Table
 
     table = Table(box=None, show_header=False, padding=(0, GAP_CHARS, 0, 0), pad_edge=False)
     table.add_column(style="dim", no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in rows:
-        table.add_row(name, escape(value) if isinstance(value, str) else value)
+        table.add_row(name, value)
     return table
 
 

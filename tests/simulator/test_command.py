@@ -283,14 +283,14 @@ def test_options_of_a_build_are_not_passed_over(
 ) -> None:
     ran = run("simulate", *option, "--elf", elf)
     assert (ran.code, ran.out) == (2, "")
-    assert "goes without --elf" in ran.err
+    assert "cannot be combined with --elf" in ran.err
 
 
 @pytest.mark.parametrize("option", [*OF_A_PROGRAM, ("--dump", "0x1C110000:4", "OUT.bin")])
 def test_options_of_a_program_are_not_passed_over(option: tuple[str, ...], run: Run) -> None:
     ran = run("simulate", *option)
     assert ran.code == 2
-    assert f"'{option[0]}' goes with --elf" in ran.err
+    assert f"'{option[0]}' needs --elf" in ran.err
 
 
 def test_bank_conflicts_can_be_turned_off(run: Run, tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from myoedge.building.config import find
 from myoedge.cli.shell import Terminal
 from myoedge.errors import MyoedgeError
 from myoedge.extensions.sweeps.settings import read_sweep
+from myoedge.reports.tables import facts
 from myoedge.system.control_characters import document_bytes, with_controls, without_controls
 from myoedge.targets.boards import read_board
 from tests.conftest import ROOT, Ran
@@ -69,10 +70,13 @@ def test_settings_have_no_control_characters(
 def test_output_has_no_control_characters(capsys: pytest.CaptureFixture[str]) -> None:
     terminal = Terminal(as_json=False, level=0, color=False)
     terminal.text("a\x1b[2Jb", "c")
-    terminal.out.print("d\x9b2Je", markup=False)
+    terminal.out.print("d\x9b2Je")
+    terminal.out.print(facts([("[i]", ":key: [budget]")]))  # no markup of a console, no emoji
     terminal.progress("f\x07g\rh")
     out, err = capsys.readouterr()
-    assert (out, err) == ("a?[2Jb\nc\nd?2Je\n", "f?g?h\n")
+    lines = [line.rstrip() for line in out.splitlines()]
+    assert lines == ["a?[2Jb", "c", "d?2Je", "[i]  :key: [budget]"]
+    assert err == "f?g?h\n"
     assert document_bytes("<b>x\x1b\udcff</b>\r\n") == b"<b>x??</b>\r\n"
 
 

@@ -50,8 +50,6 @@ def evidence(
 
 
 def _show_evidence(terminal: Terminal, found: Evidence, output: str) -> None:
-    from rich.markup import escape
-
     from myoedge.reports.tables import columns, show
 
     table = columns(
@@ -59,7 +57,7 @@ def _show_evidence(terminal: Terminal, found: Evidence, output: str) -> None:
     )
     for row in found.requirements:
         shown = {True: "yes", False: "NO", None: "no limit"}[row.shown]
-        table.add_row(row.key, row.text, shown, escape(row.value))
+        table.add_row(row.key, row.text, shown, row.value)
     show(table, terminal.out)
     for part in found.dependences:
         terminal.text(f"depends on data: {part.function}, in {found.names(part.layers)}")

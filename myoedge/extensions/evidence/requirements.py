@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from myoedge.building.energy import stale_energies
 from myoedge.reports.duty_lines import on_average
 from myoedge.reports.period import DECISIONS, decision, limited_s
 from myoedge.reports.wording import megahertz
@@ -53,5 +54,6 @@ def latency_requirement(build: Build, cycles: int) -> Requirement:
 def power_requirement(build: Build) -> Iterator[Requirement]:
     """Yield the average power, which has no limit, if the period of inferences is known."""
     if average := on_average(build.report):
-        text = "The average power is estimated"
-        yield Requirement("POWER-1", text, None, average, "analysis: docs/developers/energy.md")
+        text, stale = "The average power is estimated", stale_energies(build.report)
+        value = f"{average}; {stale}" if stale else average
+        yield Requirement("POWER-1", text, None, value, "analysis: docs/developers/energy.md")

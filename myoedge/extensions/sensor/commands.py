@@ -28,7 +28,7 @@ def play(terminal: Terminal, build: Path, *, play: str, save: str | None, **opti
         write_file(Path(save), played.run.line)
     if not terminal.json_printed("playback/1", played.to_json()):
         for line in played.lines():
-            terminal.out.print(line, markup=False, highlight=False, soft_wrap=True)
+            terminal.out.print(line, soft_wrap=True)
     warn(played.unlike, played.over, played.unwritten)
     if not played.exact or played.samples_lost:
         sys.exit(DIFFERENT)

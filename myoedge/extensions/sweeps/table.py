@@ -149,14 +149,13 @@ def outcome(row: Result, *, is_best: bool) -> str:
 def printed(rows: Sequence[Result], width: int) -> Table:
     """Return the table of results for a terminal of this width; empty columns, and if necessary
     less important ones, are left out."""
-    from rich.markup import escape
 
     columns, _ = _columns_that_fit(rows, width)
     left = {*(SHORT.get(label, label) for label in differing(rows)), WARNINGS, ""}
     table = tables.columns(columns, left=left, overflow="fold")
     pairs = zip(zip(*columns.values(), strict=True), best_in_budgets(rows), strict=True)
     for texts, is_best in pairs:
-        table.add_row(*map(escape, texts), style="bold" if is_best else None)
+        table.add_row(*texts, style="bold" if is_best else None)
     return table
 
 

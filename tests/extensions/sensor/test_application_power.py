@@ -14,8 +14,10 @@ from typing import Any
 import pytest
 
 import myoedge
+from myoedge.api.models import as_build
 from myoedge.backends.build import Build
 from myoedge.errors import MyoedgeError
+from myoedge.extensions.evidence.requirements import power_requirement
 from myoedge.extensions.sensor.playback import Played, program_of
 from myoedge.power.model import PUBLISHED
 from myoedge.reports.duty_lines import duty_rows
@@ -153,6 +155,8 @@ def test_a_report_of_another_measured_waiting_is_marked(
         new = replace(known, waiting=replace(waits, **change))
         place.write_text(json.dumps(asdict(new)))
         assert "before a calibration" in command(*report, cwd=tmp_path).out, change
+        (row,) = power_requirement(as_build(folder))
+        assert row.value.endswith("before a calibration (a meter; now a meter)"), change
         after = myoedge.energy(folder)
         assert after["energy_uj"] == before["energy_uj"]
         assert "before a calibration" not in command(*report, cwd=tmp_path).out

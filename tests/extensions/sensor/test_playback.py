@@ -293,10 +293,10 @@ OF_PLAYBACKS = [x.flag for x in OPTIONS if x.kinds == (PLAYBACK,) and x.flag != 
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        *(((flag, "1"), "goes with --play") for flag in OF_PLAYBACKS),
+        *(((flag, "1"), "needs --play") for flag in OF_PLAYBACKS),
         (("--play", str(MYO), "--input", str(MYO)), "--play FILE has the samples"),
-        (("--play", str(MYO), "--trace"), "goes without --play"),
-        (("--play", str(MYO), "--profile"), "goes without --play"),
+        (("--play", str(MYO), "--trace"), "cannot be combined with --play"),
+        (("--play", str(MYO), "--profile"), "cannot be combined with --play"),
     ],
 )
 def test_options_that_do_not_go_together(
