@@ -156,7 +156,8 @@ def check_duration(trace: PowerTrace, seconds: float) -> None:
 
 def check_period(starts: Array, period: float, trace: PowerTrace) -> None:
     """Raise E614 if a pass begins off its time after the one before by half of what the meter may
-    lose at once unseen: such a loss moves all that follows, however long the record is.
+    lose at once unseen: such a loss moves all that follows, however long the record is. Of passes
+    so far apart that the front end's clock is not known well enough, nothing is said.
 
     starts   numbers of the samples at which passes begin
     period   samples from one to the next, by the build; the front end's clock may differ from it
@@ -166,20 +167,32 @@ def check_period(starts: Array, period: float, trace: PowerTrace) -> None:
     if len(starts) < LEAST_PASSES:
         facts = {"needs": f"{LEAST_PASSES} passes or more, to see lost samples", "has": len(starts)}
         raise _unexpected_signal("too few passes", facts, "more seconds of --phases")
-    gaps = np.diff(starts)
-    few, most_off = gaps[gaps < FEW * period], trace.unseen / 2
-    if len(few):
-        counts = np.maximum(np.rint(few / period), 1)
-        middle = np.median(few / counts)
-        is_regular = np.abs(few - counts * middle) < most_off
-        if is_regular.any():
-            period = float(few[is_regular].sum() / counts[is_regular].sum())
-    off = np.abs(gaps - np.maximum(np.rint(gaps / period), 1) * period)
-    if off.max() >= most_off:
-        ms, has_ms = 1e3 * period / trace.rate_hz, 1e3 * gaps[off.argmax()] / trace.rate_hz
+    gaps, most_off = np.diff(starts), trace.unseen / 2
+    period, error = _period_of(gaps, period, trace.unseen)
+    known = gaps[gaps / period * error < most_off / 2]
+    off = np.abs(known - np.maximum(np.rint(known / period), 1) * period)
+    if off.max(initial=0.0) >= most_off:
+        ms, has_ms = 1e3 * period / trace.rate_hz, 1e3 * known[off.argmax()] / trace.rate_hz
         facts = {"needs": f"{ms:,.3f} ms from pass to pass, or multiples", "has": f"{has_ms:,.3f}"}
         title = "the meter lost samples, or passes come irregularly"
         raise _unexpected_signal(title, facts, NO_HUB)
+
+
+def _period_of(gaps: Array, nominal: float, unseen: int) -> tuple[float, float]:
+    """Return the period by gaps of a few periods, and its standard error, both in samples: that of
+    its mean, but not below that of a clock. Without such gaps it is not known."""
+    few = gaps[gaps < FEW * nominal]
+    if not len(few):
+        return nominal, math.inf
+    counts = np.maximum(np.rint(few / nominal), 1)
+    off = np.abs(few - counts * np.median(few / counts))
+    is_regular = off < unseen / 2
+    if not is_regular.any():
+        return nominal, 0.0
+    total = counts[is_regular].sum()
+    period = float(few[is_regular].sum() / total)
+    jitter = max(float(off[is_regular].max()), unseen / 8)
+    return period, max(CLOCKS * period, jitter * math.sqrt(is_regular.sum()) / total)
 
 
 def calibration_row(

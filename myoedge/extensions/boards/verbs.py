@@ -180,7 +180,7 @@ def bench_phases(
     """
     from myoedge.extensions.boards.measured_power import ExpectedPasses, phases_of
     from myoedge.reports.energy import played_pass_s
-    from myoedge.reports.period import clocked_by, own_period_s, rest
+    from myoedge.reports.period import clocked_by, own_period_s
 
     chosen = as_build(build)
     report = chosen.report
@@ -191,7 +191,7 @@ def bench_phases(
     trace, supply_v = _recorded(meter, seconds, board)
     point, period = str(report["target"]["operating_point"]), own_period_s(report)
     pass_s = played_pass_s(report) or float(report["latency_s"])
-    expected = ExpectedPasses(pass_s, period or seconds, are_whole=rest(report) == (0.0, 0))
+    expected = ExpectedPasses(pass_s, period or seconds, are_whole=not report.get("wake"))
     return phases_of(trace, supply_v, str(chosen.folder), point, expected)
 
 

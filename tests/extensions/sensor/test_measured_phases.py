@@ -14,6 +14,7 @@ import pytest
 
 import myoedge
 from myoedge.backends.build import Build, load_build
+from myoedge.building.build_files import with_digest
 from myoedge.building.energy import coefficients
 from myoedge.building.energy_calibration import HEADER
 from myoedge.errors import MyoedgeError
@@ -25,6 +26,7 @@ from myoedge.numerics.arrays import Array
 from myoedge.power.model import PUBLISHED, energy
 from myoedge.power.states import StatePower
 from myoedge.reports.energy import activity, played_states
+from myoedge.system.folder import to_json
 from myoedge.targets import DEFAULT
 from tests.conftest import Ran
 from tests.conftest import myoedge as command
@@ -117,6 +119,31 @@ def test_lost_samples_are_seen_in_records_of_any_length(passes: int, at_rest: bo
                 with pytest.raises(MyoedgeError) as raised:
                     measured(np.delete(pad, np.s_[start : start + lost]))
                 assert raised.value.code == "E614"
+
+
+@pytest.mark.parametrize("clock", [0.98, 0.998, 0.999, 1.0, 1.001, 1.002, 1.02])
+@pytest.mark.parametrize(("burst", "pause"), [(2, 30), (2, 250), (5, 12), (20, 200), (1, 40)])
+def test_bursts_of_passes_with_long_rests_lose_nothing(
+    clock: float, burst: int, pause: int
+) -> None:
+    """Rests of many periods of a front end whose clock is not quite the build's; passes start a
+    sample early or late. Samples lost in a burst are seen."""
+    rng = np.random.default_rng(burst * pause)
+    numbers = [n for n in range(1_500) if n % (burst + pause) < burst]
+    starts = [round(n * PERIOD * clock) + 500 + int(rng.integers(-1, 2)) for n in numbers]
+    high = np.zeros(1_600 * PERIOD, bool)
+    for start in starts:
+        high[start : start + PASS] = True
+    expected = ExpectedPasses(PASS / RATE_HZ, PERIOD / RATE_HZ, are_whole=False)
+
+    def measured(pad: Array) -> None:
+        phases_of(PowerTrace(np.ones(len(pad)), pad, RATE_HZ, 64), SUPPLY_V, "a", "low", expected)
+
+    measured(high)
+    if burst > 1:
+        in_burst = starts[burst] + PASS + 100
+        with pytest.raises(MyoedgeError, match="lost samples"):
+            measured(np.delete(high, np.s_[in_burst : in_burst + 64]))
 
 
 @pytest.mark.parametrize("high", [[0] * 9, [1] * 9, [1, 1, 0, 0, 0, 0, 0, 1, 1]])
@@ -271,6 +298,25 @@ def test_bench_of_phases(build: Build, played: Played, tmp_path: Path) -> None:
         build, ppk2(pad_words([*pads[5], *[0] * 99], 64, period + 9)), cwd=tmp_path
     )
     assert (lossy.code, "lost samples" in lossy.err) == (6, True)
+
+
+def test_a_gate_is_one_even_if_the_calibration_windows_never_rest(
+    build: Build, played: Played, tmp_path: Path
+) -> None:
+    """Its passes may be parts of the network, so that their energy is in no row."""
+    folder = copytree(build.folder, tmp_path / "gated")
+    report = load_build(folder).report
+    assert (report["period"]["rest_share"], report["period"]["rest_layers"]) == (0.0, 0)
+    gated = with_digest({**report, "wake": {"threshold": 1}})
+    (folder / "report.json").write_text(to_json(gated))
+    period = round(report["period"]["seconds"] * RATE_HZ)
+    pad = ([0] * (period - 5) + [1] * 5) * (20_000 // period) + [0] * 99
+    phases = {}
+    for one in (build, load_build(folder)):
+        ran = bench_phases(one, ppk2(pad_words(pad)), "--json", cwd=tmp_path)
+        assert ran.code == 0, ran.err
+        phases[one.folder] = [row.rpartition(",")[2] for row in ran.json["rows"]]
+    assert phases == {build.folder: ["pass", "between"], folder: ["between"]}
 
 
 def bench_phases(build: Build, peer: Peer, *more: str, cwd: Path) -> Ran:
