@@ -7,6 +7,7 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
+from numbers import Real
 
 from myoedge.errors import MyoedgeError
 
@@ -98,11 +99,14 @@ def milliwatts(text: str | float, name: str) -> float:
 
 
 def positive(number: float, name: str, tries: Sequence[str] = ()) -> float:
-    """Check that a number is positive and at most LARGEST, and return it. Errors: E232.
+    """Check that this is a number, positive and at most LARGEST, and return it. Errors: E232.
 
     name    name of the option or key, for the message
     tries   remedies, for the message
     """
+    if not isinstance(number, Real):
+        title = f"{name} must be a number, not {type(number).__name__}"
+        raise MyoedgeError("E232", title, {"has": repr(number)}, tries or [f"{name}=1.5, say"])
     if not 0 < number <= LARGEST:
         limits = "above 0" if number < 1 else f"{LARGEST:,.0f} at most"
         raise MyoedgeError("E232", f"{name} must be {limits}", {"has": f"{number:g}"}, tries)

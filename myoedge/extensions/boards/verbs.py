@@ -155,7 +155,7 @@ def bench_waiting(
     build     the build that runs on the board
     meter     as for `bench`
     seconds   duration
-    Errors: E204 seconds, E602 the board has no power pad, E614 an inference ran, or unexpected
+    Errors: E232 seconds, E602 the board has no power pad, E614 an inference ran, or unexpected
     signal.
     """
     from myoedge.extensions.boards.measured_power import power_of
@@ -175,7 +175,7 @@ def bench_phases(
     build     the build with --app sensor that runs on the board
     meter     as for `bench`
     seconds   duration
-    Errors: E204 seconds, E240 a build without an application, E602 the board has no power pad, E614
+    Errors: E232 seconds, E240 a build without an application, E602 the board has no power pad, E614
     unexpected signal.
     """
     from myoedge.extensions.boards.measured_power import ExpectedPasses, phases_of

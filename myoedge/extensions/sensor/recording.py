@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from myoedge.extensions.sensor.program import SensorProgram
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.counts import CountConversion
 from myoedge.quantization.recordings.files import read_file
-from myoedge.quantization.recordings.reading import Content, Reading
+from myoedge.quantization.recordings.reading import Content, Reading, is_rate
 from myoedge.simulator import Fault, Playback
 from myoedge.targets.sensor import NOT_WIRED, Sensor
 
@@ -27,6 +28,7 @@ LOAD_CYCLES_PER_BYTE = 60  # programming and checking MRAM took 58 on the simula
 TAIL_S = 0.05  # least time after the last sample, for its pass, its packets and a final status
 REAL = "fiu"  # kinds of NumPy types that are real numbers
 FINITE_ROWS = "emg = emg[np.isfinite(emg).all(axis=1)]  # leaves such rows out"
+MOST_SHOWN = 3  # different rates of a file, in a message
 MOST_BEYOND, FEWEST_INTEGERS = 0.05, 4  # share outside the calibrated range; distinct integers
 
 
@@ -68,19 +70,32 @@ def recording_of(sensor: Sensor, signal: str | Path | Array) -> Delivered:
 
 
 def _states_rate(content: Content, sensor: Sensor) -> bool:
-    """Return whether a file specifies its rate. Errors: E266 if the rate differs from [sensor]."""
-    for name, rate in content.rates.items():
-        if _rate_of_array(rate) != sensor.rate_hz:
-            needs = f"{float(sensor.rate_hz):g} samples per second"
-            remedy = f"resample it to {needs}, or change [sensor] rate"
-            raise _recording_error(needs, f"{name} = {rate.item()}", remedy)
-    return bool(content.rates)
+    """Return whether a file specifies its rate, as one number or several that are equal. Errors:
+    E266 if it differs from [sensor], or if there are different ones, or none."""
+    arrays = {n: x for n, x in content.arrays.items() if is_rate(n) and not _fits(x, sensor)}
+    stated = {**content.rates, **arrays}
+    for name, rates in stated.items():
+        values = [*dict.fromkeys(rates.ravel().tolist())]
+        if [_finite(value) for value in values] == [sensor.rate_hz]:
+            continue
+        rate_hz = f"{float(sensor.rate_hz):g}"
+        remedy = f"{name} = {rate_hz} alone in the file"
+        if len(values) == 1:
+            remedy = f"resample it to {rate_hz} samples per second, or change [sensor] rate"
+        shown = ", ".join(map(str, values[:MOST_SHOWN])) or "empty"
+        raise _recording_error(f"{rate_hz} samples per second", f"{name} = {shown}", remedy)
+    return bool(stated)
 
 
-def _rate_of_array(rate: Array) -> Fraction | None:
-    """Return the rate that an array of one element specifies; None if it is no finite number."""
+def _fits(values: Array, sensor: Sensor) -> bool:
+    """Return whether an array has the shape of the samples."""
+    return values.ndim == 2 and values.shape[1] == sensor.channels
+
+
+def _finite(value: Any) -> Fraction | None:
+    """Return a number; None if it is no finite number."""
     try:
-        return Fraction(float(rate.item()))
+        return Fraction(float(value))
     except (TypeError, ValueError, OverflowError):
         return None
 
@@ -88,7 +103,7 @@ def _rate_of_array(rate: Array) -> Fraction | None:
 def _sample_array(arrays: Mapping[str, Array], sensor: Sensor) -> Array:
     """Return the array of the samples. Errors: E216 NaN or infinite values; E266 none, several, or
     no real numbers."""
-    names = [n for n, x in arrays.items() if x.ndim == 2 and x.shape[1] == sensor.channels]
+    names = [n for n, x in arrays.items() if _fits(x, sensor)]
     if len(names) != 1:
         has = ", ".join(f"{name} {list(x.shape)}" for name, x in arrays.items()) or "no array"
         raise _recording_error(

@@ -23,6 +23,7 @@ from myoedge.building.config_tables import Config
 from myoedge.cli.simulate import OPTIONS, PLAYBACK
 from myoedge.errors import MyoedgeError
 from myoedge.extensions.sensor.playback import play_step, playable_file, program_of
+from myoedge.extensions.sensor.recording import recording_of
 from myoedge.extensions.sensor.report import Latency
 from myoedge.extensions.sensor.simulated_run import pass_cycles
 from myoedge.simulator import Fault
@@ -323,6 +324,10 @@ NAN, NOT_A_RATE = np.full((60, 8), np.nan), np.float64("nan")
         ({"x": np.zeros((60, 8)), "fs": NOT_A_RATE}, "E266", "fs = nan"),
         ({"x": np.zeros((60, 8)), "fs": np.inf}, "E266", "fs = inf"),
         ({"x": np.zeros((60, 8)), "fs": "fast"}, "E266", "fs = fast"),
+        ({"x": np.zeros((60, 8)), "fs": [1000, 1000]}, "E266", "fs = 1000"),
+        ({"x": np.zeros((60, 8)), "fs": [200, 200, 1000]}, "E266", "fs = 200, 1000"),
+        ({"x": np.zeros((60, 8)), "fs": [[200, np.nan]]}, "E266", "fs = 200 alone in the file"),
+        ({"x": np.zeros((60, 8)), "fs": []}, "E266", "fs = empty"),
         ({"x": np.zeros((60, 8), np.complex64)}, "E266", "x complex64"),
         ({"x": np.zeros((0, 8))}, "E266", "40 samples for the first decision"),
         ({"x": NAN}, "E216", "60 of 60"),
@@ -338,10 +343,20 @@ def test_recordings_that_do_not_fit(
     assert says in str(raised.value)
 
 
+@pytest.mark.parametrize("rates", [200, [200], [200.0, 200.0], [[200, 200]]])
+def test_a_file_states_its_rate_once_or_more(windows: Build, tmp_path: Path, rates: object) -> None:
+    np.savez(tmp_path / "stated.npz", x=np.zeros((60, 8)), fs=rates)
+    np.savez(tmp_path / "not.npz", x=np.zeros((60, 8)))
+    sensor = program_of(windows).sensor
+    found = [recording_of(sensor, tmp_path / f"{name}.npz") for name in ("stated", "not")]
+    assert [x.is_assumed for x in found] == [False, True]
+
+
 def test_signals_and_lengths_that_are_no_numbers(windows: Build) -> None:
     with pytest.raises(MyoedgeError, match="E216"):
         myoedge.play(windows, np.where(np.arange(60)[:, None] == 50, np.inf, np.zeros((60, 8))))
-    for seconds in (float("nan"), float("inf"), -1.0):
+    lengths: tuple[Any, ...] = (float("nan"), float("inf"), -1.0, "1", [1], 1j)
+    for seconds in lengths:
         with pytest.raises(MyoedgeError, match="E232"):
             myoedge.play(windows, np.zeros((60, 8)), seconds=seconds)
 
