@@ -255,7 +255,7 @@ def _build_again(point_name: str) -> str:
 def coefficients() -> Coefficients:
     """Return the energy coefficients in use. Errors: E251 the calibration file cannot be read."""
     path = place()
-    if path is None or not os.path.isfile(path):
+    if path is None or not os.path.lexists(path):
         return PUBLISHED
     try:
         stored = json.loads(read_text(path))

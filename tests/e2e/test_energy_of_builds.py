@@ -420,6 +420,22 @@ def test_a_damaged_calibration_is_told(
     assert (ran.code, "E251" in ran.err) == (2, True)
 
 
+@pytest.mark.parametrize("kind", ["folder", "link to nothing", "link to itself"])
+def test_what_is_no_file_is_no_calibration(own_coefficients: Path, kind: str) -> None:
+    """Rather than none, with which energies are published ones."""
+    assert coefficients() is PUBLISHED
+    if kind == "folder":
+        own_coefficients.mkdir()
+    else:
+        own_coefficients.symlink_to(own_coefficients if "itself" in kind else "nothing")
+    with pytest.raises(MyoedgeError) as raised:
+        coefficients()
+    assert raised.value.code == "E251"
+    assert "or delete that file" in raised.value.notice.tries
+    own_coefficients.rmdir() if kind == "folder" else own_coefficients.unlink()
+    assert coefficients() is PUBLISHED
+
+
 @pytest.mark.parametrize(
     ("key", "value"),
     [("values", [math.inf, 1, 1, 1, 1, 1]), ("values", [1, math.nan, 1, 1, 1, 1]),
