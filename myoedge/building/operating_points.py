@@ -74,7 +74,7 @@ def cheapest_point(
     latency_s   latency limit in seconds, in addition to [budget] latency
     Candidates are the chip's points, the highest clock at each voltage, and for an application that
     waits in between, whose average power is compared, the lower clocks with which it keeps up, and
-    each clock with the lowest one for its waiting: the lower, the less power at one voltage.
+    each clock with all clocks of waiting with which it does.
     """
     limits_s = [latency_s, (report.get("budget") or {}).get("latency_s")]
     if clocked_by(report):
@@ -145,7 +145,7 @@ def soonest(points: Iterable[tuple[str, float, float]], latency_s: float | None 
 def _at_candidates(report: Report, chip: Chip, by: Coefficients) -> Report:
     least_hz, period = chip.least_hz(report["memory"]["levels"]), stored_period(report)
     lower = chip.with_clocks_hz(hz for hz in period.clocks_hz if hz >= least_hz)
-    every = lower.at_every_voltage().with_waiting(dict(period.waiting_hz))
+    every = lower.at_every_voltage().with_waiting(period.waiting_hz)
     return at_operating_point(report, every, False, by)
 
 

@@ -29,8 +29,8 @@ class Period:
     decision_s         time that a decision takes on the bus and the line, and that the first frame
                        of a pass waits for the last one
     clocks_hz          clocks below the chip's operating points with which it keeps up
-    waiting_hz         pairs: clock of the network, and the lowest of those below it with which the
-                       application keeps up while it waits and receives samples
+    waiting_hz         pairs: clock of the network, and a lower one with which the application keeps
+                       up while it waits and receives samples; all that the chip makes
     rest_share         share of the periods in which the run ends early, expected
     rest_layers        layers that run in these periods
     """

@@ -211,18 +211,15 @@ class Chip:
         """Return the chip with further operating points: these clocks."""
         return replace(self, points=(*self.points, *map(self._point_at_clock, clocks_hz)))
 
-    def with_waiting(self, waiting_hz: Mapping[int, int]) -> Chip:
+    def with_waiting(self, pairs_hz: Iterable[tuple[int, int]]) -> Chip:
         """Return the chip with further operating points, of an application that waits at another
         clock than the network's.
 
-        waiting_hz   clock of the network -> clock while it waits
+        pairs_hz   clock of the network, and clock while it waits
         """
-        pairs = (
-            point.waiting_at(waiting_hz[point.clock_hz])
-            for point in self.points
-            if point.clock_hz in waiting_hz
-        )
-        return replace(self, points=(*self.points, *pairs))
+        of_clock = {point.clock_hz: point for point in self.points}
+        waiting = (of_clock[hz].waiting_at(slow_hz) for hz, slow_hz in pairs_hz if hz in of_clock)
+        return replace(self, points=(*self.points, *waiting))
 
     def at_every_voltage(self) -> Chip:
         """Return the chip with further operating points: the highest clock of every voltage."""

@@ -85,12 +85,11 @@ def clocks_hz(sensor: Sensor, chip: Chip) -> tuple[int, ...]:
 
 
 def _waiting_clocks(program: SensorProgram, chip: Chip) -> Iterator[tuple[int, int]]:
-    """Yield (clock of the network, lowest clock of waiting that keeps up, in whole kHz), for all
-    clocks of the chip above one of waiting."""
+    """Yield (clock of the network, clock of waiting that keeps up, in whole kHz), for all clocks of
+    the chip and all that dividers make from them."""
     for clock_hz in _known_hz(chip):
         keep_up = (hz for hz in _divided_hz(clock_hz, chip) if _keeps_up(program, clock_hz, hz))
-        if lowest_hz := next(keep_up, 0):
-            yield clock_hz, lowest_hz
+        yield from ((clock_hz, waiting_hz) for waiting_hz in keep_up)
 
 
 def _divided_hz(clock_hz: int, chip: Chip, least_hz: int = 0) -> Iterator[int]:

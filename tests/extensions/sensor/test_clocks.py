@@ -155,7 +155,7 @@ def test_two_clocks_of_every_voltage(point: str, tmp_path: Path) -> None:
 
 
 def test_the_lower_the_clock_of_waiting_the_less_the_power(tmp_path: Path) -> None:
-    """By the model; so that auto compares the lowest that keeps up alone."""
+    """By the model; so that a lower latency alone needs a higher one."""
     report = built(tmp_path, "chip", "240/10 MHz").report
     chip = find_chip("gap9")
     points = [chip.at(f"240/{mhz} MHz").point for mhz in (10, 15, 20, 40, 80, 120, 240)]
