@@ -8,12 +8,12 @@ import json
 import math
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, astuple, dataclass, replace
 from itertools import permutations
 from pathlib import Path
 from typing import Any
 
-from myoedge.backends.build import load_build
+from myoedge.backends.build import Build, load_build
 from myoedge.backends.measurement import Activity
 from myoedge.building.energy import check_application_point, keep
 from myoedge.errors import MyoedgeError, command, set_in
@@ -21,9 +21,12 @@ from myoedge.power.calibrate import METER, Measured, Residual, calibrate
 from myoedge.power.model import PUBLISHED, Coefficients, Spans
 from myoedge.reports.energy import activity, coefficients_for, counted, played_states
 from myoedge.reports.period import clocked_by
+from myoedge.system.cache import sha256
+from myoedge.system.folder import MANIFEST
 from myoedge.system.notebook import Card, Tabular
 from myoedge.system.regular_files import read_text
 from myoedge.targets import DEFAULT, DEFAULT_ENERGY, OperatingPoint
+from myoedge.targets import DEFAULT_CLOCKS as CLOCKS
 
 IDLE, IDLE_CYCLES = "idle", 1e6
 # Phases of an application: passes of the network, by default, and the time between them.
@@ -37,10 +40,13 @@ NUMBERS = {
 }
 LIMITS = {**NUMBERS, "waiting power_mw": (DEFAULT_ENERGY.sleep_mw, 166.0)}
 PHASE = "phase"
+MEASURED = ("joules", "spread_joules", "inferences")  # of a board card's energy
+MOST_ON_CARD, MOST_PER_CYCLE = 1e15, 100  # of all its numbers; of its counters: more than a chip's
 MORE = "..."  # key of fields that no column has
 COLUMNS = ("build", "operating_point", *NUMBERS, PHASE)
 SIGMAS_APART = 3.0  # of two meters' errors: further apart, two rows contradict each other
 HEADER = ",".join(COLUMNS)
+NAMED_POINTS = f'{", ".join(point.name for point in DEFAULT.points)}, or a clock as "10 MHz",'
 EXAMPLE = f"build,operating_point,power_mw\nidle,high,16.4\nbuild/model-{DEFAULT.name},high,58.1"
 
 
@@ -86,21 +92,39 @@ def calibration(measurements: Path) -> EnergyCalibration:
     if not rows:
         raise _calibration_error(measurements, "it has no measurement")
     _check_contradictions(rows)
-    fitted, residuals = calibrate([measured for _, measured in rows], PUBLISHED)
+    fitted, residuals = calibrate([row.measured for row in rows], PUBLISHED)
     return EnergyCalibration(fitted, tuple(residuals), PUBLISHED, keep(fitted))
 
 
-Located = tuple[str, Measured]  # file and line; what was measured
+@dataclass(frozen=True, slots=True)
+class Located:
+    """A measurement with its place.
+
+    where      file and line
+    measured   what was measured
+    build      digest of the build's manifest, by whatever path it is named; "": a chip that waits
+    phase      IDLE, PASS or BETWEEN
+    """
+
+    where: str
+    measured: Measured
+    build: str
+    phase: str = PASS
+
+    def takes_at_most(self, other: Located) -> bool:
+        """Return whether this takes at most the power of the other at the same clocks and voltage:
+        the same, a chip that only waits, or the time between passes beside the passes."""
+        is_of_same = self.build == other.build and self.phase in (other.phase, BETWEEN)
+        return self.phase == IDLE or is_of_same
 
 
 def _read_measurement(file: Path) -> Iterator[Located]:
     if os.path.isdir(file) or file.suffix == ".json":
         cards = sorted(file.glob("*.json")) if file.is_dir() else [file]
-        yield from ((str(card), _read_board_card(card)) for card in cards)
+        yield from map(_read_board_card, cards)
         return
     for number, row in _read_rows(file):
-        where = f"{file}, line {number}"
-        yield where, _read_row(row, file, where)
+        yield _read_row(row, file, f"{file}, line {number}")
 
 
 def _read_rows(file: Path) -> list[tuple[int, dict[str, Any]]]:
@@ -120,37 +144,76 @@ def _read_rows(file: Path) -> list[tuple[int, dict[str, Any]]]:
     return rows
 
 
-def _read_board_card(file: Path) -> Measured:
+def _read_board_card(file: Path) -> Located:
     """Return the measurement on a board card, the file that `myoedge bench --card` writes."""
+    where = str(file)
     try:
         card = json.loads(read_text(file))
-        with set_in(str(file)):
-            point = DEFAULT.at(card["operating_point"]).point
-        done, energy = Activity(**card["counters"]), card["energy"]
-        spread = energy["spread_joules"] / energy["joules"] / math.sqrt(energy["inferences"])
-        sigma = math.hypot(METER, spread)
-        measured = Measured(card["model"]["name"], [(done, point)], float(energy["joules"]), sigma)
-        power_mw = measured.power_mw
-    except (OSError, ValueError, ArithmeticError, LookupError, TypeError) as error:
-        cause = "it is no board card with an energy" if isinstance(error, TypeError) else str(error)
+        counters, energy = card["counters"], card["energy"]
+        name, point_name = card["model"]["name"], card["operating_point"]
+        done = Activity(**counters)
+        numbers = {**{key: energy[key] for key in MEASURED}, **asdict(done)}
+    except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
+        is_other = isinstance(error, TypeError | AttributeError)
+        cause = "it is no board card with counters and an energy" if is_other else str(error)
         raise _calibration_error(file, cause) from None
-    _check_number("power_mw", power_mw, str(file))
-    return measured
+    if not isinstance(name, str) or not isinstance(point_name, str):
+        raise _row_error(where, "names of model and operating_point are no text")
+    _check_card_numbers(numbers, where)
+    if max(astuple(done)) > MOST_PER_CYCLE * done.cycles:
+        raise _row_error(where, f"a counter is above {MOST_PER_CYCLE} per cycle")
+    _check_number("energy_uj", 1e6 * energy["joules"], where)
+    with set_in(where):
+        point = DEFAULT.at(point_name).point
+    spread = energy["spread_joules"] / energy["joules"] / math.sqrt(energy["inferences"])
+    sigma = math.hypot(METER, spread)
+    _check_number("sigma_percent", 100 * sigma, where)
+    measured = Measured(name, [(done, point)], float(energy["joules"]), sigma)
+    _check_number("power_mw", measured.power_mw, where)
+    return Located(where, measured, str(card.get("build") or where))
 
 
-def _read_row(row: Mapping[str, Any], file: Path, where: str) -> Measured:
+def _check_card_numbers(numbers: Mapping[str, Any], where: str) -> None:
+    for key, number in numbers.items():
+        least = int(key in ("cycles", "instructions", "inferences"))
+        if not (type(number) in (int, float) and least <= number <= MOST_ON_CARD):
+            raise _row_error(where, f"{key} must be {least} to {MOST_ON_CARD:g}: {number!r}")
+
+
+def _read_row(row: Mapping[str, Any], file: Path, where: str) -> Located:
     if not row.keys() <= {*COLUMNS} or not row.get("build"):
         raise _row_error(where, f"columns are {', '.join(COLUMNS)}")
     phase = _read_phase(row, where)
+    if not row.get("operating_point"):
+        raise _row_error(where, "it has no operating_point", f"{NAMED_POINTS} in {where}")
     with set_in(where):
-        point = DEFAULT.at(row.get("operating_point") or "high").point
-        unmeasured = _unmeasured(row["build"], phase, point, file)
+        point = DEFAULT.at(row["operating_point"]).point
+    if phase == IDLE:
+        unmeasured, digest = _idle(point, where), ""
+    else:
+        with set_in(where):
+            build = load_build(file.parent / row["build"])
+            unmeasured = _unmeasured(row["build"], build, phase, point)
+        digest = sha256((build.folder / MANIFEST).read_bytes())
     waits = phase in (IDLE, BETWEEN)
     sigma_percent = _read_number(row, "sigma_percent", where) or 100 * METER
     joules = _read_joules(row, unmeasured.seconds, waits, where)
     measured = replace(unmeasured, joules=joules, sigma=sigma_percent / 100)
     _check_number("waiting power_mw" if waits else "power_mw", measured.power_mw, where)
-    return measured
+    return Located(where, measured, digest, phase)
+
+
+def _idle(point: OperatingPoint, where: str) -> Measured:
+    """Return what a row IDLE measured, without its energy: at the clock that a divider makes."""
+    if point.waiting_hz:
+        made = CLOCKS.settings(point.clock_hz, point.waiting_hz)
+        if not made.waits_at(point.waiting_hz):
+            cause = f"no divider of 2 or more makes {point.name}"
+            mhz = int(made.hz // max(made.waiting, 2) // 100_000) / 10
+            near = f'"{point.clock_hz / 1e6:g}/{mhz:g} MHz", the nearest that is made'
+            raise _row_error(where, cause, near)
+        point = replace(point, waiting_hz=made.waiting_hz)
+    return Measured(IDLE, [(Activity(IDLE_CYCLES), point.while_waiting)], 0.0)
 
 
 def _read_phase(row: Mapping[str, Any], where: str) -> str:
@@ -171,16 +234,10 @@ def _read_joules(row: Mapping[str, Any], seconds: float, waits: bool, where: str
     return 1e-6 * (energy_uj or 0.0) + 1e-3 * (power_mw or 0.0) * seconds
 
 
-def _unmeasured(name: str, phase: str, point: OperatingPoint, file: Path) -> Measured:
-    """Return what a row measured, without its energy: idle cycles, or the last runs of a build on
-    the simulated chip.
-
-    name   folder of a build, relative to the measurements file, unless the phase is IDLE
-    """
-    if phase == IDLE:
-        return Measured(name, [(Activity(IDLE_CYCLES), point.while_waiting)], 0.0)
-    folder = file.parent / name
-    report = load_build(folder).report
+def _unmeasured(name: str, build: Build, phase: str, point: OperatingPoint) -> Measured:
+    """Return what a row of a build measured, without its energy: the last runs on the simulated
+    chip."""
+    folder, report = build.folder, build.report
     check_application_point(report, point.name)
     if phase == BETWEEN:
         return Measured(_between_name(name), _between_passes(report, point, folder), 0.0)
@@ -234,20 +291,15 @@ def _check_number(key: str, number: float, where: str) -> None:
 def _check_contradictions(rows: Sequence[Located]) -> None:
     """Raise E250 if a row takes more power than one that must take at least as much, at clocks and
     a voltage that are not lower."""
-    for (where, low), (other, high) in permutations(rows, 2):
+    for row, other in permutations(rows, 2):
+        low, high = row.measured, other.measured
         tolerance = 1.0 + SIGMAS_APART * math.hypot(low.sigma, high.sigma)
-        if not (_takes_at_most(low, high) and _is_as_fast(high, low)):
+        if not (row.takes_at_most(other) and _is_as_fast(high, low)):
             continue
         if low.power_mw > high.power_mw * tolerance:
             has, at = f"{low.power_mw:.3g} mW at {low.point.name}", high.point.name
-            cause = f"{has}, more than the {high.power_mw:.3g} mW of {high.name} at {at} in {other}"
-            raise _row_error(where, cause)
-
-
-def _takes_at_most(low: Measured, high: Measured) -> bool:
-    """Return whether `low` takes at most the power of `high` at the same clocks and voltage: the
-    same, a chip that only waits, or the time between passes beside the passes."""
-    return low.name in (high.name, IDLE) or low.name == _between_name(high.name)
+            of_other = f"{high.power_mw:.3g} mW of {high.name} at {at} in {other.where}"
+            raise _row_error(row.where, f"{has}, more than the {of_other}")
 
 
 def _is_as_fast(row: Measured, other: Measured) -> bool:
@@ -264,9 +316,9 @@ def _between_name(build: str) -> str:
     return f"{build}, {BETWEEN} passes"
 
 
-def _row_error(where: str, cause: str) -> MyoedgeError:
+def _row_error(where: str, cause: str, remedy: str = "") -> MyoedgeError:
     title = f"{where} is no measurement that the fit can use"
-    tries = [f"measure {where} again, or delete it"]
+    tries = [remedy or f"measure {where} again, or delete it"]
     return MyoedgeError("E250", title, {"cause": cause, "needs": EXAMPLE}, tries)
 
 

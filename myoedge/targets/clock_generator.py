@@ -6,6 +6,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from fractions import Fraction
 
+MOST_WAITING_ERROR = Fraction(1, 20)  # of the clock of waiting, which plans take as asked for
+
 
 @dataclass(frozen=True, slots=True)
 class ChipClock:
@@ -30,6 +32,11 @@ class ChipClock:
     def waiting_hz(self) -> int:
         """Clock of controller and cluster while the program waits."""
         return round(self.multiplier * self.step_hz / (self.divider * self.waiting))
+
+    def waits_at(self, asked_hz: int) -> bool:
+        """Return whether a divider of 2 or more makes a clock of waiting as asked for, or little
+        above it."""
+        return self.waiting > 1 and self.waiting_hz <= (1 + MOST_WAITING_ERROR) * asked_hz
 
 
 @dataclass(frozen=True, slots=True)

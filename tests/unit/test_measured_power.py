@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, replace
 from itertools import product
 from pathlib import Path
@@ -163,6 +164,77 @@ def test_rows_that_cannot_be(measurements: Path, rows: str, line: int) -> None:
 def test_rows_that_can_be(measurements: Path, text: str) -> None:
     measurements.write_bytes(text.encode())
     myoedge.calibrate_energy(measurements)
+
+
+@pytest.mark.parametrize(("asked", "made"), [("", ""), ("240/200 MHz", "240/120.2 MHz")])
+def test_a_chip_waits_at_a_clock_that_is_named_and_made(
+    measurements: Path, asked: str, made: str
+) -> None:
+    """The remedies work."""
+    measurements.write_text(f"{HEADER}idle,{asked},,6,\n")
+    with pytest.raises(MyoedgeError) as raised:
+        myoedge.calibrate_energy(measurements)
+    assert raised.value.code == "E250"
+    (remedy,) = raised.value.notice.tries
+    points = [made] if made else ["high", "low", "10 MHz"]
+    for point in points:
+        assert point in remedy
+        measurements.write_text(f"{HEADER}idle,{point},,6,\n")
+        myoedge.calibrate_energy(measurements)
+
+
+@pytest.mark.parametrize(("mhz", "divider"), [(120, 2), (33, 7), (24, 10), (10, 24)])
+def test_a_chip_waits_at_the_clock_of_its_divider(
+    measurements: Path, mhz: int, divider: int
+) -> None:
+    """240 MHz are 244 times a reference of which 376 are 370.5 MHz."""
+    measurements.write_text(f"{HEADER}idle,240/{mhz} MHz,,6,\n")
+    (row,) = myoedge.calibrate_energy(measurements).residuals
+    ((done, point),) = row.measured.spans
+    assert point.clock_hz == round(370.5e6 / 376 * 244 / divider)
+    assert row.measured.joules == pytest.approx(6e-3 * done.cycles / point.clock_hz)
+
+
+CARD = {
+    "model": {"name": "x"},
+    "operating_point": "high",
+    "counters": {"cycles": 1e6, "instructions": 3e6, "dma_bytes": 1e5},
+    "energy": {"joules": 1e-4, "spread_joules": 1e-6, "inferences": 10},
+}
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        *product(
+            ("cycles", "instructions", "dma_bytes", "joules", "spread_joules", "inferences"),
+            (math.nan, math.inf, -math.inf, -1, "5", None, True, [], 10**400, 1e300),
+        ),
+        *product(("cycles", "instructions", "joules", "inferences"), (0, 1e-300)),
+        ("name", {}),
+        ("operating_point", None),
+        ("counters", []),
+        ("counters", {"cycles": 1e6}),
+        ("energy", None),
+        ("model", "x"),
+    ],
+)
+def test_cards_that_cannot_be(measurements: Path, key: str, value: object) -> None:
+    """A card without instructions is of no inference; none is of a chip that waits."""
+    file = measurements.with_suffix(".json")
+    file.write_text(json.dumps(CARD))
+    (row,) = myoedge.calibrate_energy(file).residuals
+    assert row.measured.power_mw == pytest.approx(1e3 * 1e-4 * 370)
+    assert row.measured.sigma == pytest.approx(math.hypot(0.02, 0.01 / math.sqrt(10)))
+    card = json.loads(json.dumps(CARD))
+    place = next((x for x in card.values() if isinstance(x, dict) and key in x), card)
+    place[key] = value
+    file.write_text(json.dumps(card))
+    before = (measurements.parent / "energy.json").read_bytes()
+    with pytest.raises(MyoedgeError) as raised:
+        myoedge.calibrate_energy(file)
+    assert raised.value.code == "E250"
+    assert (measurements.parent / "energy.json").read_bytes() == before
 
 
 def test_a_column_that_is_there_twice(measurements: Path) -> None:

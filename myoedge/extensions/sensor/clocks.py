@@ -18,7 +18,6 @@ from myoedge.targets.clock_generator import ChipClock
 from myoedge.targets.sensor import Sensor
 
 MOST_BAUD_ERROR = Fraction(1, 50)  # half of what a receiver of 10-bit frames bears
-MOST_WAITING_ERROR = Fraction(1, 20)  # of the clock of waiting, which plans take as asked for
 # Cycles of the controller, counted in playbacks on the simulated chip at 80 MHz, 8 and 64 channels
 # of ADS1298: of a sample and each of its counts, and each byte if it comes on the line; of a pass
 # and each value of its window; of a packet.
@@ -132,8 +131,7 @@ def check_clock(program: SensorProgram, chip: Chip) -> None:
 
 def _check_divider(program: SensorProgram, chip: Chip) -> None:
     made, point = program.clock, chip.point
-    is_near = made.waiting > 1 and made.waiting_hz <= (1 + MOST_WAITING_ERROR) * point.waiting_hz
-    if not point.waiting_hz or is_near:
+    if not point.waiting_hz or made.waits_at(point.waiting_hz):
         return
     clocks = f"{point.waiting_hz / 1e6:g} MHz from {point.clock_hz / 1e6:g} MHz"
     title = f"no divider of 2 or more makes {clocks}"

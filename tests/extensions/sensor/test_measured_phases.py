@@ -224,6 +224,8 @@ def test_what_a_report_shows_of_a_measured_pass_contains_it(
         ("{},120/10 MHz,,900,,between", "166 at most"),
         ("{0},120/10 MHz,,9,,between\n{0},120/10 MHz,,4,,pass", "line 2 is no measurement"),
         ("idle,10 MHz,,4,,\n{},120/10 MHz,,2,,between", "line 2 is no measurement"),
+        ("{0},120/10 MHz,,4,,between\n{0}/../out,120/10 MHz,,9,,between", "line 3 is no"),
+        ("{0},120/10 MHz,,4,,pass\n{0}/../out,120/10 MHz,,9,,between", "line 3 is no"),
     ],
 )
 def test_rows_of_phases_that_cannot_be(
