@@ -65,7 +65,9 @@ def energy() -> None:
     "--others", metavar="POWER", help='Constant power of front end, radio and the rest: "8 mW".'
 )
 @click.option(
-    "--sleep", metavar="POWER", help='Power of the sleeping chip: "0.05 mW" (not published).'
+    "--sleep",
+    metavar="POWER",
+    help='Power of the sleeping chip, of an application while it waits: "0.05 mW" (not published).',
 )
 @click.option("--board", metavar="ID|TOML", help="Board whose [energy] sets --others and --sleep.")
 @click.option("--reset", is_flag=True, help="Forget --every to --sleep of earlier runs.")

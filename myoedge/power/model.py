@@ -264,13 +264,19 @@ class ModulePowers:
     """Powers in milliwatts in addition to inferences; None if unknown.
 
     others_mw   power of front end, radio and other parts that are always on; None: chip only
-    sleep_mw    power of the sleeping chip, L3 included; None: both assumed bounds
+    sleep_mw    power of the chip, L3 included, while it sleeps, or waits if it cannot sleep;
+                None: assumed bounds, or modelled
     can_sleep   whether the chip sleeps between inferences; otherwise it waits with its clocks
     """
 
     others_mw: float | None = None
     sleep_mw: float | None = None
     can_sleep: bool = True
+
+    @property
+    def states_waiting(self) -> bool:
+        """Whether `sleep_mw` is the power of a chip that waits instead of sleeping."""
+        return self.sleep_mw is not None and not self.can_sleep
 
 
 def sleep_power_mw(has_l3: bool, by: Coefficients, module: ModulePowers) -> Interval:

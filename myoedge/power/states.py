@@ -8,7 +8,8 @@ application with one inference per period, whose times power/duty.py plans.
     run          all, the cluster computes              counters    interval of the fit
     control      all, the fabric controller computes    counters    interval of the fit
     idle         all, cores wait                        clocks run  asleep .. upper end of the fit;
-                                                                    measured: interval of the meter
+                                                                    measured: interval of the meter;
+                                                    stated by `--sleep`: this power
     cluster_off  all but the cluster, cores wait        as idle     as idle
     retention    memories only                          asleep      asleep .. all leakage
 
@@ -124,9 +125,12 @@ def state_power(
     }
     by = by.at_voltage(point.volts)
     parts_j = {state: energy_of(part, in_state(state, by)).parts for state, part in parts.items()}
-    sleep_w = tuple(1e-3 * mw for mw in sleep_power_mw(activity.l3_bytes > 0, by, module))
-    parts_j["retention"] = {"leakage": sleep_w[0] * states_s["retention"]}
-    chip_j = _chip_joules(parts, states_s, (sleep_w[0], sleep_w[1], sleep_w[2]), by)
+    value, low, high = (1e-3 * mw for mw in sleep_power_mw(activity.l3_bytes > 0, by, module))
+    asleep = ("retention", *WAITING) if module.states_waiting else ("retention",)
+    parts_j |= {state: {"leakage": value * states_s[state]} for state in asleep}
+    modelled = {state: part for state, part in parts.items() if state not in asleep}
+    asleep_s = sum(states_s[state] for state in asleep)
+    chip_j = _chip_joules(modelled, states_s, asleep_s, (value, low, high), by)
     others_w = 1e-3 * (module.others_mw or 0.0)
     seconds = sum(states_s.values())
     value, low, high = (joules / seconds + others_w for joules in chip_j)
@@ -142,7 +146,7 @@ def state_power(
         hours,
         None if module.others_mw is None else others_w,
         clocks_s=_clocks_s(point, seconds - states_s["retention"], slow_cycles),
-        waiting=_measured_waiting(by, point),
+        waiting=None if module.states_waiting else _measured_waiting(by, point),
     )
 
 
@@ -185,16 +189,29 @@ def _at_both_clocks(activity: Activity, slow_cycles: float, point: OperatingPoin
 
 
 def _chip_joules(
-    parts: Mapping[str, Spans], states_s: Mapping[str, float], sleep_w: Interval, by: Coefficients
+    parts: Mapping[str, Spans],
+    states_s: Mapping[str, float],
+    asleep_s: float,
+    sleep_w: Interval,
+    by: Coefficients,
 ) -> Interval:
-    awake, waits = ([x for state in states for x in parts[state]] for states in (AWAKE, WAITING))
-    value_j, low_j, high_j = (watts * states_s["retention"] for watts in sleep_w)
+    """Return the energy of the chip (value, low, high).
+
+    parts      power state -> counters by clock, of the states whose power is modelled
+    asleep_s   seconds with the power `sleep_w`; a chip that waits, but was not measured, may take
+               as little, and takes no more than its modelled power
+    """
+    awake, waits = (
+        [x for state in states for x in parts.get(state, ())] for states in (AWAKE, WAITING)
+    )
+    value_j, low_j, high_j = (watts * asleep_s for watts in sleep_w)
     if by.waiting is None:
         powered, least = energy_of([*awake, *waits], by), energy_of(awake, by).low_j
-        waiting_s = sum(states_s[state] for state in WAITING)
-        ends = (powered.joules, least + sleep_w[1] * waiting_s, powered.high_j)
+        waiting_s = sum(states_s[state] for state in WAITING if state in parts)
+        least_j = min(least + sleep_w[1] * waiting_s, powered.joules)
+        ends = (powered.joules, least_j, powered.high_j)
     else:
-        known = energy_of(awake, by), energy_of(waits, by.waiting)
+        known = [energy_of(x, of) for x, of in ((awake, by), (waits, by.waiting)) if x]
         ends = (
             sum(part.joules for part in known),
             sum(part.low_j for part in known),

@@ -104,7 +104,7 @@ def _explain_range_width(report: Mapping[str, Any]) -> str:
     duty = report["duty"]
     if _sleep_is_guessed(duty):
         return _explain_unpublished_power(duty["average_mw"], "sleep power", "the least")
-    if not clocked_by(report):
+    if not clocked_by(report) or module_powers(report).states_waiting:
         return ""
     return range_by_waiting(duty["average_mw"], duty["states_s"], duty.get("waiting"))
 

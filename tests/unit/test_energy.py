@@ -477,6 +477,29 @@ def test_a_chip_that_cannot_sleep_is_idle() -> None:
     assert found.average_mw[0] == pytest.approx(expected_mw)
 
 
+@pytest.mark.parametrize("waiting", [None, PLAIN])
+@pytest.mark.parametrize("stated_mw", [0.05, 10.0])
+def test_a_stated_power_of_waiting_is_value_and_both_ends(
+    stated_mw: float, waiting: Coefficients | None
+) -> None:
+    """In place of the modelled one, or of a measured one, whether lower or higher."""
+    module = ModulePowers(sleep_mw=stated_mw, can_sleep=False)
+    found = duty(WINDOW, HIGH, replace(PLAIN, waiting=waiting), 1.0, module=module)
+    awake, pause_s = energy(WINDOW, HIGH, PLAIN), 1.0 - WINDOW.cycles / HIGH.clock_hz
+    ends_j = (awake.joules, awake.low_j, awake.high_j)
+    assert found.average_mw == pytest.approx([1e3 * x + stated_mw * pause_s for x in ends_j])
+    assert found.states_mw["cluster_off"] == pytest.approx(stated_mw)
+
+
+@pytest.mark.parametrize("sleep_mw", [0.0, 0.05, 10.0, 1e3])
+@pytest.mark.parametrize("period_s", [0.0105, 0.1])
+def test_an_interval_contains_its_value(sleep_mw: float, period_s: float) -> None:
+    """Also in a pause that is too short to sleep in."""
+    found = duty(WINDOW, LOW, PLAIN, period_s, module=ModulePowers(sleep_mw=sleep_mw))
+    value, low, high = found.average_mw
+    assert low <= value <= high
+
+
 # --- words ----------------------------------------------------------------------------------------
 
 

@@ -20,6 +20,7 @@ from myoedge.errors import MyoedgeError
 from myoedge.extensions.evidence.requirements import power_requirement
 from myoedge.extensions.sensor.playback import Played, program_of
 from myoedge.power.model import PUBLISHED
+from myoedge.power.states import WAITING
 from myoedge.reports.duty_lines import duty_rows
 from myoedge.targets import find_chip
 from tests.conftest import myoedge as command
@@ -113,23 +114,29 @@ def test_options_of_energy_stay_in_whichever_order_they_are_given(
     low: Build, played: Played, tmp_path: Path, order: tuple[str, ...]
 ) -> None:
     """Each in a run of its own, those of an application without its period; a new one replaces
-    itself alone. The average has the other parts in every run after that with --others."""
+    itself alone. The average has the other parts in every run after that with --others, and the
+    power of waiting in every run after that with --sleep."""
     folder = Path(shutil.copytree(low.folder, tmp_path / "out"))
     myoedge.energy(folder, reset=True)
-    chip_mw, seen = 1e3 * played.power.chip_j[0] / played.power.seconds, set[str]()
+    power, seen = played.power, set[str]()
+    chip_mw = 1e3 * power.chip_j[0] / power.seconds
+    modelled_j = sum(power.states_j[state] for state in WAITING)
+    stated_j = 0.05e-3 * sum(power.states_s[state] for state in WAITING)
+    slept_mw = chip_mw + 1e3 * (stated_j - modelled_j) / power.seconds
     for name in order:
         if name == "volts" and "battery" not in seen:
             continue
         duty = myoedge.energy(folder, **{name: EACH[name]})["duty"]
         seen.add(name)
-        assert duty["average_mw"][0] == pytest.approx(chip_mw + 4.0 * ("others" in seen))
+        expected_mw = slept_mw if "sleep" in seen else chip_mw
+        assert duty["average_mw"][0] == pytest.approx(expected_mw + 4.0 * ("others" in seen))
         assert (duty["hours"] is None) == ("battery" not in seen)
     every = myoedge.energy(folder, battery="300 mAh", volts="3 V")["every"]
     assert every == {"period_s": None, **STORED, "battery_mah": 300.0}
     shown = " ".join(command("energy", "out", cwd=tmp_path).out.split())
     assert "--battery 300mAh --volts 3V --others 4mW --sleep 0.05mW" in shown
     again = myoedge.play(folder, applications.MYO, seconds=1)
-    assert 1e3 * again.power.power_w[0] == pytest.approx(chip_mw + 4.0)
+    assert 1e3 * again.power.power_w[0] == pytest.approx(slept_mw + 4.0)
 
 
 def test_a_report_of_another_measured_waiting_is_marked(
