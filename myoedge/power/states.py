@@ -126,11 +126,9 @@ def state_power(
     by = by.at_voltage(point.volts)
     parts_j = {state: energy_of(part, in_state(state, by)).parts for state, part in parts.items()}
     value, low, high = (1e-3 * mw for mw in sleep_power_mw(activity.l3_bytes > 0, by, module))
-    asleep = ("retention", *WAITING) if module.states_waiting else ("retention",)
-    parts_j |= {state: {"leakage": value * states_s[state]} for state in asleep}
-    modelled = {state: part for state, part in parts.items() if state not in asleep}
-    asleep_s = sum(states_s[state] for state in asleep)
-    chip_j = _chip_joules(modelled, states_s, asleep_s, (value, low, high), by)
+    asleep_s = _asleep_s(states_s, module)
+    parts_j |= {state: {"leakage": value * seconds} for state, seconds in asleep_s.items()}
+    chip_j = _chip_joules(parts, states_s, asleep_s, (value, low, high), by)
     others_w = 1e-3 * (module.others_mw or 0.0)
     seconds = sum(states_s.values())
     value, low, high = (joules / seconds + others_w for joules in chip_j)
@@ -146,12 +144,21 @@ def state_power(
         hours,
         None if module.others_mw is None else others_w,
         clocks_s=_clocks_s(point, seconds - states_s["retention"], slow_cycles),
-        waiting=None if module.states_waiting else _measured_waiting(by, point),
+        waiting=_measured_waiting(by, point, module),
     )
 
 
-def _measured_waiting(by: Coefficients, point: OperatingPoint) -> MeasuredWaiting | None:
-    known = by.waiting
+def _asleep_s(states_s: Mapping[str, float], module: ModulePowers) -> dict[str, float]:
+    """Return state -> seconds, of the states with the power of a chip that sleeps, or with the
+    stated one of a chip that waits."""
+    states = ("retention", *WAITING) if module.states_waiting else ("retention",)
+    return {state: states_s[state] for state in states}
+
+
+def _measured_waiting(
+    by: Coefficients, point: OperatingPoint, module: ModulePowers
+) -> MeasuredWaiting | None:
+    known = None if module.states_waiting else by.waiting
     return None if known is None else MeasuredWaiting(by.source, known.volts, point.volts)
 
 
@@ -191,23 +198,22 @@ def _at_both_clocks(activity: Activity, slow_cycles: float, point: OperatingPoin
 def _chip_joules(
     parts: Mapping[str, Spans],
     states_s: Mapping[str, float],
-    asleep_s: float,
+    asleep_s: Mapping[str, float],
     sleep_w: Interval,
     by: Coefficients,
 ) -> Interval:
     """Return the energy of the chip (value, low, high).
 
-    parts      power state -> counters by clock, of the states whose power is modelled
-    asleep_s   seconds with the power `sleep_w`; a chip that waits, but was not measured, may take
-               as little, and takes no more than its modelled power
+    parts      power state -> counters by clock
+    asleep_s   state -> seconds with the power `sleep_w`; a chip that waits, but was not measured,
+               may take as little in other states, and takes no more than its modelled power
     """
-    awake, waits = (
-        [x for state in states for x in parts.get(state, ())] for states in (AWAKE, WAITING)
-    )
-    value_j, low_j, high_j = (watts * asleep_s for watts in sleep_w)
+    waiting = [state for state in WAITING if state not in asleep_s]
+    awake, waits = ([x for state in states for x in parts[state]] for states in (AWAKE, waiting))
+    value_j, low_j, high_j = (watts * sum(asleep_s.values()) for watts in sleep_w)
     if by.waiting is None:
         powered, least = energy_of([*awake, *waits], by), energy_of(awake, by).low_j
-        waiting_s = sum(states_s[state] for state in WAITING if state in parts)
+        waiting_s = sum(states_s[state] for state in waiting)
         least_j = min(least + sleep_w[1] * waiting_s, powered.joules)
         ends = (powered.joules, least_j, powered.high_j)
     else:
