@@ -127,7 +127,7 @@ def state_power(
     parts_j = {state: energy_of(part, in_state(state, by)).parts for state, part in parts.items()}
     value, low, high = (1e-3 * mw for mw in sleep_power_mw(activity.l3_bytes > 0, by, module))
     asleep_s = _asleep_s(states_s, module)
-    parts_j |= {state: {"leakage": value * seconds} for state, seconds in asleep_s.items()}
+    parts_j |= _leakage_j(asleep_s, value)
     chip_j = _chip_joules(parts, states_s, asleep_s, (value, low, high), by)
     others_w = 1e-3 * (module.others_mw or 0.0)
     seconds = sum(states_s.values())
@@ -153,6 +153,10 @@ def _asleep_s(states_s: Mapping[str, float], module: ModulePowers) -> dict[str, 
     stated one of a chip that waits."""
     states = ("retention", *WAITING) if module.states_waiting else ("retention",)
     return {state: states_s[state] for state in states}
+
+
+def _leakage_j(states_s: Mapping[str, float], watts: float) -> dict[str, Mapping[str, float]]:
+    return {state: {"leakage": watts * seconds} for state, seconds in states_s.items()}
 
 
 def _measured_waiting(
@@ -217,13 +221,15 @@ def _chip_joules(
         least_j = min(least + sleep_w[1] * waiting_s, powered.joules)
         ends = (powered.joules, least_j, powered.high_j)
     else:
-        known = [energy_of(x, of) for x, of in ((awake, by), (waits, by.waiting)) if x]
-        ends = (
-            sum(part.joules for part in known),
-            sum(part.low_j for part in known),
-            sum(part.high_j for part in known),
-        )
+        ends = _sum_of([(awake, by), (waits, by.waiting)])
     return ends[0] + value_j, ends[1] + low_j, ends[2] + high_j
+
+
+def _sum_of(groups: Sequence[tuple[Spans, Coefficients]]) -> Interval:
+    """Return the energy of spans with coefficients of their own (value, low, high)."""
+    known = [energy_of(spans, by) for spans, by in groups if spans]
+    joules, low_j = (sum(part.joules for part in known), sum(part.low_j for part in known))
+    return joules, low_j, sum(part.high_j for part in known)
 
 
 @dataclass(frozen=True, slots=True)
