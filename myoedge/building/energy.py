@@ -18,14 +18,14 @@ from myoedge.building.build_files import report_files
 from myoedge.building.operating_points import at_operating_point, cheapest_point
 from myoedge.building.quantities import milliampere_hours, milliwatts, positive, seconds, volts
 from myoedge.errors import MyoedgeError, Notice
-from myoedge.power.model import BATTERY_VOLTS, PUBLISHED, Coefficients
+from myoedge.power.model import PUBLISHED, Coefficients
 from myoedge.reports import speed
 from myoedge.reports.energy import energy_row, with_energy
 from myoedge.reports.period import clocked_by, limited_s, own_period_s, period_s
 from myoedge.reports.speed import duration
 from myoedge.reports.streams import with_passes
 from myoedge.reports.wording import told_apart
-from myoedge.system.folder import explained, write_file
+from myoedge.system.folder import explained, unreplaced, write_file
 from myoedge.system.regular_files import read_text
 from myoedge.targets import DEFAULT, Chip, find_chip, first_chip
 from myoedge.targets.boards import find_board
@@ -107,6 +107,20 @@ def consumption(
         raise MyoedgeError(
             "E240", title, facts, [build.rebuilt(target=first_chip(lambda x: x.energy))]
         )
+    with unreplaced(build.folder):  # options of a run at the same time are kept
+        report = _consumed(build, chip, point_name, given, latency_s, resets)
+        return report, build.updated(report_files(report))
+
+
+def _consumed(
+    build: Build,
+    chip: Chip,
+    point_name: str | None,
+    given: Mapping[str, float | None],
+    latency_s: float | None,
+    resets: bool,
+) -> dict[str, Any]:
+    """Return the new report of `consumption`, which documents the arguments."""
     coefficients_now = coefficients()
     report = renewable(build.report, coefficients_now)
     if resets:
@@ -119,14 +133,25 @@ def consumption(
     report = with_given_powers(report, given)
     report_at_point = at_operating_point(report, chip, False, coefficients_now)
     _check_period(report_at_point)
-    return report_at_point, build.updated(report_files(report_at_point))
+    return report_at_point
 
 
 def is_of(report: Mapping[str, Any], by: Coefficients) -> bool:
     """Return whether all figures of a stored report that energy coefficients determine are of
     these."""
     fresh = with_passes(with_energy(report, by), by)
-    return bool(json.loads(json.dumps(fresh)) == report)
+    return _have_same_figures(json.loads(json.dumps(fresh)), report)
+
+
+def _have_same_figures(fresh: Any, stored: Any) -> bool:
+    """Return whether two JSON values are equal, but for keys that one of them lacks: a report of
+    another version may have others."""
+    if isinstance(fresh, dict) and isinstance(stored, dict):
+        return all(_have_same_figures(fresh[key], stored[key]) for key in fresh.keys() & stored)
+    if isinstance(fresh, list) and isinstance(stored, list):
+        pairs = zip(fresh, stored, strict=False)
+        return len(fresh) == len(stored) and all(_have_same_figures(*pair) for pair in pairs)
+    return bool(fresh == stored)
 
 
 def stale_energies(report: Mapping[str, Any]) -> str:
@@ -181,9 +206,10 @@ def _check_application_period(report: Mapping[str, Any], given: Mapping[str, flo
     """Raise E232 if a period is given for an application that sets it."""
     application, own_s = clocked_by(report), own_period_s(report)
     if application and own_s is not None and given.get("period_s") not in (None, own_s):
-        title = f"the {application} application runs an inference every {duration(own_s)}"
+        own, asked = told_apart(duration, own_s, given["period_s"] or 0.0)
+        title = f"the {application} application runs an inference every {own}"
         tries = [f"[{application}] hop or rate, and build again", "energy without --every"]
-        raise MyoedgeError("E232", title, {"asked": duration(given["period_s"] or 0.0)}, tries)
+        raise MyoedgeError("E232", title, {"asked": asked}, tries)
 
 
 def with_given_powers(report: dict[str, Any], given: Mapping[str, float | None]) -> dict[str, Any]:
@@ -198,8 +224,6 @@ def with_given_powers(report: dict[str, Any], given: Mapping[str, float | None])
     if every["battery_mah"] is None and "battery_volts" in given:
         tries = ["--battery 150"]
         raise MyoedgeError("E232", "--volts are of a --battery, and none is given", tries=tries)
-    if every["battery_mah"] is not None:
-        every["battery_volts"] = every["battery_volts"] or BATTERY_VOLTS
     report = {**report, "every": every}
     if period_s(report) is None and "battery_mah" in given:
         tries = [

@@ -64,6 +64,15 @@ def _decision(report: Report, point: Mapping[str, Any]) -> tuple[float, str]:
     return _application_times(stored_period(report), point)[0], "planned"
 
 
+def planned_decision_s(report: Report) -> float:
+    """Return the planned seconds from a window's last sample to an application's decision, also of
+    a report with played ones."""
+    target = report["target"]
+    points = (p for p in target["operating_points"] if p["name"] == target["operating_point"])
+    point = {**next(points), "latency_s": report["latency_s"]}
+    return _application_times(stored_period(report), point)[0]
+
+
 def cheapest_point(
     report: Report, chip: Chip, by: Coefficients, latency_s: float | None = None
 ) -> str:

@@ -245,6 +245,8 @@ class PlayedStates:
     waiting_hz     this clock; 0: there was one clock
     passes         passes of the network, those that a gate ended not counted; 0: not known
     decision_s     longest time from a window's last sample to its decision; 0: not known
+    decisions      number of decisions; 0: not known
+    is_sound       whether all decisions were the reference's and no sample was lost
     """
 
     activity: Activity
@@ -256,6 +258,8 @@ class PlayedStates:
     waiting_hz: int = 0
     passes: int = 0
     decision_s: float = 0.0
+    decisions: int = 0
+    is_sound: bool = False
 
     def power(
         self,

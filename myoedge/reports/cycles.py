@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from myoedge.backends.measurement import LayerCost, Measurement
 from myoedge.reports import energy as joules
 from myoedge.reports import speed, wording
+from myoedge.reports.period import clocked_by
 from myoedge.reports.report_json import BUSY, CAUSES
 from myoedge.reports.tables import GAP_CHARS, Lines, column_chars, columns, facts, shortened, styled
 from myoedge.reports.text import MIN_NAME_CHARS, layer_cells
@@ -25,8 +26,10 @@ Report = dict[str, Any]
 
 def with_cycles(report: Mapping[str, Any], measured: Measurement, point: OperatingPoint) -> Report:
     """Add cycles, latency and stalls of a run to a report: those of the first inference; for a
-    stream those of the last pass, because most passes run with warm caches."""
-    index = len(measured.inferences) - 1 if "stream" in report else 0
+    stream those of the last pass, because most passes run with warm caches, unless an application
+    switches the cluster off between them."""
+    is_warm = "stream" in report and not clocked_by(report)
+    index = len(measured.inferences) - 1 if is_warm else 0
     inference = measured.inferences[index]
     workers = find_chip(report["target"]["chip"]).workers
     busy_cycles = sum(cost.ne16_busy_cycles for cost in inference.layers)

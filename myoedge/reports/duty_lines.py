@@ -8,7 +8,7 @@ from typing import Any
 
 from myoedge.power.states import WAITING, MeasuredWaiting
 from myoedge.reports import speed, wording
-from myoedge.reports.energy import digits, module_powers, with_range
+from myoedge.reports.energy import battery_of, digits, module_powers, with_range
 from myoedge.reports.period import clocked_by, mean_mw, rest
 
 STATE_NAMES = {
@@ -55,9 +55,9 @@ def duty_rows(report: Mapping[str, Any]) -> list[tuple[str, str]]:
     if raised := _raised_clock(report):
         rows.append(("limit", raised))
     if duty["hours"] is not None:
-        given = report["every"]
-        battery = f"{given['battery_mah']:g} mAh at {given['battery_volts']:g} V"
-        rows.append(("battery", f"{battery}: {battery_hours(duty['hours'])}"))
+        hours, battery = battery_hours(duty["hours"]), battery_of(report)
+        of = f"{battery.mah:g} mAh at {battery.volts:g} V: " if battery else ""
+        rows.append(("battery", f"{of}{hours}"))
     if width := _explain_range_width(report):
         remedy = "; --sleep 0.05mW narrows it" * _sleep_is_guessed(duty)
         rows.append(("range", f"{width}{remedy}"))

@@ -11,6 +11,7 @@ from myoedge.backends.measurement import Activity
 from myoedge.operators import layer_names as naming
 from myoedge.power.duty import Duty, duty
 from myoedge.power.model import (
+    BATTERY_VOLTS,
     Battery,
     Coefficients,
     Energy,
@@ -160,7 +161,7 @@ def battery_of(report: Mapping[str, Any]) -> Battery | None:
     """Return the battery given by `energy --battery`, which a report stores; None without one."""
     given = report.get("every") or {}
     mah = given.get("battery_mah")
-    return None if mah is None else Battery(mah, given["battery_volts"])
+    return None if mah is None else Battery(mah, given.get("battery_volts") or BATTERY_VOLTS)
 
 
 def module_powers(report: Mapping[str, Any]) -> ModulePowers:

@@ -46,7 +46,12 @@ def decision(report: Mapping[str, Any]) -> tuple[float, str] | None:
     whether they are planned or played; None without an application."""
     seconds: float | None = report.get("decision_s")
     source = report.get("decision_source", "planned")
-    return None if seconds is None else (seconds, DECISIONS[source])
+    count = (report.get("played") or {}).get("decisions", 0)
+    if source == "played" and count:
+        text = f"the longest of {count:,} played decisions"
+    else:
+        text = DECISIONS[source]
+    return None if seconds is None else (seconds, text)
 
 
 def limited_s(report: Mapping[str, Any]) -> float | None:

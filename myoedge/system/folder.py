@@ -14,6 +14,7 @@ import shutil
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,7 @@ _OTHER_FILES = (
     rf"|\.({_REPLACED}|reports)\.[0-9]+|(.*/)?\.DS_Store"
 )
 USERS = "user"  # folder of a project whose files a rebuild keeps
+_held: ContextVar[frozenset[Path]] = ContextVar("_held", default=frozenset())  # locked folders
 _EXCHANGE, _AT_FDCWD = 2, -100  # linux/fs.h RENAME_EXCHANGE, fcntl.h
 
 
@@ -159,14 +161,21 @@ def _manifest(folder: Path) -> dict[str, Any]:
 
 @contextlib.contextmanager
 def unreplaced(folder: Path) -> Iterator[None]:
-    """Context manager during which no other process replaces a folder or its reports."""
+    """Context manager during which no other process replaces a folder or its reports, and no other
+    thread does; within one of the same folder it does nothing."""
+    place = Path(os.path.realpath(folder))
+    if place in _held.get():
+        yield
+        return
     opened = _lock_folder(folder)
     while opened is not None and not _is_still_at(folder, opened):  # another process replaced it
         os.close(opened)
         opened = _lock_folder(folder)
+    token = _held.set(_held.get() | {place})
     try:
         yield
     finally:
+        _held.reset(token)
         if opened is not None:
             os.close(opened)
 

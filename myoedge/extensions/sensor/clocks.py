@@ -26,6 +26,7 @@ PASS_CYCLES, VALUE_CYCLES, PACKET_CYCLES = 1_000, 8, 2_500
 GATE_CYCLES = 11  # of each value of a window, for its energy
 PACKET_BYTES = 22  # of a decision on the line
 START_CYCLES = 1_500  # of the cluster, which the controller waits for: counted at 10 and 60 MHz
+TURN_CYCLES = 300  # of a turn of the main loop that begins before a window's last sample is kept
 INTERRUPT_CYCLES, LEAST_INTERRUPT_US = 600, 8  # by which an interrupt is served late
 LATE_SHARE = Fraction(1, 8)  # of a period, by which data-ready may be served late (data_ready.c)
 SPI_CYCLES = 3  # by which the SPI's divider makes a bit longer, at most
@@ -53,7 +54,7 @@ def period_of(program: SensorProgram, chip: Chip, *, gated: bool = False) -> Per
     read_bits = 0 if sensor.is_on_line else 8 * sensor.sample_bytes
     line_s = Fraction(10 * packet_bytes, sensor.baud_rate)
     received = program.frames * program.hop * of_sample
-    last_sample = of_sample + SPI_CYCLES * read_bits
+    last_sample = of_sample + SPI_CYCLES * read_bits + TURN_CYCLES
     return Period(
         seconds=float(program.frames * hop_s),
         control_cycles=received + of_pass,

@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ from myoedge.building.build_files import report_files
 from myoedge.building.config import find
 from myoedge.building.energy import coefficients, renewable, with_given_powers
 from myoedge.building.model_inputs import given_or_stated
-from myoedge.building.operating_points import at_operating_point
+from myoedge.building.operating_points import at_operating_point, sooner
 from myoedge.building.quantities import positive
 from myoedge.errors import MyoedgeError, Notice, command
 from myoedge.extensions.sensor.decisions import Compared, Reference, compared
@@ -58,6 +59,7 @@ from myoedge.power.states import PlayedStates, StatePower
 from myoedge.reports.energy import activity, battery_of, module_powers, of_first_layers
 from myoedge.simulator import Fault, RunOptions, Simulation, simulate
 from myoedge.system import tools
+from myoedge.system.folder import unreplaced
 from myoedge.system.notebook import Card, Tabular
 from myoedge.targets import find_chip
 
@@ -133,6 +135,8 @@ class Played(Tabular):
         return [*playback_lines(self.to_json()), *self._notes()]
 
     def _notes(self) -> Iterator[str]:
+        if not self.exact:
+            yield "the reports of the build keep their figures: decisions are wrong or missing"
         if self.assumed_rate_hz is not None:
             yield f"no fs in the file: {self.assumed_rate_hz:g} samples per second assumed"
         if self.is_unlabelled:
@@ -208,15 +212,18 @@ def play_build(
         same = compared(reference, [row for _, row in located], first)
     rows = tuple(record for _, record in found if isinstance(record, Decision))
     resting = sum(row.is_resting for row in rows)
+    lost = count_lost_samples([x for _, x in found], len(run.ready_cycles), first)
     latency = _latency(run, located, program.clock_hz)
     runs = (-(-(len(rows) - resting) // program.ready), resting)
-    states = _played_states(program, run, resting, latency)
+    states = _played_states(program, run, rows, latency)
+    states = replace(states, is_sound=not (same.wrong or same.missing or lost))
+    is_kept = not (faults or same.wrong or same.missing)
     report = with_given_powers(renewable(build.report, coefficients()), given)
     power = _application_power(report, program, states, *runs)
     judged = _judged(reference, [row for _, row in located], delivered.labels, report, power)
     return Played(
         frames=len(run.ready_cycles),
-        samples_lost=count_lost_samples([x for _, x in found], len(run.ready_cycles), first),
+        samples_lost=lost,
         decisions=rows,
         compared=same,
         latency=latency,
@@ -227,8 +234,8 @@ def play_build(
         assumed_rate_hz=float(program.sensor.rate_hz) if delivered.is_assumed else None,
         is_unlabelled=delivered.is_unlabelled,
         unlike=unlike_calibration(program.conversion, counts),
-        over=over_latency(latency, (build.report.get("budget") or {}).get("latency_s")),
-        unwritten=None if faults else _replace_report_power(build, report, states, judged["wake"]),
+        over=_too_late(latency, report, states),
+        unwritten=_replace_report_power(build, given, states, judged["wake"]) if is_kept else None,
         **judged,
     )
 
@@ -268,6 +275,17 @@ def _take_first_seconds(counts: Array, seconds: float | None, rate_hz: float) ->
     return counts[: max(round(positive(seconds, "seconds") * rate_hz), 1)]
 
 
+def _too_late(
+    latency: Latency | None, report: Mapping[str, Any], states: PlayedStates
+) -> Notice | None:
+    """Return E302 if a decision came later than [budget] latency allows, with remedies of which the
+    played clock is none."""
+    chip = find_chip(report["target"]["chip"]).at(report["target"]["operating_point"])
+    played = {**report, "played": states.to_json()}
+    limit_s = (report.get("budget") or {}).get("latency_s")
+    return over_latency(latency, limit_s, partial(sooner, played, chip, coefficients()))
+
+
 # --- the run --------------------------------------------------------------------------------------
 
 
@@ -291,9 +309,10 @@ def _simulate_playback(
 
 
 def _played_states(
-    program: SensorProgram, run: Simulation, resting: int, latency: Latency | None
+    program: SensorProgram, run: Simulation, rows: Sequence[Decision], latency: Latency | None
 ) -> PlayedStates:
-    passes = 0 if resting else len(pass_cycles(run))  # a gate ends those of resting windows
+    is_resting = any(row.is_resting for row in rows)
+    passes = 0 if is_resting else len(pass_cycles(run))  # a gate ends those of resting windows
     clock, waits = program.clock, program.clock.waiting > 1
     return PlayedStates(
         activity_of(run),
@@ -305,6 +324,7 @@ def _played_states(
         clock.waiting_hz if waits else 0,
         passes,
         0.0 if latency is None else latency.max_s,
+        len(rows),
     )
 
 
@@ -328,12 +348,14 @@ def _application_power(
 
 def _replace_report_power(
     build: Build,
-    report: Mapping[str, Any],
+    given: Mapping[str, float | None],
     states: PlayedStates,
     wake: Mapping[str, Any] | None,
 ) -> Notice | None:
     """Replace the build's reports by ones with the power of this playback, and with how its gate
     worked. Return W210 if they cannot be written."""
-    played = {**report, "played": {**states.to_json(), "wake": wake}}
-    chip = find_chip(report["target"]["chip"]).at(report["target"]["operating_point"])
-    return build.updated(report_files(at_operating_point(played, chip, False, coefficients())))
+    with unreplaced(build.folder):  # options of a run of energy meanwhile are kept
+        report = with_given_powers(renewable(build.report, coefficients()), given)
+        played = {**report, "played": {**states.to_json(), "wake": wake}}
+        chip = find_chip(report["target"]["chip"]).at(report["target"]["operating_point"])
+        return build.updated(report_files(at_operating_point(played, chip, False, coefficients())))

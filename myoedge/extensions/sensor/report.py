@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -104,16 +104,20 @@ def latency_of(latencies_s: Array, parts_s: Mapping[str, Array] | None = None) -
     )
 
 
-def over_latency(latency: Latency | None, limit_s: float | None) -> Notice | None:
+def over_latency(
+    latency: Latency | None, limit_s: float | None, sooner: Callable[[], Sequence[str]]
+) -> Notice | None:
     """Return E302 if a decision came later than [budget] latency allows; None if not, or without a
-    limit."""
+    limit.
+
+    sooner   remedies of an application whose decision comes too late
+    """
     if latency is None or limit_s is None or latency.max_s <= limit_s:
         return None
     budget, latest = told_apart(duration, limit_s, latency.max_s)
     late = f"{latest} at most, from data-ready to the packet's last bit"
     facts = {"budget": budget, "build": late}
-    tries = ["a higher baud_rate in [sensor]", "a smaller network", "fewer samples per window"]
-    return over_budget([Broken("latency", facts, tries)])
+    return over_budget([Broken("latency", facts, sooner())])
 
 
 def playback_json(

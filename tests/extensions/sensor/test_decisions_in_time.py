@@ -13,6 +13,7 @@ from myoedge.errors import MyoedgeError
 from tests.extensions.sensor import applications
 
 HOP = {**applications.ARMBAND, "hop": 8}
+FRAMES = {"axis": 2, "frames": 2, "rate": 200}
 LINE_S = 22 * 10 / 1e6  # bits of a decision's packet, by the rate of the line
 
 
@@ -35,3 +36,16 @@ def test_no_point_meets_a_limit_below_the_time_of_the_packet_on_the_line(tmp_pat
     played = myoedge.play(again, applications.MYO, seconds=1)
     assert played.latency is not None
     assert LINE_S < played.latency.max_s <= 1e-3 * limit_ms
+
+
+@pytest.mark.parametrize("point", ["240/10 MHz", "10 MHz", "high"])
+def test_the_plan_of_a_streams_decision_is_not_below_the_played_one(
+    tmp_path: Path, point: str
+) -> None:
+    build = applications.built(
+        tmp_path, applications.Causal, 64, point, sensor=applications.ARMBAND, stream=FRAMES
+    )
+    planned_s = myoedge.simulate(build).report["decision_s"]
+    played = myoedge.play(build, applications.MYO, seconds=2)
+    assert played.latency is not None
+    assert planned_s * 0.95 < played.latency.max_s <= planned_s

@@ -13,6 +13,8 @@ import torch
 
 import myoedge
 from myoedge.backends.build import Build, load_build
+from myoedge.extensions.sensor import playback
+from myoedge.extensions.sensor.decisions import Compared
 from myoedge.extensions.sweeps import advise
 from myoedge.reports.budget import budget_lines
 from myoedge.reports.duty_lines import duty_rows
@@ -178,8 +180,27 @@ def test_the_time_of_a_decision_is_planned_or_played_everywhere(tmp_path: Path) 
     assert duration(latest_s) != duration(planned_s)
     for later in (lambda: None, lambda: myoedge.energy(folder), lambda: myoedge.simulate(folder)):
         later()
-        check_decision(folder, latest_s, "the longest of the last playback")
+        check_decision(folder, latest_s, f"the longest of {len(played.decisions)} played decisions")
     assert played.to_json()["latency_s"]["max"] == latest_s
+
+
+def test_few_decisions_are_no_evidence_and_wrong_ones_are_not_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Windows of 40 samples, each 8 samples after the last: 3 in 0.3 s."""
+    folder = built(tmp_path, "windows", "160 MHz", '[budget]\nlatency = "5 ms"')
+    planned_s = load_build(folder).report["decision_s"]
+    myoedge.play(folder, MYO, seconds=0.3)
+    (row,) = [x for x in myoedge.evidence(folder, drawn=1).requirements if x.key == "TIME-1"]
+    assert row.value.startswith(f"{1e3 * planned_s:.3f} ms, planned, as 3 decisions were played")
+    assert "30 are needed" in row.value
+    assert row.evidence == "analysis: the plan of the build"
+    kept = load_build(folder).report
+    assert kept["played"]["decisions"] == 3
+    monkeypatch.setattr(playback, "compared", lambda *_: Compared((), 1))
+    wrong = myoedge.play(folder, MYO, seconds=1)
+    assert "the reports of the build keep their figures" in wrong.lines()[-1]
+    assert load_build(folder).report == kept
 
 
 def test_advice_after_a_calibration_is_of_one_set_of_coefficients(

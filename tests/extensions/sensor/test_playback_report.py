@@ -94,11 +94,13 @@ def test_the_histogram_has_round_steps() -> None:
 
 def test_a_budget_is_for_the_latest_decision() -> None:
     latency = latency_of(np.array([1e-3] * 999 + [2.5e-3]))
-    assert over_latency(latency, 2.5e-3) is None
-    assert over_latency(latency, None) is None
-    assert over_latency(None, 1e-3) is None
-    notice = over_latency(latency, 2e-3)
+    sooner = ["fewer [stream] frames"]
+    assert over_latency(latency, 2.5e-3, sooner.copy) is None
+    assert over_latency(latency, None, sooner.copy) is None
+    assert over_latency(None, 1e-3, sooner.copy) is None
+    notice = over_latency(latency, 2e-3, sooner.copy)
     assert notice is not None
+    assert notice.tries[0] == sooner[0]
     assert (notice.code, notice.exit_code) == ("E302", 3)
     assert dict(notice.facts)["build"].startswith("2.5 ms at most")
 
