@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from myoedge.backends.packets import Decision, Record, decoded
-from myoedge.backends.simulator import activity_of
 from myoedge.building.build_files import report_files
 from myoedge.building.config import find
 from myoedge.building.energy import coefficients, renewable, with_given_powers
@@ -51,6 +50,7 @@ from myoedge.extensions.sensor.simulated_run import (
     first_frame,
     locate_decisions,
     pass_cycles,
+    played_states,
 )
 from myoedge.numerics.arrays import Array
 from myoedge.operators.interpreter import one_blas_thread
@@ -215,7 +215,7 @@ def play_build(
     lost = count_lost_samples([x for _, x in found], len(run.ready_cycles), first)
     latency = _latency(run, located, program.clock_hz)
     runs = (-(-(len(rows) - resting) // program.ready), resting)
-    states = _played_states(program, run, rows, latency)
+    states = played_states(program, run, rows, latency)
     states = replace(states, is_sound=not (same.wrong or same.missing or lost))
     is_kept = not (faults or same.wrong or same.missing)
     report = with_given_powers(renewable(build.report, coefficients()), given)
@@ -306,26 +306,6 @@ def _simulate_playback(
             playback=playback_of(program, counts, faults, len(build.host_image or b"")),
             progress=progress,
         )
-
-
-def _played_states(
-    program: SensorProgram, run: Simulation, rows: Sequence[Decision], latency: Latency | None
-) -> PlayedStates:
-    is_resting = any(row.is_resting for row in rows)
-    passes = 0 if is_resting else len(pass_cycles(run))  # a gate ends those of resting windows
-    clock, waits = program.clock, program.clock.waiting > 1
-    return PlayedStates(
-        activity_of(run),
-        dict(run.state_cycles),
-        program.clock_hz,
-        run.timeline,
-        run.bin_cycles,
-        dict(run.slow_cycles) if waits else {},
-        clock.waiting_hz if waits else 0,
-        passes,
-        0.0 if latency is None else latency.max_s,
-        len(rows),
-    )
 
 
 def _application_power(

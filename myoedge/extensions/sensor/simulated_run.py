@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from myoedge.backends.packets import Decision, Record, Start, Status
-from myoedge.backends.simulator import STARTED
+from myoedge.backends.simulator import STARTED, activity_of
 from myoedge.numerics.arrays import Array
+from myoedge.power.states import PlayedStates
 from myoedge.simulator import Fault, Simulation
 
 if TYPE_CHECKING:
     from myoedge.extensions.sensor.program import SensorProgram
+    from myoedge.extensions.sensor.report import Latency
 
 
 Located = tuple[int, Decision]  # index of a packet's last byte on the line; the decision
@@ -90,3 +92,24 @@ def count_lost_samples(records: Sequence[Record], frames: int, first: int) -> in
         return frames
     lost = (record.frames_lost for record in records if isinstance(record, Status))
     return first + max(lost, default=0)
+
+
+def played_states(
+    program: SensorProgram, run: Simulation, rows: Sequence[Decision], latency: Latency | None
+) -> PlayedStates:
+    """Return counters and times of a run; `is_sound` is not known from it."""
+    is_resting = any(row.is_resting for row in rows)
+    passes = 0 if is_resting else len(pass_cycles(run))  # a gate ends those of resting windows
+    clock, waits = program.clock, program.clock.waiting > 1
+    return PlayedStates(
+        activity_of(run),
+        dict(run.state_cycles),
+        program.clock_hz,
+        run.timeline,
+        run.bin_cycles,
+        dict(run.slow_cycles) if waits else {},
+        clock.waiting_hz if waits else 0,
+        passes,
+        0.0 if latency is None else latency.max_s,
+        len(rows),
+    )
