@@ -56,7 +56,7 @@ def duty_rows(report: Mapping[str, Any]) -> list[tuple[str, str]]:
         rows.append(("limit", raised))
     if duty["hours"] is not None:
         hours, battery = battery_hours(duty["hours"]), battery_of(report)
-        of = f"{battery.mah:g} mAh at {battery.volts:g} V: " if battery else ""
+        of = f"{battery.capacity_mah:g} mAh at {battery.volts:g} V: " if battery else ""
         rows.append(("battery", f"{of}{hours}"))
     if width := _explain_range_width(report):
         remedy = "; --sleep 0.05mW narrows it" * _sleep_is_guessed(duty)
