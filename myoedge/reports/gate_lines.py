@@ -40,10 +40,11 @@ def gate_texts(wake: Mapping[str, Any] | None) -> list[str]:
 
 
 def _gain(wake: Mapping[str, Any]) -> str:
-    """Weigh what a gate saves against what it takes itself."""
+    """Weigh what a gate saves against what it takes itself, both beyond the power of a chip that
+    waits meanwhile."""
     saved_mw, without_mw, gate_mw = (1e3 * wake[x] for x in ("saved_w", "without_w", "gate_w"))
     with_mw = without_mw - saved_mw
-    itself = f"the gate itself takes {digits(gate_mw, 2)} mW"
+    itself = f"the gate itself adds {digits(gate_mw, 2)} mW to the power of waiting"
     if abs(saved_mw) < LEAST_GAIN * without_mw:
         return f"saves nothing: {three_digits(with_mw)} mW with it and without; {itself}"
     gain = f"{'saves' if saved_mw > 0 else 'costs'} {digits(abs(saved_mw), 3)} mW"

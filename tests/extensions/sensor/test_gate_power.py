@@ -51,7 +51,8 @@ def test_a_gain_is_weighed_against_its_cost(build: Build, played: Played) -> Non
 def test_a_gate_that_costs_more_than_it_saves(played: Played) -> None:
     assert played.wake is not None
     costs = {**played.wake, "gate_w": 2e-3, "saved_w": -1.5e-3, "without_w": 4e-3}
-    told = "costs 1.5 mW: 5.5 mW with it, about 4 mW without; the gate itself takes 2 mW"
+    gain = "costs 1.5 mW: 5.5 mW with it, about 4 mW without"
+    told = f"{gain}; the gate itself adds 2 mW to the power of waiting"
     assert gate_texts(costs)[-1] == told
     assert told in "\n".join(replace(played, wake=costs).lines())
 
@@ -59,7 +60,7 @@ def test_a_gate_that_costs_more_than_it_saves(played: Played) -> None:
 @pytest.mark.parametrize(
     ("saved_w", "gate_w", "told"),
     [
-        (-2.29e-7, 2.29e-7, "saves nothing: 3.72 mW with it and without; the gate itself takes"),
+        (-2.29e-7, 2.29e-7, "saves nothing: 3.72 mW with it and without; the gate itself adds"),
         (8e-6, 2e-6, "saves 0.008 mW: 3.716 mW with it, about 3.724 mW without; the gate itself"),
         (1.2e-3, 2e-5, "saves 1.2 mW: 2.52 mW with it, about 3.72 mW without; the gate itself"),
     ],
