@@ -73,7 +73,7 @@ def test_a_voltage_that_nobody_gave_is_no_option(folder: Path) -> None:
     shown = " ".join(command("energy", "out", cwd=folder.parent).out.split())
     assert "--battery 150mAh" in shown
     assert "--volts" not in shown
-    assert ", at 3.7 V" in shown
+    assert "battery 150 mAh at 3.7 V: " in shown
     myoedge.energy(folder, volts=3)
     assert "--volts 3V" in command("energy", "out", cwd=folder.parent).out
 

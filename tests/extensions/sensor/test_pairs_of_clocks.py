@@ -16,6 +16,7 @@ from myoedge.targets import OperatingPoint, find_chip
 from tests.conftest import thinned
 from tests.extensions.sensor import applications
 
+MADE_WITHIN = 2e-3  # 240/120 MHz is asked for what the chip makes as 240/120.2 MHz
 ALL_MHZ = {  # voltage -> clocks of the network that are considered
     0.65: (10, 15, 20, 30, 40, 60, 80, 120, 160, 240),
     0.70: (280,),
@@ -63,7 +64,7 @@ def test_no_pair_of_clocks_takes_less_power(name: str, limit_ms: float, tmp_path
     taken_mw = report["duty"]["planned_mw"]
     assert report["decision_s"] <= 1e-3 * limit_ms
     powers = {point: average_mw(report, point, PUBLISHED) for point in every_pair()}
-    less = [point for point, mw in powers.items() if mw < (1 - 1e-4) * taken_mw]
+    less = [point for point, mw in powers.items() if mw < (1 - MADE_WITHIN) * taken_mw]
     assert less  # the limit excludes some
     for point in less:
         if latency_s(report, point) <= 1e-3 * limit_ms:
