@@ -7,7 +7,6 @@ import json
 import math
 import os
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import asdict, fields, replace
 from itertools import chain
 from pathlib import Path
@@ -20,7 +19,7 @@ from myoedge.building.quantities import milliampere_hours, milliwatts, positive,
 from myoedge.errors import MyoedgeError, Notice
 from myoedge.power.model import PUBLISHED, Coefficients
 from myoedge.reports import speed
-from myoedge.reports.energy import energy_row, with_energy
+from myoedge.reports.energy import with_energy
 from myoedge.reports.period import clocked_by, limited_s, own_period_s, period_s
 from myoedge.reports.speed import duration
 from myoedge.reports.streams import with_passes
@@ -152,18 +151,6 @@ def _have_same_figures(fresh: Any, stored: Any) -> bool:
         pairs = zip(fresh, stored, strict=False)
         return len(fresh) == len(stored) and all(_have_same_figures(*pair) for pair in pairs)
     return bool(fresh == stored)
-
-
-def stale_energies(report: Mapping[str, Any]) -> str:
-    """Describe the coefficients of a stored report's energies: "energies of before a calibration
-    (published figures, no board; now calibrated with 2 measurements)"; "" if they are those in use,
-    or if these cannot be read, which `energy` reports."""
-    row = energy_row(report)
-    with suppress(MyoedgeError):
-        by = coefficients()
-        if row and not is_of(report, by):
-            return f"energies of before a calibration ({row['coefficients']}; now {by.source})"
-    return ""
 
 
 def renewable(report: dict[str, Any], by: Coefficients) -> dict[str, Any]:

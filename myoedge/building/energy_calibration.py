@@ -240,7 +240,7 @@ def _unmeasured(name: str, build: Build, phase: str, point: OperatingPoint) -> M
     folder, report = build.folder, build.report
     check_application_point(report, point.name)
     if phase == BETWEEN:
-        return Measured(_between_name(name), _between_passes(report, point, folder), 0.0)
+        return Measured(f"{name}, {BETWEEN} passes", _between_passes(report, point, folder), 0.0)
     counters, played = activity(report), played_states(report)
     inference = [(replace(counters, cycles=float(counters.cycles)), point)]
     if played is not None and (spans := played.of_a_pass(point)):
@@ -310,10 +310,6 @@ def _is_as_fast(row: Measured, other: Measured) -> bool:
     )
     same_clocks = row.point.same_clocks(other.point)
     return row.point.volts >= other.point.volts and (same_clocks or slowest >= fastest)
-
-
-def _between_name(build: str) -> str:
-    return f"{build}, {BETWEEN} passes"
 
 
 def _row_error(where: str, cause: str, remedy: str = "") -> MyoedgeError:

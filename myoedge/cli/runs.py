@@ -212,7 +212,7 @@ def report(
 
 def _print_stale_energies(terminal: Terminal, build: Build) -> None:
     """Print how to renew the energies of a report that was made before a calibration."""
-    from myoedge.building.energy import stale_energies
+    from myoedge.building.stale_energies import stale_energies
 
     if stale := stale_energies(build.report):
         renewed = f"{stale}: renew them by {command('energy', build.folder)}"

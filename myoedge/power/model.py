@@ -274,6 +274,11 @@ class ModulePowers:
     can_sleep: bool = True
 
     @property
+    def others_w(self) -> float | None:
+        """Power of the other parts in watts; None: chip only."""
+        return None if self.others_mw is None else 1e-3 * self.others_mw
+
+    @property
     def states_waiting(self) -> bool:
         """Whether `sleep_mw` is the power of a chip that waits instead of sleeping."""
         return self.sleep_mw is not None and not self.can_sleep

@@ -127,9 +127,9 @@ def state_power(
     parts_j = {state: energy_of(part, in_state(state, by)).parts for state, part in parts.items()}
     value, low, high = (1e-3 * mw for mw in sleep_power_mw(activity.l3_bytes > 0, by, module))
     asleep_s = _asleep_s(states_s, module)
-    parts_j |= _leakage_j(asleep_s, value)
+    parts_j |= {state: {"leakage": value * spent_s} for state, spent_s in asleep_s.items()}
     chip_j = _chip_joules(parts, states_s, asleep_s, (value, low, high), by)
-    others_w = 1e-3 * (module.others_mw or 0.0)
+    others_w = module.others_w or 0.0
     seconds = sum(states_s.values())
     value, low, high = (joules / seconds + others_w for joules in chip_j)
     hours = None
@@ -142,7 +142,7 @@ def state_power(
         chip_j,
         (value, low, high),
         hours,
-        None if module.others_mw is None else others_w,
+        module.others_w,
         clocks_s=_clocks_s(point, seconds - states_s["retention"], slow_cycles),
         waiting=_measured_waiting(by, point, module),
     )
@@ -153,10 +153,6 @@ def _asleep_s(states_s: Mapping[str, float], module: ModulePowers) -> dict[str, 
     stated one of a chip that waits."""
     states = ("retention", *WAITING) if module.states_waiting else ("retention",)
     return {state: states_s[state] for state in states}
-
-
-def _leakage_j(states_s: Mapping[str, float], watts: float) -> dict[str, Mapping[str, float]]:
-    return {state: {"leakage": watts * seconds} for state, seconds in states_s.items()}
 
 
 def _measured_waiting(

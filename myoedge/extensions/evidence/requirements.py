@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from myoedge.building.energy import stale_energies
 from myoedge.building.operating_points import planned_decision_s
+from myoedge.building.stale_energies import stale_energies
 from myoedge.reports.duty_lines import on_average
 from myoedge.reports.energy import played_states
 from myoedge.reports.period import decision
