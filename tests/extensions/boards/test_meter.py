@@ -88,7 +88,8 @@ def test_power_of_a_chip_that_waits(two: Build, tmp_path: Path) -> None:
         shown = command("bench", two.folder, "--meter", at, "--waiting", "0.005", cwd=tmp_path)
     _, rows = shown.out.split("rows.csv\n", 1)
     (tmp_path / "rows.csv").write_text(rows)
-    ((_, measured),) = energy_calibration._read_measurement(tmp_path / "rows.csv")
+    (row,) = energy_calibration._read_measurement(tmp_path / "rows.csv")
+    measured = row.measured
     assert measured.joules == pytest.approx(1.8 * amps * 1e6 / measured.point.clock_hz, rel=1e-3)
     assert rows.splitlines()[1] == ran.json["row"]
     step = next(line for line in shown.err.splitlines() if "energy calibrate" in line)

@@ -402,7 +402,7 @@ def test_the_printed_table_is_aligned_and_names_what_differs() -> None:
         row(model="b", energy_uj=45.0),
         row(model="c", status="refused", code="E302", title="over budget: latency", latency_s=None),
     ]
-    console = Console(width=100, file=io.StringIO(), no_color=True)
+    console = Console(width=100, file=io.StringIO(), no_color=True, markup=False)
     show(printed(rows, 100), console)
     head, *lines = console.file.getvalue().splitlines()  # type: ignore[attr-defined]
     assert head.split() == ["model", "latency", "energy", "L2", "SQNR"]
@@ -461,7 +461,7 @@ def test_the_best_is_not_less_accurate() -> None:
         row(options="blind", energy_uj=9.0, accuracy_int8=0.0),
     ]
     assert best_in_budgets(rows) == [False, True, False, False]
-    console = Console(width=100, file=io.StringIO(), no_color=True)
+    console = Console(width=100, file=io.StringIO(), no_color=True, markup=False)
     show(printed(rows, 100), console)
     assert " 0.0 %" in console.file.getvalue(), "no accuracy is one too"  # type: ignore[attr-defined]
 
