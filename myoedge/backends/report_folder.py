@@ -57,6 +57,11 @@ class ReportFolder:
         return self._read_json(MANIFEST)
 
     @property
+    def manifest_digest(self) -> str:
+        """SHA-256 of the manifest: copies of a build have the same."""
+        return sha256((self.folder / MANIFEST).read_bytes())
+
+    @property
     def report(self) -> dict[str, Any]:
         """Current report.json, which `validate` and other verbs replace."""
         with contextlib.suppress(OSError):  # the folder may be read-only

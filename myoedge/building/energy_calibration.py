@@ -21,8 +21,6 @@ from myoedge.power.calibrate import METER, Measured, Residual, calibrate
 from myoedge.power.model import PUBLISHED, Coefficients, Spans
 from myoedge.reports.energy import activity, coefficients_for, counted, played_states
 from myoedge.reports.period import clocked_by
-from myoedge.system.cache import sha256
-from myoedge.system.folder import MANIFEST
 from myoedge.system.notebook import Card, Tabular
 from myoedge.system.regular_files import read_text
 from myoedge.targets import DEFAULT, DEFAULT_ENERGY, OperatingPoint
@@ -194,7 +192,7 @@ def _read_row(row: Mapping[str, Any], file: Path, where: str) -> Located:
         with set_in(where):
             build = load_build(file.parent / row["build"])
             unmeasured = _unmeasured(row["build"], build, phase, point)
-        digest = sha256((build.folder / MANIFEST).read_bytes())
+        digest = build.manifest_digest
     waits = phase in (IDLE, BETWEEN)
     sigma_percent = _read_number(row, "sigma_percent", where) or 100 * METER
     joules = _read_joules(row, unmeasured.seconds, waits, where)

@@ -13,7 +13,7 @@ from myoedge.codegen.application import Period
 from myoedge.power.duty import ControlCycles
 from myoedge.power.states import SWITCH_US
 from myoedge.reports.energy import as_point, average_mw, played_states, with_energy
-from myoedge.reports.period import clocked_by, own_period_s
+from myoedge.reports.period import built_point, clocked_by, own_period_s
 from myoedge.reports.streams import with_passes, with_real_time
 
 if TYPE_CHECKING:
@@ -53,23 +53,17 @@ def _decision(report: Report, point: Mapping[str, Any]) -> tuple[float, str]:
     """Return the seconds from a window's last sample to an application's decision at an operating
     point, and their source: the longest of the last playback if it was played there, or else
     planned."""
-    played, target = played_states(report), report["target"]
-    built = (p for p in target["operating_points"] if p["name"] == target["operating_point"])
-    if (
-        played is not None
-        and played.decision_s
-        and as_point(next(built)).same_clocks(as_point(point))
-    ):
-        return played.decision_s, "played"
+    played = played_states(report)
+    played_s = 0.0 if played is None else played.decision_s
+    if played_s and as_point(built_point(report)).same_clocks(as_point(point)):
+        return played_s, "played"
     return _application_times(stored_period(report), point)[0], "planned"
 
 
 def planned_decision_s(report: Report) -> float:
     """Return the planned seconds from a window's last sample to an application's decision, also of
     a report with played ones."""
-    target = report["target"]
-    points = (p for p in target["operating_points"] if p["name"] == target["operating_point"])
-    point = {**next(points), "latency_s": report["latency_s"]}
+    point = {**built_point(report), "latency_s": report["latency_s"]}
     return _application_times(stored_period(report), point)[0]
 
 

@@ -173,7 +173,6 @@ def _inspect_build(terminal: Terminal, folder: Path, memory: bool) -> None:
 
 
 def _show_inspection(terminal: Terminal, inspection: Inspection) -> None:
-
     from myoedge.reports.tables import columns, show
 
     lines = [

@@ -74,7 +74,7 @@ def _check_transfer_order(plan: Plan) -> Iterator[str]:
     steps = plan.timeline_steps
     for h in plan.transfers:
         used = (h.needed,) if is_held(h.chunk, steps) else (h.needed, h.chunk.last, h.owned_from)
-        loops = {next((x for x in steps.loops if step in x), None) for step in (h.begins, *used)}
+        loops = {*map(steps.loop_at, (h.begins, *used))}
         if len(loops) > 1 or not h.begins <= h.needed <= h.chunk.last + 1:
             yield plan.steps[h.chunk.step].node.name
 

@@ -80,14 +80,20 @@ class TimelineSteps:
         begins = [enter - at for at, enter in enumerate(self.enters)]
         return tile + bisect_right(begins, tile)
 
+    def loop_at(self, timeline_step: int) -> LoopSteps | None:
+        """Return the loop whose body a step belongs to; None outside loops."""
+        return next((loop for loop in self.loops if timeline_step in loop), None)
+
     def earliest(self, timeline_step: int) -> int:
         """Return the first step in which a transfer for `timeline_step` may run: the first one of
         its loop, or 0."""
-        return next((x.first for x in self.loops if timeline_step in x), 0)
+        loop = self.loop_at(timeline_step)
+        return 0 if loop is None else loop.first
 
     def turns(self, timeline_step: int) -> int:
         """Return how often a step runs per inference: the iterations of its loop, or 1."""
-        return next((x.turns for x in self.loops if timeline_step in x), 1)
+        loop = self.loop_at(timeline_step)
+        return 1 if loop is None else loop.turns
 
     def alive(self, life: LiveRange) -> LiveRange:
         """Convert a live range in layers to one in timeline steps."""

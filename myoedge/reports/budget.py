@@ -14,7 +14,7 @@ from myoedge.errors import Notice, notice
 from myoedge.operators.layer_names import located_rows
 from myoedge.reports import energy as joules
 from myoedge.reports import near_memory, speed, wording
-from myoedge.reports.period import decision, limited_s, mean_mw
+from myoedge.reports.period import built_point, decision, limited_s, mean_mw
 from myoedge.reports.report_json import Report
 from myoedge.reports.speed import duration
 
@@ -152,8 +152,7 @@ def _source_of_figures(report: Report) -> str:
 
 def _point_text(report: Report) -> str:
     """Return the operating point as text: "0.65 V, 240/10 MHz"."""
-    target = report["target"]
-    point = next(p for p in target["operating_points"] if p["name"] == target["operating_point"])
+    point = built_point(report)
     return wording.at_point(point["volts"], point["clock_hz"], point.get("waiting_hz", 0))
 
 

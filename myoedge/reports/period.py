@@ -21,6 +21,13 @@ def clocked_by(report: Mapping[str, Any]) -> str:
     return "" if set_by == STREAM else set_by
 
 
+def built_point(report: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return the row of the operating point that a report's figures are of."""
+    target = report["target"]
+    points: list[Mapping[str, Any]] = target["operating_points"]
+    return next(row for row in points if row["name"] == target["operating_point"])
+
+
 def period_s(report: Mapping[str, Any]) -> float | None:
     """Return the period of inferences in seconds: as given by `energy --every`, otherwise the
     build's own; None if unknown."""

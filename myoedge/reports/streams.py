@@ -11,7 +11,7 @@ from myoedge.power.duty import duty
 from myoedge.power.model import Coefficients, typical, with_modelled_error
 from myoedge.reports import energy as joules
 from myoedge.reports import wording
-from myoedge.reports.period import control_cycles
+from myoedge.reports.period import built_point, control_cycles
 from myoedge.reports.report_json import Report
 from myoedge.reports.speed import duration
 from myoedge.reports.tables import ReportTable
@@ -166,9 +166,7 @@ def with_passes(report: Report, by: Coefficients) -> Report:
     stream = report.get("stream") or {}
     if not stream.get("frame_hz") or not stream.get("passes"):
         return report
-    target = report["target"]
-    chosen = next(p for p in target["operating_points"] if p["name"] == target["operating_point"])
-    point = joules.as_point(chosen)
+    point = joules.as_point(built_point(report))
     passes = [_pass_row(report, row, point, by) for row in _passes_with_cycles(report)]
     return {**report, "stream": {**stream, "passes": passes}}
 

@@ -23,8 +23,6 @@ from myoedge.extensions.boards.board_card import CARD, BoardCard, figures
 from myoedge.extensions.boards.runners import line_of
 from myoedge.quantization.samples import Given
 from myoedge.reports import wording
-from myoedge.system.cache import sha256
-from myoedge.system.folder import MANIFEST
 from myoedge.system.notebook import Card, Rows
 from myoedge.targets.boards import Board, all_boards
 from myoedge.version import __version__
@@ -296,7 +294,7 @@ def board_card(
         "tools": tools,
         "board": board or "gap9_evk",
         "on": on,
-        "build": sha256((chosen.folder / MANIFEST).read_bytes()),
+        "build": chosen.manifest_digest,
         "steps": steps,
         **figures(before, None if ran is None else ran.report, None if ran is None else ran.exact),
         "energy": None if energy is None else asdict(energy),

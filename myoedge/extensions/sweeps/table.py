@@ -149,7 +149,6 @@ def outcome(row: Result, *, is_best: bool) -> str:
 def printed(rows: Sequence[Result], width: int) -> Table:
     """Return the table of results for a terminal of this width; empty columns, and if necessary
     less important ones, are left out."""
-
     columns, _ = _columns_that_fit(rows, width)
     left = {*(SHORT.get(label, label) for label in differing(rows)), WARNINGS, ""}
     table = tables.columns(columns, left=left, overflow="fold")

@@ -83,7 +83,7 @@ def held_as_in(plan: Plan, chunks: Sequence[Chunk]) -> list[Chunk]:
     def as_held(x: Chunk) -> Chunk:
         known = held.get((x.step, x.array), ())
         common = sum(_common_bytes(x, other) for other in known)
-        loop = next((loop for loop in steps.loops if loop.first <= x.first < loop.end), None)
+        loop = steps.loop_at(x.first)
         return x if loop is None or common < x.size_bytes else _held(x, loop, steps)
 
     return [as_held(x) for x in chunks]
