@@ -202,7 +202,7 @@ def _read_row(row: Mapping[str, Any], file: Path, where: str) -> Located:
 
 
 def _idle(point: OperatingPoint, where: str) -> Measured:
-    """Return what a row IDLE measured, without its energy: at the clock that a divider makes."""
+    """Return the measurement of a row IDLE without its energy, at the clock that is made."""
     if point.waiting_hz:
         made = CLOCKS.settings(point.clock_hz, point.waiting_hz)
         if not made.waits_at(point.waiting_hz):
@@ -233,8 +233,8 @@ def _read_joules(row: Mapping[str, Any], seconds: float, waits: bool, where: str
 
 
 def _unmeasured(name: str, build: Build, phase: str, point: OperatingPoint) -> Measured:
-    """Return what a row of a build measured, without its energy: the last runs on the simulated
-    chip."""
+    """Return the measurement of a row of a build without its energy: counters of the last runs on
+    the simulated chip."""
     folder, report = build.folder, build.report
     check_application_point(report, point.name)
     if phase == BETWEEN:

@@ -109,7 +109,7 @@ def test_simplified_formulas_have_the_same_values() -> None:
     assert tables > FORMULAS / 40
 
 
-def test_the_larger_of_two_scaled_bytes_is_that_of_two_tables() -> None:
+def test_the_larger_of_two_scaled_numbersis_that_of_two_tables() -> None:
     value = clip(maximum((A * 9 + 4) >> 3, (B * 5 + 2) >> 2), -128, 127)
     match shortest([value], ELEMENTS)[id(value)]:
         case Binary("max", Lookup(one), Lookup(two)):
@@ -120,7 +120,7 @@ def test_the_larger_of_two_scaled_bytes_is_that_of_two_tables() -> None:
             pytest.fail(f"{found}")
 
 
-def test_a_choice_of_two_scaled_bytes_is_an_entry_of_one_table() -> None:
+def test_a_choice_of_two_scaled_numbersis_an_entry_of_one_table() -> None:
     value = clip(where(A > 4, (A * 9 + 4) >> 3, (B * 5 + 2) >> 2), -128, 127)
     match shortest([value], ELEMENTS)[id(value)]:
         case Lookup(table, Binary("-", Where(), _)):
@@ -169,6 +169,14 @@ STEP = clip(on_segment(LINES, C, 8), -100, 100)
 def test_what_is_left(value: Expr, left: Expr) -> None:
     found = simplified(value)[id(value)]
     assert len(walk(found)) == len(walk(left)) < len(walk(value))
+    numbers = np.arange(-128, 128)
+    xs = (
+        numbers.astype(np.int8),
+        np.roll(numbers, 77).astype(np.int8),
+        (numbers + 128).astype(np.int16),
+    )
+    before, after = (NestReference.of(nest_of(x))(*xs) for x in (value, found))
+    assert np.array_equal(before, after)
 
 
 def test_a_sum_that_is_read_twice_is_computed_once() -> None:

@@ -145,9 +145,8 @@ def _checked_power(watts: float) -> float:
 
 
 def check_duration(trace: PowerTrace, seconds: float) -> None:
-    """Raise E614 if the record has fewer samples than so many seconds have: `trace.unseen` of them
-    leave no gap in the samples' numbers. What the meter records after these seconds hides as
-    many."""
+    """Raise E614 if the record has fewer samples than `seconds` have: a loss of `trace.unseen`
+    samples leaves no gap in their numbers. Samples recorded after `seconds` hide as many."""
     needs, has = math.floor((1.0 - CLOCKS) * seconds * trace.rate_hz), len(trace.amps)
     if has < needs:
         facts = {"needs": f"{needs:,} samples or more", "has": f"{has:,}"}
@@ -155,9 +154,9 @@ def check_duration(trace: PowerTrace, seconds: float) -> None:
 
 
 def check_period(starts: Array, period: float, trace: PowerTrace) -> None:
-    """Raise E614 if a pass begins off its time after the one before by half of what the meter may
-    lose at once unseen: such a loss moves all that follows, however long the record is. Of passes
-    so far apart that the front end's clock is not known well enough, nothing is said.
+    """Raise E614 if the time between two passes differs from a multiple of the period by half of
+    the samples that the meter may lose at once unseen. Passes so far apart that the error of the
+    front end's clock is larger are not compared.
 
     starts   numbers of the samples at which passes begin
     period   samples from one to the next, by the build; the front end's clock may differ from it
@@ -179,8 +178,8 @@ def check_period(starts: Array, period: float, trace: PowerTrace) -> None:
 
 
 def _period_of(gaps: Array, nominal: float, unseen: int) -> tuple[float, float]:
-    """Return the period by gaps of a few periods, and its standard error, both in samples: that of
-    its mean, but not below that of a clock. Without such gaps it is not known."""
+    """Return the period, as the mean of gaps of a few periods, and its standard error, at least
+    that of a clock, both in samples; without such gaps the nominal period, error infinite."""
     few = gaps[gaps < FEW * nominal]
     if not len(few):
         return nominal, math.inf

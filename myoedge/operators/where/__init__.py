@@ -18,8 +18,8 @@ LARGE = 4  # bits of a factor that leaves the other one MULT_BITS - LARGE
 
 
 class Choice(api.ElementwiseOperator, name="where", doc="one of two tensors, by a condition"):
-    """Constants: what a condition that holds exceeds, factors to steps of the result / 2**n, and
-    the magnitudes from which operands saturate it."""
+    """Constants: the largest condition that does not hold, factors to steps of the result / 2**n,
+    and the magnitudes from which operands saturate it."""
 
     most: Constant
     a_mult: Constant
