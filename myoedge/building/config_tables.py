@@ -129,7 +129,7 @@ class BudgetTable:
 class CheckTable:
     """[check]: by how much a build may be worse than the accepted one of `myoedge check`.
 
-    cycles, latency, energy, memory, rmse   fractions: 0.02 is 2 %
+    cycles, latency, energy, power, memory, rmse   fractions: 0.02 is 2 %
     sqnr_db    decibels
     accuracy   shares: 0.01 is a point
     """
@@ -137,6 +137,7 @@ class CheckTable:
     cycles: float | None = None
     latency: float | None = None
     energy: float | None = None
+    power: float | None = None
     memory: float | None = None
     rmse: float | None = None
     sqnr_db: float | None = None

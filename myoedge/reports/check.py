@@ -18,7 +18,7 @@ BOUNDS = {**TOLERATED, "cycles": 0.02}
 OK, WORSE, GONE, SKIPPED, DIFFERS = "ok", "worse", "gone", "skipped", "differs"
 # settings that the builds must share, and figures that are not comparable otherwise
 SETTINGS = ("target.chip", "target.operating_point")
-BY_SETTINGS = ("cycles", "latency", "energy", "memory")
+BY_SETTINGS = ("cycles", "latency", "energy", "power", "memory")
 
 
 @dataclass(frozen=True, slots=True)

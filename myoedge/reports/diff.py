@@ -16,11 +16,10 @@ from myoedge.operators import layer_names as naming
 from myoedge.reports import speed, wording
 from myoedge.reports.facts import (
     FACTS,
-    LABELLED,
     LAYER,
     LAYER_CYCLES,
     MEASURED,
-    OF_LABELS,
+    POWERS,
     ROW,
     Fact,
     Value,
@@ -170,12 +169,12 @@ def _layer_changes(old: Report, new: Report) -> Iterator[Change]:
 
 def paired_facts(old: Report, new: Report) -> Iterator[tuple[Change, bool]]:
     """Yield every value of the whole network as a change, and whether the two reports determine it
-    differently; neither of two accuracies of other samples is better."""
+    differently; neither of two accuracies of other samples is better, nor of a planned and a played
+    power."""
     apart = _incomparable_paths(old, new)
-    has_other_labels = value_at(old, OF_LABELS) != value_at(new, OF_LABELS)
     for fact in FACTS:
-        is_other = has_other_labels and fact.key.startswith(LABELLED)
-        shown = replace(fact, better=0) if is_other else fact
+        is_alike = all(value_at(old, path) == value_at(new, path) for path in fact.alike)
+        shown = fact if is_alike else replace(fact, better=0)
         yield _make_change("", shown, old, new), fact.key in apart
 
 
@@ -199,7 +198,7 @@ def _make_change(where: str, fact: Fact, old: Mapping[str, Any], new: Mapping[st
 def _incomparable_paths(old: Report, new: Report) -> set[str]:
     """Return the paths of figures whose values the two reports determine differently."""
     kinds = {kind_of(old), kind_of(new)}
-    found = set(MEASURED if kinds == {"counted", "modelled"} else ())
+    found = set((*MEASURED, *POWERS) if kinds == {"counted", "modelled"} else ())
     found |= {path for path, kind in LAYER_CYCLES.items() if kinds != {kind}}
     runs = {len((report["cycles"] or {}).get("inferences", ())) for report in (old, new)}
     return found | {"cycles.startup"} if len(runs) > 1 else found

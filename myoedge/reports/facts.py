@@ -40,6 +40,7 @@ class Fact:
     better   +1: more is better, -1: less is better, 0: neither
     bound    name of its bound in [check] and in a sweep's [bounds]; "": it has none
     short    its name in tables; "": the title
+    alike    paths of report.json: where two builds differ in one of them, neither value is better
     value    the value; None: not known
     """
 
@@ -49,6 +50,7 @@ class Fact:
     better: int = 0
     bound: str = ""
     short: str = ""
+    alike: tuple[str, ...] = ()
     value: Value = None
 
     @property
@@ -68,10 +70,14 @@ def is_number(value: Value) -> bool:
 
 
 def value_at(report: Mapping[str, Any], path: str) -> Any:
-    """Return the value at path "a.b"; None if a part of the path is null or missing."""
+    """Return the value at path "a.b", or "a.0" of a list; None if a part of the path is null or
+    missing."""
     value: Any = report
     for key in path.split("."):
-        value = value.get(key) if isinstance(value, Mapping) else None
+        if isinstance(value, list | tuple):
+            value = dict(enumerate(value)).get(int(key))
+        else:
+            value = value.get(key) if isinstance(value, Mapping) else None
     return value
 
 
@@ -85,7 +91,13 @@ EXACT = ValueUnit(wording.COMPARISONS.__getitem__)
 SECONDS = ValueUnit(speed.duration)
 MICROJOULES = ValueUnit(lambda uj: energy.amount(uj / energy.MICRO))
 BYTES = ValueUnit(wording.size)
+MILLIWATTS = ValueUnit(lambda mw: f"{wording.three_digits(mw)} mW")
+HOURS = ValueUnit(lambda hours: f"{wording.three_digits(hours)} h")
 TARGETS = "quantization.targets.all"
+OF_LABELS = "quantization.accuracy_source"
+SAMPLES = (OF_LABELS,)
+POWER = ("duty.source", "every.others_mw", "every.sleep_mw", "energy_uj.coefficients")
+BATTERY = (*POWER, "every.battery_mah", "every.battery_volts")
 
 FACTS = (
     Fact("model.name", "model", TEXT),
@@ -93,19 +105,19 @@ FACTS = (
     Fact("model.digest", "float network", DIGEST),
     Fact("target.chip", "target", TEXT),
     Fact("target.operating_point", "operating point", TEXT),
-    Fact("quantization.accuracy_float", "accuracy, float", SHARE, 1),
-    Fact("quantization.accuracy_int8", "accuracy, int8", SHARE, 1, "accuracy", "accuracy"),
+    Fact("quantization.accuracy_float", "accuracy, float", SHARE, 1, alike=SAMPLES),
+    Fact("quantization.accuracy_int8", "accuracy, int8", SHARE, 1, "accuracy", "accuracy", SAMPLES),
     Fact(
         "quantization.classes.interval_int8",
         "95 % interval, int8",
         ValueUnit(wording.percent_range),
     ),
-    Fact(f"{TARGETS}.rmse_float", "RMSE, float", ERROR, -1),
-    Fact(f"{TARGETS}.rmse_int8", "RMSE, int8", ERROR, -1, "rmse", "RMSE"),
-    Fact(f"{TARGETS}.mae_float", "MAE, float", ERROR, -1),
-    Fact(f"{TARGETS}.mae_int8", "MAE, int8", ERROR, -1),
-    Fact(f"{TARGETS}.r2_float", "R2, float", ERROR, 1),
-    Fact(f"{TARGETS}.r2_int8", "R2, int8", ERROR, 1),
+    Fact(f"{TARGETS}.rmse_float", "RMSE, float", ERROR, -1, alike=SAMPLES),
+    Fact(f"{TARGETS}.rmse_int8", "RMSE, int8", ERROR, -1, "rmse", "RMSE", SAMPLES),
+    Fact(f"{TARGETS}.mae_float", "MAE, float", ERROR, -1, alike=SAMPLES),
+    Fact(f"{TARGETS}.mae_int8", "MAE, int8", ERROR, -1, alike=SAMPLES),
+    Fact(f"{TARGETS}.r2_float", "R2, float", ERROR, 1, alike=SAMPLES),
+    Fact(f"{TARGETS}.r2_int8", "R2, int8", ERROR, 1, alike=SAMPLES),
     Fact("quantization.accuracy_source", "accuracy of", TEXT),
     Fact("quantization.evaluated_on.source", "labels of", TEXT),
     Fact("quantization.sqnr_db", "SQNR", DECIBELS, 1, "sqnr_db"),
@@ -125,6 +137,12 @@ FACTS = (
     Fact("energy_uj.low", "energy, at least", MICROJOULES, -1),
     Fact("energy_uj.high", "energy, at most", MICROJOULES, -1),
     Fact("energy_uj.coefficients", "energy by", TEXT),
+    Fact("decision_s", "latency of a decision", SECONDS, -1, "latency", alike=("decision_source",)),
+    Fact("decision_source", "latency of a decision is", TEXT),
+    Fact("duty.period_s", "an inference every", SECONDS),
+    Fact("duty.average_mw.0", "average power", MILLIWATTS, -1, "power", alike=POWER),
+    Fact("duty.source", "average power is", TEXT),
+    Fact("duty.hours.0", "battery life", HOURS, 1, "power", alike=BATTERY),
     Fact("model.params", "parameters", COUNT, -1),
     Fact("model.macs", "MACs", COUNT, -1),
     Fact("memory.l1_peak_bytes", "L1 in use at most", BYTES, -1, "memory", "L1"),
@@ -155,7 +173,9 @@ MEASURED = (
     *("energy_uj.value", "energy_uj.low", "energy_uj.high"),
     "memory.l1_peak_bytes",
 )
-# Metrics of labelled samples, and facts that identify these samples.
+# Metrics that follow from them.
+POWERS = ("decision_s", "duty.average_mw.0", "duty.hours.0")
+# Metrics of labelled samples.
 LABELLED = ("quantization.accuracy_", "quantization.targets.")
 LAYER_CYCLES = {"cycles": "counted", "cycles_modelled": "modelled"}
 
@@ -165,10 +185,9 @@ LAYER_CYCLES = {"cycles": "counted", "cycles_modelled": "modelled"}
 
 # Tolerances: a fraction of the old value, decibels, or shares (0.01 is a point).
 TOLERATED: Mapping[str, float] = {
-    "latency": 0.02, "energy": 0.02, "memory": 0.0, "sqnr_db": 0.5, "accuracy": 0.01,
+    "latency": 0.02, "energy": 0.02, "power": 0.02, "memory": 0.0, "sqnr_db": 0.5, "accuracy": 0.01,
     "rmse": 0.02,
 }  # fmt: skip
-OF_LABELS = "quantization.accuracy_source"
 RESULTS = {(True, True): "mixed", (True, False): "better", (False, True): "worse"}
 
 
@@ -193,7 +212,7 @@ class Verdict:
             others = "accuracies are not of the same samples, and not compared"
             return f"{replace(self, has_other_labels=False)}; {others}".replace("accuracy, ", "")
         if self.result == "same":
-            return "same: accuracy, SQNR, latency, energy and memory are as before"
+            return "same: accuracy, SQNR, latency, energy, power and memory are as before"
         parts = {"better": ", ".join(self.better), "worse": ", ".join(self.worse)}
         if self.result != "mixed":
             return f"{self.result}: {parts[self.result]}"

@@ -20,6 +20,7 @@ from typing import Any, TypeVar
 import myoedge
 from myoedge.errors import MyoedgeError
 from myoedge.extensions.sweeps.tasks import Source, Task, toml_lines, with_files
+from myoedge.reports.facts import value_at
 from myoedge.system import tools
 from myoedge.system.tools import install_command
 
@@ -97,7 +98,7 @@ def _build_task(task: Task, folder: Path) -> Result:
         simulate=task.simulate,
         **chosen,
     )
-    figures = {name: _report_value(build.report, path) for name, path in FIGURES.items()}
+    figures = {name: value_at(build.report, path) for name, path in FIGURES.items()}
     return {"status": OK, **figures, WARNINGS: [*map(_read_warning, build.report["warnings"])]}
 
 
@@ -123,17 +124,6 @@ def _task_file(source: Source | None, place: Path) -> str | None:
     path = place / os.path.basename(source.path)
     path.write_bytes(source.content)
     return str(path)
-
-
-def _report_value(report: Mapping[str, Any], path: str) -> Any:
-    """Return the value at a path of report.json, such as "outputs.0.rmse"; None if unknown."""
-    value: Any = report
-    for key in path.split("."):
-        if isinstance(value, list):
-            value = value[int(key)]
-        else:
-            value = value.get(key) if isinstance(value, Mapping) else None
-    return value
 
 
 # --- executors ------------------------------------------------------------------------------------
