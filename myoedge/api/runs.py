@@ -86,15 +86,17 @@ def _record_results(
     """Write the results into the reports; return results by backend, old ones included, and W210 if
     writing failed."""
     from myoedge.backends.runner import runner_of
-    from myoedge.building.build_files import report_files
+    from myoedge.building.build_files import changed_report
     from myoedge.reports.evaluations import with_evaluation
 
-    report = build.report  # may have been updated by `simulate`
-    exact = {**report["exact"], **same}
     entries = {key: x for name in same for key, x in runner_of(name).entries(build).items()}
-    if evaluation is not None:
-        report = with_evaluation(report, evaluation)
-    return exact, build.updated(report_files({**report, **entries, "exact": exact}))
+
+    def with_results(report: dict[str, Any]) -> dict[str, Any]:
+        evaluated = report if evaluation is None else with_evaluation(report, evaluation)
+        return {**evaluated, **entries, "exact": {**report["exact"], **same}}
+
+    report, unwritten = changed_report(build, with_results)
+    return report["exact"], unwritten
 
 
 def _warnings(

@@ -3,16 +3,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from myoedge.backends.report_folder import report_digest
+from myoedge.backends.report_folder import ReportFolder, report_digest
 from myoedge.building.applications import ApplicationRequest, project_files, project_of
 from myoedge.building.golden_sample import golden_files, last_run
 from myoedge.building.operating_points import at_operating_point, at_points
 from myoedge.building.plugins import Plugin, recorded
 from myoedge.codegen.application import Period
+from myoedge.errors import Notice
 from myoedge.numerics.arrays import Array
 from myoedge.operators.interpreter import run_int
 from myoedge.quantization.files import npz, to_safetensors
@@ -25,7 +26,7 @@ from myoedge.reports.streams import stream_report
 from myoedge.streaming.stream_json import to_json as stream_to_json
 from myoedge.system.cache import sha256
 from myoedge.system.control_characters import document_bytes
-from myoedge.system.folder import MANIFEST, SCHEMA, to_json
+from myoedge.system.folder import MANIFEST, SCHEMA, to_json, unreplaced
 from myoedge.targets.chip import AUTO_POINT
 from myoedge.version import __version__
 
@@ -97,7 +98,7 @@ def with_digest(report: Mapping[str, Any]) -> dict[str, Any]:
     return {**report, "digest": report_digest(report)}
 
 
-def report_files(report: Mapping[str, Any]) -> dict[str, bytes]:
+def _report_files(report: Mapping[str, Any]) -> dict[str, bytes]:
     """Return the files that simulate, validate and energy replace: report.json, report.html and
     layers.csv."""
     from myoedge.reports.documents import layers_csv
@@ -109,6 +110,19 @@ def report_files(report: Mapping[str, Any]) -> dict[str, bytes]:
         "report.html": document_bytes(report_html(written)),
         "layers.csv": document_bytes(layers_csv(written)),
     }
+
+
+def changed_report(
+    build: ReportFolder, change: Callable[[dict[str, Any]], dict[str, Any]]
+) -> tuple[dict[str, Any], Notice | None]:
+    """Replace a build's reports by ones of a changed report.
+
+    change   stored report -> new report; no other run replaces the stored one meanwhile
+    Return the new report, and W210 if it cannot be written. Errors: E222 for a rebuilt folder.
+    """
+    with unreplaced(build.folder):
+        report = change(build.report)
+        return report, build.updated(_report_files(report))
 
 
 # --- files ----------------------------------------------------------------------------------------
@@ -214,7 +228,7 @@ def build_files(
     report     report.json
     plugins    plug-ins that the build needs
     """
-    files = {**contents.files, **report_files(report)}
+    files = {**contents.files, **_report_files(report)}
     model = {key: report["model"][key] for key in ("name", "digest")}
     manifest = {  # digests of inputs and files, and the meaning of the network's inputs and outputs
         "schema": SCHEMA,

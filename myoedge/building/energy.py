@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from myoedge.backends.build import Build
-from myoedge.building.build_files import report_files
+from myoedge.building.build_files import changed_report
 from myoedge.building.operating_points import at_operating_point, cheapest_point
 from myoedge.building.quantities import milliampere_hours, milliwatts, positive, seconds, volts
 from myoedge.errors import MyoedgeError, Notice
@@ -24,7 +24,7 @@ from myoedge.reports.period import clocked_by, limited_s, own_period_s, period_s
 from myoedge.reports.speed import duration
 from myoedge.reports.streams import with_passes
 from myoedge.reports.wording import told_apart
-from myoedge.system.folder import explained, unreplaced, write_file
+from myoedge.system.folder import explained, write_file
 from myoedge.system.regular_files import read_text
 from myoedge.targets import DEFAULT, Chip, find_chip, first_chip
 from myoedge.targets.boards import find_board
@@ -106,22 +106,25 @@ def consumption(
         raise MyoedgeError(
             "E240", title, facts, [build.rebuilt(target=first_chip(lambda x: x.energy))]
         )
-    with unreplaced(build.folder):  # options of a run at the same time are kept
-        report = _consumed(build, chip, point_name, given, latency_s, resets)
-        return report, build.updated(report_files(report))
+    return changed_report(
+        build, lambda stored: _consumed(stored, chip, point_name, given, latency_s, resets)
+    )
 
 
 def _consumed(
-    build: Build,
+    stored: dict[str, Any],
     chip: Chip,
     point_name: str | None,
     given: Mapping[str, float | None],
     latency_s: float | None,
     resets: bool,
 ) -> dict[str, Any]:
-    """Return the new report of `consumption`, which documents the arguments."""
+    """Return the new report of `consumption`, which documents the arguments.
+
+    stored   report of the build
+    """
     coefficients_now = coefficients()
-    report = renewable(build.report, coefficients_now)
+    report = renewable(stored, coefficients_now)
     if resets:
         report = {key: value for key, value in report.items() if key != "every"}
     if latency_s is not None or point_name == AUTO_POINT:

@@ -18,7 +18,7 @@ from myoedge.backends.equivalence import (
 from myoedge.backends.names import backends, by_source
 from myoedge.backends.runner import Case, runner_of
 from myoedge.backends.samples import given_data, given_samples, golden_sample
-from myoedge.building.build_files import report_files, with_run
+from myoedge.building.build_files import changed_report, with_run
 from myoedge.building.config import Found, find
 from myoedge.building.energy import check_application_point, coefficients, renewable
 from myoedge.errors import MyoedgeError, set_in
@@ -182,18 +182,23 @@ def simulate_build(
     measured, run = _run_inferences(build, on, runs, cycles, records, progress)
     exact = same_outputs(runs, measured)
     by = coefficients()
-    report = with_run(renewable(build.report, by), measured, chip, point_name == AUTO_POINT, by)
-    report["exact"] = {**report["exact"], on: exact}
+
+    def with_cycles(stored: dict[str, Any]) -> dict[str, Any]:
+        report = with_run(renewable(stored, by), measured, chip, point_name == AUTO_POINT, by)
+        return {**report, "exact": {**report["exact"], on: exact}}
+
     # the folder says what the chip costs, not what stands for it
     is_silicon = cycles == chip.simulator_cycles
-    files = report_files(report) if is_silicon else {}
+    report, unwritten = (
+        changed_report(build, with_cycles) if is_silicon else (with_cycles(build.report), None)
+    )
     if records.spans and run is not None:
         base = build.program.symbols.get(f"{build.prefix}_l1", 0)
         operands = L1Operands(base, report["memory"]["l1_buffers"])
         clock_hz = report["target"]["clock_hz"]
-        files[TRACE] = perfetto(run, report["layers"], clock_hz, operands)
+        trace = perfetto(run, report["layers"], clock_hz, operands)
+        unwritten = build.updated({TRACE: trace}) or unwritten
     over = over_goals(report) if is_silicon else None
-    unwritten = build.updated(files) if files else None
     found = _evaluate_outputs(build, data, measured)
     return Simulated(measured, exact, report, run, over, unwritten, found)
 

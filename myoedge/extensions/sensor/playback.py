@@ -13,15 +13,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from myoedge.backends.packets import Decision, Record, decoded
-from myoedge.building.build_files import report_files
 from myoedge.building.config import find
 from myoedge.building.energy import coefficients, renewable, with_given_powers
 from myoedge.building.model_inputs import given_or_stated
-from myoedge.building.operating_points import at_operating_point, sooner
+from myoedge.building.operating_points import sooner
 from myoedge.building.quantities import positive
 from myoedge.errors import MyoedgeError, Notice, command
 from myoedge.extensions.sensor.decisions import Compared, Reference, compared
 from myoedge.extensions.sensor.gate_playback import accuracy, gate_power, rested
+from myoedge.extensions.sensor.played_power import application_power, replace_report_power
 from myoedge.extensions.sensor.program import JSON, SensorProgram, from_json
 from myoedge.extensions.sensor.recording import (
     CODE,
@@ -54,12 +54,9 @@ from myoedge.extensions.sensor.simulated_run import (
 )
 from myoedge.numerics.arrays import Array
 from myoedge.operators.interpreter import one_blas_thread
-from myoedge.power.model import energy
 from myoedge.power.states import PlayedStates, StatePower
-from myoedge.reports.energy import activity, battery_of, module_powers, of_first_layers
 from myoedge.simulator import Fault, RunOptions, Simulation, simulate
 from myoedge.system import tools
-from myoedge.system.folder import unreplaced
 from myoedge.system.notebook import Card, Tabular
 from myoedge.targets import find_chip
 
@@ -219,7 +216,7 @@ def play_build(
     states = replace(states, is_sound=not (same.wrong or same.missing or lost))
     is_kept = not (faults or same.wrong or same.missing)
     report = with_given_powers(renewable(build.report, coefficients()), given)
-    power = _application_power(report, program, states, *runs)
+    power = application_power(report, program, states, *runs)
     judged = _judged(reference, [row for _, row in located], delivered.labels, report, power)
     return Played(
         frames=len(run.ready_cycles),
@@ -235,7 +232,7 @@ def play_build(
         is_unlabelled=delivered.is_unlabelled,
         unlike=unlike_calibration(program.conversion, counts),
         over=_too_late(latency, report, states),
-        unwritten=_replace_report_power(build, given, states, judged["wake"]) if is_kept else None,
+        unwritten=replace_report_power(build, given, states, judged["wake"]) if is_kept else None,
         **judged,
     )
 
@@ -306,36 +303,3 @@ def _simulate_playback(
             playback=playback_of(program, counts, faults, len(build.host_image or b"")),
             progress=progress,
         )
-
-
-def _application_power(
-    report: Mapping[str, Any],
-    program: SensorProgram,
-    states: PlayedStates,
-    passes: int,
-    resting: int,
-) -> StatePower:
-    """Return the power of the application, with the part of the network's passes, and of those that
-    the gate ended."""
-    point, by = replace(program.point, clock_hz=program.clock_hz), coefficients()
-    given = (battery_of(report), module_powers(report))
-    power = states.power(point, by, *given)
-    first = of_first_layers(report, 0 if program.gate is None else program.gate.layers)
-    ran = activity(report).times(passes) + first.times(resting)
-    network = energy(ran, point, by)
-    return replace(power, network_j=(network.joules, network.low_j, network.high_j))
-
-
-def _replace_report_power(
-    build: Build,
-    given: Mapping[str, float | None],
-    states: PlayedStates,
-    wake: Mapping[str, Any] | None,
-) -> Notice | None:
-    """Replace the build's reports by ones with the power of this playback, and with how its gate
-    worked. Return W210 if they cannot be written."""
-    with unreplaced(build.folder):  # options of a run of energy meanwhile are kept
-        report = with_given_powers(renewable(build.report, coefficients()), given)
-        played = {**report, "played": {**states.to_json(), "wake": wake}}
-        chip = find_chip(report["target"]["chip"]).at(report["target"]["operating_point"])
-        return build.updated(report_files(at_operating_point(played, chip, False, coefficients())))

@@ -14,7 +14,7 @@ import myoedge
 from myoedge.backends.arguments import Arguments, build_command, inside, recalled
 from myoedge.backends.build import Build
 from myoedge.backends.report_folder import REPLACED
-from myoedge.building.build_files import report_files
+from myoedge.building.build_files import changed_report
 from myoedge.building.config import Found, find
 from myoedge.building.energy import coefficients, renewable
 from myoedge.building.model_inputs import NAMED
@@ -108,8 +108,12 @@ def advise(build: Build, jobs: int, say: Say) -> Advice:
     """Implement api.advise, which documents the arguments."""
     build.firmware()
     arguments, by = recalled(build), coefficients()
-    # The stored report, also its playback, may be of other coefficients than all builds to come.
-    report = with_passes(with_energy(renewable(build.report, by), by), by)
+
+    def renewed(stored: Report) -> Report:
+        """The stored report, also its playback, may be of other coefficients than all builds."""
+        return with_passes(with_energy(renewable(stored, by), by), by)
+
+    report = renewed(build.report)
     digests = _file_digests(build)  # the path may be relative to this folder
     with inside(arguments.folder):
         found = find(arguments.given.get("config"))
@@ -134,7 +138,7 @@ def advise(build: Build, jobs: int, say: Say) -> Advice:
         pointless=tuple(one.title for one in pointless),
         left=len(builds) - len(results),
     )
-    unwritten = build.updated(report_files({**report, "advice": advice.plain()}))
+    _, unwritten = changed_report(build, lambda x: {**renewed(x), "advice": advice.plain()})
     return replace(advice, folder=arguments.folder, unwritten=unwritten)
 
 

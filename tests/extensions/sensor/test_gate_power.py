@@ -13,7 +13,7 @@ import pytest
 
 import myoedge
 from myoedge.backends.build import Build, load_build
-from myoedge.building.build_files import report_files
+from myoedge.building.build_files import changed_report
 from myoedge.extensions.sensor.playback import Played
 from myoedge.power.model import PUBLISHED
 from myoedge.reports.gate_lines import gate_texts
@@ -87,7 +87,7 @@ def test_figures_of_before_a_calibration_go_with_it(
     monkeypatch.setenv("MYOEDGE_ENERGY", str(place))
     copy = load_build(folder)
     advice = {"suggestions": [], "tried": 1, "refused": [], "pointless": [], "left": 0}
-    assert copy.updated(report_files({**copy.report, "advice": advice})) is None
+    assert changed_report(copy, lambda report: {**report, "advice": advice})[1] is None
     before = gate_texts(played.wake)
     for calibrations in range(2):
         report = myoedge.energy(folder)

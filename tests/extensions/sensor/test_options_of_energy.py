@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from threading import Thread
 from typing import Any
@@ -14,8 +15,7 @@ import pytest
 import myoedge
 from myoedge.backends.build import load_build
 from myoedge.backends.report_folder import report_digest
-from myoedge.building import energy
-from myoedge.building.operating_points import at_operating_point
+from myoedge.building import build_files, energy
 from myoedge.errors import MyoedgeError
 from myoedge.power.model import PUBLISHED
 from tests.conftest import myoedge as command
@@ -28,21 +28,32 @@ def folder(tmp_path: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return Path(shutil.copytree(build.folder, tmp_path / "out"))
 
 
+@pytest.mark.parametrize(
+    "run",
+    [
+        lambda folder: myoedge.energy(folder, sleep="0.05 mW"),
+        lambda folder: myoedge.validate(folder, on="host"),
+        lambda folder: myoedge.simulate(folder),
+        lambda folder: myoedge.play(folder, applications.MYO, seconds=0.5),
+    ],
+    ids=["energy", "validate", "simulate", "play"],
+)
 def test_two_runs_at_once_keep_the_options_of_both(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
+    folder: Path, monkeypatch: pytest.MonkeyPatch, run: Callable[[Path], object]
 ) -> None:
-    """The other run begins after the first one has read the report."""
-    computed, others = at_operating_point, list[Thread]()
+    """The other run begins after the first one has read the report and before it writes."""
+    rendered, others = build_files.with_digest, list[Thread]()
 
     def between(*given: Any) -> Any:
         if not others:
             others.append(Thread(target=lambda: myoedge.energy(folder, others="4 mW")))
             others[0].start()
-            others[0].join(timeout=2)
-        return computed(*given)
+            others[0].join(timeout=1)
+        return rendered(*given)
 
-    monkeypatch.setattr(energy, "at_operating_point", between)
     myoedge.energy(folder, battery=150)
+    monkeypatch.setattr(build_files, "with_digest", between)
+    run(folder)
     others[0].join()
     every = load_build(folder).report["every"]
     assert (every["battery_mah"], every["others_mw"]) == (150.0, 4.0)
