@@ -119,10 +119,7 @@ def _consumed(
     latency_s: float | None,
     resets: bool,
 ) -> dict[str, Any]:
-    """Return the new report of `consumption`, which documents the arguments.
-
-    stored   report of the build
-    """
+    """Return the new report for a stored one; `consumption` documents the other arguments."""
     coefficients_now = coefficients()
     report = renewable(stored, coefficients_now)
     if resets:
