@@ -69,7 +69,7 @@ class StatePower:
     parts_j     power state -> part of the chip -> joules, without bounds
     chip_j      energy of the chip
     power_w     average power of the application, others_w included
-    hours       battery life; None without a battery
+    battery     battery of the application; None: none was given
     others_w    power of front end, radio and other parts that are always on; None: chip only
     network_j   part of chip_j for the network's passes; None: not known apart
     clocks_s    pairs: clock of the cores in Hz, seconds with it; without deep sleep
@@ -80,7 +80,7 @@ class StatePower:
     parts_j: Mapping[str, Mapping[str, float]]
     chip_j: Interval
     power_w: Interval
-    hours: Interval | None
+    battery: Battery | None
     others_w: float | None
     network_j: Interval | None = None
     clocks_s: Sequence[tuple[int, float]] = ()
@@ -89,6 +89,15 @@ class StatePower:
     @property
     def seconds(self) -> float:
         return sum(self.states_s.values())
+
+    @property
+    def hours(self) -> Interval | None:
+        """Battery life; None without a battery."""
+        if self.battery is None:
+            return None
+        value, low, high = self.power_w  # more power, fewer hours
+        capacity_wh = self.battery.joules / 3600
+        return capacity_wh / value, capacity_wh / high, capacity_wh / low
 
     @property
     def computing_s(self) -> float:
@@ -132,16 +141,12 @@ def state_power(
     others_w = module.others_w or 0.0
     seconds = sum(states_s.values())
     value, low, high = (joules / seconds + others_w for joules in chip_j)
-    hours = None
-    if battery is not None:  # more power, fewer hours
-        hours_of = battery.joules / 3600
-        hours = (hours_of / value, hours_of / high, hours_of / low)
     return StatePower(
         states_s,
         parts_j,
         chip_j,
         (value, low, high),
-        hours,
+        battery,
         module.others_w,
         clocks_s=_clocks_s(point, seconds - states_s["retention"], slow_cycles),
         waiting=_measured_waiting(by, point, module),

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from myoedge.power.model import Battery
 from myoedge.power.states import WAITING, MeasuredWaiting
 from myoedge.reports import speed, wording
 from myoedge.reports.energy import battery_of, digits, module_powers, with_range
@@ -55,9 +56,7 @@ def duty_rows(report: Mapping[str, Any]) -> list[tuple[str, str]]:
     if raised := _raised_clock(report):
         rows.append(("limit", raised))
     if duty["hours"] is not None:
-        hours, battery = battery_hours(duty["hours"]), battery_of(report)
-        of = f"{battery.capacity_mah:g} mAh at {battery.volts:g} V: " if battery else ""
-        rows.append(("battery", f"{of}{hours}"))
+        rows.append(("battery", battery_hours(duty["hours"], battery_of(report))))
     if width := _explain_range_width(report):
         remedy = "; --sleep 0.05mW narrows it" * _sleep_is_guessed(duty)
         rows.append(("range", f"{width}{remedy}"))
@@ -71,13 +70,15 @@ def of_application(report: Mapping[str, Any]) -> dict[str, str]:
     return {**rows, "of": counted_powers(report)} if rows else {}
 
 
-def battery_hours(hours: Sequence[float]) -> str:
-    """Format the battery life (value, low, high): "268 h (84 to 363)"; if the longest is that of a
-    power which is only assumed to be possible, "149 h, at least 73 h; the most is not known"."""
+def battery_hours(hours: Sequence[float], battery: Battery | None) -> str:
+    """Format the battery life (value, low, high): "150 mAh at 3.7 V: 268 h (84 to 363)"; if the
+    longest is that of a power which is only assumed to be possible, "150 mAh at 3.7 V: 149 h, at
+    least 73 h; the most is not known"."""
     value, low, high = hours
+    of = f"{battery.capacity_mah:g} mAh at {battery.volts:g} V: " if battery else ""
     if high <= MOST_FOLD * low:
-        return with_range(hours, "h")
-    return f"{digits(value, 3)} h, at least {digits(low, 3)} h; the most is not known"
+        return of + with_range(hours, "h")
+    return f"{of}{digits(value, 3)} h, at least {digits(low, 3)} h; the most is not known"
 
 
 def _raised_clock(report: Mapping[str, Any]) -> str:

@@ -23,7 +23,7 @@ MOST_BAUD_ERROR = Fraction(1, 50)  # half of what a receiver of 10-bit frames be
 # and each value of its window; of a packet.
 SAMPLE_CYCLES, COUNT_CYCLES, BYTE_CYCLES = 1_400, 40, 250
 PASS_CYCLES, VALUE_CYCLES, PACKET_CYCLES = 1_000, 8, 2_500
-GATE_CYCLES = 11  # of each value of a window, for its energy
+GATE_CYCLES, GATE_INSTRUCTIONS = 11, 7  # of each value of a window, for its energy
 PACKET_BYTES = 22  # of a decision on the line
 START_CYCLES = 1_500  # of the cluster, which the controller waits for: counted at 10 and 60 MHz
 TURN_CYCLES = 300  # of a turn of the main loop that begins before a window's last sample is kept

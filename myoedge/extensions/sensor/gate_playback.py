@@ -13,10 +13,10 @@ import numpy as np
 from myoedge.backends.measurement import Activity
 from myoedge.backends.packets import Decision
 from myoedge.building.loading import GATE
-from myoedge.extensions.sensor.clocks import GATE_CYCLES
+from myoedge.extensions.sensor.clocks import GATE_CYCLES, GATE_INSTRUCTIONS
 from myoedge.numerics.arrays import Array
 from myoedge.power.model import Coefficients, energy
-from myoedge.power.states import CONTROL_IPC, StatePower, in_state
+from myoedge.power.states import StatePower, in_state
 from myoedge.reports.energy import activity, of_first_layers
 
 if TYPE_CHECKING:
@@ -173,8 +173,8 @@ def gate_power(
     windows = wake["passes"] + wake["resting"]
     of_gate = first.times(wake["resting"])
     if gate.output is None:
-        cycles = GATE_CYCLES * program.layout.samples * program.sensor.channels
-        of_gate = Activity(cycles, fc_instructions=CONTROL_IPC * cycles).times(windows)
+        values = windows * program.layout.samples * program.sensor.channels
+        of_gate = Activity(GATE_CYCLES * values, fc_instructions=GATE_INSTRUCTIONS * values)
     elif report["outputs"][gate.output.number]["name"].startswith(f"{GATE}."):
         alone, of_gate = alone + first.times(-1), first.times(windows)
 

@@ -14,7 +14,7 @@ from myoedge.errors import Notice
 from myoedge.extensions.sensor.gate_playback import accuracy_lines
 from myoedge.extensions.sensor.savings import OTHERS, STATIC, WORK, largest_share
 from myoedge.numerics.arrays import Array
-from myoedge.power.model import Interval
+from myoedge.power.model import Battery, Interval
 from myoedge.power.states import STATES, StatePower
 from myoedge.reports import energy as joules
 from myoedge.reports.budget import Broken, over_budget
@@ -155,6 +155,7 @@ def playback_json(
         "network_w": _interval_json((network_w[0], network_w[1], network_w[2])),
         "energy_j": _interval_json(power.chip_j),
         "energy_per_decision_j": _energy_per_decision(power, decisions),
+        "battery": power.battery and asdict(power.battery),
         "battery_h": None if power.hours is None else _interval_json(power.hours),
         "states": dict(power.states_s),
         "states_j": power.states_j,
@@ -246,7 +247,8 @@ def _power_lines(document: Mapping[str, Any]) -> list[str]:
         lines.append(f"energy    {joules.amount(per_decision['value'])} of the chip for {each}")
     if hours := document["battery_h"]:
         ends = [hours[name] for name in ("value", "low", "high")]
-        lines.append(f"battery   {battery_hours(ends)}")
+        battery = document["battery"] and Battery(**document["battery"])
+        lines.append(f"battery   {battery_hours(ends, battery)}")
     return lines
 
 

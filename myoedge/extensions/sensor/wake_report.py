@@ -14,7 +14,8 @@ def one_line(report: Mapping[str, Any]) -> str:
     """Describe when the network runs."""
     found = report["wake"]
     limit, hold = three_digits(found["threshold"]), several(found["hold"], "window")
-    text = f"from {_measure(report)} of {limit} on, and {hold} after it"
+    text = f"on windows with {_measure(report)} of {limit} or more"
+    text += f", and on {hold} after each" if found["hold"] else ""
     if not found["windows"]:
         return text
     below, windows = found["below"], several(found["windows"], "calibration window")

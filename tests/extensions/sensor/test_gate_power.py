@@ -48,6 +48,25 @@ def test_a_gain_is_weighed_against_its_cost(build: Build, played: Played) -> Non
     assert wake["saved_w"] + wake["gate_w"] == pytest.approx(of_passes_w, rel=1e-3)
 
 
+@pytest.mark.parametrize("clocks", ["", " at 240/10 MHz"])
+def test_a_gate_takes_what_a_playback_without_it_does_not(
+    tmp_path_factory: pytest.TempPathFactory, clocks: str
+) -> None:
+    """No window is below the limit of 0, so that both applications run all passes."""
+    tables = {**applications.MADE["gated"][2], "wake": {"threshold": 1e-6, "hold": 0}}
+    point = clocks.removeprefix(" at ") or None
+    folder = tmp_path_factory.mktemp("gate")
+    gated = applications.built(folder, applications.Windows, 40, point, **tables)
+    alone = applications.shared(tmp_path_factory, f"windows{clocks}")
+    with_gate, without = (
+        myoedge.play(build, applications.MYO, seconds=2) for build in (gated, alone)
+    )
+    assert with_gate.wake is not None
+    assert with_gate.wake["resting"] == 0
+    more_w = with_gate.power.power_w[0] - without.power.power_w[0]
+    assert with_gate.wake["gate_w"] == pytest.approx(more_w, rel=0.2)
+
+
 def test_a_gate_that_costs_more_than_it_saves(played: Played) -> None:
     assert played.wake is not None
     costs = {**played.wake, "gate_w": 2e-3, "saved_w": -1.5e-3, "without_w": 4e-3}

@@ -144,7 +144,7 @@ def test_the_least_latency_with_the_least_power_is_named(tmp_path: Path) -> None
     ],
 )
 def test_hours_on_a_battery(hours: tuple[float, ...], told: str) -> None:
-    assert battery_hours(hours) == told
+    assert battery_hours(hours, None) == told
 
 
 def power_of(parts: dict[str, dict[str, float]], others_w: float | None) -> StatePower:
