@@ -121,12 +121,12 @@ def quantize(options: QuantizeOptions) -> Quantized:
     Errors: as load; E202 .. E219, E222, E230 .. E233, E245 .. E248, E255.
     """
     from myoedge.building.config import find
+    from myoedge.building.config_tables import FAST
     from myoedge.building.energy import coefficients
     from myoedge.building.pipeline import run_quantize
     from myoedge.building.plan_limits import keeper, reading
     from myoedge.building.plans import planned_cycles
     from myoedge.building.request import build_request
-    from myoedge.building.weight_choice import FAST
 
     settings = find(options.config).settings
     is_fast = (options.weights or settings.calib.weights) == FAST

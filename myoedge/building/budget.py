@@ -94,14 +94,20 @@ def for_app(app: str | None, chip: Chip, budget: Budget) -> Budget:
     if app in (None, BARE.name):
         return budget
     if find_application(app) is None or chip.program is None or not chip.program.applications:
-        able = (x.name for x in CHIPS.values() if x.program and x.program.applications)
-        facts = {"has": f"{', '.join(application_names())} (for {', '.join(able)})"}
-        raise MyoedgeError("E204", f"there is no application {app} for {chip.name}", facts)
+        raise _no_application(str(app), chip)
     project = project_of(app)
     if project is None:
         return budget
     most = chip.l1_bytes - project.l1_bytes
     return replace(budget, l1_bytes=min(most, budget.l1_bytes or most))
+
+
+def _no_application(app: str, chip: Chip) -> MyoedgeError:
+    able = [x.name for x in CHIPS.values() if x.program and x.program.applications]
+    facts = {"has": f"{', '.join(application_names())} (for {', '.join(able)})"}
+    others = [f"--target {name}" for name in able if find_application(app)]
+    title, tries = f"there is no application {app} for {chip.name}", ["without --app", *others]
+    return MyoedgeError("E204", title, facts, tries)
 
 
 def with_parts_of(budget: Budget, board: Board | None) -> Budget:

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 else:
     EngineName = Literal[("auto", "cores", *(x for y in CHIPS.values() for x in y.accelerators))]
 
+AUTO, FAST = "auto", "fast"  # of `weights`
+
 
 @dataclass(frozen=True, slots=True)
 class ModelTable:

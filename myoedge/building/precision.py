@@ -8,11 +8,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
+from myoedge.building.config_tables import FAST
 from myoedge.building.pipeline_options import Chosen, Integers, Options
 from myoedge.building.quantities import decibels
 from myoedge.building.quantized import Known, raise_first
 from myoedge.building.warning_rules import warned
-from myoedge.building.weight_choice import FAST, CycleSaving, with_fewer_bits
+from myoedge.building.weight_choice import CycleSaving, with_fewer_bits
 from myoedge.errors import MyoedgeError
 from myoedge.graph.ir import Graph
 from myoedge.numerics.element_type import INT8

@@ -16,7 +16,7 @@ from myoedge.building.applications import (
     requested_parts,
 )
 from myoedge.building.budget import Budget
-from myoedge.building.config_tables import Config, StreamTable
+from myoedge.building.config_tables import FAST, Config, StreamTable
 from myoedge.building.options import BuildOptions
 from myoedge.building.plugins import Plugin, described_board, load_plugins
 from myoedge.codegen.firmware import ProgramTooLarge
@@ -28,7 +28,7 @@ from myoedge.operators.engine_choice import CORES, FASTEST
 from myoedge.system.hooks import hooks
 from myoedge.targets import DEFAULT, Chip, find_chip, first_chip
 from myoedge.targets.boards import Board, on_board
-from myoedge.targets.chip import AUTO_POINT
+from myoedge.targets.chip import AUTO_POINT, WITHOUT_POINT
 
 DEFAULT_ENGINE = FASTEST.name
 CODE_MARGIN_BYTES = 4096  # allowance for longer code of the next plan
@@ -134,6 +134,7 @@ def build_request(options: BuildOptions, settings: Config) -> BuildRequest:
     applications, E256, E257 plug-ins.
     """
     chip = find_chip(options.target or settings.target.chip or DEFAULT.name)
+    _check_parts(chip, options, settings)
     engines = {options.engine, *settings.engine.values()}
     chip = _enable_engines(chip, options.engine, is_used=engines != {CORES})
     parts, plugins = requested_parts(options, settings), load_plugins(settings.plugins)
@@ -162,13 +163,27 @@ def build_request(options: BuildOptions, settings: Config) -> BuildRequest:
     return request
 
 
+def _check_parts(chip: Chip, options: BuildOptions, settings: Config) -> None:
+    """Raise E204 for an option of a memory or an accelerator that the chip does not have."""
+    lacking = {
+        f"--{name}": name.upper()
+        for name in budget.MEMORIES
+        if getattr(options, name) is not None and not getattr(chip, f"{name}_bytes")
+    }
+    if not chip.accelerators:
+        given = {"--weights": options.weights, "[calib] weights": settings.calib.weights}
+        lacking |= {name: "accelerator" for name, value in given.items() if value == FAST}
+    for name, part in lacking.items():
+        title = f"{name} is of no use: {chip.name} has no {part}"
+        raise MyoedgeError("E204", title, tries=[f"without {name}"])
+
+
 def _check_waiting(request: BuildRequest) -> Chip:
     """Return the chip at the requested point. Errors: E204 a clock for waiting without an
     application that waits, the cheapest point of a chip whose energy is not known."""
-    is_unknown = request.chip.point.clock_hz and request.chip.energy is None
-    if request.point == AUTO_POINT and is_unknown:
+    if request.point == AUTO_POINT and request.chip.energy is None:
         title = f"no operating point of {request.chip.name} is known to be the cheapest"
-        raise MyoedgeError("E204", title, tries=["without --operating-point"])
+        raise MyoedgeError("E204", title, tries=[WITHOUT_POINT])
     chip, application = request.chip_at_point, find_application(request.app)
     waits = application is not None and application.waits
     return chip if waits else chip.without_waiting()
@@ -178,7 +193,7 @@ def _board(options: BuildOptions, settings: Config, chip: Chip) -> Board | None:
     """Return the board that the program is for; None if none is named, and for a host. Errors: E204
     a board with another chip, E252, E253, E256, E257."""
     name = options.board or settings.target.board
-    if name is None or not chip.point.clock_hz:
+    if name is None or chip.program is None:
         return None
     board = described_board(name)
     if board.chip != chip.name:
@@ -214,7 +229,7 @@ def _enable_levels(chip: Chip, options: BuildOptions, cannot: Sequence[str]) -> 
         return chip
     if options.memory not in known:
         facts = {"has": ", ".join(known) or f"no such memory of {chip.name}"}
-        tries = [f"--memory {choice}" for choice in known[1::2]]
+        tries = [*(f"--memory {choice}" for choice in known[1::2]), "without --memory"]
         title = f"there is no choice of memory {options.memory}"
         raise MyoedgeError("E204", title, facts, tries)
     if cannot:

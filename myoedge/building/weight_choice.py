@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from myoedge.building.config_tables import BudgetTable
+from myoedge.building.config_tables import AUTO, FAST, BudgetTable
 from myoedge.building.request import LEAST_BITS
 from myoedge.errors import MyoedgeError
 from myoedge.graph.ir import PRE, Node
@@ -42,7 +42,6 @@ from myoedge.quantization.search.state import Design, Network, TriedMove, Worksh
 if TYPE_CHECKING:
     from myoedge.graph.ir import Graph
 
-AUTO, FAST = "auto", "fast"
 LEAST_SAVED = 0.01  # fraction of the network's cycles, by PROBED_BITS in one layer
 ENOUGH = 1.02  # planned cycles at which bits are not reduced further, of those with the fewest bits
 

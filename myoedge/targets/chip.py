@@ -16,6 +16,7 @@ from myoedge.targets.memory_level import MemoryLevel
 from myoedge.targets.program import ProgramTarget
 
 LAYERS = 100  # layers whose code l2_reserved_bytes covers
+WITHOUT_POINT = "without --operating-point"  # a remedy
 AUTO_POINT = "auto"  # the cheapest operating point within [budget] latency
 MHZ = r"([0-9]{1,4}(?:\.[0-9]+)?)"  # of an operating point's name
 COLD_TILES = 3  # tiles of a layer until its code is in the cores' instruction caches
@@ -153,7 +154,8 @@ class Chip:
         Errors: E204 unknown point or clock.
         """
         if not self.point.clock_hz:
-            raise MyoedgeError("E204", f"target {self.name} has no operating points")
+            title, tries = f"target {self.name} has no operating points", [WITHOUT_POINT]
+            raise MyoedgeError("E204", title, tries=tries)
         chosen = next(
             (p for p in self.points if p.name == name), None
         ) or self._point_of_clock_text(name)
