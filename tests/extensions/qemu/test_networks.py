@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from runpy import run_path
 
 import numpy as np
 import pytest
@@ -14,13 +15,15 @@ import myoedge
 from myoedge.backends.build import Build
 from myoedge.extensions.zoo import emg2qwerty, tinymyo
 from myoedge.extensions.zoo.all_convnet import hd
-from tests.conftest import save_exported
+from tests.conftest import ROOT, save_exported
 from tests.extensions.qemu.test_qemu import in_qemu
 from tests.records.mlperf_tiny import MODELS, TASKS
 
 pytestmark = [pytest.mark.slow, in_qemu]
+OF_DSP = {"ic": 1.22, "kws": 1.58, "vww": 1.5, "all-convnet": 1.06}
 MOST = {  # instructions per MAC
-    "cortex-m4": {"ic": 1.22, "kws": 1.58, "vww": 1.5, "all-convnet": 1.06},
+    "cortex-m4": OF_DSP,
+    "cortex-m33": OF_DSP,
     "cortex-m55": {"ic": 0.33, "kws": 0.9, "vww": 0.73, "all-convnet": 0.21},
 }
 MAKERS = {
@@ -30,8 +33,19 @@ MAKERS = {
 }
 
 
+def demo(folder: Path) -> tuple[Path, Path]:
+    """The trained network of `make demo`, and its samples for calibration."""
+    code = run_path(str(ROOT / "examples" / "demo.py"))
+    labelled = code["data"](code["TRAIN_REPS"])
+    code["export"](code["train"](labelled), folder, labelled, labelled)
+    return folder / "model.pt2", folder / "calib.npz"
+
+
 def built(name: str, target: str, folder: Path) -> Build:
     options = {"output": folder / "out", "target": target}
+    if name == "demo":
+        model, calib = demo(folder)
+        return myoedge.build(model, calib=calib, **options)  # type: ignore[arg-type]
     if name in TASKS:
         task = TASKS[name]
         return myoedge.build(MODELS / task.file, calib=task.samples, **options)  # type: ignore[arg-type]
@@ -42,7 +56,7 @@ def built(name: str, target: str, folder: Path) -> Build:
     return myoedge.build(model, calib=samples, engine="cores", **options)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("name", [*TASKS, *MAKERS])
+@pytest.mark.parametrize("name", [*TASKS, *MAKERS, "demo"])
 @pytest.mark.parametrize("target", MOST)
 def test_a_network_is_exact(name: str, target: str, tmp_path: Path) -> None:
     build = built(name, target, tmp_path)
