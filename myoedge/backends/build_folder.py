@@ -29,15 +29,15 @@ from myoedge.quantization.scales import QuantGraph
 from myoedge.quantization.stored_numbers import check_stored
 from myoedge.streaming.stream import Stream, ready_specs
 from myoedge.streaming.stream_json import from_json
+from myoedge.system.elf import RISCV, Program, read_elf
 from myoedge.system.hooks import find_hook, hooks, load
 from myoedge.system.library import c_prefix
 from myoedge.system.notebook import Card, Tabular, card_html, framed
 from myoedge.system.regular_files import read_text
-from myoedge.targets import first_chip
+from myoedge.targets import find_chip, first_chip
 
 if TYPE_CHECKING:
     from myoedge.codegen.application import FirmwarePart
-    from myoedge.simulator import Program
 
 MODEL_BLOB = "model.blob"  # in builds with --weights-blob
 GOLDEN = "golden/input.npz"
@@ -213,9 +213,9 @@ class BuildFolder(ReportFolder, Tabular):
     @cached_property
     def program(self) -> Program:
         """Parse firmware.elf. Errors: E240 a build for a target without firmware."""
-        from myoedge.simulator import read_elf
-
-        return read_elf(self.firmware(), "firmware.elf")
+        target = find_chip(str(self.manifest.get("target"))).program
+        machine = RISCV if target is None else target.isa.machine
+        return read_elf(self.firmware(), "firmware.elf", machine)
 
     def firmware(self) -> bytes:
         """Read firmware.elf. Errors: E240 a build for a target without firmware."""

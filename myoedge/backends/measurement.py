@@ -129,6 +129,7 @@ class Measurement:
     startup_cycles   cycles from reset to the start of the first layer
     l1_bytes         bytes of L1 that were written; None if unknown
     printed          text that the firmware printed
+    step_cycles      counts that differ by no more than this may be equal
     """
 
     source: str
@@ -136,6 +137,7 @@ class Measurement:
     startup_cycles: int | None = None
     l1_bytes: int | None = None
     printed: str = ""
+    step_cycles: int = 0
 
 
 def input_bytes(samples: Sequence[Sequence[Array]]) -> bytes:

@@ -54,7 +54,8 @@ def _add_nothing(build: Build) -> Mapping[str, Any]:
 class Runner:
     """Functions of a backend, at the place of its BackendHook.
 
-    measure   (build, cases) -> outputs and cycles; None: the backend counts no cycles
+    measure   (build, cases) -> outputs and cycles, or what the backend counts in place of cycles;
+              None: nothing is counted
     compare   (build, cases) -> each case with outputs and the bytes that each layer wrote; None:
               `measure` runs all cases at once
     find      raises E501 if a program of the backend is missing; called before anything takes time

@@ -14,10 +14,12 @@ from myoedge.codegen.render import template_dir
 from myoedge.errors import MyoedgeError
 from myoedge.plan.l1.tiling import Tiling
 from myoedge.plan.plan import Plan
+from myoedge.system.elf import RISCV
 from myoedge.targets.program import ProgramTarget
 
 NOTHING: Mapping[str, str] = {}
 C_COLUMNS = 110  # line length, as in .clang-format
+OF_RISCV = re.compile(r"library/.*\.(S|inc)")
 _INCLUDE = re.compile(r'^#include "([^"]+)"', re.MULTILINE)
 
 
@@ -57,9 +59,21 @@ def include_files(texts: Iterable[str], chip_only: Container[str]) -> dict[str, 
     return headers
 
 
+def _of_instruction_set(
+    files: Mapping[str, str], program: ProgramTarget | None
+) -> Mapping[str, str]:
+    """Return the files of src/ without kernels in RISC-V's assembler for a chip without it."""
+    is_riscv = program is None or program.isa.machine == RISCV
+    if is_riscv:
+        return files
+    others = {path for path in files if OF_RISCV.fullmatch(path)}
+    return {path: text for path, text in files.items() if path not in others}
+
+
 def with_replaced(files: Mapping[str, str], program: ProgramTarget | None) -> dict[str, str]:
     """Return the files of src/, sorted; files of the chip replace headers and kernels with their
     names, and bring headers that they include."""
+    files = _of_instruction_set(files, program)
     own = {Path(name).name: name for name in (() if program is None else program.replaced)}
     texts = {
         path: (template_dir() / own[name]).read_text()

@@ -63,6 +63,8 @@ def _show_evidence(terminal: Terminal, found: Evidence, output: str) -> None:
         terminal.text(f"depends on data: {part.function}, in {found.names(part.layers)}")
     if found.compared < 2:
         terminal.text("a single sample does not show which code depends on data: --drawn 8")
+    elif found.varying and not found.is_analysed:
+        terminal.text(f"depends on data: {', '.join(found.varying)}")
     elif not found.dependences:
         terminal.text("no code of the kernels was found to depend on data")
     terminal.next(f"{output}/evidence.md", f"{output}/sbom.cdx.json   # CycloneDX")

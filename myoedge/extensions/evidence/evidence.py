@@ -12,7 +12,9 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from myoedge.backends.equivalence import cases, chip_inputs, same_outputs
+from myoedge.backends.equivalence import cases, same_outputs
+from myoedge.backends.names import backends
+from myoedge.backends.runner import runner_of
 from myoedge.backends.samples import given_samples, golden_sample, random_samples
 from myoedge.codegen.render import render
 from myoedge.extensions.evidence.bill_of_materials import software_bill
@@ -21,6 +23,8 @@ from myoedge.extensions.evidence.data_dependence import DataDependence, data_dep
 from myoedge.extensions.evidence.requirements import (
     Requirement,
     latency_requirement,
+    loop_requirement,
+    memory_requirement,
     power_requirement,
 )
 from myoedge.operators.interpreter import one_blas_thread
@@ -28,26 +32,31 @@ from myoedge.reports.wording import layer_names, operator
 from myoedge.system.control_characters import document_bytes
 from myoedge.system.folder import to_json
 from myoedge.system.notebook import Card, Tabular
+from myoedge.targets import find_chip
 
 if TYPE_CHECKING:
     from myoedge.backends.build import Build
     from myoedge.backends.measurement import Measurement
+    from myoedge.backends.samples import Sample
     from myoedge.quantization.samples import Data
 
 FOLDER = Path(__file__).parent  # of the templates
 FILES = ("evidence.json", "evidence.md", "sbom.cdx.json", "misra.md")
+HOST = "host"
 ENTRY = "_start"
 CONTROLLER, CORE = "me_fabric_controller", "me_cluster_core"  # functions that crt0.S starts
 ALLOCATORS = frozenset(("malloc", "calloc", "realloc", "free", "sbrk", "_sbrk"))
 FLOAT_ROUTINE = re.compile(r"__[a-z]*[sd]f[a-z0-9]*")  # of compiler-rt: __addsf3, __fixdfsi
-LOOP = re.compile(r"\b(?:for|while) \(.*")
-COUNTED = re.compile(r"for \(int32_t (\w+) = \d+; \1 < \d+; \1(?:\+\+| \+= \d+)\)")
+ANALYSED = "analysis: instructions of firmware.elf"
+
+
+Requirements = tuple[Requirement, ...]
 
 
 @dataclass(frozen=True)
 class LayerRange:
-    """Minimum and maximum simulated cycles of a layer over all inputs; values, instruction caches
-    and waiting cores cause the difference.
+    """Minimum and maximum cycles of a layer over all inputs, or instructions; values, instruction
+    caches and waiting cores cause the difference.
 
     layer   tensor that the layer writes
     name    its module paths in the network and its operator: "encoder.0 + 1 (conv1d + relu)"
@@ -55,8 +64,13 @@ class LayerRange:
 
     layer: str
     name: str
-    cycles_min: int
-    cycles_max: int
+    least: int
+    most: int
+
+    def document(self, counted: str) -> dict[str, str | int]:
+        """Return the layer with the keys of evidence.json."""
+        counts = {f"{counted}_min": self.least, f"{counted}_max": self.most}
+        return {"layer": self.layer, "name": self.name, **counts}
 
 
 @dataclass(frozen=True)
@@ -84,9 +98,12 @@ class Evidence(Tabular):
     name           name of the network
     model          its integer digest (<PREFIX>_DIGEST in C)
     requirements   the requirements
-    inputs         number of inputs of the simulated run
-    cycles         smallest and largest number of cycles of an inference
-    layers         range of cycles of each layer
+    backend        what ran the program: "simulated chip", "QEMU"
+    counted        what it counts: "cycles", or "instructions"
+    inputs         number of inputs that it ran
+    cycles         smallest and largest count of an inference
+    step           counts that differ by no more may be equal
+    layers         range of the counts of each layer
     compared       number of samples whose executed instructions were compared; 1: with no other
     dependences    functions whose executed instructions depend on the input
     stacks         stacks of the cores
@@ -96,8 +113,11 @@ class Evidence(Tabular):
     name: str
     model: str
     requirements: tuple[Requirement, ...]
+    backend: str
+    counted: str
     inputs: int
     cycles: tuple[int, int]
+    step: int
     layers: tuple[LayerRange, ...]
     compared: int
     dependences: tuple[DataDependence, ...]
@@ -142,13 +162,23 @@ class Evidence(Tabular):
             "complete": self.is_complete,
             "requirements": self.rows(),
             "inputs": self.inputs,
-            "cycles": {"min": self.cycles[0], "max": self.cycles[1]},
-            "layers": [asdict(row) for row in self.layers],
+            self.counted: {"min": self.cycles[0], "max": self.cycles[1]},
+            "layers": [row.document(self.counted) for row in self.layers],
             "compared_samples": self.compared,
             "data_dependences": [asdict(row) for row in self.dependences],
             "stacks": [asdict(row) for row in self.stacks],
             "sha256": dict(self.digests),
         }
+
+    @property
+    def is_analysed(self) -> bool:
+        """Whether the instructions of the program were analysed, and compared between inputs."""
+        return bool(self.stacks)
+
+    @property
+    def varying(self) -> tuple[str, ...]:
+        """Names of the layers whose count differs between inputs."""
+        return tuple(row.name for row in self.layers if row.most - row.least > self.step)
 
     def _card(self) -> Card:
         verdict = "all shown" if self.is_complete else "NOT all shown"
@@ -158,9 +188,10 @@ class Evidence(Tabular):
 def collect_evidence(
     build: Build, exact: Mapping[str, bool | None], given: Data | None, drawn: int
 ) -> Evidence:
-    """Run the build on the simulated chip and analyse its program; return its requirements with the
-    evidence.
+    """Run the build on the simulated or emulated chip and analyse its program; return its
+    requirements with the evidence.
 
+    build   with the devices of the last backend of `exact`, which runs the program
     exact   backend -> whether it gave the reference's integers, from `validate`
     given   samples to run in addition to the golden sample
     drawn   number of random inputs to run in addition
@@ -170,60 +201,64 @@ def collect_evidence(
     samples = [*chain([golden_sample(build, short=True)], own, random)]
     with one_blas_thread():
         runs = [*cases(build.network, build.stream, samples)]
-    measured, _ = build.simulate(chip_inputs(build.stream, runs))
-    graph = call_graph(build.program, (ENTRY, CONTROLLER, CORE))
-    stacks = (*_stack_requirement(build, graph),)
+    hook = backends()[[*exact][-1]]
+    backend = hook.chip.format("chip") or hook.text
+    measured = runner_of(hook.name).measured(build, runs)
+    of_program, dependences, stacks = _analysis(build, samples)
     cycles = [run.cycles for run in measured.inferences]
     found = (
-        *_exactness_requirement(exact, same_outputs(runs, measured), len(runs)),
-        *_memory_requirement(build),
-        latency_requirement(build, max(cycles)),
+        *_exactness_requirement(exact, backend, same_outputs(runs, measured), len(runs)),
+        *memory_requirement(build),
+        *latency_requirement(build, max(cycles)),
         *power_requirement(build),
-        *_program_requirement(build, graph, stacks),
-        _loop_requirement(build.written("src/network.c").decode()),
+        allocation_requirement(name for _, _, name in build.program.functions),
+        *of_program,
+        loop_requirement(build.written("src/network.c").decode()),
     )
     model = build.report["model"]
     return Evidence(
         name=model["name"],
         model=model["integer_digest"],
         requirements=found,
+        backend=backend,
+        counted="cycles" if hook.source else "instructions",
         inputs=len(runs),
         cycles=(min(cycles), max(cycles)),
+        step=measured.step_cycles,
         layers=(*_layer_ranges(build, measured),),
         compared=len(samples),
-        dependences=(*data_dependences(build, samples, graph),),
+        dependences=dependences,
         stacks=stacks,
         digests={name: build.digests[name] for name in sorted(build.digests)},
     )
 
 
+def _analysis(
+    build: Build, samples: Sequence[Sample]
+) -> tuple[Requirements, tuple[DataDependence, ...], tuple[Stack, ...]]:
+    """Return what the instructions of a program show, code that depends on data, and stacks; () of
+    a chip that is not simulated, whose instructions are not decoded."""
+    if not find_chip(str(build.manifest["target"])).platforms:
+        return (), (), ()
+    graph = call_graph(build.program, (ENTRY, CONTROLLER, CORE))
+    stacks = (*_stack_requirement(build, graph),)
+    dependences = (*data_dependences(build, samples, graph),)
+    return (*_program_requirement(graph, stacks),), dependences, stacks
+
+
 def _exactness_requirement(
-    exact: Mapping[str, bool | None], is_same: bool, count: int
+    exact: Mapping[str, bool | None], backend: str, is_same: bool, count: int
 ) -> Iterator[Requirement]:
     text = "The C code computes the integers of the NumPy reference"
-    for key, backend, scope in (
-        ("EXACT-1", "host", "C on the host"),
-        ("EXACT-2", "simulator", "simulated chip"),
-    ):
-        value = "every layer equal" if exact.get(backend) else "differs"
-        command = f"test: myoedge validate BUILD --on {backend}"
-        yield Requirement(key, f"{text}: {scope}", bool(exact.get(backend)), value, command)
+    for number, (name, is_exact) in enumerate(exact.items(), 1):
+        value = "every layer equal" if is_exact else "differs"
+        command = f"test: myoedge validate BUILD --on {name}"
+        scope = "C on the host" if name == HOST else backend
+        yield Requirement(f"EXACT-{number}", f"{text}: {scope}", bool(is_exact), value, command)
     value = f"{count:,} inputs, outputs {'equal' if is_same else 'differ'}"
     yield Requirement(
-        "EXACT-3", f"{text}: simulated chip, more inputs", is_same, value, "test: this run"
+        "EXACT-3", f"{text}: {backend}, more inputs", is_same, value, "test: this run"
     )
-
-
-def _memory_requirement(build: Build) -> Iterator[Requirement]:
-    memory, target = build.report["memory"], build.report["target"]
-    used = {"l1": memory["l1_planned_bytes"], "l2": memory["l2_peak_bytes"] + memory["code_bytes"]}
-    for key, level in (("MEM-1", "l1"), ("MEM-2", "l2")):
-        size = target[f"{level}_bytes"]
-        text = f"Data, stacks and code fit {level.upper()}"
-        value = f"{used[level]:,} of {size:,} bytes"
-        yield Requirement(
-            key, text, used[level] <= size, value, "analysis: plan.json and the linker"
-        )
 
 
 def _stack_requirement(build: Build, graph: CallGraph) -> Iterator[Stack]:
@@ -243,15 +278,14 @@ def _variable_frames(graph: CallGraph) -> list[str]:
     return sorted(name for name, f in frames if not f.is_frame_known and name != ENTRY)
 
 
-def _program_requirement(
-    build: Build, graph: CallGraph, stacks: Sequence[Stack]
-) -> Iterator[Requirement]:
-    how = "analysis: instructions of firmware.elf"
-    names = graph.functions.keys()
-    allocators = sorted(names & ALLOCATORS)
-    yield _absence_requirement(
-        "ALLOC-1", "No memory is allocated at run time", allocators, "allocators", how
-    )
+def allocation_requirement(names: Iterable[str]) -> Requirement:
+    """Return the requirement that no function of a program allocates memory."""
+    found, text = sorted(ALLOCATORS.intersection(names)), "No memory is allocated at run time"
+    return _absence_requirement("ALLOC-1", text, found, "allocators", ANALYSED)
+
+
+def _program_requirement(graph: CallGraph, stacks: Sequence[Stack]) -> Iterator[Requirement]:
+    how, names = ANALYSED, graph.functions.keys()
     floats = sorted(filter(FLOAT_ROUTINE.fullmatch, names))
     yield _absence_requirement(
         "INT-1", "No floating-point arithmetic", floats, "floating-point routines", how
@@ -274,17 +308,6 @@ def _absence_requirement(
 ) -> Requirement:
     value = f"{noun}: {', '.join(found[:5])}" if found else f"no {noun}"
     return Requirement(key, text, not found, value, how)
-
-
-def _loop_requirement(network: str) -> Requirement:
-    """Return the requirement that all loops of network.c have constant bounds; kernels get their
-    bounds as arguments from network.c."""
-    loops = LOOP.findall(network)
-    others = [loop for loop in loops if not COUNTED.match(loop)]
-    value = f"{len(loops) - len(others)} of {len(loops)}"
-    value += f"; not constant: {others[0]}" if others else ""
-    text = "Loops of network.c have constant bounds"
-    return Requirement("LOOP-1", text, not others, value, "analysis: src/network.c")
 
 
 def _layer_ranges(build: Build, measured: Measurement) -> Iterator[LayerRange]:

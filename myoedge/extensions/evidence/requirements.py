@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from myoedge.building.operating_points import planned_decision_s
 from myoedge.building.stale_energies import stale_energies
+from myoedge.reports import near_memory
 from myoedge.reports.duty_lines import on_average
 from myoedge.reports.energy import played_states
 from myoedge.reports.period import decision
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 # Played decisions that show a latency: of that many and more decisions, at most a tenth are later
 # than the longest one with 95 % certainty (the rule of three). Of fewer the plan counts too.
 LEAST_DECISIONS = 30
+LOOP = re.compile(r"\b(?:for|while) \(.*")
+COUNTED = re.compile(r"for \(int32_t (\w+) = \d+; \1 < \d+; \1(?:\+\+| \+= \d+)\)")
 
 
 @dataclass(frozen=True)
@@ -42,9 +46,31 @@ class Requirement:
     evidence: str
 
 
-def latency_requirement(build: Build, cycles: int) -> Requirement:
-    """Return the requirement on the latency that [budget] limits: of an application's decision, or
-    else of an inference."""
+def memory_requirement(build: Build) -> Iterator[Requirement]:
+    """Yield the requirements on the memories of the chip."""
+    report, how = build.report, "analysis: plan.json and the linker"
+    memory, target, near = report["memory"], report["target"], near_memory.bytes_in_use(report)
+    used = {
+        ("Data, stacks and code fit L1", target["l1_bytes"]): memory["l1_planned_bytes"],
+        ("Data, stacks and code fit L2", target["l2_bytes"]): near,
+    }
+    if near_memory.has_flash(report):
+        stack_bytes = build.program.symbols["me_stack_bytes"]
+        in_flash = near_memory.used_bytes(near_memory.flash_sizes(report))
+        used = {
+            ("Data and stack fit RAM", target["l2_bytes"]): near + stack_bytes,
+            ("Weights and code fit the flash", target["flash_bytes"]): in_flash,
+        }
+    for number, ((text, size), taken) in enumerate(used.items(), 1):
+        value = f"{taken:,} of {size:,} bytes"
+        yield Requirement(f"MEM-{number}", text, taken <= size, value, how)
+
+
+def latency_requirement(build: Build, cycles: int) -> Iterator[Requirement]:
+    """Yield the requirement on the latency that [budget] limits: of an application's decision, or
+    else of an inference; none for a chip without a clock, which has no such limit."""
+    if build.report["target"]["clock_hz"] is None:
+        return
     limit_s, clock_hz = build.report["budget"]["latency_s"], build.report["target"]["clock_hz"]
     taken_s, ended, how = cycles / clock_hz, "An inference ends", "measurement: simulated chip"
     value = f"at most {cycles:,} cycles, {1e3 * taken_s:.3f} ms at {megahertz(clock_hz)}"
@@ -55,7 +81,7 @@ def latency_requirement(build: Build, cycles: int) -> Requirement:
     limit = "no [budget] latency" if limit_s is None else f"limit {1e3 * limit_s:.3f} ms"
     shown = None if limit_s is None else taken_s <= limit_s
     text = f"{ended} within [budget] latency"
-    return Requirement("TIME-1", text, shown, f"{value}; {limit}", how)
+    yield Requirement("TIME-1", text, shown, f"{value}; {limit}", how)
 
 
 def _shown_decision(report: Report) -> tuple[float, str, bool] | None:
@@ -80,3 +106,14 @@ def power_requirement(build: Build) -> Iterator[Requirement]:
         text, stale = "The average power is estimated", stale_energies(build.report)
         value = f"{average}; {stale}" if stale else average
         yield Requirement("POWER-1", text, None, value, "analysis: docs/developers/energy.md")
+
+
+def loop_requirement(network: str) -> Requirement:
+    """Return the requirement that all loops of network.c have constant bounds; kernels get their
+    bounds as arguments from network.c."""
+    loops = LOOP.findall(network)
+    others = [loop for loop in loops if not COUNTED.match(loop)]
+    value = f"{len(loops) - len(others)} of {len(loops)}"
+    value += f"; not constant: {others[0]}" if others else ""
+    text = "Loops of network.c have constant bounds"
+    return Requirement("LOOP-1", text, not others, value, "analysis: src/network.c")

@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from myoedge.api.models import as_build, with_plugin_errors
-from myoedge.api.runs import validate
+from myoedge.api.runs import prepared, validate
 from myoedge.backends.build import Build
 from myoedge.building.options import StrPath
 from myoedge.quantization.samples import Given
 from myoedge.system.folder import explained, replace_files
+from myoedge.targets import find_chip
 
 if TYPE_CHECKING:
     from myoedge.extensions.evidence.evidence import Evidence
@@ -39,7 +40,7 @@ def evidence(
     drawn: int = 8,
 ) -> Evidence:
     """Collect evidence for the requirements of a build: compare it with the reference, run it on
-    the simulated chip, and analyse its program.
+    the simulated or emulated chip, and analyse its program.
 
     output   folder for evidence.json, evidence.md, sbom.cdx.json and misra.md; None: nothing is
              written
@@ -49,14 +50,17 @@ def evidence(
     cyclonedx-python-lib if `output` is given.
     """
     from myoedge.building.simulate import samples_for
-    from myoedge.extensions.evidence.evidence import FILES, collect_evidence
+    from myoedge.extensions.evidence.evidence import FILES, HOST, collect_evidence
 
     if output is not None:
         _check_files(Path(output), FILES)
     chosen = as_build(build)
     given = None if input is None else samples_for(chosen, input)
-    validation = validate(chosen, on=("host", "simulator"))
-    found = collect_evidence(chosen, validation.exact, given, drawn)
+    chosen.firmware()  # of a host there is none
+    backend = find_chip(str(chosen.manifest["target"])).runners[0]
+    exact = validate(chosen, on=(HOST, backend)).exact
+    chosen = prepared(chosen, [backend], None, None)
+    found = collect_evidence(chosen, {x: exact[x] for x in (HOST, backend)}, given, drawn)
     if output is not None:
         folder, files = Path(output), found.files()
         with explained(folder):

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import shutil
 import struct
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -18,8 +18,8 @@ from typing import Any
 from myoedge.backends.build import Build, own_sources
 from myoedge.backends.doctor import ToolRow, tool_row
 from myoedge.backends.equivalence import chip_inputs
-from myoedge.backends.measurement import FirmwareFiles, Inference, LayerCost
-from myoedge.backends.runner import Case, Pairs, Runner
+from myoedge.backends.measurement import FirmwareFiles, Inference, LayerCost, Measurement
+from myoedge.backends.runner import Case, Runner
 from myoedge.codegen.firmware import make_application, make_firmware
 from myoedge.codegen.project import Sources
 from myoedge.errors import MyoedgeError
@@ -72,19 +72,20 @@ def _connect(build: Build, board: str | None, port: str | None) -> Emulator:
     return Emulator(find(), BOARDS[str(build.manifest["target"])])
 
 
-def _compare(build: Build, runs: Iterable[Case]) -> Pairs:
-    """Run all cases; yield each with its outputs and the bytes that each layer wrote. Errors: E502
-    too slow, E710 damaged results, E711 the program failed."""
-    emulator, listed = build.devices["qemu"], list(runs)
-    files = build.files(chip_inputs(build.stream, listed))
+def _measure(build: Build, runs: Sequence[Case]) -> Measurement:
+    """Run all cases. Errors: E502 too slow, E710 damaged results, E711 the program failed."""
+    emulator: Emulator = build.devices["qemu"]
+    files = build.files(chip_inputs(build.stream, runs))
     elf = make_firmware(_sources(build)).elf
     with tools.scratch() as folder:
         files.write(folder)
         finished = _run(emulator, elf, folder)
-        emulator.counted = _inferences(emulator.board, files, folder, finished)
-        written = [*_layers(folder / "layers.bin", [name for _, name in build.results])]
-    for case, inference, layers in zip(listed, emulator.counted, written, strict=True):
-        yield case, (layers, inference.outputs)
+        found = _inferences(emulator.board, files, folder, finished)
+        written = _layers(folder / "layers.bin", [name for _, name in build.results])
+        pairs = zip(found, written, strict=True)
+        emulator.counted = tuple(replace(one, written=layers) for one, layers in pairs)
+    per_tick = 10**9 // emulator.board.clock_hz
+    return Measurement("", emulator.counted, step_cycles=per_tick)
 
 
 def _execute(build: Build, program: str, folder: Path) -> tuple[int, str]:
@@ -153,4 +154,4 @@ def _entries(build: Build) -> Mapping[str, Any]:
     return {"instructions": found}
 
 
-RUNNER = Runner(compare=_compare, find=find, connect=_connect, entries=_entries, execute=_execute)
+RUNNER = Runner(measure=_measure, find=find, connect=_connect, entries=_entries, execute=_execute)

@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Evidence of builds for Cortex-M: inputs run in QEMU, memory as the linker laid it out."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from elftools.elf.elffile import ELFFile
+from torch import nn
+
+import myoedge
+from tests.conftest import Ran, save_exported
+from tests.extensions.qemu.test_qemu import built, in_qemu
+from tests.support.schemas import check
+
+pytestmark = in_qemu
+
+
+def section_bytes(elf: bytes, names: set[str]) -> int:
+    found = ELFFile(io.BytesIO(elf)).iter_sections()
+    return sum(section["sh_size"] for section in found if section.name in names)
+
+
+def test_a_build_shows_its_requirements(tmp_path: Path, run: Callable[..., Ran]) -> None:
+    folder, out = built("conv", tmp_path, "cortex-m4").folder, tmp_path / "e"
+    ran = run("evidence", folder, "-o", out, "--drawn", 3)
+    document = json.loads((out / "evidence.json").read_text())
+    assert (ran.code, check(document)) == (0, "myoedge.evidence/1")
+    rows = {row["key"]: row for row in document["requirements"]}
+    keys = ["ALLOC-1", "EXACT-1", "EXACT-2", "EXACT-3", "LOOP-1", "MEM-1", "MEM-2"]
+    assert (sorted(rows), {row["shown"] for row in rows.values()}) == (keys, {True})
+    elf = (folder / "firmware.elf").read_bytes()
+    for key, names in (
+        ("MEM-1", {".data", ".bss", ".stack"}),
+        ("MEM-2", {".vectors", ".text", ".rodata", ".data"}),
+    ):
+        assert rows[key]["value"].startswith(f"{section_bytes(elf, names):,} of "), key
+    assert "cycles" not in document
+    assert 0 < document["instructions"]["min"] <= document["instructions"]["max"]
+    assert "in QEMU" in (out / "evidence.md").read_text()
+
+
+class Longest(nn.Module):
+    """A chain of elements, and the index of the largest: each larger one is a branch."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.relu(x).argmax(-1)
+
+
+def test_layers_whose_instructions_depend_on_data_are_named(tmp_path: Path) -> None:
+    model = save_exported(Longest(), (torch.zeros(1, 4, 400),), tmp_path / "model.pt2")
+    calib = torch.randn(8, 1, 4, 400, generator=torch.Generator().manual_seed(0)).numpy()
+    build = myoedge.build(model, calib=calib, output=tmp_path / "out", target="cortex-m4")
+    found = myoedge.evidence(build, drawn=4)
+    assert any("argmax" in name for name in found.varying)
+    assert "more or fewer instructions" in found.files()["evidence.md"].decode()
+
+
+def test_a_build_for_a_host_has_no_program(tmp_path: Path) -> None:
+    build = built("mlp", tmp_path, "host")
+    with pytest.raises(myoedge.MyoedgeError, match="E240"):
+        myoedge.evidence(build)
