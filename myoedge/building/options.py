@@ -127,8 +127,8 @@ class QuantizeOptions(Hooks):
     accurate  whether every output is to reach 30 dB regardless of cycles, instead of 25
     strict    whether warnings are errors
     weights   "auto": the fewest weight bits per layer that meet [budget] sqnr, l2 or energy;
-              "fast": fewer bits where an accelerator then takes fewer cycles and outputs keep
-              their goal
+              "fast": fewer bits where an accelerator, or a run that waits for weights, then takes
+              fewer cycles and outputs keep their goal
     ctc       index of the blank class: a greedy CTC decoder is appended, and its symbols are the
               output
     reuse     an older build, its folder, or its network; layers with unchanged weights keep its
@@ -164,7 +164,7 @@ class QuantizeOptions(Hooks):
         "Target 30 dB at every output regardless of cycles (default: 25 dB).", default=False
     )
     weights: str | None = _option(
-        f"auto: bits per layer for [budget] sqnr, l2, energy; fast: where {ENGINE} is then faster.",
+        f"auto: bits per layer for [budget] sqnr, l2, energy; fast: where {ENGINE} or L3 gains.",
         choices=("auto", "fast"),
     )
     ctc: int | None = _option(

@@ -9,7 +9,6 @@ from myoedge.building.budget import EXTERNAL, memories
 from myoedge.building.plans import first_plan, planned
 from myoedge.building.request import BuildRequest
 from myoedge.building.stream_rate import if_it_fits
-from myoedge.operators.turns import has_loops
 from myoedge.plan.cost.network import energy_bytes, latency_s, modelled_cycles, waits
 from myoedge.power.model import Coefficients, energy, typical
 from myoedge.quantization.scales import QuantGraph
@@ -18,16 +17,14 @@ from myoedge.quantization.search.state import NO_READING, ConstantReading
 
 
 def reading(network: QuantGraph, request: BuildRequest) -> ConstantReading:
-    """Return how the first plan reads constants in every step of a loop from memories behind L2;
-    NO_READING if none does, or if no plan fits."""
-    plan = first_plan(network, request) if has_loops(network.graph) else None
-    if plan is None:
+    """Return how the first plan reads constants from memories behind L2; NO_READING if it reads
+    none, or if no plan fits."""
+    plan = first_plan(network, request)
+    if plan is None or not plan.constant_transfers:
         return NO_READING
-    most = max(plan.constant_transfers, key=lambda x: x.chunk.turns, default=None)
-    if most is None or most.chunk.turns == 1:
-        return NO_READING
-    cycles_of_byte = 1.0 / plan.chip.level(most.level).bytes_per_cycle
-    return ConstantReading(most.chunk.turns, cycles_of_byte if waits(plan) else 0.0)
+    cycles_of = {level.name: 1.0 / level.bytes_per_cycle for level in plan.chip.levels}
+    turns, cycles = max((x.chunk.turns, cycles_of[x.level]) for x in plan.constant_transfers)
+    return ConstantReading(turns, cycles if waits(plan) else 0.0)
 
 
 def keeper(request: BuildRequest, coefficients: Coefficients) -> Keeps | None:

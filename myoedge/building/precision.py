@@ -18,6 +18,7 @@ from myoedge.errors import MyoedgeError
 from myoedge.graph.ir import Graph
 from myoedge.numerics.element_type import INT8
 from myoedge.operators.interpreter import one_blas_thread
+from myoedge.operators.turns import has_loops
 from myoedge.quantization.few_bits import weight_noise
 from myoedge.quantization.fidelity import Fidelity
 from myoedge.quantization.holdout import HELD_OUT, Samples, measured
@@ -264,16 +265,14 @@ def _count_constant_reads(options: Options, chosen: Chosen) -> Chosen:
     operands then have 8 bits, unless outputs need more."""
     network, cycles = chosen.network, options.planned_cycles
     most_db = max((chosen.goal.db, *chosen.needs.values()))
-    if options.reading is None or cycles is None:
+    if options.reading is None or cycles is None or not has_loops(network.engined.graph):
         return chosen
     reading = options.reading(network.engined)
-    if not reading.turns:
+    if reading.turns <= 1:
         return chosen
-    workshop = chosen.workshop.reads(network, reading, cycles(network.engined))
+    workshop, network = chosen.workshop.reads(network, reading, cycles(network.engined))
     if reading.cycles_of_byte and most_db <= MOST_DB_OF_8_BITS:
         workshop = replace(workshop, usual_rules=(LayerRule("*", weight_bits=INT8.bits),))
-    saved_cycles = workshop.reading.saved_cycles
-    network = replace(network, layer_cycles=workshop.layer_cycles, saved_cycles=saved_cycles)
     return replace(chosen, workshop=workshop, network=network)
 
 
@@ -298,8 +297,8 @@ def _with_fewer_cycles(
         is_other = options.weights == FAST and fidelity.decides_less(found.fidelity)
         return not is_other and not missing_db(needs, fidelity)
 
-    before, turns = chosen.workshop.make(design), reading(found.network).turns
-    by = CycleSaving(cycles, accepts, is_read_again=turns > 0, is_fast=options.weights == FAST)
+    before = replace(chosen.workshop.make(design), engined=found.network)
+    by = CycleSaving(cycles, accepts, reading, is_fast=options.weights == FAST)
     with purpose("bits of weights"):
         network, tried = with_fewer_bits(chosen.workshop, before, wanted, by)
     made = replace(found, tried=(*found.tried, *tried))

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Bits of weights, within [budget] sqnr: with `--weights auto` as few per layer as [budget] l2,
-latency and energy need; with `--weights fast` as few as save cycles of an accelerator; by default
-as few as save cycles where a loop reads weights from external memory in every step, and 8 beside an
-int16 operand where these save cycles."""
+latency and energy need; with `--weights fast` as few as save cycles of an accelerator, or of a run
+that waits for weights; by default as few as save cycles where a loop reads weights from external
+memory in every step, and 8 beside an int16 operand where these save cycles."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from myoedge.errors import MyoedgeError
 from myoedge.graph.ir import PRE, Node
 from myoedge.numerics.element_type import INT8
 from myoedge.numerics.weight_format import WeightFormat
-from myoedge.operators.turns import times_run
+from myoedge.operators.turns import has_loops, times_run
 from myoedge.quantization.few_bits import (
     Weight,
     layers_to_round,
@@ -37,7 +37,14 @@ from myoedge.quantization.search.moves.weight_steps import (
     Stops,
     WeightBudget,
 )
-from myoedge.quantization.search.state import Design, Network, TriedMove, Workshop
+from myoedge.quantization.search.state import (
+    NO_READING,
+    ConstantReading,
+    Design,
+    Network,
+    TriedMove,
+    Workshop,
+)
 
 if TYPE_CHECKING:
     from myoedge.graph.ir import Graph
@@ -100,13 +107,14 @@ class CycleSaving:
 
     cycles          network -> estimated cycles of its plan
     accepts         as in WeightBudget
-    is_read_again   whether loops read weights from external memory in every step
-    is_fast         whether bits are also reduced where an accelerator reads weights bit by bit
+    reading         network -> reading of its constants from memories behind L2
+    is_fast         whether bits are also reduced where an accelerator reads weights bit by bit, or
+                    where a run waits for weights
     """
 
     cycles: Callable[[QuantGraph], float]
     accepts: Accepts
-    is_read_again: bool = False
+    reading: Callable[[QuantGraph], ConstantReading]
     is_fast: bool = False
 
 
@@ -114,13 +122,14 @@ def with_fewer_bits(
     workshop: Workshop, network: Network, goal: Goal, by: CycleSaving
 ) -> tuple[Network, tuple[TriedMove, ...]]:
     """Reduce weight bits if the plan of the network then takes fewer cycles: where loops read
-    weights again, and of int16 weights, then for shorter jobs of an accelerator; return the
-    network, and the reductions tried."""
-    least, tried = _fewest_bits(workshop, network, by), tuple[TriedMove, ...]()
+    weights again, and of int16 weights, then for shorter jobs of an accelerator and shorter waits;
+    return the network, and the reductions tried."""
+    is_read = by.is_fast or has_loops(network.engined.graph)
+    reading = by.reading(network.engined) if is_read else NO_READING
+    least, tried = _fewest_bits(workshop, network, by, reading), tuple[TriedMove, ...]()
     if least:
         network, tried = _reduce_bits_read(workshop, network, goal, by, least)
-    planes = workshop.planes(network.engined) if by.is_fast else frozenset[str]()
-    saved = _cycles_saved_per_bit(workshop, network, planes) if planes else {}
+    saved = _cycles_saved_per_bit(workshop, network, by, reading) if by.is_fast else {}
     if not saved:
         return network, tried
     layers = dict.fromkeys(saved, PROBED_BITS)
@@ -129,13 +138,15 @@ def with_fewer_bits(
     return network, (*tried, *more)
 
 
-def _fewest_bits(workshop: Workshop, network: Network, by: CycleSaving) -> dict[str, int]:
+def _fewest_bits(
+    workshop: Workshop, network: Network, by: CycleSaving, reading: ConstantReading
+) -> dict[str, int]:
     """Return the layers whose weights may have fewer bits by default -> fewest bits: those in loops
     that read weights in every step; those of int16, if 8 bits for all of these take fewer
     cycles."""
     wide = {name.removesuffix(PRE) for name in layers_with_int16_weights(network.cores)}
     of_8_bits = dict.fromkeys(wide, INT8.bits)
-    if by.is_read_again:
+    if reading.turns > 1:
         times = times_run(network.design.graph.nodes)
         return {**of_8_bits, **{name: LEAST_BITS for name, count in times.items() if count > 1}}
     if not wide:
@@ -166,14 +177,17 @@ def _reduce_bits_read(
 
 
 def _cycles_saved_per_bit(
-    workshop: Workshop, network: Network, planes: frozenset[str]
+    workshop: Workshop, network: Network, by: CycleSaving, reading: ConstantReading
 ) -> dict[str, float]:
     """Return layer -> estimated cycles that a bit less of its weights saves, of layers whose cycles
     depend much on the bits; the first of them by cycles per work of rounding, up to MOST_ROUNDING.
+    A layer takes the longer of computing and, where the run waits, reading its constants.
     """
+    if reading.cycles_of_byte:
+        workshop, network = workshop.reads(network, reading, by.cycles(network.engined))
     graph = network.design.graph
     free = [x for x in graph.nodes if weight_rule(workshop.rules, x) is None]
-    nodes = [x for x in layers_to_round(graph, free) if x.name in planes]
+    nodes = layers_to_round(graph, free)
     other = workshop.make(_with_bits(network, nodes), network)
     before, after = network.cycles_of_layers, other.cycles_of_layers
     saved = {x.name: before[x.name] - after[x.name] for x in nodes}

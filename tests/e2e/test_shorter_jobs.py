@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`--weights fast`: weights of layers on NE16 have fewer bits where these save cycles."""
+"""`--weights fast`: weights of layers on NE16, and weights that a run waits for, have fewer bits
+where these save cycles."""
 
 from __future__ import annotations
 
@@ -34,10 +35,12 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_exported(network(), (torch.zeros(SHAPE),), path)
 
 
-def built(model: Path, folder: Path, table: str = "", **options: Any) -> myoedge.Build:
+def built(
+    model: Path, folder: Path, table: str = "", shape: tuple[int, ...] = SHAPE, **options: Any
+) -> myoedge.Build:
     folder.mkdir()
     (folder / "myoedge.toml").write_text(table)
-    calib = np.random.default_rng(0).normal(size=(24, *SHAPE[1:])).astype(np.float32)
+    calib = np.random.default_rng(0).normal(size=(24, *shape[1:])).astype(np.float32)
     given: dict[str, Any] = {"calib": calib, "holdout": 0.5, "config": folder / "myoedge.toml"}
     return myoedge.build(model, output=folder / "made", **given, **{"weights": "fast", **options})
 
@@ -58,6 +61,26 @@ def test_jobs_of_3x3_filters_are_shorter(model: Path, tmp_path: Path) -> None:
     assert kept["more_cycles"] == pytest.approx(cycles / before - 1.0, abs=0.1)
     assert made.report["outputs"][0]["sqnr_db"] >= 25.0  # of samples that were held out
     assert made.report["outputs"][0]["agreement"] >= eight.report["outputs"][0]["agreement"]
+    assert myoedge.validate(made, on=("host", "simulator")).exact["simulator"]
+
+
+@pytest.mark.parametrize("memory", ["mram=off", "mram=auto"])
+def test_waits_for_weights_are_shorter(memory: str, tmp_path: Path) -> None:
+    """On the cores, which compute no faster with fewer bits; of weights that L2 holds, none."""
+    torch.manual_seed(0)
+    inner = (nn.Sequential(nn.Linear(192, 192), nn.ReLU()) for _ in range(6))
+    net, shape = nn.Sequential(*inner, nn.Linear(192, 4)).eval(), (1, 192)
+    model = save_exported(net, (torch.zeros(shape),), tmp_path / "model.pt2")
+    given: dict[str, Any] = {"shape": shape, "engine": "cores"}
+    assert {*bits(built(model, tmp_path / "held", simulate=False, **given))} == {8}
+    given |= {"l2": "64KiB", "memory": memory}
+    made, eight = (
+        built(model, tmp_path / name, table, **given)
+        for name, table in (("made", ""), ("eight", EIGHT))
+    )
+    assert made.report["cycles"]["total"] < 0.8 * eight.report["cycles"]["total"]
+    assert min(bits(made)) < 8
+    assert min(x["sqnr_db"] for x in made.report["outputs"]) >= 25.0
     assert myoedge.validate(made, on=("host", "simulator")).exact["simulator"]
 
 

@@ -20,6 +20,7 @@ from myoedge.plan.schedule import make_plan
 # Stored arrays with weights; all others are tables, such as a channel's factor, shift and bias.
 WEIGHTS = re.compile(r"weights|planes|rest_weights|x\d+")
 AGAIN = "rest_weights"  # for the cores' share of a layer that NE16 computes too
+OF_TABLES = ("rotary",)  # layers whose arrays are tables: sines and cosines, times a layer's factor
 PADDED_TO = 16  # input channels of an NE16 job
 
 # jobs of 9 taps with phases, of a strided convolution, of which 8 are used at least
@@ -119,7 +120,8 @@ def stored_weights(plan: Plan) -> StoredWeights:
     stored, padding, again = 0, 0, dict[str, int]()
     for index, name in sorted({*plan.owners.values()}):
         array, step = plan.stored(index)[name], plan.steps[index]
-        if not WEIGHTS.fullmatch(name) or (name[0] == "x" and array.dtype == np.int32):
+        is_table = name[0] == "x" and (array.dtype == np.int32 or step.node.op in OF_TABLES)
+        if is_table or not WEIGHTS.fullmatch(name):
             continue
         if name == AGAIN:
             again[step.node.name] = array.nbytes

@@ -36,7 +36,7 @@ def test_a_move_in_a_loop_costs_the_cycles_of_its_plan(l2: str) -> None:
     eight = state.network.engined
     found = reading(eight, request)
     assert found.turns == (10 if l2 == "120KiB" else 0)
-    workshop = workshop.reads(state.network, found, planned_cycles(eight, request))
+    workshop, _ = workshop.reads(state.network, found, planned_cycles(eight, request))
     groups = int16_groups(graph, eight.params)
     networks = [workshop.make(replace(state.design, int16=x)) for x in ((), tuple(groups))]
     planned = [planned_cycles(network.engined, request) for network in networks]

@@ -73,12 +73,12 @@ class WindowParts:
         pixel = size * conv.x[-1]
         if is_filter:
             most = PART_GROUPS // math.prod(conv.kernel)
-            groups = min(ceil_div(pixel, INPUTS), most)
+            groups = _equal_groups(pixel, most)
             return WindowParts(pixel, (1, 0), (1, 0), groups, True, size, halves)
         across = 1 if conv.dilation[1] == 1 else conv.kernel[1]
         run = conv.kernel[1] // across * pixel
         rows, columns = (conv.kernel[0], conv.dilation[0]), (across, conv.dilation[1] * pixel)
-        groups = min(ceil_div(run, INPUTS), PART_GROUPS)
+        groups = _equal_groups(run, PART_GROUPS)
         return WindowParts(run, rows, columns, groups, False, size, halves)
 
     @property
@@ -199,3 +199,13 @@ class WindowParts:
         sizes = {"units": units, "first_units": each, "units_at_a_time": each}
         prepared = {"has_scratch": 1} if first > 0 else {}
         return {**sizes, "first_part": first, "parts": count, **prepared}
+
+
+def _equal_groups(run: int, most: int) -> int:
+    """Return the groups of 16 input bytes per part, for the fewest parts, of equal size.
+
+    run    input bytes of all parts
+    most   maximum groups per part
+    """
+    groups = ceil_div(run, INPUTS)
+    return ceil_div(groups, ceil_div(groups, most))

@@ -229,16 +229,20 @@ class Workshop:
         engined = with_cores_integers(cores, self.on_engines(cores), design.on_cores)
         return Network(design, cores, engined, self.layer_cycles, self.reading.saved_cycles)
 
-    def reads(self, network: Network, reading: ConstantReading, planned_cycles: float) -> Workshop:
-        """Return the workshop with estimates of layers that include reading constants.
+    def reads(
+        self, network: Network, reading: ConstantReading, planned_cycles: float
+    ) -> tuple[Workshop, Network]:
+        """Return the workshop and a network with estimates of layers that include reading
+        constants.
 
         reading          reading of the network's constants in its plan
         planned_cycles   cycles of this plan
         """
         workshop = replace(self, reading=reading)
-        every = replace(network, layer_cycles=workshop.layer_cycles).cycles
-        saved_cycles = max(every - planned_cycles, 0.0) if reading.cycles_of_byte else 0.0
-        return replace(workshop, reading=replace(reading, saved_cycles=saved_cycles))
+        network = replace(network, layer_cycles=workshop.layer_cycles, saved_cycles=0.0)
+        saved_cycles = max(network.cycles - planned_cycles, 0.0) if reading.cycles_of_byte else 0.0
+        workshop = replace(workshop, reading=replace(reading, saved_cycles=saved_cycles))
+        return workshop, replace(network, saved_cycles=saved_cycles)
 
     def layer_cycles(self, step: QuantizedNode, times: int) -> float:
         """Return the estimated cycles of a layer, computed once per layer.
