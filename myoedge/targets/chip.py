@@ -10,6 +10,7 @@ from typing import Any
 
 from myoedge.errors import MyoedgeError
 from myoedge.targets.costs import KernelCost, TransferCost
+from myoedge.targets.cycle_factor import CycleFactor
 from myoedge.targets.energy_model import EnergyModel
 from myoedge.targets.gvsoc_system import GvsocSystem
 from myoedge.targets.memory_level import MemoryLevel
@@ -105,6 +106,7 @@ class Chip:
     runners          names of the backends that run its programs
     gvsoc            system of public GVSoC that stands for the chip; None: none does
     energy           coefficients of its energy; None: not known
+    factor           cycles per instruction, if only instructions are counted; None: not known
     flash_bytes      flash from which code and constants are read in place; 0: they are in L2
     """
 
@@ -130,6 +132,7 @@ class Chip:
     runners: tuple[str, ...] = ()
     gvsoc: GvsocSystem | None = None
     energy: EnergyModel | None = None
+    factor: CycleFactor | None = None
     flash_bytes: int = 0
 
     def __post_init__(self) -> None:

@@ -21,8 +21,8 @@ EXTENSION = Extension(
             "instructions",
             "myoedge.extensions.qemu.report:line",
             "Instructions",
-            "Counted by QEMU for one run of the network. A real core takes more cycles than "
-            "instructions; how many is not known.",
+            "Counted by QEMU for one run of the network. Cycles are instructions times a factor of "
+            "the core, from published runs of other programs, if there are any.",
             "myoedge.extensions.qemu.report:table",
         ),
     ),

@@ -3,17 +3,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from myoedge.reports import wording
 from myoedge.reports.report_json import Report
 from myoedge.reports.tables import ReportTable
 
 
 def line(report: Report) -> str:
-    """Return the text of the row: "1,234,560, 10.6 per MAC   QEMU, mps2-an386"."""
+    """Return the text of the row: "1,234,560, 10.6 per MAC   counted by QEMU, mps2-an386; ..."."""
     found = report["instructions"]
     per_mac = _per_mac(found["total"], report["model"]["macs"])
     rate = f", {per_mac} per MAC" if per_mac else ""
-    return f"{found['total']:,}{rate}   counted by QEMU, {found['machine']}; cycles are not known"
+    counted = f"{found['total']:,}{rate}   counted by QEMU, {found['machine']}"
+    return f"{counted}; {_cycles(found.get('cycles'))}"
+
+
+def _cycles(estimated: Mapping[str, Any] | None) -> str:
+    if estimated is None:
+        return "cycles are not known"
+    names = ("value", "low", "high")
+    value, low, high = (f"{float(f'{estimated[name]:.3g}'):,.0f}" for name in names)
+    return f"about {value} cycles ({low} to {high}), estimated from {estimated['source']}"
 
 
 def table(report: Report) -> ReportTable:

@@ -151,7 +151,11 @@ def _entries(build: Build) -> Mapping[str, Any]:
         return {}
     of_layers = [cost.cycles for cost in first.layers]
     found = {"machine": emulator.board.machine, "total": first.cycles, "layers": of_layers}
-    return {"instructions": found}
+    factor, cycles = find_chip(str(build.manifest["target"])).factor, None
+    if factor is not None:
+        value, low, high = factor.cycles(first.cycles)
+        cycles = {"value": value, "low": low, "high": high, "source": factor.source}
+    return {"instructions": {**found, "cycles": cycles}}
 
 
 RUNNER = Runner(measure=_measure, find=find, connect=_connect, entries=_entries, execute=_execute)

@@ -2,7 +2,7 @@
 """The cores, with the memories of the boards that QEMU emulates.
 
 Code and weights are read in place from flash; activations are in RAM, which the planner calls L2.
-There are no cycles: QEMU counts instructions.
+QEMU counts instructions; cycles are estimated from them.
 """
 
 from __future__ import annotations
@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 from myoedge.system.toolchain import InstructionSet
 from myoedge.targets.chip import Chip, Engine, OperatingPoint
+from myoedge.targets.cortex_m.cycles import ON_M4, ON_M33
+from myoedge.targets.cycle_factor import CycleFactor
 from myoedge.targets.program import ProgramTarget
 
 KIB = 1024
@@ -70,6 +72,7 @@ def _chip(
     origins: Mapping[str, int],
     flash_bytes: int,
     ram_bytes: int,
+    factor: CycleFactor | None = None,
 ) -> Chip:
     """Return a chip.
 
@@ -108,6 +111,7 @@ def _chip(
         points=(OperatingPoint("any", volts=0.0, clock_hz=0),),
         program=program,
         runners=("qemu",),
+        factor=factor,
     )
 
 
@@ -119,6 +123,7 @@ CORTEX_M = (
         {"VECTORS": 0, "FLASH": 0x400, "RAM": 0x20000000},
         flash_bytes=4096 * KIB - KIB,
         ram_bytes=4096 * KIB,
+        factor=ON_M4,
     ),
     _chip(
         "cortex-m33",
@@ -127,6 +132,7 @@ CORTEX_M = (
         {"VECTORS": 0x10000000, "FLASH": 0x10000400, "RAM": 0x38000000},
         flash_bytes=4096 * KIB - KIB,
         ram_bytes=4096 * KIB,
+        factor=ON_M33,
     ),
     _chip(
         "cortex-m55",
