@@ -28,6 +28,8 @@ HOST = Chip(
 # If no target is named
 DEFAULT, DEFAULT_PROGRAM, DEFAULT_CLOCKS, DEFAULT_ENERGY = GAP9, PROGRAM, CLOCKS, ENERGY
 CHIPS = {chip.name: chip for chip in (DEFAULT, *CORTEX_M, HOST)}
+if any(chip.energy not in (None, DEFAULT_ENERGY) for chip in CHIPS.values()):
+    raise ValueError("power/model.py computes with the coefficients of one chip")
 # In reports of all chips, whose keys are those of one schema
 ACCELERATOR = next(engine for engine in DEFAULT.engines if engine.accelerator)
 ENGINE_TEXTS = {engine.name: engine.text for chip in CHIPS.values() for engine in chip.engines}
