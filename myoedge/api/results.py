@@ -130,21 +130,18 @@ class Validation(Tabular):
             }
             for row in self.rows()
         ]
+        first = None
+        if (at := self.difference) is not None:
+            place = f"{at.where} on {at.backend}, index {list(at.index)}"
+            first = f"{place}: expected {at.expected}, got {at.got}"
         facts = [
-            ("first difference", _describe_difference(self.difference)),
+            ("first difference", first),
             ("model.int8.onnx", self.onnx_db and wording.decibels(decibels(self.onnx_db))),
             ("warning", self.unwritten),
             *card_facts(self.evaluation),
         ]
         title = "exact" if self.difference is None else "not exact"
         return Card(f"{title}, against the NumPy reference", facts, rows)
-
-
-def _describe_difference(difference: Difference | None) -> str | None:
-    if difference is None:
-        return None
-    place = f"{difference.where} on {difference.backend}, index {list(difference.index)}"
-    return f"{place}: expected {difference.expected}, got {difference.got}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,6 @@ from myoedge.errors import MyoedgeError
 from myoedge.numerics.arrays import Array
 from myoedge.operators.interpreter import run_int
 from myoedge.quantization.fidelity import Noise
-from myoedge.quantization.scales import QuantGraph
 from myoedge.quantization.sqnr import quantized_inputs, real_values
 
 AGREES_DB = 40.0  # a difference of single steps
@@ -47,19 +46,16 @@ def onnx_agreement_db(build: Build, samples: Mapping[str, Array]) -> float | Non
     count = len(next(iter(samples.values())))
     each = [{name: x[i] for name, x in samples.items()} for i in range(count)]
     columns = zip(*_run_onnxruntime(build.written("model.int8.onnx"), each), strict=True)
-    expected = [_reference_outputs(q, sample) for sample in each]
+    expected = []  # dequantised to floats
+    for sample in each:
+        values = run_int(q.steps, q.constants, quantized_inputs(q, sample))
+        expected.append({name: real_values(q, name, values[name]) for name in q.graph.outputs})
     for name, found in zip(q.graph.outputs, columns, strict=True):
         if name in q.params:
-            exact = np.stack([values[name] for values in expected])
+            exact = np.stack([outputs[name] for outputs in expected])
             mean = exact.mean(axis=0 if count > 1 else None) if exact.size > 1 else 0.0
             noise.add(exact - mean, np.stack(found) - mean)
     return noise.db
-
-
-def _reference_outputs(q: QuantGraph, sample: Mapping[str, Array]) -> dict[str, Array]:
-    """Return the reference's outputs for a float sample, dequantised to floats."""
-    values = run_int(q.steps, q.constants, quantized_inputs(q, sample))
-    return {name: real_values(q, name, values[name]) for name in q.graph.outputs}
 
 
 def _run_onnxruntime(model: bytes, samples: Iterable[Mapping[str, Array]]) -> Iterator[list[Array]]:

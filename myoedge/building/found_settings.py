@@ -97,13 +97,12 @@ def _find_label_name(content: Content, inputs: Sequence[str]) -> str:
     """Return the array or column of classes that is named as labels usually are; "" if none is."""
     first = next(iter(content.arrays.values()), np.zeros((0, len(content.columns))))
     columns = {name: first[:, i] for i, name in enumerate(content.columns)}
-    named = {n: x for n, x in {**content.arrays, **columns}.items() if _is_likely(n, inputs)}
-    return next((name for name, x in named.items() if _are_class_labels(x)), "")
-
-
-def _is_likely(name: str, inputs: Sequence[str]) -> bool:
-    is_named = folded(name) in (LABEL, *LIKELY_LABELS) or folded(name).endswith("stimulus")
-    return is_named and len(name) > SINGLE_LETTERS and name not in inputs
+    for name, x in {**content.arrays, **columns}.items():
+        is_named = folded(name) in (LABEL, *LIKELY_LABELS) or folded(name).endswith("stimulus")
+        is_likely = is_named and len(name) > SINGLE_LETTERS and name not in inputs
+        if is_likely and _are_class_labels(x):
+            return name
+    return ""
 
 
 def _are_class_labels(x: Array) -> bool:

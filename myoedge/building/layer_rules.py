@@ -24,17 +24,17 @@ from myoedge.targets.chip import Chip
 def layer_rules(graph: Graph, settings: Config) -> tuple[LayerRule, ...]:
     """Return the rules of [quant]. Errors: E233 a pattern that matches no layer or input."""
     rules = tuple(_parse_rule(pattern, table) for pattern, table in settings.quant.items())
-    of_layers = [rule.pattern for rule in rules if not _matches_input(rule, graph)]
+    of_layers = [
+        rule.pattern
+        for rule in rules
+        if rule.activations != INT16.bits
+        or not any(rule.matches_input(graph, name) for name in graph.inputs)
+    ]
     _check_patterns(graph, "quant", of_layers)
     for rule in rules:
         if rule.weight_bits is not None and rule.weight_bits < INT8.bits:
             _check_weights(graph, rule.pattern)
     return rules
-
-
-def _matches_input(rule: LayerRule, graph: Graph) -> bool:
-    is_wide = rule.activations == INT16.bits
-    return is_wide and any(rule.matches_input(graph, name) for name in graph.inputs)
 
 
 def _parse_rule(pattern: str, table: LayerTable) -> LayerRule:

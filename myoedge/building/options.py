@@ -9,7 +9,7 @@ import difflib
 import functools
 import inspect
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import KW_ONLY, dataclass, field, fields, replace
 from numbers import Integral, Real
 from os import PathLike
@@ -323,7 +323,9 @@ def check_types(options: DataclassInstance) -> None:
         value, parts = getattr(options, option.name), PARTS.split(str(option.type))
         if option.name in OWN_MESSAGES or any(_matches_type(part, value) for part in parts):
             continue
-        facts = {"needs": " or ".join(_names(parts)), "has": repr(value)}
+        kinds = [part.partition("[")[0] for part in parts]
+        needs = " or ".join(CLASSES[x] if x in CLASSES else KINDS[x][0] for x in kinds)
+        facts = {"needs": needs, "has": repr(value)}
         tries = () if "None" in parts else [f"leave {option.name} out, for the default"]
         raise MyoedgeError("E203", f"{option.name} is of another type", facts, tries)
 
@@ -333,9 +335,3 @@ def _matches_type(part: str, value: Any) -> bool:
     if kind in CLASSES:
         return any(base.__name__ == kind for base in type(value).__mro__)
     return kind not in KINDS or KINDS[kind][1](value)  # others are of inner records
-
-
-def _names(parts: list[str]) -> Iterator[str]:
-    for part in parts:
-        kind = part.partition("[")[0]
-        yield CLASSES[kind] if kind in CLASSES else KINDS[kind][0]

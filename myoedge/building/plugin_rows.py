@@ -95,19 +95,15 @@ def _check_row(row: ImportRow, uses: Uses) -> Iterator[CheckedRow]:
 
 def _check_torch_row(name: str, row: ImportRow, own: Sequence[DrawnUse]) -> CheckedRow:
     known = arguments_of_call(name)
-    if others := _other_rows_text(row, name):
-        return CheckedRow(name, 0, NEVER, others)
+    others = {x.ops for x in import_rows() if x.ops != row.ops and x.integers == row.integers
+              and name in aten_names(x.aten)}  # fmt: skip
+    if others:
+        cause = f"a row of {', '.join(sorted(others))} has this call"
+        return CheckedRow(name, 0, NEVER, cause)
     if known is None:
         cause = "torch has no such call: a module torch_library.py registers it"
         return CheckedRow(name, 0, NEVER, cause)
     return _import_uses(name, row, own, partial(_import_by_torch, row, known))
-
-
-def _other_rows_text(row: ImportRow, name: str) -> str:
-    """Return which operators have another row of the call, as text."""
-    found = {x.ops for x in import_rows() if x.ops != row.ops and x.integers == row.integers
-             and name in aten_names(x.aten)}  # fmt: skip
-    return f"a row of {', '.join(sorted(found))} has this call" if found else ""
 
 
 def _import_uses(

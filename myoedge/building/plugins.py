@@ -66,7 +66,9 @@ def _load_entry_point(kind: str, name: str) -> Plugin:
         point = _entry_point(kind, name)
         package = point.dist
         about = (package.name, package.version) if package else ("", "")
-        plugin = Plugin(kind, name, *about, _package_paths(point))
+        top = point.module.partition(".")[0]  # a folder, or the only module of the package
+        located = [package.locate_file(x) for x in (top, f"{top}.py")] if package else []
+        plugin = Plugin(kind, name, *about, tuple(Path(str(place)) for place in located))
         with converted(lambda error: _plugin_raised_error(plugin, error)), _import_or_undo(point):
             _USE[kind](plugin, point)
         _LOADED[kind, name] = plugin
@@ -85,13 +87,6 @@ def _import_or_undo(point: metadata.EntryPoint) -> Iterator[None]:
             if module.partition(".")[0] == top:
                 del sys.modules[module]
         raise
-
-
-def _package_paths(point: metadata.EntryPoint) -> tuple[Path, ...]:
-    """Return the paths of an entry point's package: its folder, or its only module."""
-    top = point.module.partition(".")[0]
-    located = [point.dist.locate_file(name) for name in (top, f"{top}.py")] if point.dist else []
-    return tuple(Path(str(place)) for place in located)
 
 
 def error_in_plugin(error: BaseException) -> MyoedgeError | None:

@@ -74,9 +74,10 @@ def _factory_value(model: str | Path | None, factory: str | None) -> str | None:
 
 
 def _describe_inputs(inputs: Mapping[str, InputArray]) -> dict[str, object]:
+    shapes = {name: ", ".join(("samples", *map(str, x.shape))) for name, x in inputs.items()}
     return {
         "arrays": {name: x.made for name, x in inputs.items()},
-        "described": ", ".join(f"{name} [{_sample_count(x.shape)}]" for name, x in inputs.items()),
+        "described": ", ".join(f"{name} [{shape}]" for name, shape in shapes.items()),
     }
 
 
@@ -187,7 +188,3 @@ def _model_inputs(model: Model) -> dict[str, InputArray]:
         shown: InputArray(window(graph.shape(name)), id_limits(graph, name))
         for shown, name in zip(names, graph.inputs, strict=True)
     }
-
-
-def _sample_count(shape: tuple[int, ...]) -> str:
-    return ", ".join(("samples", *map(str, shape)))

@@ -151,8 +151,11 @@ def in_windows(table: StreamTable) -> bool:
 
 def shortest_pass(q: QuantGraph, table: StreamTable, chip: Chip, budget: Budget) -> Pass:
     """Return the shortest pass, for comparisons of networks. Errors: check_stream, plan_within."""
-    if table.states or in_windows(table):
-        stream = _whole_stream(q, table)
+    if table.states:
+        stream = explicit_state_stream(q, table.states)
+    elif in_windows(table):
+        axes = window_axes(q.graph, table.axis)
+        stream = windowed_stream(q, axes, *_context_around_pass(q.graph, axes, table))
     else:
         axes = infer_time_axes(q.graph, table.axis)
         stream = causal_stream(q, axes, _frames_per_pass(q.graph, axes, table))
@@ -202,7 +205,8 @@ def _plans_in_time(
     yield plan(first, fewest)
     if table.frames or fewest[at] is None:
         return
-    for frames in _more_frames(first, step):
+    frames = first  # each next number is larger by an eighth
+    while (frames := frames + step * max(frames // (8 * step), 1)) <= MOST_FRAMES:
         longer = if_it_fits(partial(plan, frames, {**fewest, at: frames}))
         if longer is None:
             return
@@ -218,21 +222,6 @@ def _pass_costs(plan_for: PlanFor, least: int, chosen: int) -> Iterator[PassCost
             return
         _, plan = planned
         yield PassCost(frames, round(modelled_cycles(plan)), *energy_bytes(plan))
-
-
-def _more_frames(frames: int, step: int) -> Iterator[int]:
-    """Yield increasing numbers of frames, each an eighth larger, in multiples of `step`."""
-    while (frames := frames + step * max(frames // (8 * step), 1)) <= MOST_FRAMES:
-        yield frames
-
-
-def _whole_stream(q: QuantGraph, table: StreamTable) -> Stream:
-    """Return a stream that runs the network as exported: with explicit states, or on overlapping
-    windows."""
-    if table.states:
-        return explicit_state_stream(q, table.states)
-    axes = window_axes(q.graph, table.axis)
-    return windowed_stream(q, axes, *_context_around_pass(q.graph, axes, table))
 
 
 def frame_axes(graph: Graph, table: StreamTable) -> Axes:

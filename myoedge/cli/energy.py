@@ -105,9 +105,14 @@ def _show_energy(
     chosen = report["target"]["operating_point"]
     within = f" within {options['latency']}" if options["latency"] else ""
     is_chosen = within or options["operating_point"] == "auto"
+    projects = [
+        hook.at_point.format(chosen.replace(" ", ""))
+        for hook in hooks("projects")
+        if is_chosen and hook.at_point and (folder / hook.name).is_dir()
+    ]
     rows = [
         *([("cheapest", f"{chosen}{within}: the point of the reports now")] if is_chosen else []),
-        *(_project_options(folder, chosen) if is_chosen else ()),
+        *(("application", how_to_compile) for how_to_compile in projects),
         *((f"at {point}", f"{energy}, {time}, {mw}") for energy, time, mw, point in points),
         ("parts", joules.parts(report)),
         ("layers", "\n".join(joules.costliest(report))),
@@ -145,13 +150,6 @@ def _stored_options(
     if words:
         forget = command("energy", folder, "--reset")
         yield "options", f"as in the last run: {' '.join(words)}\n{forget}   # forgets them"
-
-
-def _project_options(folder: Path, point: str) -> Iterator[tuple[str, str]]:
-    """Yield (name, text) of how to compile the build's projects for an operating point."""
-    for hook in hooks("projects"):
-        if hook.at_point and (folder / hook.name).is_dir():
-            yield "application", hook.at_point.format(point.replace(" ", ""))
 
 
 @energy.command("calibrate")

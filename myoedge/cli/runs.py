@@ -291,10 +291,7 @@ def _localise_commands(build: Build) -> dict[str, Any]:
 
 def as_typed(how: str, folder: str) -> str:
     """Return a suggestion's command for the current folder; TOML lines are unchanged."""
-    is_elsewhere = how.startswith("myoedge ") and not _is_current_folder(folder)
-    return f"(cd {shlex.quote(folder)} && {how})" if is_elsewhere else how
-
-
-def _is_current_folder(folder: str) -> bool:
-    """Return whether a folder is the current one; "" means unknown."""
-    return not folder or os.path.realpath(folder) == os.path.realpath(".")
+    if not folder or not how.startswith("myoedge "):  # "": an unknown folder
+        return how
+    is_here = os.path.realpath(folder) == os.path.realpath(".")
+    return how if is_here else f"(cd {shlex.quote(folder)} && {how})"

@@ -150,11 +150,17 @@ def _link_program(
     """Compile and link the program in a folder; return the path of the ELF file."""
     written = _write_files(folder, files)
     include = (folder, folder / FOLDER)
-    shared = [path for path in written if _is_library_file(path.relative_to(folder))]
+    sources = [path for path in written if path.suffix in SOURCES]
+    # kernels and runtime are common to all programs, and compiled once
+    shared = [
+        path
+        for path in sources
+        if path.relative_to(folder).parts[0] in (KERNELS, FOLDER) and path.name != MAIN
+    ]
     objects, finished = compile_objects(shared, ObjectOptions(folder, compiler, flags, include))
     output = folder / "firmware.elf"
     if finished.returncode == 0:
-        own = [path for path in written if path.suffix in SOURCES and path not in shared]
+        own = [path for path in sources if path not in shared]
         finished = toolchain.compile_firmware(
             own, output, folder / SCRIPT, compiler, flags, include, objects
         )
@@ -174,11 +180,6 @@ def _code_order(name: str) -> tuple[int, str]:
         return 0, name
     is_controllers = path.stem in FABRIC_CONTROLLER or _is_application_file(name)
     return 2 if is_controllers else 1, name
-
-
-def _is_library_file(path: Path) -> bool:
-    """Return whether a file is common to all programs (kernels and runtime), and compiled once."""
-    return path.suffix in SOURCES and path.parts[0] in (KERNELS, FOLDER) and path.name != MAIN
 
 
 def _write_files(folder: Path, files: Mapping[str, str]) -> list[Path]:

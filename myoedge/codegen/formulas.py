@@ -15,13 +15,13 @@ import itertools
 import math
 import textwrap
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import reduce
 from typing import Any
 
 import numpy as np
 
-from myoedge.graph.ir import Attrs, Shape
+from myoedge.graph.ir import Shape
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.pointwise import Chain
 from myoedge.operators.base import OPS, QuantizedNode
@@ -52,15 +52,13 @@ def with_formulas(plan: Plan, sources: Mapping[str, str]) -> dict[str, str]:
             )
             text = "\n".join(line for wrapped in each for line in wrapped)
             found.setdefault(f"{tiling.kernel.function}.c", {})[text] = None
+    bodies = {name: f"\n{OTHERS}\n".join(comments) for name, comments in found.items()}
     return {
-        name: _insert_comment(text, found[name]) if name in found else text
+        name: text.replace(START, f"{TITLE}\n{bodies[name]}\n */\n{START}", 1)
+        if name in bodies
+        else text
         for name, text in sources.items()
     }
-
-
-def _insert_comment(source: str, comments: Iterable[str]) -> str:
-    body = f"\n{OTHERS}\n".join(comments)
-    return source.replace(START, f"{TITLE}\n{body}\n */\n{START}", 1)
 
 
 def formulas(step: QuantizedNode, kernel: TiledKernel) -> list[str]:
@@ -167,15 +165,13 @@ def _formula(member: QuantizedNode, texts: Mapping[str, str]) -> str:
         return texts.get(node.name) or _index_text(read[0], node.attrs["cuts"], member.shapes[0])
     if node.op == "table":
         return _apply_functions(node.attrs["chain"], read[0])
-    text = f"{node.op}({', '.join([*read, *_arguments(node.attrs)])})"
+    arguments = [
+        f"{name}={_value_text(value)}"
+        for name, value in node.attrs.items()
+        if name not in OTHERWISE_STATED and value is not False
+    ]
+    text = f"{node.op}({', '.join([*read, *arguments])})"
     return _apply_functions(node.attrs.get("act", ()), text)
-
-
-def _arguments(attrs: Attrs) -> Iterator[str]:
-    """Yield the attributes of an operator as keyword arguments, without those that are false."""
-    for name, value in attrs.items():
-        if name not in OTHERWISE_STATED and value is not False:
-            yield f"{name}={_value_text(value)}"
 
 
 def _value_text(value: Any) -> str:

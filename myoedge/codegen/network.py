@@ -42,7 +42,14 @@ def network_values(
     as_data       whether kernel arguments are stored as data: "scalars", C name -> numbers
     """
     layers = [_layer_source(plan, index, as_data=as_data) for index in range(len(plan.steps))]
-    copies = [_output_copy(plan, index, name) for index, name in plan.copies]
+    copies = [  # of outputs that no layer writes directly to the caller's buffer
+        {
+            "to": f"me_out[{index}]",
+            "source": _output_place(plan, index),
+            "bytes": size_bytes(plan.quant, name),
+        }
+        for index, name in plan.copies
+    ]
     outside = partial(_l2_pointer, plan)
     rows = row_fetches(plan, outside)
     prefetches = _prefetches(plan, rows)
@@ -298,12 +305,6 @@ def _prefetch(plan: Plan, index: int, fetched: Sequence[tuple[str, int]]) -> Pre
     if len(fetched) == 1:
         return Prefetch(fetched[0][0])
     return Prefetch(function, tuple(f"{fetch}();" for fetch, _ in fetched))
-
-
-def _output_copy(plan: Plan, index: int, name: str) -> dict[str, Any]:
-    """Return the copy of an output that no layer writes directly to the caller's buffer."""
-    source = _output_place(plan, index)
-    return {"to": f"me_out[{index}]", "source": source, "bytes": size_bytes(plan.quant, name)}
 
 
 def _output_place(plan: Plan, index: int) -> str:

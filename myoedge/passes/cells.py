@@ -13,7 +13,6 @@ import numpy as np
 from myoedge.graph.ir import Graph, Node, prune
 from myoedge.graph.match import attempt, behind, floats, require, writer
 from myoedge.graph.rewrite import Rewrite, RewritePattern, rewrite_pattern
-from myoedge.numerics.arrays import Array
 from myoedge.operators.graph_builder import GraphBuilder, reshape, slice_axis
 from myoedge.operators.recurrent.cells import CELLS
 from myoedge.passes.forms import is_zeros
@@ -66,16 +65,14 @@ def first_lstm_step(graph: Graph, node: Node) -> Rewrite:
     """Replace an LSTM with one time step and zero initial states by a pointwise function of its
     gates, without the forget gate."""
     source, patch = _match_single_step(graph, node, states=2), GraphBuilder(graph, node)
-    rows = (patch.constant(_drop_forget_gates(graph, name)) for name in source.inputs[1:])
+    rows = []
+    for name in source.inputs[1:]:
+        whole = graph.array(name)
+        by_unit = whole.reshape(-1, len(CELLS["lstm"].order), *whole.shape[1:])
+        kept = by_unit[:, KEPT_GATES].reshape(-1, *whole.shape[1:])
+        rows.append(patch.constant(np.ascontiguousarray(kept)))
     gates = patch.add("gates", source.inputs[0], *rows, **source.attrs, origin=source.origin)
     return patch.last("lstm_start", gates)
-
-
-def _drop_forget_gates(graph: Graph, name: str) -> Array:
-    """Return an LSTM's weights or biases without the rows of the forget gates."""
-    rows = graph.array(name)
-    by_unit = rows.reshape(-1, len(CELLS["lstm"].order), *rows.shape[1:])[:, KEPT_GATES]
-    return np.ascontiguousarray(by_unit.reshape(-1, *rows.shape[1:]))
 
 
 @rewrite_pattern("gru")

@@ -6,7 +6,7 @@ from __future__ import annotations
 import numpy as np
 
 from myoedge.graph.input_normalization import InputNormalization
-from myoedge.graph.ir import Attrs, Graph, Node, Shape, ranked
+from myoedge.graph.ir import Graph, Node, ranked
 from myoedge.graph.match import ancestors, behind, both_orders, floats, require, writer
 from myoedge.graph.rewrite import Rewrite, RewritePattern, joined_origins, rewrite_pattern, splice
 from myoedge.numerics.arrays import Array
@@ -36,6 +36,8 @@ def drop_identity(graph: Graph, node: Node) -> Rewrite | None:
     """Remove nodes that change nothing: empty chains of functions, reshapes to the same shape,
     identity transposes, full slices and pools of single elements."""
     attrs, shape = node.attrs, graph.shape(node.inputs[0])
+    single = tuple(tuple((i, i + 1, 1) for i in range(n)) for n in shape[1:-1])
+    is_plain = "act" not in attrs and attrs.get("divisor") in (None, 1)
     is_identity = {
         "table": not attrs.get("chain"),
         "reshape": attrs.get("shape") == shape,
@@ -43,7 +45,7 @@ def drop_identity(graph: Graph, node: Node) -> Rewrite | None:
         "slice": [range(*cut) for cut in attrs.get("cuts", ())] == [range(n) for n in shape],
         "expand": attrs.get("shape") == shape,
         "concat": len(node.inputs) == 1,
-        **dict.fromkeys(POOLS, node.op in POOLS and _windows_are_single_elements(attrs, shape)),
+        **dict.fromkeys(POOLS, is_plain and attrs.get("windows") == single),
     }
     return GraphBuilder(graph, node).same_as(node.inputs[0]) if is_identity[node.op] else None
 
@@ -64,14 +66,6 @@ def slice_of_part(graph: Graph, node: Node) -> Rewrite | None:
             return GraphBuilder(graph, node).last("slice", part, cuts=moved)
         first = end
     return None
-
-
-def _windows_are_single_elements(attrs: Attrs, shape: Shape) -> bool:
-    """Return whether a pool's windows are the single elements of its input, so that it copies its
-    input."""
-    whole = tuple(tuple((i, i + 1, 1) for i in range(n)) for n in shape[1:-1])
-    is_plain = "act" not in attrs and attrs.get("divisor") in (None, 1)
-    return is_plain and attrs["windows"] == whole
 
 
 @rewrite_pattern("add")

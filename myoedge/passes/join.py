@@ -20,7 +20,9 @@ def joined(first: Graph, second: Graph, name: str) -> Graph:
     differ.
     """
     _check_inputs(first, second, name)
-    prefix = _unused_prefix(second, name)
+    prefix = f"{name}."
+    while any(taken.startswith(prefix) for taken in (*second.tensors, *second.constants)):
+        prefix = f"_{prefix}"
     names = {old: f"{prefix}{old}" for old in (*first.tensors, *first.constants)}
     names |= zip(first.inputs, second.inputs, strict=True)
     nodes = [_rename_node(node, names, name) for node in first.nodes]
@@ -39,14 +41,6 @@ def joined(first: Graph, second: Graph, name: str) -> Graph:
         tensors={**second.tensors, **tensors},
         constants={**second.constants, **constants},
     )
-
-
-def _unused_prefix(graph: Graph, name: str) -> str:
-    """Return a prefix with which no name of a graph begins."""
-    prefix = f"{name}."
-    while any(taken.startswith(prefix) for taken in (*graph.tensors, *graph.constants)):
-        prefix = f"_{prefix}"
-    return prefix
 
 
 def computed_first(graph: Graph, name: str) -> Graph:
@@ -91,13 +85,11 @@ def _rename_node(node: Node, names: dict[str, str], name: str) -> Node:
 
 
 def _check_inputs(first: Graph, second: Graph, name: str) -> None:
-    has, needs = (_inputs_text(graph) for graph in (first, second))
+    has, needs = (
+        ", ".join(f"{graph.dtype(x)} {list(graph.shape(x))}" for x in graph.inputs)
+        for graph in (first, second)
+    )
     if has != needs:
         title = f"the {name} has another input than the network behind it"
         tries = [f"export the {name} for an input {needs}"]
         raise MyoedgeError("E209", title, {"needs": needs, "has": has}, tries)
-
-
-def _inputs_text(graph: Graph) -> str:
-    tensors = (graph.tensors[name] for name in graph.inputs)
-    return ", ".join(f"{x.dtype} {list(x.shape)}" for x in tensors)

@@ -39,13 +39,13 @@ class Unrolled:
 
     @cached_property
     def kinds(self) -> dict[str, str]:
-        return {node.name: self._node_kind(node) for node in self.graph.nodes}
-
-    def _node_kind(self, node: Node) -> str:
-        tensor = self.graph.tensors[node.name]
-        shapes = [self.graph.shape(x) for x in node.inputs]
-        kind = (sorted(node.attrs.items()), shapes, tensor.shape, tensor.dtype, tensor.q)
-        return f"{node.op} {kind} {tensor.pre_q}"
+        kinds = {}
+        for node in self.graph.nodes:
+            tensor = self.graph.tensors[node.name]
+            shapes = [self.graph.shape(x) for x in node.inputs]
+            kind = (sorted(node.attrs.items()), shapes, tensor.shape, tensor.dtype, tensor.q)
+            kinds[node.name] = f"{node.op} {kind} {tensor.pre_q}"
+        return kinds
 
     def viewed_kinds(self, name: str) -> tuple[str, ...]:
         """Return the kinds of the node that computes a tensor and of its operands, through

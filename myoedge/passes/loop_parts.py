@@ -88,13 +88,11 @@ class _LoopBody:
         behind = self.states_behind
         products = [node for node in self.computed.values() if node.op == "linear"]
         for node in sorted(products, key=lambda node: len(behind[node.name])):
-            if 0 < len(behind[node.name]) < len(self.nexts) and self._is_worth(node):
-                yield node
-
-    def _is_worth(self, product: Node) -> bool:
-        x, y = (math.prod(self.graph.shape(name)) for name in (product.inputs[0], product.name))
-        macs = y * self.graph.shape(product.inputs[0])[-1]
-        return self.steps * macs >= FEWEST_MACS and self.steps * max(x, y) <= MOST_ELEMENTS
+            if 0 < len(behind[node.name]) < len(self.nexts):
+                x, y = (math.prod(self.graph.shape(name)) for name in (node.inputs[0], node.name))
+                macs = self.steps * y * self.graph.shape(node.inputs[0])[-1]
+                if macs >= FEWEST_MACS and self.steps * max(x, y) <= MOST_ELEMENTS:
+                    yield node
 
     @property
     def steps(self) -> int:

@@ -170,24 +170,15 @@ def _add_broadcast_product(
 ) -> str:
     """Add the product of several tensors, broadcast to the given axes; each group of axes is merged
     into one axis."""
-    made = [
-        _transpose_to_axes(patch, some, [a for group in axes for a in group], extents)
-        for some in factors
-    ]
+    made, order = [], [axis for group in axes for axis in group]
+    for some in factors:
+        long_shape, permutation, shape = some.moves(order, extents)
+        x = transpose(patch, reshape(patch, some.name, long_shape), permutation)
+        made.append(expand(patch, reshape(patch, x, shape), [extents[axis] for axis in order]))
     y = made[0]
     for other in made[1:]:
         y = patch.add("mul", y, other)
     return reshape(patch, y, [math.prod(extents[a] for a in group) for group in axes])
-
-
-def _transpose_to_axes(
-    patch: GraphBuilder, some: Labelled, axes: Sequence[int], extents: Sequence[int]
-) -> str:
-    """Transpose and broadcast a tensor to the given axes, in their order."""
-    long_shape, order, shape = some.moves(axes, extents)
-    y = transpose(patch, reshape(patch, some.name, long_shape), order)
-    y = reshape(patch, y, shape)
-    return expand(patch, y, [extents[axis] for axis in axes])
 
 
 # ---- factors of a product

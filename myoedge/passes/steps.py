@@ -263,21 +263,15 @@ def _replace_states_by_scan(patch: GraphBuilder, nodes: Sequence[Node]) -> str:
     terms = [term for _, term in (begun, *later)]
     factors = [factor for factor, _ in (begun, *later) if factor]
     a = _stack_operands(patch, factors, len(shape))
-    b = attempt(_stack_operands, patch, terms, len(shape)) or _stack_same_except_first(
-        patch, terms, shape
-    )
+    b = attempt(_stack_operands, patch, terms, len(shape))
+    if b is None:  # those behind the first are the same tensor, or computed by equal nodes
+        first, rest = (_stack_operands(patch, x, len(shape)) for x in (terms[:1], terms[1:]))
+        b = patch.add("concat", first, expand(patch, rest, (len(terms) - 1, *shape)), axis=0)
     steps = (len(nodes), *shape)
     if patch.shape(a)[0] not in (1, len(nodes)):  # the first step has no factor
         a = expand(patch, a, (len(factors), *shape))
         a = patch.add("concat", patch.constant(np.zeros((1, *shape))), a, axis=0)
     return patch.add("scan", expand(patch, a, steps), expand(patch, b, steps), axis=0)
-
-
-def _stack_same_except_first(patch: GraphBuilder, names: Sequence[str], shape: Shape) -> str:
-    """Stack tensors of all iterations to [steps, *shape], if all except the first are the same
-    tensor or computed by equal nodes."""
-    first, rest = (_stack_operands(patch, some, len(shape)) for some in (names[:1], names[1:]))
-    return patch.add("concat", first, expand(patch, rest, (len(names) - 1, *shape)), axis=0)
 
 
 def _strip_added_zeros(graph: Graph, node: Node) -> str:

@@ -264,18 +264,13 @@ def _join_features(graph: Graph, node: Node, at: int, a: _FeaturePart, b: _Featu
     return patch.same_as(concat(patch, names, axis))
 
 
-def _match_scaled_features(graph: Graph, node: Node) -> Node:
-    """Return the `features` node that a node reads, through reshapes. Errors: NoMatch."""
-    name, reader = node.inputs[0], node
-    while (view := made_by(graph, name, "reshape", reader=reader)) is not None:
-        name, reader = view.inputs[0], view
-    return writer(graph, name, "features", reader=reader)
-
-
 @rewrite_pattern("affine", "table")
 def factor_of_features(graph: Graph, node: Node) -> Rewrite:
     """Fold a factor and an offset after a `features` operator into its own."""
-    features = _match_scaled_features(graph, node)
+    name, reader = node.inputs[0], node
+    while (view := made_by(graph, name, "reshape", reader=reader)) is not None:
+        name, reader = view.inputs[0], view
+    features = writer(graph, name, "features", reader=reader)
     scale, offset = (graph.array(name).astype(np.float64) for name in features.inputs[1:])
     if node.op == "table":
         (name, *numbers), *rest = node.attrs["chain"]

@@ -37,8 +37,7 @@ def with_cycles(report: Mapping[str, Any], measured: Measurement, point: Operati
     layers = [
         {
             **row,
-            **_layer_counts(cost, row["macs"], workers),
-            "activity": _activity_counters(row, cost),
+            **_layer_counts(row, cost, workers),
         }
         for row, cost in zip(report["layers"], inference.layers, strict=True)
     ]
@@ -65,25 +64,21 @@ def with_cycles(report: Mapping[str, Any], measured: Measurement, point: Operati
     }
 
 
-def _layer_counts(cost: LayerCost, macs: int, workers: int) -> dict[str, Any]:
+def _layer_counts(row: Mapping[str, Any], cost: LayerCost, workers: int) -> dict[str, Any]:
+    """Return the counters of a layer in a run; its activity may be of an earlier simulation with
+    equal cycles."""
+    simulated = row.get("activity")
+    earlier = {**simulated, "cycles": cost.cycles} if simulated else None
     return {
         "cycles": cost.cycles,
         "cycles_compute": cost.cycles,
         "cycles_dma": cost.dma_busy_cycles if cost.stalls else None,
         BUSY: cost.ne16_busy_cycles if cost.stalls else None,
-        "macs_per_cycle": _macs_per_cycle(macs, cost.cycles),
+        "macs_per_cycle": _macs_per_cycle(row["macs"], cost.cycles),
         "instructions": cost.instructions or None,
         "stalls": stall_percents([cost], workers) or None,
+        "activity": earlier if cost.activity is None else asdict(cost.activity),
     }
-
-
-def _activity_counters(row: Mapping[str, Any], cost: LayerCost) -> dict[str, Any] | None:
-    """Return the counters of a layer in this run, else of an earlier simulation with equal
-    cycles."""
-    if cost.activity is not None:
-        return asdict(cost.activity)
-    simulated = row.get("activity")
-    return {**simulated, "cycles": cost.cycles} if simulated else None
 
 
 def _macs_per_cycle(macs: int, cycles: int) -> float | None:
@@ -169,7 +164,10 @@ def _cycles_table(rows: Rows, fixed: list[str], causes: Mapping[str, str], free:
     for layer, (row, stalls) in zip((*short, TOTAL), rows, strict=True):
         style = "bold" if layer is TOTAL else ""
         cells = (styled(row.get(column, ""), style) for column in fixed)
-        table.add_row(styled(layer, "bold"), *cells, *_stall_percents(stalls, causes))
+        others = sum(percent for name, percent in stalls.items() if name not in causes)
+        percents = (stalls.get(cause, 0.0) if cause else others for cause in causes)
+        shares = (wording.rough_percent(round(percent, 1), 100) for percent in percents)
+        table.add_row(styled(layer, "bold"), *cells, *shares)
     return table
 
 
@@ -216,10 +214,3 @@ def _relevant_causes(report: Report) -> list[str]:
 def _column_chars(causes: Mapping[str, str]) -> int:
     """Return the total width in characters of the columns of stall causes."""
     return sum(max(len(title), PERCENT_CHARS) + 2 for title in causes.values())
-
-
-def _stall_percents(stalls: Mapping[str, float], causes: Mapping[str, str]) -> Iterator[str]:
-    for cause in causes:
-        others = sum(percent for name, percent in stalls.items() if name not in causes)
-        percent = stalls.get(cause, 0.0) if cause else others
-        yield wording.rough_percent(round(percent, 1), 100)

@@ -127,13 +127,10 @@ def _duty_at(
     assert window_s is not None, "called for reports with a period"
     known = by if played is not None else coefficients_for(report, by)
     given = (battery_of(report), module_powers(report), played, control_cycles(report))
-    return duty(_of_mean_period(report, inference), point, known, window_s, *given)
-
-
-def _of_mean_period(report: Mapping[str, Any], inference: Activity) -> Activity:
-    """Return the counters of a period in the mean, in some of which only the first layers run."""
+    # in some periods only the first layers run
     share, layers = rest(report)
-    return inference.times(1 - share) + of_first_layers(report, layers).times(share)
+    mean = inference.times(1 - share) + of_first_layers(report, layers).times(share)
+    return duty(mean, point, known, window_s, *given)
 
 
 def of_first_layers(report: Mapping[str, Any], count: int) -> Activity:

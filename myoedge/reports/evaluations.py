@@ -32,10 +32,11 @@ def evaluation_rows(evaluation: Evaluation | None) -> dict[str, Any]:
     if evaluation is None:
         keys = ("accuracy_float", "accuracy_int8", "accuracy_source", "classes", "targets")
         return {**dict.fromkeys(keys), "evaluated_on": None}
+    sources = {TEST: TEST_SET, GIVEN: ANY_SAMPLES}
     shares, has_classes = evaluation.accuracies, evaluation.has_classes
     return {
         **{f"accuracy_{name}": _round_to_six_digits(shares.get(name)) for name in NETWORKS},
-        "accuracy_source": _data_source(evaluation.data),
+        "accuracy_source": sources.get(evaluation.data, MAY_BE_TRAINED),
         "classes": by_class(evaluation) if has_classes else None,
         "targets": None if has_classes else _target_errors(evaluation),
         "evaluated_on": {
@@ -68,12 +69,6 @@ def _add_float_results(new: Any, old: Any, key: str = "") -> Any:
     if type(new) is type(old) is list and len(new) == len(old):
         return [*map(_add_float_results, new, old)]
     return old if new is None and "float" in key else new
-
-
-def _data_source(data: str) -> str:
-    if data == TEST:
-        return TEST_SET
-    return ANY_SAMPLES if data == GIVEN else MAY_BE_TRAINED
 
 
 # --- classes --------------------------------------------------------------------------------------

@@ -181,7 +181,12 @@ def comparison_html(old: Report, new: Report, titles: tuple[str, str]) -> str:
 
     titles   names of the old and the new build
     """
-    changes, layers = compare(old, new), _layers_of_both(old, new)
+    changes, comparable = compare(old, new), kind_of(old) == kind_of(new)
+    pairs = [*paired_layers(old, new)]  # in the new order, removed layers last
+    most_cycles = max((_layer_cycles(row) or 0 for _, *pair in pairs for row in pair), default=0)
+    layers = [
+        _paired_layer(name, pair, most_cycles, comparable=comparable) for name, *pair in pairs
+    ]
     longest = max(sum(speed.cycles_by_layer(report)) for report in (old, new))
     template = environment().get_template("report/comparison.html.j2")
     return template.render(
@@ -194,7 +199,7 @@ def comparison_html(old: Report, new: Report, titles: tuple[str, str]) -> str:
         more_layers=len(layers[MOST_LAYERS:]),
         changes=[(change, *cells(change), change.look) for change in changes],
         verdict=verdict_of(changes),
-        comparable=kind_of(old) == kind_of(new),
+        comparable=comparable,
         version=__version__,
     )
 
@@ -219,14 +224,6 @@ def _key_figures(old: Report, new: Report) -> Iterator[tuple[str, str, str, str,
             title, before, after, text = cells(change)
             note = "no change" if not change.is_told else "not comparable" * is_apart
             yield title, before, after, note or text, "" if note else change.look
-
-
-def _layers_of_both(old: Report, new: Report) -> list[dict[str, Any]]:
-    """Return the layers of both builds in the new order, removed layers last."""
-    pairs = [*paired_layers(old, new)]
-    cycles = (_layer_cycles(row) or 0 for _, *pair in pairs for row in pair)
-    longest, comparable = max(cycles, default=0), kind_of(old) == kind_of(new)
-    return [_paired_layer(name, pair, longest, comparable=comparable) for name, *pair in pairs]
 
 
 def _layer_cycles(row: Mapping[str, Any] | None) -> int | None:

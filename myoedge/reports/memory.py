@@ -15,8 +15,7 @@ from functools import partial
 from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING, Any
 
-from myoedge.operators.kernel import SCRATCH, Source
-from myoedge.plan.l1.tiling import Tiling
+from myoedge.operators.kernel import SCRATCH, Operand, Source
 from myoedge.plan.levels.transfers import LevelTransfer
 from myoedge.plan.locations import Location
 from myoedge.plan.plan import Plan, scratch_name, size_bytes
@@ -217,13 +216,19 @@ def _l1_buffer_rows(plan: Plan) -> Iterator[Row]:
     tile_counts = (len(tiling.tiles) for tiling in plan.tilings)
     starts = [0, *accumulate(tile_counts)]
     for step, tiling in enumerate(plan.tilings if plan.chip.l1_bytes else ()):
+        operands = {x.name: x for x in tiling.kernel.operands}
         for buffer in tiling.buffers:
+            # None for scratch, and for arguments and rows of the layers of a loop
+            region = tiling.tiles[0].regions.get(buffer.operand)
+            shape = None if region is None else [*region.extent]
+            if buffer.operand in tiling.resident:
+                shape = [*operands[buffer.operand].shape]
             yield {
                 "step": step,
                 "operand": buffer.operand,
-                "kind": _buffer_kind(tiling, buffer.operand),
+                "kind": _buffer_kind(operands.get(buffer.operand)),
                 "slot": buffer.slot,
-                "shape": _operand_shape(tiling, buffer.operand),
+                "shape": shape,
                 "offset": buffer.offset,
                 "size_bytes": buffer.size_bytes,
                 "from": _time_in_layers(starts, buffer.first),
@@ -231,21 +236,11 @@ def _l1_buffer_rows(plan: Plan) -> Iterator[Row]:
             }
 
 
-def _operand_shape(tiling: Tiling, operand: str) -> list[int] | None:
-    """Return the shape of an operand's first tile, or of the whole operand if L1-resident; None for
-    scratch, and for arguments and rows of the layers of a loop."""
-    if operand in tiling.resident:
-        return list(next(o.shape for o in tiling.kernel.operands if o.name == operand))
-    region = tiling.tiles[0].regions.get(operand)
-    return None if region is None else list(region.extent)
-
-
-def _buffer_kind(tiling: Tiling, operand: str) -> str:
+def _buffer_kind(operand: Operand | None) -> str:
     """Return the kind of an L1 buffer: "weights", "result", "input" or "scratch"."""
-    operand_of = {o.name: o for o in tiling.kernel.operands}.get(operand)
-    if operand_of is None:
+    if operand is None:
         return SCRATCH
-    return "weights" if operand_of.constant else "result" if operand_of.written else "input"
+    return "weights" if operand.constant else "result" if operand.written else "input"
 
 
 def _time_in_layers(starts: Sequence[int], at: int) -> float:

@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from myoedge.codegen.render import render
 from myoedge.frontend.folding import aten_folded, onnx_folded
@@ -26,6 +26,11 @@ if TYPE_CHECKING:
 
 def markdown(operators: Sequence[Operator]) -> str:
     """Return the page of supported operators as Markdown; equal tables give equal text."""
+    # besides x; "" for NumPy's functions
+    parameters = {
+        name: ", ".join([*inspect.signature(f).parameters][1:]) if inspect.isfunction(f) else ""
+        for name, f in sorted(FUNCTIONS.items())
+    }
     values = {
         "operators": operators,
         "formats": [*format_rows()],
@@ -36,16 +41,9 @@ def markdown(operators: Sequence[Operator]) -> str:
         "folded": aten_folded(),
         "written_out": [name.removeprefix("aten.") for name in sorted(WRITTEN_OUT)],
         "onnx_folded": onnx_folded(),
-        "functions": {name: _parameter_names(FUNCTIONS[name]) for name in sorted(FUNCTIONS)},
+        "functions": parameters,
         "missing": INSTEAD,
         "onnx_missing": MISSING,
         "onnx_special": SPECIAL,
     }
     return render("report/ops.md.j2", values)
-
-
-def _parameter_names(function: Callable[..., Any]) -> str:
-    """Return the names of a pointwise function's parameters besides x; "" for NumPy's functions."""
-    if not inspect.isfunction(function):
-        return ""
-    return ", ".join([*inspect.signature(function).parameters][1:])

@@ -57,10 +57,12 @@ def power_chart(report: Mapping[str, Any]) -> dict[str, Any] | None:
     step_mw = _tick_step(most_mw)
     ticks = math.ceil(most_mw / step_mw)
     heights = tops_mw / (ticks * step_mw)
-    total = sum(played["state_cycles"].values())
-    edges = np.minimum(np.arange(powers_mw.shape[1] + 1) * played["bin_cycles"], total) / total
+    bins, total = powers_mw.shape[1], sum(played["state_cycles"].values())
+    edges = np.minimum(np.arange(bins + 1) * played["bin_cycles"], total) / total
     end_s = total / played["clock_hz"]
-    frame = _frame(powers_mw.shape[1])
+    bottom, width = TOP + PLOT_HEIGHT, LEFT + PLOT_WIDTH + RIGHT
+    column, height, right = PLOT_WIDTH / bins, bottom + BOTTOM, width - RIGHT
+    frame = Frame(bins, column, PLOT_HEIGHT, width, height, right, bottom, slanted=False)
     shares = {state: sum(row) / total for state, row in played["timeline"].items()}
     return {
         "frame": frame,
@@ -82,12 +84,6 @@ def power_chart(report: Mapping[str, Any]) -> dict[str, Any] | None:
             for n, state in enumerate(played["timeline"])
         ],
     }
-
-
-def _frame(bins: int) -> Frame:
-    width, bottom = LEFT + PLOT_WIDTH + RIGHT, TOP + PLOT_HEIGHT
-    column, height = PLOT_WIDTH / bins, bottom + BOTTOM
-    return Frame(bins, column, PLOT_HEIGHT, width, height, width - RIGHT, bottom, slanted=False)
 
 
 def _tick_step(most: float) -> float:

@@ -4,7 +4,7 @@ layers.csv."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -86,7 +86,13 @@ class Outcome:
 
 def make_report(plan: Plan, outcome: Outcome) -> Report:
     """Return the report of a build as JSON values: finite numbers, without paths or times."""
-    layers = [_layer_json(plan, outcome, *row) for row in enumerate(_layer_cycles_json(plan))]
+    # of which a layer waits for transfers; None for a target without a clock
+    is_known = plan.chip.point.clock_hz > 0
+    cycles = [
+        dict(zip(MODELLED, (computed + waits, waits) if is_known else (None, None), strict=True))
+        for computed, waits in zip(layer_cycles(plan), layer_waits(plan), strict=True)
+    ]
+    layers = [_layer_json(plan, outcome, *row) for row in enumerate(cycles)]
     q, graph = plan.quant, plan.quant.graph
     counted = sum(int(values.size) for values in graph.arrays.values())
     outputs = zip(plan.graph_outputs, graph.output_labels, strict=True)
@@ -253,15 +259,6 @@ def _port_json(plan: Plan, port: QuantPort, display_name: str) -> dict[str, Any]
 
 
 # --- layers ---------------------------------------------------------------------------------------
-
-
-def _layer_cycles_json(plan: Plan) -> Iterator[dict[str, int | None]]:
-    """Yield the estimated cycles of every layer, of which it waits for transfers; None for a target
-    without a clock."""
-    for computed, waits in zip(layer_cycles(plan), layer_waits(plan), strict=True):
-        row = computed + waits, waits
-        is_known = plan.chip.point.clock_hz > 0
-        yield dict(zip(MODELLED, row if is_known else (None, None), strict=True))
 
 
 def _layer_json(

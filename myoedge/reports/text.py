@@ -111,7 +111,10 @@ def _fact_rows(report: Report) -> Iterable[tuple[str, Text]]:
         yield "stream", styled("\n".join([streams.one_line(report), *lines]))
     for section in sections(report):
         yield from _fill_row(section.row, load(section.line)(report))
-    yield from _memory_rows(report)
+    yield near_memory.title(report), _l2_row(report)
+    if flash := near_memory.flash_sizes(report):  # weights are read in place
+        text = wording.of_limit(near_memory.used_bytes(flash), report["target"]["flash_bytes"])
+        yield "flash", styled(text, "bold").append(f"\n{wording.sized(flash)}")
     yield from _fill_row("activations", wording.arena_bound(report))
     yield from _fill_row("int16", speed.int16_costs(report))
     yield from _fill_row("refined", known.get("refined", ""))
@@ -143,14 +146,6 @@ def _time_rows(report: Report) -> Iterable[tuple[str, Text]]:
         yield "energy", styled(joules.one_line(report))
         if average := on_average(report):
             yield "on average", styled(average)
-
-
-def _memory_rows(report: Report) -> Iterable[tuple[str, Text]]:
-    """Yield the rows of L2; of RAM and flash, if weights are read in place."""
-    yield near_memory.title(report), _l2_row(report)
-    if parts := near_memory.flash_sizes(report):
-        used = wording.of_limit(near_memory.used_bytes(parts), report["target"]["flash_bytes"])
-        yield "flash", styled(used, "bold").append(f"\n{wording.sized(parts)}")
 
 
 def _l2_row(report: Report) -> Text:
@@ -261,6 +256,8 @@ def layer_cells(report: Report, row: dict[str, Any], name: str) -> dict[str, str
     name   display name of the layer
     """
     cycles, part = speed.layer_cycles(row), (row["macs"], report["model"]["macs"])
+    bits = row.get("weight_bits") or 8
+    weights = f"{wording.size(row['weights_bytes'])}{f', {bits} bits' * (bits < 8)}"
     if counts := speed.cycles(report):
         part = cycles or 0, counts["total"]
     return {
@@ -273,18 +270,10 @@ def layer_cells(report: Report, row: dict[str, Any], name: str) -> dict[str, str
         "share": wording.rough_percent(*part),
         "MAC/cycle": speed.rate(row["macs"], cycles),
         ACCELERATOR.text: wording.rough_percent(row.get(BUSY) or 0, cycles or 0),
-        "weights": _format_weights(row),
+        "weights": weights if row["weights_bytes"] else "",
         "dB alone": wording.decibels(row["sqnr_local_db"], ""),
         "dB so far": wording.decibels(row["sqnr_db"], ""),
     }
-
-
-def _format_weights(row: dict[str, Any]) -> str:
-    """Format the size of a layer's weights, with their bits if fewer than 8."""
-    if not row["weights_bytes"]:
-        return ""
-    bits = row.get("weight_bits") or 8
-    return wording.size(row["weights_bytes"]) + (f", {bits} bits" if bits < 8 else "")
 
 
 def _measured_suggestions(report: Report) -> Iterable[Text]:

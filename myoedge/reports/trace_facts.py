@@ -114,12 +114,8 @@ def operand_names(run: Simulation, layers: Rows, operands: L1Operands | None) ->
     for number, span in enumerate(run.spans):
         place = bisect_right(starts, span.start) - 1
         if span.what in ("dma in", "dma out") and place >= 0:
-            at = _transfer_start(span, *known[place])
+            index, start, end = known[place]
+            length = max(end.cycle - start.cycle, 1)
+            at = index + min((span.start - start.cycle) / length, 1.0)  # in layers
             names[number] = operands.name(span, at, layer_names)
     return names
-
-
-def _transfer_start(span: Span, index: int, start: Mark, end: Mark) -> float:
-    """Return the start of a transfer, counted in layers: layer index plus fraction of the layer."""
-    length = max(end.cycle - start.cycle, 1)
-    return index + min((span.start - start.cycle) / length, 1.0)

@@ -70,15 +70,11 @@ def _check_joined_frames(graph: Graph, paths: TimeAxisMap) -> None:
         rules = paths.rules[node.name].items()
         firsts = {first[name] - rule.before * paths.rate[name] for name, rule in rules}
         first[node.name] = max(firsts, default=Fraction(0))
-        if node.op == "concat" and len(firsts) > 1 and _may_be_time(graph, node, paths.axis):
-            raise not_causal(graph, paths.axis, node, SINGLE, ALL_FRAMES)
-
-
-def _may_be_time(graph: Graph, node: Node, axis: Axes) -> bool:
-    """Return whether a concat is along an axis that a reshape may have made of the time axis."""
-    name = next(name for name in node.inputs if name in axis)
-    shape, ends = graph.shape(name), sorted((axis[name], node.attrs["axis"]))
-    return {*shape[ends[0] : ends[1] + 1]} == {1}
+        if node.op == "concat" and len(firsts) > 1:
+            name = next(name for name in node.inputs if name in paths.axis)
+            first_axis, last_axis = sorted((paths.axis[name], node.attrs["axis"]))
+            if {*graph.shape(name)[first_axis : last_axis + 1]} == {1}:
+                raise not_causal(graph, paths.axis, node, SINGLE, ALL_FRAMES)
 
 
 def rules_in_order(

@@ -114,14 +114,12 @@ def _check_option_kind(options: Mapping[str, Any]) -> dict[str, Any]:
             how = f"--port only: --{name.replace('_', '-')}"
             raise click.UsageError(f"{'without' if is_prompted else 'with'} {how}.")
     chosen = {name: options[name] for name in own if options[name] is not None}
-    return _check_one_method(chosen) if is_prompted else _check_files(chosen)
-
-
-def _check_one_method(options: dict[str, Any]) -> dict[str, Any]:
-    methods = options.pop("methods")
+    if not is_prompted:
+        return _check_files(chosen)
+    methods = chosen.pop("methods")
     if len(methods) > 1:
         raise click.UsageError("a session with --port has one --method.")
-    return options | {"method": next(iter(methods), None)}
+    return chosen | {"method": next(iter(methods), None)}
 
 
 def _check_files(options: dict[str, Any]) -> dict[str, Any]:

@@ -231,10 +231,9 @@ def _sessions_by_length(labels: Array, times: Times | None) -> Iterator[tuple[fl
     """Yield (seconds, window indices) per session: the first windows of each class; one session
     with all windows if no length of SECONDS fits."""
     rows = [np.flatnonzero(labels == label) for label in np.unique(labels)]
-    return _split_by_share(rows) if times is None else _split_by_seconds(rows, times)
-
-
-def _split_by_share(rows: Sequence[Array]) -> Iterator[tuple[None, Array]]:
+    if times is not None:
+        yield from _split_by_seconds(rows, times)
+        return
     shares = {tuple(round(share * len(row)) for row in rows): None for share in SHARES}
     for counts in shares:  # each number of windows once
         if any(counts):

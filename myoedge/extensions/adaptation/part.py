@@ -77,7 +77,12 @@ class AdaptPart(FirmwarePart):
         scores = _score_arguments(plan, stream, self.adaptation.classes)
         before = _input_statements(plan, self.adaptation.norm)
         after = (f"me_adapt_after_network({scores});",)
-        public = _public_lines(prefix, saved_bytes(self.adaptation))
+        name = f"{prefix.upper()}_ADAPT_SAVED_BYTES"
+        text = "Bytes that me_adapt_save of library/me_adapt.h writes"
+        public = (
+            f"/* {text}: static uint8_t buffer[{name}]; */",
+            f"#define {name} {saved_bytes(self.adaptation)}u",
+        )
         return PartCalls(HEADER, before, after, _feature_statement(plan, self.adaptation), public)
 
     def arrays(self) -> dict[str, Array]:
@@ -119,14 +124,6 @@ def restored(arrays: Mapping[str, Array]) -> AdaptPart:
     arrays   of adapt.npz
     """
     return AdaptPart(from_arrays(arrays))
-
-
-def _public_lines(prefix: str, size_bytes: int) -> tuple[str, ...]:
-    """Return the lines of the public header: the bytes of a saved classifier."""
-    name = f"{prefix.upper()}_ADAPT_SAVED_BYTES"
-    text = "Bytes that me_adapt_save of library/me_adapt.h writes"
-    buffer = f"static uint8_t buffer[{name}];"
-    return f"/* {text}: {buffer} */", f"#define {name} {size_bytes}u"
 
 
 def _input_statements(plan: Plan, norm: InputNorm | None) -> tuple[str, ...]:

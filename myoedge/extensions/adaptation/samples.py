@@ -97,7 +97,9 @@ def _features_by_class(
 ) -> list[Array]:
     """Return the int8 features of each class, [n, features] with n at most `each`."""
     labels, found = _class_labels(source.data), [list[Array]() for _ in range(classes)]
-    for number in _pick_samples(labels, each, classes):
+    last = labels.reshape(len(labels), -1)[:, -1]  # a recording's class is that of its last frame
+    rows_of = [np.flatnonzero(last == label) for label in range(classes)]
+    for number in np.concatenate([rows[_evenly_spaced(len(rows), each)] for rows in rows_of]):
         ready = 1
         for ready, row in _feature_rows(source, int(number), layer):
             found[label_at(labels[number], ready)].append(row)
@@ -137,14 +139,6 @@ def _check_frames(source: AdaptSource, labels: Array, ready: int) -> None:
         facts = {"needs": needs, "has": f"label {[*labels.shape]}"}
         tries = ["label=label[:, -1]  (a class of each sample)"]
         raise MyoedgeError("E267", "[adapt] replay needs classes of samples", facts, tries)
-
-
-def _pick_samples(labels: Array, each: int, classes: int) -> Array:
-    """Return the indices of the samples to run: evenly spaced, at most `each` per class; a
-    recording's class is that of its last frame."""
-    last = labels.reshape(len(labels), -1)[:, -1]
-    rows = [np.flatnonzero(last == label) for label in range(classes)]
-    return np.concatenate([row[_evenly_spaced(len(row), each)] for row in rows])
 
 
 def _evenly_spaced(count: int, wanted: int) -> Array:

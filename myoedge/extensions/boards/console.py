@@ -94,13 +94,6 @@ def decode(data: bytes) -> tuple[list[Message], bytes]:
     return messages, data[-len(MAGIC) + 1 :]
 
 
-def _refusal_error(request: str, answer: Message) -> MyoedgeError:
-    reason = REFUSAL_REASONS.get(answer.payload[0], "?") if answer.payload else "?"
-    facts = {"request": request, "answer": f"{answer.kind}: {reason}"}
-    tries = ["reset the board", "myoedge flash  writes the application of this build to it"]
-    return MyoedgeError("E608", "the board refuses the request", facts, tries)
-
-
 class Conversation:
     """Connection to a board that sends requests over a serial port and receives answers."""
 
@@ -124,7 +117,11 @@ class Conversation:
             elif answer.kind == kind.upper():
                 return answer.payload
             elif answer.payload[:1] != DAMAGED:
-                raise _refusal_error(kind, answer)
+                reason = REFUSAL_REASONS.get(answer.payload[0], "?") if answer.payload else "?"
+                facts = {"request": kind, "answer": f"{answer.kind}: {reason}"}
+                write = "myoedge flash  writes the application of this build to it"
+                tries = ["reset the board", write]
+                raise MyoedgeError("E608", "the board refuses the request", facts, tries)
         if self.received:
             facts = {"received": f"{self.received:,} bytes, no complete message"}
             same = "-DME_BAUD_RATE of the application and baud_rate of the board must be the same"

@@ -27,7 +27,11 @@ def openocd() -> ToolRow:
 
 def openocd_tools() -> ToolRow:
     """Return the row of the vendor's scripts for OpenOCD."""
-    return tool_row("openocd_tools", "", ON_FLASH, programs.GET_TOOLS, _find_openocd_tools())
+    try:
+        found = "", str(programs.find_tools())
+    except MyoedgeError:
+        found = None
+    return tool_row("openocd_tools", "", ON_FLASH, programs.GET_TOOLS, found)
 
 
 def probe() -> ToolRow:
@@ -49,10 +53,3 @@ def _find_openocd() -> tuple[str, str] | None:
         return None
     version = programs.version(program)
     return None if version is None else (version, program)
-
-
-def _find_openocd_tools() -> tuple[str, str] | None:
-    try:
-        return "", str(programs.find_tools())
-    except MyoedgeError:
-        return None

@@ -262,20 +262,15 @@ def _exactness_requirement(
 
 
 def _stack_requirement(build: Build, graph: CallGraph) -> Iterator[Stack]:
-    symbols = build.program.symbols
+    symbols, frames = build.program.symbols, graph.functions.items()
+    # ENTRY sets each core's stack pointer
+    is_variable = any(not f.is_frame_known and name != ENTRY for name, f in frames)
     for core, root, size in (
         ("the fabric controller", CONTROLLER, "me_fc_stack_bytes"),
         ("each cluster core", CORE, "me_stack_bytes"),
     ):
-        is_known = not graph.recursion and not _variable_frames(graph)
+        is_known = not graph.recursion and not is_variable
         yield Stack(core, graph.stack_bytes(root) if is_known else None, symbols[size])
-
-
-def _variable_frames(graph: CallGraph) -> list[str]:
-    """Return functions with a stack frame of variable size, except ENTRY, which sets each core's
-    stack pointer."""
-    frames = graph.functions.items()
-    return sorted(name for name, f in frames if not f.is_frame_known and name != ENTRY)
 
 
 def allocation_requirement(names: Iterable[str]) -> Requirement:

@@ -7,12 +7,11 @@ import gzip
 import json
 import re
 import zlib
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from io import StringIO
 from pathlib import Path
 from shlex import quote
-from typing import Any
 
 import numpy as np
 
@@ -182,9 +181,13 @@ def _parse_columns(file: _TextFile, numbers: Sequence[int]) -> dict[int, Array]:
     """Parse columns of numbers as float64, and the columns of words. Errors: E211 a field that is
     no number, a row of another width."""
     import pandas
+    from packaging.version import Version
 
     form, dialect = file.form, file.form.dialect
     missing = [*MISSING, *(word.upper() for word in MISSING), "NaN", "Null", "None"]
+    # newer versions round numbers correctly without an option
+    is_exact = Version(pandas.__version__) >= Version(EXACT_SINCE)
+    exact = {} if is_exact else {"float_precision": "round_trip"}
     try:
         table = pandas.read_csv(
             StringIO("\n".join(file.lines[form.start :])),
@@ -197,27 +200,17 @@ def _parse_columns(file: _TextFile, numbers: Sequence[int]) -> dict[int, Array]:
             na_values=dict.fromkeys(numbers, missing),
             skipinitialspace=True,
             engine="c",
-            **_exact_parse_option(pandas.__version__),
+            **exact,
         )
     except (ValueError, OverflowError) as error:  # pandas.errors.ParserError is a ValueError
         fault = _first_row_fault(file, numbers)
         cause = " ".join(str(error).split())
         raise fault or unreadable(file.path, cause, (NUMBERS,)) from None
-    texts = {*form.of_kind(Kind.WORDS)} - {*numbers}
     arrays: dict[int, Array] = {i: table[i].to_numpy(np.float64) for i in numbers}
-    return arrays | {i: _strip_quotes(table[i].fillna("")) for i in texts}
-
-
-def _strip_quotes(fields: Iterable[object]) -> Array:
-    """Return texts without quotes and blanks around them."""
-    return np.array([str(x).strip().strip("'").strip() for x in fields], dtype=str)
-
-
-def _exact_parse_option(version: str) -> dict[str, Any]:
-    """Return the option of pandas.read_csv that rounds numbers correctly."""
-    from packaging.version import Version
-
-    return {} if Version(version) >= Version(EXACT_SINCE) else {"float_precision": "round_trip"}
+    for i in {*form.of_kind(Kind.WORDS)} - {*numbers}:
+        fields = [str(x).strip().strip("'").strip() for x in table[i].fillna("")]
+        arrays[i] = np.array(fields, dtype=str)
+    return arrays
 
 
 def _has_later_words(file: _TextFile, column: int) -> bool:

@@ -88,7 +88,13 @@ class Advice(Tabular):
     def rows(self) -> list[dict[str, Any]]:
         """Return one row per suggestion: title, text, commands, old and new figures."""
         return [
-            {"title": x.title, "text": x.text, "how": x.how, **_suggestion_pairs(x)}
+            {
+                "title": x.title,
+                "text": x.text,
+                "how": x.how,
+                **{f"old_{name}": figure for name, figure in x.old.items()},
+                **{f"new_{name}": figure for name, figure in x.new.items()},
+            }
             for x in self.suggestions
         ]
 
@@ -97,11 +103,6 @@ class Advice(Tabular):
         rows = [{"suggestion": x.text, "how": x.how} for x in self.suggestions]
         facts = [("small layers", self.cause), refused, ("warning", self.unwritten)]
         return Card(f"{self.tried} builds measured", facts, rows)
-
-
-def _suggestion_pairs(suggestion: Suggestion) -> dict[str, Any]:
-    ends = (("old", suggestion.old), ("new", suggestion.new))
-    return {f"{end}_{name}": x for end, figures in ends for name, x in figures.items()}
 
 
 def advise(build: Build, jobs: int, say: Say) -> Advice:

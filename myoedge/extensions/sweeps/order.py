@@ -4,9 +4,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from fnmatch import fnmatchcase
-from typing import Any
 
 from myoedge.building.operating_points import application_points, cheapest
 from myoedge.extensions.sweeps.suggestions import (
@@ -94,7 +93,10 @@ def network_share(report: Report, by: Coefficients, arguments: Arguments) -> flo
     duty = report.get("duty")
     if not duty or not duty["keeps_up"]:
         return 1.0
-    idle, target = _without_work(report), report["target"]
+    # without layers, and without weights behind L2
+    cycles, memory = {**report["cycles"], "total": 0}, {**report["memory"], "levels": {}}
+    idle = {**report, "layers": [], "cycles": cycles, "memory": memory}
+    target = report["target"]
     points = [as_point(row) for row in target["operating_points"]]
     now = next(point for point in points if point.name == target["operating_point"])
     is_free = arguments.get("operating_point") in (None, AUTO_POINT)
@@ -110,9 +112,3 @@ def _least_mw(report: Report, by: Coefficients) -> float:
     points = application_points(report, find_chip(report["target"]["chip"]), by)
     name = cheapest(points, (report.get("budget") or {}).get("latency_s"))
     return next(mw for other, _, mw in points if other == name)
-
-
-def _without_work(report: Mapping[str, Any]) -> Report:
-    """Return the report as if the network had no layers, and no weights behind L2."""
-    cycles, memory = {**report["cycles"], "total": 0}, {**report["memory"], "levels": {}}
-    return {**report, "layers": [], "cycles": cycles, "memory": memory}

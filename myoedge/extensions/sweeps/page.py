@@ -216,13 +216,11 @@ def _has_figures(row: Mapping[str, Any], *axes: PlotAxis) -> bool:
 
 
 def _point_title(row: Result, x: PlotAxis, y: PlotAxis) -> str:
-    shown = (f"{axis.title} {_format_figure(row, axis)}" for axis in (x, y))
-    return f"{name_of(row)}: {', '.join(shown)}"
-
-
-def _format_figure(row: Result, axis: PlotAxis) -> str:
-    """Format a result's figure for an axis; energy with its interval."""
-    return of_result(row) if axis is ENERGY else axis.fact.unit.show(row[axis.figure])
+    x_text, y_text = (
+        of_result(row) if axis is ENERGY else axis.fact.unit.show(row[axis.figure])
+        for axis in (x, y)
+    )
+    return f"{name_of(row)}: {x.title} {x_text}, {y.title} {y_text}"
 
 
 def _scale_values(values: Sequence[float], start: float, end: float) -> Callable[[float], float]:

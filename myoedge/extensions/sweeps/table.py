@@ -60,19 +60,13 @@ def best_in_budgets(rows: Sequence[Result]) -> list[bool]:
 def _best_result(able: Sequence[Result]) -> Result | None:
     """Return the result with least energy or latency among those that are accurate enough; None if
     there is none."""
-    least = _least_accuracy(able)
     judged = [row for row in able if row.get("accuracy_int8") is not None]
+    # accuracies of different samples are not compared
+    is_one_kind = len({row.get("evaluated_on") for row in judged}) == 1
+    best = max((row["accuracy_int8"] for row in judged), default=0.0) if is_one_kind else 0.0
+    least = best - TOLERATED["accuracy"]
     accurate = [row for row in judged if row["accuracy_int8"] >= least] or able
     return min(accurate, key=_result_cost, default=None)
-
-
-def _least_accuracy(rows: Sequence[Result]) -> float:
-    """Return the least accuracy of the best result: TOLERATED below the highest; not positive if
-    the accuracies are of different samples."""
-    labelled = [row for row in rows if row.get("accuracy_int8") is not None]
-    is_one_kind = len({row.get("evaluated_on") for row in labelled}) == 1
-    known = [row["accuracy_int8"] for row in labelled if is_one_kind]
-    return max(known, default=0.0) - TOLERATED["accuracy"]
 
 
 def _is_accurate_enough(row: Result) -> bool:

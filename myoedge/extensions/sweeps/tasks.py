@@ -113,7 +113,10 @@ def _make_task(
     test = _sample_file(base, model.test, known)
     samples = [source and source.sha256 for source in (calib, test)]
     about = [found.sha256, *samples, chosen, toml, sweep.simulate, labels, depends]
-    about += [*_external_data_digests(Path(found.path)), *sources(model.factory)]
+    if sniff(Path(found.path)) is ModelFormat.ONNX:
+        files = external_files(Path(found.path))
+        about += [hashlib.sha256(_read_bytes(file, file.name)).hexdigest() for file in files]
+    about += sources(model.factory)
     text = json.dumps([SCHEMA, __version__, about], sort_keys=True)
     key = hashlib.sha256(text.encode()).hexdigest()
     return Task(key, labels, found, calib, test, chosen, toml, sweep.simulate)
@@ -137,13 +140,6 @@ def _file_with_digest(
             absolute, hashlib.sha256(_read_bytes(Path(absolute), path)).hexdigest()
         )
     return known[absolute]
-
-
-def _external_data_digests(model: Path) -> Iterator[str]:
-    """Yield the digests of an ONNX model's external data files."""
-    if sniff(model) is ModelFormat.ONNX:
-        for file in external_files(model):
-            yield hashlib.sha256(_read_bytes(file, file.name)).hexdigest()
 
 
 def _read_bytes(file: Path, shown: str) -> bytes:

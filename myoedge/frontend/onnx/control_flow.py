@@ -158,7 +158,9 @@ def _reverse_steps(b: GraphBuilder, x: str, backwards: int) -> str:
 
 def _import_loop(state: Importing, node: NodeProto, body: GraphProto) -> Iterator[NodeProto]:
     count, condition, *carried = (*node.input, "", "")[: max(len(node.input), 2)]
-    turns = _integer_constant(state, count) if count else MOST_NODES
+    if count and count not in state.arrays:
+        raise Unsupported("a number of turns that is computed")
+    turns = int(state.arrays[count].reshape(-1)[0]) if count else MOST_NODES
     holds = _boolean_constant(state, condition) if condition else True
     scanned: list[list[str]] = [[] for _ in body.output[1 + len(carried) :]]
     turn = 0
@@ -270,9 +272,3 @@ def _boolean_constant(state: Importing, name: str) -> bool:
     if name not in state.arrays:
         raise Unsupported("a condition that is computed")
     return bool(state.arrays[name].all())
-
-
-def _integer_constant(state: Importing, name: str) -> int:
-    if name not in state.arrays:
-        raise Unsupported("a number of turns that is computed")
-    return int(state.arrays[name].reshape(-1)[0])

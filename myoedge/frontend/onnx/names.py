@@ -26,8 +26,11 @@ def origin_of(node: NodeProto) -> Origin:
     first, *_ = name.strip(";").split(";")  # TensorFlow Lite names one tensor "relu;bias;conv"
     named = shown(first) or node.op_type
     scopes = _module_path_of_scopes(notes.get("pkg.torch.onnx.name_scopes", ""))
-    traced = notes.get("pkg.torch.onnx.stack_trace", "") or node.doc_string
-    return Origin(shown(scopes) or named, _source_line(traced))
+    trace = notes.get("pkg.torch.onnx.stack_trace", "") or node.doc_string
+    frames = [(a or c, b or d) for a, b, c, d in _FRAME.findall(trace[:20_000])]
+    is_python = trace.lstrip().startswith(("File", "Traceback"))
+    line = source_of(frames if is_python else frames[::-1])  # doc strings begin innermost
+    return Origin(shown(scopes) or named, shown(line))
 
 
 def shown(text: str) -> str:
@@ -45,10 +48,3 @@ def _module_path_of_scopes(text: str) -> str:
         return ""
     whole = isinstance(found, list) and all(isinstance(scope, str) for scope in found)
     return str(found[-2]) if whole and len(found) > 1 else ""
-
-
-def _source_line(trace: str) -> str:
-    """Extract from a trace the line of the user's program, and the library line that it calls."""
-    frames = [(a or c, b or d) for a, b, c, d in _FRAME.findall(trace[:20_000])]
-    is_python = trace.lstrip().startswith(("File", "Traceback"))
-    return shown(source_of(frames if is_python else frames[::-1]))  # doc strings begin innermost

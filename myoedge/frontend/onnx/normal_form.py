@@ -150,8 +150,11 @@ def converted(model: ModelProto, opset: int) -> ModelProto:
             ran = tools.run(command, cwd=folder, timeout_s=MOST_S)
         except MyoedgeError as error:
             raise Unsupported(f"it took longer than {MOST_S:.0f} s") from error
+        if ran.returncode < 0:
+            raise Unsupported(f"it ended with signal {-ran.returncode}")
         if ran.returncode != 0:
-            raise Unsupported(_failure_reason(ran))
+            errors = (line.strip() for line in ran.stderr.splitlines()[::-1] if line.strip())
+            raise Unsupported(next(errors, "")[:300])
         made: ModelProto = onnx.ModelProto.FromString((folder / "new.onnx").read_bytes())
     made.ir_version = max(made.ir_version, IR_VERSION)
     _set_resize_modes(made, opset_of(model))
@@ -191,10 +194,3 @@ def _nearest_mode(node: NodeProto, scales: Array | None) -> str:
     if (scales < 1).any() and (scales > 1).any():
         raise Unsupported("Resize makes one axis longer and another one shorter")
     return "ceil" if (scales < 1).any() else "floor"
-
-
-def _failure_reason(ran: tools.CompletedProcess) -> str:
-    """Return why a program failed: its last line of error output, or the signal that ended it."""
-    if ran.returncode < 0:
-        return f"it ended with signal {-ran.returncode}"
-    return next((line.strip() for line in ran.stderr.splitlines()[::-1] if line.strip()), "")[:300]
