@@ -13,7 +13,9 @@ from typing import Any
 import myoedge
 from myoedge.backends.arguments import Arguments, build_command, inside, recalled
 from myoedge.backends.build import Build
+from myoedge.backends.names import backends
 from myoedge.backends.report_folder import REPLACED
+from myoedge.backends.runner import check_chip
 from myoedge.building.build_files import changed_report
 from myoedge.building.config import Found, find
 from myoedge.building.energy import coefficients, renewable
@@ -107,6 +109,7 @@ class Advice(Tabular):
 
 def advise(build: Build, jobs: int, say: Say) -> Advice:
     """Implement api.advise, which documents the arguments."""
+    check_chip(build, backends()["simulator"])
     build.firmware()
     arguments, by = recalled(build), coefficients()
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Ran
+from tests.extensions.qemu.test_qemu import built
 
 REFUSED = (
     *(("--app", name) for name in ("gap-sdk", "mlperf", "sensor")),
@@ -58,3 +59,14 @@ def test_every_remedy_of_a_refused_option_works(
         else:
             now = (*words, *given) if words[0] == "--target" else (*chip, *words)
         assert run(*fixed, *now).code == 0, remedy
+
+
+@pytest.mark.parametrize("verb", ["simulate", "energy", "advise", "run"])
+def test_verbs_of_another_chip_name_it(verb: str, tmp_path: Path, run: Callable[..., Ran]) -> None:
+    folder = built("mlp", tmp_path, "cortex-m4").folder
+    refused = run(verb, folder)
+    assert (refused.code, "error[E240]" in refused.err, "--target gap9" in refused.err) == (
+        2,
+        True,
+        True,
+    )
