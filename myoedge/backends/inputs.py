@@ -70,7 +70,11 @@ def batch_size(arrays: Mapping[str, Array], shapes: Mapping[str, Shape]) -> int 
 
     Errors: E218 different numbers of samples.
     """
-    counts = {name: len(x) for name, x in arrays.items() if _is_batch(x, shapes[name])}
+    counts = {}
+    for name, x in arrays.items():
+        shape = shapes[name]
+        if x.ndim and x.shape != shape and x.shape[1:] in (shape, window(shape)):
+            counts[name] = len(x)
     if not counts:
         return None
     if len({*counts.values()}) > 1 or len(counts) < len(arrays):
@@ -78,10 +82,6 @@ def batch_size(arrays: Mapping[str, Array], shapes: Mapping[str, Shape]) -> int 
         tries = ["the same number of samples for every input: x[:n], y[:n]"]
         raise MyoedgeError("E218", "the inputs have different numbers of samples", facts, tries)
     return next(iter(counts.values()))
-
-
-def _is_batch(x: Array, shape: Shape) -> bool:
-    return bool(x.ndim) and x.shape != shape and x.shape[1:] in (shape, window(shape))
 
 
 def _check_values(q: QuantGraph, name: str, x: Array) -> None:

@@ -157,9 +157,7 @@ def _read_board_card(file: Path) -> Located:
         raise _calibration_error(file, cause) from None
     if not isinstance(name, str) or not isinstance(point_name, str):
         raise _row_error(where, "names of model and operating_point are no text")
-    _check_card_numbers(numbers, where)
-    if max(astuple(done)) > MOST_PER_CYCLE * done.cycles:
-        raise _row_error(where, f"a counter is above {MOST_PER_CYCLE} per cycle")
+    _check_card_numbers(numbers, done, where)
     _check_number("energy_uj", 1e6 * energy["joules"], where)
     with set_in(where):
         point = DEFAULT.at(point_name).point
@@ -171,11 +169,13 @@ def _read_board_card(file: Path) -> Located:
     return Located(where, measured, str(card.get("build") or where))
 
 
-def _check_card_numbers(numbers: Mapping[str, Any], where: str) -> None:
+def _check_card_numbers(numbers: Mapping[str, Any], done: Activity, where: str) -> None:
     for key, number in numbers.items():
         least = int(key in ("cycles", "instructions", "inferences"))
         if not (type(number) in (int, float) and least <= number <= MOST_ON_CARD):
             raise _row_error(where, f"{key} must be {least} to {MOST_ON_CARD:g}: {number!r}")
+    if max(astuple(done)) > MOST_PER_CYCLE * done.cycles:
+        raise _row_error(where, f"a counter is above {MOST_PER_CYCLE} per cycle")
 
 
 def _read_row(row: Mapping[str, Any], file: Path, where: str) -> Located:

@@ -18,7 +18,6 @@ from myoedge.building.config import toml_text
 from myoedge.building.loading import Model, is_random
 from myoedge.building.sample_statistics import times_training
 from myoedge.errors import MyoedgeError
-from myoedge.numerics.arrays import Array
 from myoedge.quantization.recordings.files import files_of, kinds, read_file
 from myoedge.quantization.recordings.reading import LABEL, LIKELY_LABELS, Content, Reading, folded
 from myoedge.quantization.recordings.recorded import windowed
@@ -100,16 +99,12 @@ def _find_label_name(content: Content, inputs: Sequence[str]) -> str:
     for name, x in {**content.arrays, **columns}.items():
         is_named = folded(name) in (LABEL, *LIKELY_LABELS) or folded(name).endswith("stimulus")
         is_likely = is_named and len(name) > SINGLE_LETTERS and name not in inputs
-        if is_likely and _are_class_labels(x):
-            return name
+        if is_likely:
+            values = np.unique(x)
+            is_whole = x.dtype.kind not in "fiu" or bool((values == np.rint(values)).all())
+            if is_whole and len(values) < 0.5 * x.size:  # many of each
+                return name
     return ""
-
-
-def _are_class_labels(x: Array) -> bool:
-    """Return whether values are names or whole numbers, many of each."""
-    values = np.unique(x)
-    is_whole = x.dtype.kind not in "fiu" or bool((values == np.rint(values)).all())
-    return is_whole and len(values) < 0.5 * x.size
 
 
 def _find_scale(given: str | Path, model: Model, found: Mapping[str, Any]) -> float | None:
@@ -140,13 +135,15 @@ def existing_samples(folder: Path) -> str | None:
         return own[0]
     if os.path.isdir(folder / RECORDINGS):
         return RECORDINGS
-    known = [name for name in known if Path(name).suffix.lower() not in TEXTS]
-    return known[0] if len(known) == 1 else _pattern(known, sample_files(folder))
+    return _file_or_pattern(known, sample_files(folder))
 
 
-def _pattern(known: Sequence[str], others: Sequence[str]) -> str | None:
-    """Return the glob pattern of the files if they have one format; None for several formats, or if
-    the pattern would include a test set."""
+def _file_or_pattern(names: Sequence[str], others: Sequence[str]) -> str | None:
+    """Return the only file, or the glob pattern of the files if they have one format; None for
+    several formats, or if the pattern would include a test set. Texts do not count."""
+    known = [name for name in names if Path(name).suffix.lower() not in TEXTS]
+    if len(known) == 1:
+        return known[0]
     endings = {Path(name).suffix for name in known}
     pattern = f"*{min(endings, default='')}"
     is_whole = len(endings) == 1 and {*known} == {*fnmatch.filter(others, pattern)}

@@ -119,12 +119,7 @@ def _whole_runs(
 ) -> Iterator[_WholeRun]:
     """Yield the runs of the whole network that give the stream's frames; of overlapping windows
     some, spread over the sample."""
-    sample = {
-        n: x if n not in (table.states or {}) else np.zeros_like(x) for n, x in sample.items()
-    }
-    whole = _run_of_sample(
-        networks, [n for n, ready in enumerate(run.ready) if ready[0].size], sample
-    )
+    whole = _run_of_sample(run, networks, table, sample)
     passes = whole.passes
     if not in_windows(table):
         yield from [whole] if passes else []
@@ -139,11 +134,18 @@ def _whole_runs(
 
 
 def _run_of_sample(
-    networks: tuple[Graph, QuantGraph], passes: Sequence[int], sample: Mapping[str, Array]
+    run: StreamRun,
+    networks: tuple[Graph, QuantGraph],
+    table: StreamTable,
+    sample: Mapping[str, Array],
 ) -> _WholeRun:
+    """Return the run of the whole network over a sample, with states of 0."""
     graph, q = networks
-    floats = {name: as_read(graph, name, x) for name, x in sample.items()}
-    return _WholeRun(passes, 0, floats, quantized_inputs(q, sample))
+    states = table.states or {}
+    given = {name: np.zeros_like(x) if name in states else x for name, x in sample.items()}
+    floats = {name: as_read(graph, name, x) for name, x in given.items()}
+    passes = [number for number, ready in enumerate(run.ready) if ready[0].size]
+    return _WholeRun(passes, 0, floats, quantized_inputs(q, given))
 
 
 def _run_of_pass(stream: Stream, whole: _WholeRun) -> _WholeRun:

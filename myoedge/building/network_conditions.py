@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from myoedge.building.quantized import Finding, Known
 from myoedge.building.sample_statistics import loud
 from myoedge.errors import and_more, named_input
-from myoedge.graph.ir import Graph, Node
+from myoedge.graph.ir import Node
 from myoedge.operators.base import OPS
 from myoedge.operators.interpreter import PRE
 from myoedge.operators.layer_names import located
@@ -178,11 +178,13 @@ def weak_layers(known: Known) -> Iterator[Finding]:
     if (fidelity.worst_judged_db or 0.0) >= GOOD_DB:
         return
     names, by_line = located(network.layers), dict[str, list[tuple[float, Node, str]]]()
-    for node in (step.node for step in network.layers):
+    for step in network.layers:
+        node, producer = step.node, network.graph.producer
         loss = fidelity.local.get(node.name)
         if loss is not None and loss < WEAK_DB:
             source = fidelity.sources.get(node.name, node.name)
-            line = _source_line_of(network.graph, source)
+            origin = producer[source].origin if source in producer else ()
+            line = origin[0].source if origin and origin[0].source else source
             by_line.setdefault(line, []).append((loss, node, source))
     for weak in by_line.values():
         db, node, source = min(weak, key=lambda row: row[0])
@@ -197,13 +199,6 @@ def weak_layers(known: Known) -> Iterator[Finding]:
             "others": others,
             **_likely_causes(network, node),
         }
-
-
-def _source_line_of(graph: Graph, source: str) -> str:
-    """Return the source line of the layer that computes a tensor; the tensor's name for inputs and
-    layers without one."""
-    origin = graph.producer[source].origin if source in graph.producer else ()
-    return origin[0].source if origin and origin[0].source else source
 
 
 def _likely_causes(network: QuantGraph, weak: Node) -> Finding:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import functools
 import numbers
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -138,15 +138,7 @@ def with_checked_result(row: ImportRow, blame: Blame) -> ImportRow:
         shapes = out if row.all_results else (out,)
         named = isinstance(results, list | tuple) and len(results) == len(shapes)
         if not (named and all(_is_tensor(b, *pair) for pair in zip(results, shapes, strict=True))):
-            wanted = ", ".join(
-                f"the name of a tensor {list(shape) if isinstance(shape, tuple) else ''}"
-                for shape in shapes
-            )
-            raise blame(
-                _type_error_text(
-                    f"the row of {row.aten or row.onnx}", _describe_returned(b, made), wanted
-                )
-            )
+            raise blame(_row_error_text(row, b, made, shapes))
         return made
 
     return replace(row, row=call)
@@ -180,11 +172,15 @@ def _format_value(made: Any) -> str:
     return f"{made!r}"[:60] if isinstance(made, int | float | tuple) else f"a {type(made).__name__}"
 
 
-def _describe_returned(b: GraphBuilder, made: Any) -> Any:
-    """Describe a returned value for a message: a tensor's name with its shape; other values
-    unchanged."""
+def _row_error_text(row: ImportRow, b: GraphBuilder, made: Any, shapes: Sequence[Any]) -> str:
+    """Return the message for an import row that returned anything but tensors of these shapes."""
     known = isinstance(made, str) and (made in b.tensors or made in b.constants)
-    return f"{made} {list(b.shape(made))}" if known else made
+    returned = f"{made} {list(b.shape(made))}" if known else made
+    wanted = ", ".join(
+        f"the name of a tensor {list(shape) if isinstance(shape, tuple) else ''}"
+        for shape in shapes
+    )
+    return _type_error_text(f"the row of {row.aten or row.onnx}", returned, wanted)
 
 
 def _is_shape(made: Any) -> bool:

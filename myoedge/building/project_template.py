@@ -34,16 +34,19 @@ def write_project_template(
     """
     data, given = _sample_paths(folder, calib)
     loaded = None if model is None else _load_model(Path(model), factory, given)
-    of_model = {} if loaded is None else _model_inputs(loaded)
+    tests = (toml_text(name) for name in sample_files(folder) if Path(name).stem == TEST)
     values = {
         "path": _toml_path("model.pt2" if model is None else _path_relative_to(folder, model)),
         "factory": _factory_value(model, factory),
         "data": _toml_path(data or CALIB),
-        "test": _find_test_set(folder),
+        "test": next(tests, None),
         "found": found_settings(given, loaded),
-        **_describe_inputs(of_model or _read_sample_windows(given) or {"input": USUAL}),
+        **_describe_inputs(loaded, given),
     }
-    files = {name: render(f"init/{name}.j2", values) for name in _file_names(folder, data)}
+    # the script only if there are neither samples nor a script
+    is_needed = data is None and not os.path.lexists(folder / CALIB_SCRIPT)
+    names = (FILE, CALIB_SCRIPT) if is_needed else (FILE,)
+    files = {name: render(f"init/{name}.j2", values) for name in names}
     _write_new(folder, files)
     return tuple(folder / name for name in files)
 
@@ -59,13 +62,6 @@ def _sample_paths(folder: Path, calib: str | Path | None) -> tuple[str | None, s
     return _path_relative_to(folder, calib), calib
 
 
-def _file_names(folder: Path, data: str | None) -> tuple[str, ...]:
-    """Return the names of the files to write: myoedge.toml, and the script if there are neither
-    samples nor a script."""
-    is_needed = data is None and not os.path.lexists(folder / CALIB_SCRIPT)
-    return (FILE, CALIB_SCRIPT) if is_needed else (FILE,)
-
-
 def _factory_value(model: str | Path | None, factory: str | None) -> str | None:
     """Return the factory as a TOML value if the model file holds only weights; otherwise None."""
     is_weights = model is not None and sniff(Path(model)) in WEIGHTS
@@ -73,18 +69,15 @@ def _factory_value(model: str | Path | None, factory: str | None) -> str | None:
     return None if named is None else toml_text(named)
 
 
-def _describe_inputs(inputs: Mapping[str, InputArray]) -> dict[str, object]:
+def _describe_inputs(model: Model | None, given: str | Path | None) -> dict[str, object]:
+    """Describe the inputs of a model; without one those of the samples, or usual ones."""
+    of_model = {} if model is None else _model_inputs(model)
+    inputs = of_model or _read_sample_windows(given) or {"input": USUAL}
     shapes = {name: ", ".join(("samples", *map(str, x.shape))) for name, x in inputs.items()}
     return {
         "arrays": {name: x.made for name, x in inputs.items()},
         "described": ", ".join(f"{name} [{shape}]" for name, shape in shapes.items()),
     }
-
-
-def _find_test_set(folder: Path) -> str | None:
-    """Find the file test.* in a project's folder, as a TOML value; None without one."""
-    found = (toml_text(name) for name in sample_files(folder) if Path(name).stem == TEST)
-    return next(found, None)
 
 
 def _path_relative_to(folder: Path, given: str | Path) -> str:

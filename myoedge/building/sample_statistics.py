@@ -100,22 +100,20 @@ def _ratio_to_examples(model: Model, given: Data) -> float:
     noise or constant."""
     pairs = zip(model.graph.inputs, model.examples or (), strict=False)
     for name, example in pairs:
-        if example.dtype.kind == "f" and given.count > 1 and not _is_synthetic_example(example):
-            return _standard_deviation(given.inputs[name]) / _standard_deviation(example)
+        if example.dtype.kind != "f" or given.count <= 1:
+            continue
+        deviation, mean = _standard_deviation(example), float(example.mean())
+        # torch.zeros, ones, randn or rand
+        is_normal = abs(deviation - 1.0) < 0.25 and abs(mean) < 0.25
+        is_uniform = float(example.min()) >= 0.0 and float(example.max()) <= 1.0
+        if not (deviation == 0.0 or is_normal or is_uniform):
+            return _standard_deviation(given.inputs[name]) / deviation
     return 1.0
 
 
 def _standard_deviation(values: Array) -> float:
     """Return the standard deviation, in float64 because float32 squares may overflow."""
     return float(values.std(dtype=np.float64))
-
-
-def _is_synthetic_example(example: Array) -> bool:
-    """Return whether an example input comes from torch.zeros, ones, rand or randn."""
-    deviation, mean = _standard_deviation(example), float(example.mean())
-    is_normal = abs(deviation - 1.0) < 0.25 and abs(mean) < 0.25
-    is_uniform = float(example.min()) >= 0.0 and float(example.max()) <= 1.0
-    return deviation == 0.0 or is_normal or is_uniform
 
 
 def described(model: Model, given: Data) -> dict[str, Array]:

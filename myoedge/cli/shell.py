@@ -192,8 +192,7 @@ def run_command_line(group: click.Group, arguments: list[str] | None) -> NoRetur
     """Run the command line and exit with the code of its outcome; no outcome prints a traceback."""
     given_arguments = sys.argv[1:] if arguments is None else arguments
     as_json = "--json" in given_arguments
-    _open_closed_streams()
-    _substitute_characters()
+    _prepare_streams()
     try:
         _interrupt_on_end()
         # group.main would exit with code 1 if the reader closes the pipe, as `head` does.
@@ -213,11 +212,7 @@ def run_command_line(group: click.Group, arguments: list[str] | None) -> NoRetur
         _redirect_to_null(sys.stdout)
         sys.exit(0)
     except BaseException as error:
-        if isinstance(error, SystemExit):  # the command has ended
-            raise
-        if isinstance(error.__cause__, KeyboardInterrupt):  # inside __set_name__ in Python 3.11
-            _exit_interrupted()
-        _exit_with_unexpected(error, given_arguments, as_json)
+        _exit_with_other(error, given_arguments, as_json)
 
 
 def _exit_interrupted() -> NoReturn:
@@ -239,9 +234,10 @@ def _interrupt_on_end() -> None:
             signal.signal(number, signal.default_int_handler)
 
 
-def _open_closed_streams() -> None:
+def _prepare_streams() -> None:
     """Open /dev/null for each of stdin, stdout and stderr that is closed, as by `>&-`: Python has
-    no such stream then, and the next file opened would get its number."""
+    no such stream then, and the next file opened would get its number. Replace µ and similar
+    characters on terminals that cannot print them."""
     for number in range(3):
         try:
             os.fstat(number)
@@ -251,14 +247,10 @@ def _open_closed_streams() -> None:
         if getattr(sys, name) is None:
             stream = os.fdopen(number, "w", encoding="utf-8", closefd=False)
             setattr(sys, name, stream)
-
-
-def _substitute_characters() -> None:
-    """Replace µ and similar characters on terminals that cannot print them."""
     codecs.register_error("myoedge.plainer", _substitute_error)
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="myoedge.plainer")
+    for text in (sys.stdout, sys.stderr):
+        if isinstance(text, io.TextIOWrapper):
+            text.reconfigure(errors="myoedge.plainer")
 
 
 def _substitute_error(error: UnicodeError) -> tuple[str, int]:
@@ -284,7 +276,12 @@ def _exit_with_usage(error: click.ClickException, as_json: bool) -> NoReturn:
     sys.exit(2)
 
 
-def _exit_with_unexpected(error: BaseException, arguments: list[str], as_json: bool) -> NoReturn:
+def _exit_with_other(error: BaseException, arguments: list[str], as_json: bool) -> NoReturn:
+    """Exit after the command's own exit, an interrupt inside Python, or an unexpected error."""
+    if isinstance(error, SystemExit):
+        raise error
+    if isinstance(error.__cause__, KeyboardInterrupt):  # inside __set_name__ in Python 3.11
+        _exit_interrupted()
     if getattr(error, "errno", None) == errno.ENOSPC:
         _redirect_to_null(sys.stdout)
         _exit_with_notice(Notice("E281", "no space left to write the output"), as_json=False)

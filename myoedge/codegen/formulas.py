@@ -92,40 +92,26 @@ def _array_texts(step: QuantizedNode, kernel: TiledKernel) -> tuple[dict[str, st
         if others or len(parts[texts[name]]) < math.prod(arrays[0].shape):
             texts[name] = f"in{source}"
             texts |= _names_of_slices(step.members, name, parts)
-            each = (
-                _part_text(texts[name], parts[x.name], _tensor_shape(step.shapes[source], x))
-                for x in arrays
-            )
+            each = []
+            for x in arrays:
+                # a sequence has a row for each iteration of a loop, the operand the shape of one
+                shape = step.shapes[source]
+                whole = shape if math.prod(shape) == math.prod(x.shape) else x.shape
+                each.append(_part_text(texts[name], parts[x.name], whole))
             lines += [f"{', '.join(parts)} = {', '.join(each)}"]
     return texts, lines
 
 
-def _tensor_shape(shape: Shape, x: Operand) -> Shape:
-    """Return the shape of the tensor that an array is part of: a sequence has a row for each
-    iteration of a loop.
-
-    shape   of the operand in one iteration
-    """
-    return shape if math.prod(shape) == math.prod(x.shape) else x.shape
-
-
 def _elements(x: Operand, axes: Mapping[str, int]) -> Array:
     """Return the places in a tensor, in ascending order, of the elements that an array has."""
-    each = zip(x.dims, x.first or itertools.repeat(0), x.shape, strict=False)
-    places = [
-        _positions([(axes[a], by) for a, by in dim], at, n) if dim else np.arange(n)
-        for dim, at, n in each
-    ]
+    places = []
+    for dim, at, n in zip(x.dims, x.first or itertools.repeat(0), x.shape, strict=False):
+        place = np.arange(n)
+        if dim:
+            reached = reduce(np.add.outer, (by * np.arange(axes[a]) for a, by in dim)) + at
+            place = np.unique(reached[(reached >= 0) & (reached < n)])  # without padding
+        places.append(place)
     return np.ravel_multi_index(np.ix_(*places), x.shape).ravel() if places else np.zeros(1, int)
-
-
-def _positions(steps: Iterable[tuple[int, int]], first: int, extent: int) -> Array:
-    """Return the indices along a dimension that loops reach, in ascending order, padding excluded.
-
-    steps   (extent of a loop, its step along the dimension)
-    """
-    reached = reduce(np.add.outer, (by * np.arange(n) for n, by in steps)) + first
-    return np.unique(reached[(reached >= 0) & (reached < extent)])
 
 
 def _names_of_slices(

@@ -165,15 +165,22 @@ def _name_projections(graph: Graph) -> Graph:
         for role, name in zip(ROLES, node.inputs, strict=False)
         for projection in _operand_producers(graph, node, name)
     }
-    named = (_append_role(node, roles.get(node.name, "")) for node in graph.nodes)
-    return replace(graph, nodes=tuple(named)) if roles else graph
+    return _append_roles(graph, roles) if roles else graph
 
 
-def _append_role(node: Node, role: str) -> Node:
-    """Append a role (q, k or v) to the module paths of a node, unless they already end in it."""
-    endings = (f".{role}", f".{role}_proj")
-    paths = {o: o.path if o.path.endswith(endings) else f"{o.path}.{role}" for o in node.origin}
-    return node.but(origin=tuple(replace(o, path=paths[o]) for o in node.origin)) if role else node
+def _append_roles(graph: Graph, roles: Mapping[str, str]) -> Graph:
+    """Append roles (q, k or v) to the module paths of nodes, unless they already end in them.
+
+    roles   name of a node -> its role
+    """
+    nodes = []
+    for node in graph.nodes:
+        role = roles.get(node.name, "")
+        endings = (f".{role}", f".{role}_proj")
+        paths = {o: o.path if o.path.endswith(endings) else f"{o.path}.{role}" for o in node.origin}
+        origin = tuple(replace(o, path=paths[o]) for o in node.origin)
+        nodes.append(node.but(origin=origin) if role else node)
+    return replace(graph, nodes=tuple(nodes))
 
 
 def _module_path_in_model(node: Node) -> str:

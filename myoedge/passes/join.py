@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 
 from myoedge.errors import MyoedgeError
@@ -46,7 +47,8 @@ def joined(first: Graph, second: Graph, name: str) -> Graph:
 def computed_first(graph: Graph, name: str) -> Graph:
     """Return the graph with the nodes in front that the outputs `name` and `name`.* need; other
     nodes keep their order, and a loop is moved as a whole."""
-    needed = _outputs_named(graph, name)
+    labels = zip(graph.outputs, graph.output_labels, strict=True)
+    needed = {output for output, label in labels if f"{label}.".startswith(f"{name}.")}
     front: list[tuple[Node, ...]] = []
     behind: list[tuple[Node, ...]] = []
     for part in reversed(_parts_with_whole_loops(graph.nodes)):
@@ -55,13 +57,7 @@ def computed_first(graph: Graph, name: str) -> Graph:
         else:
             front.append(part)
             needed.update(x for node in part for x in node.inputs)
-    parts = (*reversed(front), *reversed(behind))
-    return replace(graph, nodes=tuple(node for part in parts for node in part))
-
-
-def _outputs_named(graph: Graph, name: str) -> set[str]:
-    labels = zip(graph.outputs, graph.output_labels, strict=True)
-    return {output for output, label in labels if f"{label}.".startswith(f"{name}.")}
+    return replace(graph, nodes=tuple(itertools.chain(*reversed(front), *reversed(behind))))
 
 
 def _parts_with_whole_loops(nodes: tuple[Node, ...]) -> list[tuple[Node, ...]]:

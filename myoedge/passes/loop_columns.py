@@ -269,11 +269,7 @@ def without_repeats(body: UnrolledBody) -> UnrolledBody:
     starts = [after for column, after in later.items() if body.unrolled.is_float(column)]
     if not starts:
         return body
-    graph = body.graph
-    missing = [x for x, after in later.items() if after[-1] not in graph.tensors]
-    nodes = tuple(_find_last_node(body, x, later) for x in missing)
-    tensors = {later[x][-1]: replace(graph.tensors[x[-1]], name=later[x][-1]) for x in missing}
-    whole = replace(graph, nodes=(*graph.nodes, *nodes), tensors={**graph.tensors, **tensors})
+    whole = _graph_with_next_values(body, later)
     return unrolled_body(Unrolled(whole), [*body.starts, *starts]) or body
 
 
@@ -323,8 +319,15 @@ def _find_last_result(unrolled: Unrolled, name: str, inputs: Sequence[str]) -> s
     return f"{name}.next"
 
 
-def _find_last_node(body: UnrolledBody, column: Column, later: Later) -> Node:
-    """Return the node that computes the last tensor of a column one iteration later."""
-    inputs = _operands_one_iteration_later(body, column, later)
-    assert inputs is not None
-    return body.graph.producer[column[-1]].but(inputs=(*inputs,), outputs=(later[column][-1],))
+def _graph_with_next_values(body: UnrolledBody, later: Later) -> Graph:
+    """Return the graph with the last tensors of columns one iteration later, as far as it has none
+    of them."""
+    graph, nodes, tensors = body.graph, list[Node](), {}
+    for column, after in later.items():
+        last, name = column[-1], after[-1]
+        if name not in graph.tensors:
+            inputs = _operands_one_iteration_later(body, column, later)
+            assert inputs is not None
+            nodes.append(graph.producer[last].but(inputs=(*inputs,), outputs=(name,)))
+            tensors[name] = replace(graph.tensors[last], name=name)
+    return replace(graph, nodes=(*graph.nodes, *nodes), tensors={**graph.tensors, **tensors})

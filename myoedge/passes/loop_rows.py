@@ -166,7 +166,11 @@ class _HoistedLoop:
         """Return the graph with the hoisted tensors computed outside the loop."""
         graph, became = self.graph, self._map_results()
         kept = [n.reading(became) for n in graph.nodes if n.name not in (*self.known, *became)]
-        left = [self._read_rows(node) if node.name in self.body else node for node in kept]
+        left = []
+        for node in kept:
+            own = node.inputs if node.name in self.body else ()
+            rows = {x: self._row_of_iteration(x) for x in own if x in self.known}
+            left.append(node.reading(rows))
         outputs = tuple(became.get(name, name) for name in graph.outputs)
         joined = with_patch(graph, self.patch, (*left, *self.patch.nodes), outputs)
         return prune(in_operand_order(joined))
@@ -182,11 +186,6 @@ class _HoistedLoop:
                 with self.patch.made_from(node.inputs[0]):
                     became[node.name] = self._final_value(ends[node.inputs[0]])
         return became
-
-    def _read_rows(self, node: Node) -> Node:
-        """Return a node of the body that reads rows of the hoisted tensors as operands."""
-        rows = {x: self._row_of_iteration(x) for x in node.inputs if x in self.known}
-        return node.reading(rows)
 
     def _row_of_iteration(self, name: str) -> str:
         """Return a tensor of the body that reads this iteration's row of a hoisted tensor."""

@@ -150,7 +150,8 @@ def _match_inverse_deviation(graph: Graph, name: str) -> InverseRoot:
     name = behind(graph, name, "expand")
     factors = graph.shape(name)
     while (node := made_by(graph, name, "table", "reshape")) is not None:
-        require(node.op == "table" or _changes_unit_axes_only(graph, node))
+        before, after = ([n for n in graph.shape(x) if n > 1] for x in (node.inputs[0], node.name))
+        require(node.op == "table" or before == after)  # only axes of 1 are added or removed
         chain[:0] = node.attrs.get("chain", ())
         name = behind(graph, node.inputs[0], "expand")
     node = writer(graph, name)
@@ -161,13 +162,6 @@ def _match_inverse_deviation(graph: Graph, name: str) -> InverseRoot:
     rows = (1 if i in squares.axes else n for i, n in enumerate(graph.shape(squares.x)))
     require(squares.keepdim or factors == tuple(rows))
     return InverseRoot(squares, _match_eps(chain))
-
-
-def _changes_unit_axes_only(graph: Graph, view: Node) -> bool:
-    """Return whether a view only adds and removes axes of size 1."""
-    shapes = (graph.shape(name) for name in (view.inputs[0], view.name))
-    before, after = ([n for n in shape if n > 1] for shape in shapes)
-    return before == after
 
 
 def _match_eps(chain: list[tuple[object, ...]]) -> float:

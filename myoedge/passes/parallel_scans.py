@@ -11,6 +11,7 @@ points are equal (Schwartz-Zippel lemma).
 from __future__ import annotations
 
 import heapq
+import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -124,12 +125,12 @@ def _has_scan_length(nodes: Sequence[Node]) -> bool:
 
 def _all_broadcast_to(graph: Graph, names: Iterable[str], shape: Shape) -> bool:
     """Return whether all of these tensors broadcast to a shape."""
-    return all(_broadcasts_to(graph.shape(name), shape) for name in names)
-
-
-def _broadcasts_to(shape: Shape, to: Shape) -> bool:
-    pairs = zip(reversed(shape), reversed(to), strict=False)
-    return len(shape) <= len(to) and all(one in (1, other) for one, other in pairs)
+    for name in names:
+        own = graph.shape(name)
+        pairs = zip(reversed(own), reversed(shape), strict=False)
+        if len(own) > len(shape) or any(n not in (1, other) for n, other in pairs):
+            return False
+    return True
 
 
 @np.errstate(all="ignore")  # a value that is not finite equals none
@@ -138,8 +139,12 @@ def _identify_scan(graph: Graph, part: ScanPart) -> FoundScan | None:
     cases = _random_cases(graph, part)
     first = next(cases)
     axes = [axis for axis, n in enumerate(first.result.shape) if n >= FEWEST]
-    if len(part.sources) == SOURCES:
-        scans = (_scan_of_two(axis, part.sources, first) for axis in axes)
+    scans: Iterator[FoundScan | None]
+    if len(part.sources) == SOURCES:  # h_t = a_t h_(t-1) + b_t, in either order
+        found = itertools.product(axes, (part.sources, part.sources[::-1]))
+        scans = (
+            FoundScan("scan", axis, pair) for axis, pair in found if first.is_scan(axis, *pair)
+        )
     else:
         second = next(cases)
         scans = (_scan_of_one(axis, part.sources[0], first, second) for axis in axes)
@@ -178,12 +183,6 @@ class _Case:
         factors, terms = self.source(a) if isinstance(a, str) else a, self.source(b)
         scale = states_of({"axis": axis}, np.abs(factors), np.abs(terms))
         return self.equals(states_of({"axis": axis}, factors, terms), scale)
-
-
-def _scan_of_two(axis: int, names: tuple[str, ...], case: _Case) -> FoundScan | None:
-    """Return the scan h_t = a_t h_(t-1) + b_t of two tensors, in either order."""
-    orders = (pair for pair in (names, names[::-1]) if case.is_scan(axis, *pair))
-    return next((FoundScan("scan", axis, pair) for pair in orders), None)
 
 
 def _scan_of_one(axis: int, x: str, first: _Case, second: _Case) -> FoundScan | None:

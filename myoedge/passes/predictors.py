@@ -139,19 +139,15 @@ def _match_coefficient(graph: Graph, name: str) -> tuple[SampleWindow, Feature, 
     with np.errstate(all="ignore"):
         values = np.stack([formula.value(name, r) for r in draws])
     for energy in energies:
-        wanted = np.stack([_predict_coefficients(r, energy) for r in draws], axis=1)
+        added = np.zeros((order + 1, 1))
+        added[0] = energy
+        wanted = np.stack([predictor(r.astype(np.float64) + added) for r in draws], axis=1)
         for at, sign in itertools.product(range(order), (1.0, -1.0)):
             expected = sign * wanted[at]
             tolerance = TOLERANCE * max(1.0, np.abs(expected).max())
             if np.abs(values - expected).max() < tolerance:
                 return window, (Factor("ar", (order, -1), (at + 1, -1), "", energy),), sign
     raise NoMatch
-
-
-def _predict_coefficients(r: Array, energy: float) -> Array:
-    r = r.astype(np.float64)
-    r[0] += energy
-    return predictor(r)
 
 
 @rewrite_pattern("concat")

@@ -264,24 +264,14 @@ def of_result(row: Mapping[str, Any]) -> str:
 def by_point(report: Mapping[str, Any]) -> list[tuple[str, str, str, str]]:
     """Return (energy, latency, power, operating point) as text for every operating point, the
     selected one first."""
-    row = energy_row(report)
-    return [
-        (
-            in_joules(p),
-            speed.duration(p["latency_s"]),
-            _power(p),
-            wording.at_point(p["volts"], p["clock_hz"], p.get("waiting_hz", 0)),
-        )
-        for p in (row["points"] if row else ())
-    ]
-
-
-def _power(point: Mapping[str, Any]) -> str:
-    """Format the power of an inference with its interval, the energy's by the latency."""
-    seconds = point["latency_s"]
-    if not seconds:
-        return with_range((point["power_mw"],) * 3, "mW")
-    return with_range([1e-3 * point[key] / seconds for key in ("value", "low", "high")], "mW")
+    row, texts = energy_row(report), []
+    for p in row["points"] if row else ():
+        seconds, names = p["latency_s"], ("value", "low", "high")
+        milliwatts = [1e-3 * p[name] / seconds if seconds else p["power_mw"] for name in names]
+        point = wording.at_point(p["volts"], p["clock_hz"], p.get("waiting_hz", 0))
+        power = with_range(milliwatts, "mW")  # the energy's, by the latency
+        texts.append((in_joules(p), speed.duration(seconds), power, point))
+    return texts
 
 
 def with_range(interval: Sequence[float], unit: str) -> str:

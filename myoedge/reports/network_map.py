@@ -4,7 +4,7 @@ results that are not only read by the next layer."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import repeat
 from typing import Any
@@ -83,13 +83,7 @@ def network_map(report: Report, scale_cycles: int = 0) -> NetworkMap | None:
     pairs = [*_skip_connections(report)]
     top = 8.0 + max((_arc_height(j - i) for i, j in pairs), default=0.0)
     boxes = tuple(map(_layer_box, rows, labels, starts, widths, repeat(top), repeat(report)))
-    skips = tuple(
-        Skip(
-            _arc_path(middles[i], middles[j], top, _arc_height(j - i)),
-            f"{labels[j]} reads {labels[i]}",
-        )
-        for i, j in pairs
-    )
+    skips = tuple(_skips(pairs, middles, labels, top))
     return NetworkMap(boxes, skips, _cycle_ticks(report, starts, widths), top, _engine_looks(boxes))
 
 
@@ -132,11 +126,18 @@ def _arc_height(layers: int) -> float:
     return min(ARC_BASE + ARC_STEP * layers, MOST_ARC)
 
 
-def _arc_path(start: float, end: float, top: float, height: float) -> str:
-    high = top - height * 4 / 3  # a cubic curve reaches 3/4 of its control points
-    return (
-        f"M{start:.1f} {top:.1f} C{start:.1f} {high:.1f} {end:.1f} {high:.1f} {end:.1f} {top:.1f}"
-    )
+def _skips(
+    pairs: Iterable[tuple[int, int]], middles: Sequence[float], labels: Sequence[str], top: float
+) -> Iterator[Skip]:
+    """Yield the arcs over the boxes between layers that read each other.
+
+    middles   of the boxes
+    """
+    for i, j in pairs:
+        start, end = middles[i], middles[j]
+        high = top - _arc_height(j - i) * 4 / 3  # a cubic curve reaches 3/4 of its control points
+        ends = f"{start:.1f} {high:.1f} {end:.1f} {high:.1f} {end:.1f} {top:.1f}"
+        yield Skip(f"M{start:.1f} {top:.1f} C{ends}", f"{labels[j]} reads {labels[i]}")
 
 
 def _cycle_ticks(report: Report, starts: list[float], widths: list[float]) -> tuple[Tick, ...]:

@@ -65,7 +65,7 @@ def print_report(report: Report, console: Console, *, html: str = "") -> None:
     if report["layers"]:
         for block in _layers_table(report, console.width):
             show(block, console)
-        engines = ReportTable(ENGINE_TITLES, tuple(_engine_rows(report)), words=ENGINE_TITLES)
+        engines = _engine_table(report)
         if engines and len(report["layers"]) + len(engines.rows) <= MAX_LAYERS:
             show(Padding(drawn(engines), (1, 0, 0, 0)), console)
     for text in (*_notice_lines(report), *_measured_suggestions(report)):
@@ -242,12 +242,15 @@ def _columns_that_fit(chars: Mapping[str, int], width: int) -> list[str]:
     return [name for name in chars if name in chosen]
 
 
-def _engine_rows(report: Report) -> Iterator[tuple[str, str, str]]:
-    """Yield (layer, engine, reason against the other engine) per MAC layer, if there are two."""
+def _engine_table(report: Report) -> ReportTable:
+    """Return the table of MAC layers and the reasons against the other engine, if there is one."""
     names = wording.layer_names(report)
-    for row in shown_layers(report["layers"]):
-        if row["macs"] and row.get("other_engine"):
-            yield names[row["name"]], wording.engine(row), row["other_engine"]
+    cells = tuple(
+        (names[row["name"]], wording.engine(row), row["other_engine"])
+        for row in shown_layers(report["layers"])
+        if row["macs"] and row.get("other_engine")
+    )
+    return ReportTable(ENGINE_TITLES, cells, words=ENGINE_TITLES)
 
 
 def layer_cells(report: Report, row: dict[str, Any], name: str) -> dict[str, str]:

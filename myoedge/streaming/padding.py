@@ -119,12 +119,7 @@ def _result_padding(
         return NONE
     if (frames := counts.pop()) <= 0:
         return NONE
-    operands = [
-        q.constants[name]
-        if name not in rules
-        else _with_padding(lacking[name], shape, paths.axis[name], q.dtype(name))
-        for name, shape in zip(step.operands, step.shapes, strict=True)
-    ]
+    operands = _padded_operands(q, step, paths, lacking)
     axis = paths.axis[step.node.name]
     made = np.take(integer_step(step, operands), range(frames), axis)
     before = [_frames_before(q, step, name, paths, x) for name, x in lacking.items()]
@@ -137,9 +132,18 @@ def _maps_scalar_to_scalar(step: QuantizedNode, before: Iterable[Padding]) -> bo
     return is_moved and not any(padding.values.ndim for padding in before)
 
 
-def _with_padding(lacking: Padding, shape: Shape, axis: int, dtype: str) -> Array:
-    """Return a tensor that begins with its padding; its other frames do not matter."""
-    x = np.zeros(shape, dtype)
-    first = (*(slice(None),) * axis, slice(lacking.frames))
-    x[first] = lacking.expanded(lacking.frames, shape, axis)
-    return x
+def _padded_operands(
+    q: QuantGraph, step: QuantizedNode, paths: TimeAxisMap, lacking: Mapping[str, Padding]
+) -> list[Array]:
+    """Return a node's constants, and tensors that begin with their padding; their other frames do
+    not matter."""
+    operands = []
+    for name, shape in zip(step.operands, step.shapes, strict=True):
+        if name not in paths.rules[step.node.name]:
+            operands.append(q.constants[name])
+            continue
+        x, axis, padding = np.zeros(shape, q.dtype(name)), paths.axis[name], lacking[name]
+        first = (*(slice(None),) * axis, slice(padding.frames))
+        x[first] = padding.expanded(padding.frames, shape, axis)
+        operands.append(x)
+    return operands

@@ -189,28 +189,18 @@ def adapted(
     before = None if old is None else _run_labelled(build, run, old, "--old")
     sets = [tested] if before is None else [tested, before]
     rows, differing = [], 0
-    for method in methods or settings_of(build).methods:
-        for seconds, picked in _sessions_by_length(new.labels, times):
-            commands = [*session(method, new.brought(method, picked), new.labels[picked])]
-            for one in sets:
-                commands += decisions(one.brought(method, range(len(one.labels))))
-            answers = run(commands)
-            differing += on != "host" and not _matches_host(build, commands, answers)
-            rows.append(_session_result(build, method, seconds, answers, sets))
+    for method, seconds, commands in _sessions(build, methods, new, sets, times):
+        answers = run(commands)
+        differing += on != "host" and not _matches_host(build, commands, answers)
+        rows.append(_session_result(build, method, seconds, answers, sets))
     same = None if on == "host" else not differing
-    warnings = _warnings(build, new, tested)
-    point = _point_of_costs(build, rows)
-    return Adapted(on, tuple(rows), same, l2_bytes(settings_of(build)), point, warnings)
-
-
-def _point_of_costs(build: Build, rows: Iterable[AdaptedRow]) -> OperatingPoint | None:
-    return _operating_point(build) if any(row.cycles_end for row in rows) else None
-
-
-def _warnings(build: Build, new: LabelledWindows, tested: LabelledWindows) -> tuple[Notice, ...]:
     decided = [window.decision for window in tested.windows]
-    lacking = missing_classes(new.data, new.labels.tolist(), settings_of(build).classes)
-    return (*lacking, *unlike_decisions(build, tested.data, tested.labels.tolist(), decided, TEST))
+    warnings = (
+        *missing_classes(new.data, new.labels.tolist(), settings_of(build).classes),
+        *unlike_decisions(build, tested.data, tested.labels.tolist(), decided, TEST),
+    )
+    point = _operating_point(build) if any(row.cycles_end for row in rows) else None
+    return Adapted(on, tuple(rows), same, l2_bytes(settings_of(build)), point, warnings)
 
 
 def _matches_host(build: Build, commands: Sequence[Command], answers: Sequence[Answer]) -> bool:
@@ -225,6 +215,22 @@ def _run_labelled(build: Build, run: Run, given: Given, option: str) -> Labelled
     found = inferences(build, data)
     commands, labels = [command for command, _ in found], [label for _, label in found]
     return LabelledWindows(windows_of(run, commands), np.array(labels), commands, data)
+
+
+def _sessions(
+    build: Build,
+    methods: Sequence[str],
+    new: LabelledWindows,
+    sets: Sequence[LabelledWindows],
+    times: Times | None,
+) -> Iterator[tuple[str, float | None, list[Command]]]:
+    """Yield (method, seconds, commands) per session; its decisions on all sets follow it."""
+    for method in methods or settings_of(build).methods:
+        for seconds, picked in _sessions_by_length(new.labels, times):
+            commands = [*session(method, new.brought(method, picked), new.labels[picked])]
+            for one in sets:
+                commands += decisions(one.brought(method, range(len(one.labels))))
+            yield method, seconds, commands
 
 
 def _sessions_by_length(labels: Array, times: Times | None) -> Iterator[tuple[float | None, Array]]:
@@ -276,9 +282,7 @@ def _session_result(
     row = AdaptedRow(method, seconds, count, before, after[0], old, judged, in_force)
     if not end.cycles:
         return row
-    updates = UPDATES + LAST_UPDATES * in_force
-    step = end.cycles / updates if method == "head" else np.mean([x.cycles for x in learnt])
-    return _add_step_costs(build, replace(row, cycles_per_step=round(step), cycles_end=end.cycles))
+    return _add_step_costs(build, row, [x.cycles for x in learnt], end.cycles)
 
 
 def _operating_point(build: Build) -> OperatingPoint:
@@ -286,9 +290,23 @@ def _operating_point(build: Build) -> OperatingPoint:
     return find_chip(target["chip"]).at(target["operating_point"]).point
 
 
-def _add_step_costs(build: Build, row: AdaptedRow) -> AdaptedRow:
-    """Return the result with the time and energy of a step."""
-    point, step = _operating_point(build), row.cycles_per_step or 0
+def _add_step_costs(
+    build: Build, row: AdaptedRow, cycles: Sequence[int], cycles_end: int
+) -> AdaptedRow:
+    """Return the result with the cycles, time and energy of a step.
+
+    cycles       of each label that is learnt
+    cycles_end   of the end of the session
+    """
+    updates = UPDATES + LAST_UPDATES * row.in_force
+    point = _operating_point(build)
+    step = round(cycles_end / updates if row.method == "head" else np.mean(cycles))
     consumed = energy(Activity(step, fc_instructions=step), point, coefficients())
     time_us, energy_uj = 1e6 * step / point.clock_hz, 1e6 * consumed.joules
-    return replace(row, time_us_per_step=time_us, energy_uj_per_step=energy_uj)
+    return replace(
+        row,
+        cycles_per_step=step,
+        cycles_end=cycles_end,
+        time_us_per_step=time_us,
+        energy_uj_per_step=energy_uj,
+    )

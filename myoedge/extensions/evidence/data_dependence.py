@@ -54,7 +54,7 @@ def data_dependences(
     for address in sorted(varying):
         name, line = program.function_at(address) or "?", program.line_at(address) or "?"
         functions.setdefault(name, []).append(line)
-    reached = {layer: graph.reached(own) for layer, own in _compute_functions(build, graph)}
+    reached = _reached_by_layers(build, graph)
     for name, lines in sorted(functions.items()):
         named = tuple(dict.fromkeys(lines))[:MOST_LINES]
         layers = tuple(layer for layer, found in reached.items() if name in found)
@@ -71,8 +71,10 @@ def _execution_counts(build: Build, samples: Sequence[Sample]) -> Iterator[Mappi
             yield build.simulate(chip_inputs(build.stream, runs), options=options)[1].executed
 
 
-def _compute_functions(build: Build, graph: CallGraph) -> Iterator[tuple[str, list[str]]]:
-    """Yield (layer, names of its compute functions)."""
+def _reached_by_layers(build: Build, graph: CallGraph) -> dict[str, set[str]]:
+    """Return the functions that each layer's compute functions reach."""
+    reached = {}
     for index, layer in enumerate(build.layer_names):
         own = (f for f in graph.functions if f.startswith(f"l{index:02d}_"))
-        yield layer, [f for f in own if f.endswith("_compute")]
+        reached[layer] = graph.reached([f for f in own if f.endswith("_compute")])
+    return reached

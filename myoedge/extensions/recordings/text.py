@@ -85,17 +85,9 @@ def read_text(path: Path, reading: Reading) -> Content:
     Errors: E211 no numbers or no such column, E216 an empty field, E247 too large.
     """
     file = _recognise_form(path, reading)
-    form, label = file.form, label_place(path.name, file.names, reading)
-    numbers = _number_columns(file, label, reading)
-    try:
-        table = _parse_columns(file, numbers)
-    except MyoedgeError:
-        if label is None or not _has_later_words(file, label):
-            raise
-        form = form.with_words(label)
-        file = replace(file, form=form)
-        numbers = _number_columns(file, label, reading)
-        table = _parse_columns(file, numbers)
+    label = label_place(path.name, file.names, reading)
+    file, numbers, table = _parse_with_label(file, label, reading)
+    form = file.form
     _check_gaps(file, table, [*numbers] if label is None else [*numbers, label])
     names, units = form.names or ("",) * len(form.kinds), form.units or ("",) * len(form.kinds)
     columns = [Column(name, table.get(i), units[i]) for i, name in enumerate(names)]
@@ -213,10 +205,23 @@ def _parse_columns(file: _TextFile, numbers: Sequence[int]) -> dict[int, Array]:
     return arrays
 
 
-def _has_later_words(file: _TextFile, column: int) -> bool:
-    """Return whether a column whose first fields are numbers also has names: classes 1, 2, rest."""
-    is_number, fields = file.form.dialect.is_number, (fields[column:] for _, fields in file.rows)
-    return any(x and x[0] and not is_number(x[0]) and x[0].lower() not in MISSING for x in fields)
+def _parse_with_label(
+    file: _TextFile, label: int | None, reading: Reading
+) -> tuple[_TextFile, Sequence[int], dict[int, Array]]:
+    """Return (file, columns of numbers, parsed columns); the file has a label of words if names
+    follow numbers in it: classes 1, 2, rest. Errors: as _parse_columns."""
+    numbers = _number_columns(file, label, reading)
+    try:
+        return file, numbers, _parse_columns(file, numbers)
+    except MyoedgeError:
+        is_number, fields = file.form.dialect.is_number, (row[label:] for _, row in file.rows)
+        if label is None or not any(
+            x and x[0] and not is_number(x[0]) and x[0].lower() not in MISSING for x in fields
+        ):
+            raise
+    file = replace(file, form=file.form.with_words(label))
+    numbers = _number_columns(file, label, reading)
+    return file, numbers, _parse_columns(file, numbers)
 
 
 # --- faults ---------------------------------------------------------------------------------------
@@ -238,17 +243,13 @@ def _first_row_fault(file: _TextFile, needed: Sequence[int]) -> MyoedgeError | N
     for number, fields in file.rows:
         if not filled <= len(fields) <= len(kinds):
             return _row_width_error(file, number, len(fields))
-        wrong = (i for i in needed if not _matches_column(file.form, i, fields[i]))
-        if (i := next(wrong, None)) is not None:
-            return _field_error(file, number, i, fields[i])
+        for i in needed:
+            field, is_number = fields[i], file.form.dialect.is_number
+            is_marked = field.lower() in MISSING[1:]  # as missing
+            matches = bool(field) if kinds[i] is Kind.WORDS else is_number(field) or is_marked
+            if not matches:
+                return _field_error(file, number, i, field)
     return None
-
-
-def _matches_column(form: TextForm, column: int, field: str) -> bool:
-    """Return whether a field has the content of its column, or is marked as missing."""
-    if form.kinds[column] is Kind.WORDS:
-        return bool(field)
-    return form.dialect.is_number(field) or field.lower() in MISSING[1:]
 
 
 def _row_width_error(file: _TextFile, number: int, width: int) -> MyoedgeError:

@@ -135,7 +135,13 @@ def advise(build: Build, jobs: int, say: Say) -> Advice:
         say(f"unchanged build simulated; {len(builds)} builds to compare")
         rest = [*_operating_point_variations(base, say)]
         rest += (results := _measure_all(builds, measured, base, jobs, say))
-    whole = [replace(one, variation=_add_command(one.variation, arguments, build)) for one in rest]
+    whole = []
+    for one in rest:
+        variation = one.variation
+        if variation.options:
+            how = build_command(arguments, variation.options, build.folder)
+            variation = replace(variation, how=how)
+        whole.append(replace(one, variation=variation))
     found_mw = _played_more_mw(report, base)
     advice = replace(
         _best_suggestions(base, sorted(whole, key=lambda x: x.variation.title), found_mw),
@@ -144,13 +150,6 @@ def advise(build: Build, jobs: int, say: Say) -> Advice:
     )
     _, unwritten = changed_report(build, lambda x: {**renewed(x), "advice": advice.plain()})
     return replace(advice, folder=arguments.folder, unwritten=unwritten)
-
-
-def _add_command(variation: Variation, arguments: Arguments, build: Build) -> Variation:
-    """Return a variation with the command that builds it, if it changes arguments of build."""
-    if not variation.options:
-        return variation
-    return replace(variation, how=build_command(arguments, variation.options, build.folder))
 
 
 def _measure_variation(

@@ -104,13 +104,13 @@ def _build_task(task: Task, folder: Path) -> Result:
 
 def _read_warning(row: Mapping[str, Any]) -> dict[str, Any]:
     """Return a warning of report.json with remedies for the sweep's file."""
-    return {**row, "tries": [_message_text(line) for line in row["tries"]]}
-
-
-def _message_text(line: str) -> str:
-    for word, own in OWN_WORDS.items():
-        line = line.replace(word, own)
-    return line
+    tries = []
+    for line in row["tries"]:
+        text = line
+        for word, own in OWN_WORDS.items():
+            text = text.replace(word, own)
+        tries.append(text)
+    return {**row, "tries": tries}
 
 
 def _task_file(source: Source | None, place: Path) -> str | None:

@@ -86,14 +86,11 @@ def suggestions(
     for variation, new in ranked:
         kinds[variation.kind] += 1
         if kinds[variation.kind] <= MOST_OF_A_KIND and len(kept) < MOST:
-            text = f"{_suggestion_title(variation, base, new)}: {', '.join(said(base, new))}"
+            leaves_l3 = bool(base["l3_bytes"]) and new["l3_bytes"] == 0
+            fit = " fit L2" * (variation.kind in BITS and leaves_l3)
+            text = f"{variation.title}{fit}: {', '.join(said(base, new))}"
             kept.append(Suggestion(variation.title, text, variation.how, base, new))
     return tuple(kept)
-
-
-def _suggestion_title(variation: Variation, base: Figures, new: Figures) -> str:
-    is_free = variation.kind in BITS and base["l3_bytes"] and new["l3_bytes"] == 0
-    return f"{variation.title} fit L2" if is_free else variation.title
 
 
 def gains(base: Figures, new: Figures) -> bool:

@@ -133,15 +133,11 @@ def _sort_nodes(graph: GraphProto) -> None:
 
 def _names_read(node: NodeProto) -> set[str]:
     """Return the names that a node reads, including those that its subgraphs read."""
-    inner = (x for graph in _subgraphs_of(node) for x in graph.node)
+    graphs = (
+        graph for a in node.attribute for graph in (a.g, *a.graphs)
+    )  # without one, g is empty
+    inner = (x for graph in graphs for x in graph.node)
     return {*node.input}.union(*map(_names_read, inner))
-
-
-def _subgraphs_of(node: NodeProto) -> Iterator[GraphProto]:
-    for attribute in node.attribute:
-        if attribute.HasField("g"):
-            yield attribute.g
-        yield from attribute.graphs
 
 
 def _run_checker(model: ModelProto, path: Path) -> None:

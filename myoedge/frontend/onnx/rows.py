@@ -5,7 +5,7 @@ results."""
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -52,34 +52,47 @@ def import_by_row(
     whole   whether the function computes on integers
     """
     call = _bind_call(state, node, outs)
-    if not whole:
-        _refuse_types(state, call)
+    read = (state.builder.dtype(state.names.get(name, "")) for name in call.inputs)
+    if not whole and call.op not in ONNX_READS_INTEGERS and {*read} - {"float32"}:
+        reason = "it computes with integers of an input, or with the indices of ArgMax"
+        raise Unsupported(reason, "Cast them to float32 first")
     before = len(state.builder.constants)
     # import functions do not check their inputs, and onnx has not checked all
     with refusing_nonsense(state, node):
         made = row(call)
     state.builder.keep_formats(before, [state.names.get(name, "") for name in node.input])
     made = (made,) if isinstance(made, str) else made
-    for name, tensor in zip(node.output, made, strict=False):
-        if name and tensor is None:
-            state.absent[name] = CLASSES
-        elif name:
-            shape = state.builder.shape(tensor)
-            stated = outs.get(name) or TensorType(_onnx_type_of(state, tensor), shape)
-            if not outs or node.op_type in OWN_SHAPES:
-                state.values[name] = stated._replace(shape=shape)
-            elif shape != stated.shape:
-                shapes = f"{list(shape)}, not {list(stated.shape or ())}"
-                raise Unsupported(f"a use whose result would be {shapes}")
-            state.names[name] = tensor
+    _record_results(state, node, outs, made)
     for name in node.output[len(made) :]:
         state.values.pop(name, None)
         state.absent[name] = f"only the first result of {node.op_type} is there, not {shown(name)}"
 
 
-def _onnx_type_of(state: Importing, tensor: str) -> int:
-    """Return the ONNX element type (float or int64) of an imported tensor."""
-    return FLOAT if state.builder.dtype(tensor) == "float32" else INT64
+def _record_results(
+    state: Importing,
+    node: NodeProto,
+    outs: Mapping[str, TensorType],
+    made: Sequence[str | None],
+) -> None:
+    """Record the tensors that stand for a node's outputs, None for classes that are not computed.
+
+    Errors: Unsupported for another shape than the inferred one.
+    """
+    for name, tensor in zip(node.output, made, strict=False):
+        if not name:
+            continue
+        if tensor is None:
+            state.absent[name] = CLASSES
+            continue
+        shape = state.builder.shape(tensor)
+        kind = FLOAT if state.builder.dtype(tensor) == "float32" else INT64
+        stated = outs.get(name) or TensorType(kind, shape)
+        if not outs or node.op_type in OWN_SHAPES:
+            state.values[name] = stated._replace(shape=shape)
+        elif shape != stated.shape:
+            shapes = f"{list(shape)}, not {list(stated.shape or ())}"
+            raise Unsupported(f"a use whose result would be {shapes}")
+        state.names[name] = tensor
 
 
 def _check_elements(state: Importing, node: NodeProto, count: int) -> None:
@@ -170,15 +183,6 @@ def note_tensor(state: Importing, name: str, tensor: str) -> None:
         raise Unsupported("integers of an input", "Cast them to float32 first")
     state.names[name] = tensor
     state.values[name] = TensorType(FLOAT, state.builder.shape(tensor))
-
-
-def _refuse_types(state: Importing, call: OnnxCall) -> None:
-    """Raise Unsupported for integer arithmetic: integer inputs and ArgMax results may only be
-    indices or be compared with numbers."""
-    read = (state.builder.dtype(state.names.get(name, "")) for name in call.inputs)
-    if any(dtype != "float32" for dtype in read) and call.op not in ONNX_READS_INTEGERS:
-        reason = "it computes with integers of an input, or with the indices of ArgMax"
-        raise Unsupported(reason, "Cast them to float32 first")
 
 
 def inferred(state: Importing, node: NodeProto) -> dict[str, TensorType]:

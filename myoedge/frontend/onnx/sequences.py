@@ -106,13 +106,12 @@ def _expand_split(state: Importing, node: NodeProto) -> Iterator[NodeProto]:
     shape, axis = state.values[node.input[0]].shape, int(attrs.get("axis", 0))
     if shape is None:
         raise Unsupported("a shape that is not known")
-    given = len(node.input) > 1
-    sizes = _split_sizes(shape[axis], state.arrays[node.input[1]] if given else np.array(1))
+    sizes = _split_sizes(state, node, shape[axis])
     name = node.output[0]
     keep(state, f"{name}.sizes", np.array(sizes, np.int64))
     parts = tuple(f"{name}.{i}" for i in range(len(sizes)))
     yield helper.make_node("Split", [node.input[0], f"{name}.sizes"], parts, axis=axis)
-    if given or attrs.get("keepdims", 1):
+    if len(node.input) > 1 or attrs.get("keepdims", 1):
         _record_elements(state, name, parts)
         return
     keep(state, f"{name}.axis", np.array([axis], np.int64))
@@ -122,8 +121,11 @@ def _expand_split(state: Importing, node: NodeProto) -> Iterator[NodeProto]:
     _record_elements(state, name, rows)
 
 
-def _split_sizes(length: int, given: np.ndarray) -> list[int]:
+def _split_sizes(state: Importing, node: NodeProto, length: int) -> list[int]:
     """Return the sizes of all parts of a split, from their list or the size of all but the last."""
+    if len(node.input) == 1:
+        return [1] * length
+    given = state.arrays[node.input[1]]
     if given.ndim:
         return [int(n) for n in given]
     step = max(int(given), 1)

@@ -38,15 +38,22 @@ def functionalize(program: torch.export.ExportedProgram) -> None:
             program.graph_signature.replace_all_uses(node.name, node.args[0].name)
             program.graph.erase_node(node)
     for node in written:
-        target = _functional_variant(node.target)
-        if target is not None and _is_unshared(node, order):
-            _replace_by_functional(program, node, target, order)
+        _replace_by_functional(program, node, order)
 
 
-def _replace_by_functional(program: Any, node: Any, target: Any, order: dict[Any, int]) -> None:
-    """Replace an in-place call by the functional call `target`, whose result later calls read."""
+def _replace_by_functional(program: Any, node: Any, order: dict[Any, int]) -> None:
+    """Replace an in-place call by its functional variant, whose result later calls read, if no
+    other live tensor shares the memory that it writes, and all operands have the same type."""
+    target = _functional_variant(node.target)
+    if target is None:
+        return
+    written = node.args[0]
+    before = [user for user in written.users if order[user] < order[node]]
+    types = {getattr(read.meta.get("val"), "dtype", None) for read in node.all_input_nodes}
+    if len(types) != 1 or not all(map(_allocates_result, (written, *before))):
+        return
     name, node.target = node.name, target
-    node.args[0].replace_all_uses_with(node, lambda user: order[user] > order[node])
+    written.replace_all_uses_with(node, lambda user: order[user] > order[node])
     node._rename(target.overloadpacket.__name__)
     program.graph_signature.replace_all_uses(name, node.name)
 
@@ -62,15 +69,6 @@ def _functional_variant(target: Any) -> Any:
         return None
     arguments = [[a.name for a in t._schema.arguments] for t in (target, anew)]
     return anew if arguments[0] == arguments[1] else None
-
-
-def _is_unshared(node: Any, order: dict[Any, int]) -> bool:
-    """Return whether an in-place call can be made functional: no other live tensor shares the
-    memory that it writes, and all operands have the same type."""
-    written = node.args[0]
-    before = [user for user in written.users if order[user] < order[node]]
-    types = {getattr(read.meta.get("val"), "dtype", None) for read in node.all_input_nodes}
-    return len(types) == 1 and all(map(_allocates_result, (written, *before)))
 
 
 def _allocates_result(node: Any) -> bool:

@@ -34,12 +34,11 @@ def output_names(paths: Sequence[Path]) -> tuple[str, ...]:
     """
     if not any(isinstance(key, str) for path in paths for key in path):
         return tuple(f"output{i}" if len(paths) > 1 else "output" for i in range(len(paths)))
-    return port_names([_join_path(path) for path in paths])
-
-
-def _join_path(path: Path) -> str:
-    text = "_".join(map(str, path))
-    return text if path and isinstance(path[0], str) else f"output{text}"
+    names = []
+    for path in paths:
+        begins_with_key = path and isinstance(path[0], str)
+        names.append(f"{'' if begins_with_key else 'output'}{'_'.join(map(str, path))}")
+    return port_names(names)
 
 
 def _output_paths(spec: Any, path: Path) -> Iterator[Path]:
