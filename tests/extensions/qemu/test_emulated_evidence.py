@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from elftools.elf.elffile import ELFFile
 from torch import nn
 
 import myoedge
+from myoedge.backends.report_folder import report_digest
 from tests.conftest import Ran, save_exported
 from tests.extensions.qemu.test_qemu import built, in_qemu
 from tests.support.schemas import check
@@ -65,3 +67,21 @@ def test_a_build_for_a_host_has_no_program(tmp_path: Path) -> None:
     build = built("mlp", tmp_path, "host")
     with pytest.raises(myoedge.MyoedgeError, match="E240"):
         myoedge.evidence(build)
+
+
+def test_check_compares_instructions(tmp_path: Path, run: Callable[..., Ran]) -> None:
+    """3 % more instructions are too many, as cycles would be; of a build that QEMU did not run,
+    both figures are gone."""
+    folder, accepted = built("conv", tmp_path, "cortex-m4").folder, tmp_path / "accepted"
+    assert run("validate", folder, "--on", "host,qemu").code == 0
+    shutil.copytree(folder, accepted)
+    report = json.loads((folder / "report.json").read_text())
+    count = report["instructions"]["total"]
+    for share, code in ((1.0, 0), (0.97, 3)):
+        report["instructions"]["total"] = round(count * share)
+        report["digest"] = report_digest(report)
+        (accepted / "report.json").write_text(json.dumps(report))
+        ran = run("check", folder, "--against", accepted)
+        assert (ran.code, "instructions: " in ran.out + ran.err) == (code, True)
+    ran = run("check", built("conv", tmp_path, "cortex-m4").folder, "--against", accepted)
+    assert (ran.code, "--on qemu" in ran.err) == (3, True)
