@@ -16,6 +16,7 @@ from myoedge.operators.turns import loop_of, loop_spans
 from myoedge.plan.chain_choice import join_chains
 from myoedge.plan.chains import JoinableLayers
 from myoedge.plan.l1.layer_kernels import fewest_cycles
+from myoedge.plan.plan import size_bytes
 from myoedge.plan.whole_loops import WholeLoops
 from myoedge.quantization.scales import QuantGraph
 from myoedge.targets.chip import Chip
@@ -33,6 +34,7 @@ class LoweredLayers:
     roots   tensor -> (tensor whose buffer it shares, offset in bytes)
     rows    tensor -> bytes by which its address advances per iteration of a loop
     chip    the chip
+    byte_cycles   cycles per byte of operands and results that are not in L2
     """
 
     q: QuantGraph
@@ -40,6 +42,7 @@ class LoweredLayers:
     roots: Roots
     rows: Mapping[str, int]
     chip: Chip
+    byte_cycles: float = 0.0
 
     def __hash__(self) -> int:
         return hash(tuple(map(id, self.steps)))
@@ -51,15 +54,21 @@ class LoweredLayers:
         return (
             [*map(id, self.steps)] == [*map(id, other.steps)]
             and (self.roots, self.rows) == (other.roots, other.rows)
-            and self.chip == other.chip
+            and (self.chip, self.byte_cycles) == (other.chip, other.byte_cycles)
         )
 
 
 @lru_cache(maxsize=2)  # a search plans a network before the build does
 def layers_as_one(of: LoweredLayers) -> tuple[QuantizedNode, ...]:
     """Return the layers that run: pairs fused, chains and whole loops joined where that takes fewer
-    estimated cycles."""
-    cycles = fewest_cycles(of.chip)
+    estimated cycles: of a layer, the longer of computing and moving its operands and results."""
+    computed, q = fewest_cycles(of.chip), of.q
+
+    def cycles(step: QuantizedNode) -> float:
+        names = {x for x in (*step.operands, *step.written) if x not in q.constants}
+        moved = sum(size_bytes(q, name) for name in names) if of.byte_cycles else 0
+        return max(computed(step), of.byte_cycles * moved)
+
     fused = fuse_layers(of.q, of.steps, of.roots, cycles)
     return whole_loops(of.q, fused, of.roots, of.rows, cycles)
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence, Set
+from contextlib import suppress
 from dataclasses import replace
 
 from myoedge.errors import MyoedgeError
@@ -170,11 +171,11 @@ def _uses_accelerators(network: LoweredNetwork) -> bool:
 
 
 def _lower_network(
-    q: QuantGraph, chip: Chip, used: Chip, placing: Allocator, ranks: TileRanks
+    q: QuantGraph, chip: Chip, used: Chip, placing: Allocator, ranks: TileRanks, byte: float = 0.0
 ) -> LoweredNetwork:
     """Return the network with fused layers, shared buffers and candidate kernels for the engines of
-    `used`."""
-    lowered = _join_layers(q, used, loops_of_odd_rows(q, chip.alignment_bytes))
+    `used`; byte: byte_cycles of LoweredLayers."""
+    lowered = _join_layers(q, used, loops_of_odd_rows(q, chip.alignment_bytes), byte)
     steps, roots, rows = lowered.steps, lowered.roots, lowered.rows
     written = (roots[name][0] for step in steps for name in step.written)
     stored = {*q.graph.inputs, *q.constants, *written}
@@ -184,7 +185,7 @@ def _lower_network(
     return LoweredNetwork(q, chip, steps, roots, owned, copies, placing, kernels, used, loops, rows)
 
 
-def _join_layers(q: QuantGraph, chip: Chip, whole: Set[int]) -> LoweredLayers:
+def _join_layers(q: QuantGraph, chip: Chip, whole: Set[int], byte_cycles: float) -> LoweredLayers:
     """Return the layers of a network with fused ones, and their shared buffers.
 
     whole   numbers of the loops that are one layer if their rows are read at any address
@@ -194,11 +195,11 @@ def _join_layers(q: QuantGraph, chip: Chip, whole: Set[int]) -> LoweredLayers:
     steps = tuple(s for s in q.steps if s.node.name not in views and s.node.name not in places.idle)
     roots = {name: stored_at(name, places.aliases) for name in (*q.graph.tensors, *q.constants)}
     rows = {name: places.bytes_per_iteration(name) for name in roots}
-    before = LoweredLayers(q, steps, roots, rows, chip)
+    before = LoweredLayers(q, steps, roots, rows, chip, byte_cycles)
     found = replace(before, steps=layers_as_one(before))
     loops = loop_of(q.graph.nodes)
     joined = {loops[x.node.name] for x in found.steps if x.turns > 1 and reads_bytes(x)}
-    return found if whole <= joined else _join_layers(q, chip, whole & joined)
+    return found if whole <= joined else _join_layers(q, chip, whole & joined, byte_cycles)
 
 
 def _plan_memories(network: LoweredNetwork) -> Plan:
@@ -234,8 +235,22 @@ def _plan_with_levels(network: LoweredNetwork, plan: Plan) -> Plan:
         bare = _plan_tilings(network, stay=False)
         if not plan.chip.map_level.bytes:
             raise too_large(plan, bare)
-        streaming = spilled(bare, network.roots, network.placing, network.kernels)
+        streaming = min(_spilled_plans(network, bare), key=modelled_cycles)
     return filled(streaming)
+
+
+def _spilled_plans(network: LoweredNetwork, bare: Plan) -> Iterator[Plan]:
+    """Yield the plan with feature maps behind L2 and, if it waits, one with layers fused as if all
+    maps came from there. Errors: E301."""
+    yield (found := spilled(bare, network.roots, network.placing, network.kernels))
+    if waits(found) and not any(tiling.kernel.from_l3 for tiling in bare.tilings):
+        q, chip, ranks = network.quant, network.chip, network.kernels.ranks
+        cycles = 1.0 / chip.map_level.bytes_per_cycle
+        other = _lower_network(q, chip, network.used, network.placing, ranks, cycles)
+        if len(other.steps) < len(network.steps):
+            with suppress(MyoedgeError):  # a fused layer's tiles may leave less L2
+                made = _plan_tilings(other, stay=False)
+                yield spilled(made, other.roots, other.placing, other.kernels)
 
 
 def _plan_tilings(n: LoweredNetwork, held: int | None = None, *, stay: bool = True) -> Plan:
