@@ -54,18 +54,19 @@ def remedies(rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
         if not isinstance(value, str):
             continue
         if row["type"] == "list_type":
-            for name in _nearest_name(value, _extension_list_names(path) or (value,)):
-                yield f"[{path[0]}] {path[-1]} = [{json.dumps(name)}]"
+            yield from _list_remedies(value, path)
         elif row["type"] == "literal_error":
             for name in _nearest_name(value, re.findall(r"'(\w+)'", row["ctx"]["expected"])):
                 yield f"{json.dumps(value)}  ->  {json.dumps(name)}"
 
 
-def _extension_list_names(path: Sequence[str | int]) -> tuple[str, ...]:
-    """Return the names that a list in a table of an extension may have; () for other lists."""
+def _list_remedies(value: str, path: Sequence[str | int]) -> Iterator[str]:
+    """Yield a list of the one name; in a table of an extension, of the nearest that is known."""
     table = find_hook("tables", str(path[0]))
     kind = get_type_hints(load(table.kind)).get(str(path[-1])) if table else None
-    return tuple(name for names in get_args(kind) for name in get_args(names))
+    known = tuple(name for names in get_args(kind) for name in get_args(names))
+    for name in _nearest_name(value, known or (value,)):
+        yield f"[{path[0]}] {path[-1]} = [{json.dumps(name)}]"
 
 
 def _nearest_name(name: str, known: Iterable[str]) -> list[str]:

@@ -38,23 +38,20 @@ def given_words(*left_out: str) -> list[str]:
         is_typed = context.get_parameter_source(name) is ParameterSource.COMMANDLINE
         if not is_typed or name in left_out or parameter.opts[-1] in COMMON:
             continue
-        value = context.params[name]
-        for one in value if parameter.multiple else (value,):
-            words += [
-                *_option_names(parameter, one),
-                *([] if isinstance(one, bool) else [str(one)]),
-            ]
+        words += _words_of(parameter, context.params[name])
     return words
 
 
 COMMON = ("--quiet", "--verbose", "--json", "--no-color")  # opts[-1] of every command's options
 
 
-def _option_names(parameter: click.Parameter, value: Any) -> list[str]:
-    """Return the option name of a parameter as a list of one; [] for an argument."""
-    if isinstance(parameter, click.Argument):
-        return []
-    return [parameter.secondary_opts[0] if value is False else parameter.opts[-1]]
+def _words_of(parameter: click.Parameter, value: Any) -> Iterator[str]:
+    """Yield a parameter as typed: names of options, and values that are no flags."""
+    for one in value if parameter.multiple else (value,):
+        if not isinstance(parameter, click.Argument):
+            yield parameter.secondary_opts[0] if one is False else parameter.opts[-1]
+        if not isinstance(one, bool):
+            yield str(one)
 
 
 REPEATED = "myoedge build ... "  # start of a remedy: the same command with further options

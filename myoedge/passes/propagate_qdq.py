@@ -170,13 +170,14 @@ class _ParameterPropagation:
         own = self.graph.given_params(name)
         if own is not None or name in self.graph.outputs:
             return own
-        asked = {self._parameters_requested_by(reader) for reader in self.graph.users.get(name, ())}
+        asked = set[QuantParams | None]()
+        for reader in self.graph.users.get(name, ()):
+            if reader.op == ROUND:
+                asked.add(carried_params(reader.attrs))
+            else:
+                is_moved = OPS[reader.op].same_scale
+                asked.add(self._requested_parameters(reader.name) if is_moved else None)
         return next(iter(asked)) if len(asked) == 1 else None
-
-    def _parameters_requested_by(self, reader: Node) -> QuantParams | None:
-        if reader.op == ROUND:
-            return carried_params(reader.attrs)
-        return self._requested_parameters(reader.name) if OPS[reader.op].same_scale else None
 
     def _append_computation(self, node: Node) -> Node:
         """Add a node that computes: its constants use the file's integers, and an operand in a

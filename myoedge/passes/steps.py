@@ -32,6 +32,7 @@ FEWEST = 4  # minimum number of steps
 PAIRS = ("add", "sub", "mul")
 ROWS = ("linear", "table", "layer_norm")  # of the last axis or of elements, whatever the others are
 MOVES = ("slice", "reshape", "transpose")
+Cuts = tuple[tuple[int, int, int], ...]  # (start, stop, step) of a slice per axis
 
 
 @rewrite_pattern("concat")
@@ -230,21 +231,25 @@ def _merge_slices(patch: GraphBuilder, nodes: Sequence[Node]) -> str:
     """Return one tensor for consecutive slices, one per iteration, along an axis, stacked to
     [steps, ...]. Errors: NoMatch."""
     source, cuts = nodes[0].inputs[0], [node.attrs["cuts"] for node in nodes]
-    axes = [axis for axis in range(len(cuts[0])) if any(c[axis] != cuts[0][axis] for c in cuts)]
-    require(len(axes) == 1, all(node.inputs[0] == source for node in nodes))
-    (axis,) = axes
-    cut = _joined_slice([c[axis] for c in cuts])
-    y = patch.add("slice", source, cuts=(*cuts[0][:axis], cut, *cuts[0][axis + 1 :]))
+    require(all(node.inputs[0] == source for node in nodes))
+    axis, joined = _joined_cuts(cuts)
+    y = patch.add("slice", source, cuts=joined)
     y = transpose(patch, y, (axis, *(d for d in range(len(cuts[0])) if d != axis)))
     return reshape(patch, y, (len(nodes), *patch.graph.shape(nodes[0].name)))
 
 
-def _joined_slice(cuts: Sequence[tuple[int, int, int]]) -> tuple[int, int, int]:
-    """Return the (start, stop, step) that selects these elements in order. Errors: NoMatch."""
-    first, step = cuts[0][0], cuts[1][0] - cuts[0][0]
+def _joined_cuts(cuts: Sequence[Cuts]) -> tuple[int, Cuts]:
+    """Return the axis along which slices are consecutive, and the cuts of the slice that selects
+    their elements in order. Errors: NoMatch."""
+    axes = [axis for axis in range(len(cuts[0])) if any(c[axis] != cuts[0][axis] for c in cuts)]
+    require(len(axes) == 1)
+    (axis,) = axes
+    along = [c[axis] for c in cuts]
+    first, step = along[0][0], along[1][0] - along[0][0]
     expected = [(at, at + 1, 1) for at in (first + t * step for t in range(len(cuts)))]
-    require(step, [*cuts] == expected)
-    return first, cuts[-1][0] + (1 if step > 0 else -1), step
+    require(step, along == expected)
+    cut = first, along[-1][0] + (1 if step > 0 else -1), step
+    return axis, (*cuts[0][:axis], cut, *cuts[0][axis + 1 :])
 
 
 def _replace_states_by_scan(patch: GraphBuilder, nodes: Sequence[Node]) -> str:
@@ -254,10 +259,7 @@ def _replace_states_by_scan(patch: GraphBuilder, nodes: Sequence[Node]) -> str:
     Errors: NoMatch for other nodes.
     """
     graph, shape = patch.graph, patch.graph.shape(nodes[0].name)
-    begun = attempt(factor_and_term, graph, nodes[0], "") or (
-        "",
-        _strip_added_zeros(graph, nodes[0]),
-    )
+    begun = _first_factor_and_term(graph, nodes[0])
     pairs = itertools.pairwise(nodes)
     later = [factor_and_term(graph, node, before.name) for before, node in pairs]
     terms = [term for _, term in (begun, *later)]
@@ -274,11 +276,15 @@ def _replace_states_by_scan(patch: GraphBuilder, nodes: Sequence[Node]) -> str:
     return patch.add("scan", expand(patch, a, steps), expand(patch, b, steps), axis=0)
 
 
-def _strip_added_zeros(graph: Graph, node: Node) -> str:
-    """Return the other addend if a node adds a constant of zeros, otherwise the node's result."""
+def _first_factor_and_term(graph: Graph, node: Node) -> tuple[str, str]:
+    """Return (factor, term) of a first state; ("", term) if it is the term, to which zeros may be
+    added."""
+    known = attempt(factor_and_term, graph, node, "")
+    if known is not None:
+        return known
     is_sum = node.op == "add" and "act" not in node.attrs
     orders = both_orders(node) if is_sum else ()
-    return next((term for zeros, term in orders if is_zeros(graph, zeros)), node.name)
+    return "", next((term for zeros, term in orders if is_zeros(graph, zeros)), node.name)
 
 
 def factor_and_term(graph: Graph, node: Node, state: str) -> tuple[str, str]:

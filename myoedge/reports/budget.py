@@ -63,10 +63,7 @@ def over_budget(found: Sequence[Broken], short: Broken | None = None) -> Notice:
     short   the memory that is too small; other limits were then checked with all of the chip's
             memory
     """
-    tries = [
-        *dict.fromkeys(chain.from_iterable(one.tries for one in found)),
-        *_loosen_limits_advice(found),
-    ]
+    tries = _remedies(found)
     names = [one.name for one in found]
     title = f"over budget: {', '.join(names)}"
     if len(found) == 1:
@@ -77,12 +74,14 @@ def over_budget(found: Sequence[Broken], short: Broken | None = None) -> Notice:
     return notice("E302", title, facts, tries)
 
 
-def _loosen_limits_advice(found: Iterable[Broken]) -> list[str]:
-    """Return advice to set the exceeded limits to the build's values; [] if none has a value."""
+def _remedies(found: Sequence[Broken]) -> list[str]:
+    """Return the remedies of all exceeded budgets, and limits that are the build's values."""
+    tries = [*dict.fromkeys(chain.from_iterable(one.tries for one in found))]
     loose = [one.name for one in found if "build" in one.facts]
-    values = f"value{'s' * (len(loose) > 1)}"
-    text = f"[budget] {', '.join(loose)} = ..., if the build's {values} will do"
-    return [text] if loose else []
+    if loose:
+        values = f"value{'s' * (len(loose) > 1)}"
+        tries.append(f"[budget] {', '.join(loose)} = ..., if the build's {values} will do")
+    return tries
 
 
 def over_goals(report: Report) -> Notice | None:

@@ -111,12 +111,8 @@ class Check(Tabular):
         for row in self.failed:
             lines[DIFFERS if row.status == DIFFERS else WORSE].append(row.text)
         facts = {status: "\n".join(texts) for status, texts in lines.items() if texts}
-        gone = [row.change.fact.key for row in self.failed if row.status == GONE]
-        backends = [path.removeprefix("exact.") for path in gone if path.startswith("exact.")]
         tries = [
-            *([f"myoedge validate NEW --on {','.join(backends)}"] if backends else []),
-            *(["myoedge simulate NEW"] if "cycles.total" in gone else []),
-            *(_same_setting_command(row.change) for row in self.failed if row.status == DIFFERS),
+            *self._commands(),
             "a higher limit in [check] of myoedge.toml, if the change is acceptable",
             "a new build to compare with",
             "myoedge report NEW --against OLD, layer by layer",
@@ -124,6 +120,22 @@ class Check(Tabular):
         verdict = "is worse than" if WORSE in facts else "cannot be compared with"
         title = f"{self.name} {verdict} the accepted build"
         raise MyoedgeError("E305", title, facts, tries)
+
+    def _commands(self) -> Iterator[str]:
+        """Yield commands that measure figures that are gone, and give the new build the settings
+        of the old one."""
+        gone = [row.change.fact.key for row in self.failed if row.status == GONE]
+        backends = [path.removeprefix("exact.") for path in gone if path.startswith("exact.")]
+        if backends:
+            yield f"myoedge validate NEW --on {','.join(backends)}"
+        if "cycles.total" in gone:
+            yield "myoedge simulate NEW"
+        for row in self.failed:
+            if row.status == DIFFERS:
+                old = str(row.change.old)
+                at_point = command("energy", "NEW", "--operating-point", old)
+                is_chip = row.change.fact.key == "target.chip"
+                yield f"myoedge build --target {old}" if is_chip else at_point
 
 
 def check_reports(old: Report, new: Report, bounds: Mapping[str, float | None]) -> Check:
@@ -141,13 +153,6 @@ def check_reports(old: Report, new: Report, bounds: Mapping[str, float | None]) 
         for name, default in BOUNDS.items()
     }
     return Check(str(new["model"]["name"]), tuple(_comparison_rows(old, new, allowed)))
-
-
-def _same_setting_command(change: Change) -> str:
-    """Return the command that gives the new build the old one's setting."""
-    if change.fact.key == "target.chip":
-        return f"myoedge build --target {change.old}"
-    return command("energy", "NEW", "--operating-point", str(change.old))
 
 
 def _comparison_rows(old: Report, new: Report, allowed: Mapping[str, float]) -> Iterator[CheckRow]:

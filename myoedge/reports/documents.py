@@ -50,8 +50,7 @@ class EnergyReport(ReportDocument):
         row = energy.energy_row(self)
         return [dict(point) for point in row["points"]] if row else []
 
-    def _repr_html_(self) -> str:
-        return Tabular._repr_html_(self)
+    _repr_html_ = Tabular._repr_html_
 
     def _card(self) -> Card:
         facts = [

@@ -40,7 +40,6 @@ class NetworkMap:
 
     boxes, skips, ticks   boxes, arcs and axis labels
     top          height of the arcs above the boxes
-    looks        (CSS class, name) of each engine, for the legend
     width        width of the drawing
     """
 
@@ -48,12 +47,17 @@ class NetworkMap:
     skips: tuple[Skip, ...]
     ticks: tuple[Tick, ...]
     top: float
-    looks: tuple[tuple[str, str], ...]
     width: float = WIDTH + 2 * LEFT
 
     @property
     def height(self) -> float:
         return self.top + BOX_HEIGHT + BELOW
+
+    @property
+    def looks(self) -> tuple[tuple[str, str], ...]:
+        """Return (CSS class, name) of each engine that runs a box's layer, for the legend."""
+        used = {box.look for box in self.boxes}
+        return tuple((look, text) for look, text in LOOKS.items() if look in used)
 
 
 LOOKS = {
@@ -84,13 +88,7 @@ def network_map(report: Report, scale_cycles: int = 0) -> NetworkMap | None:
     top = 8.0 + max((_arc_height(j - i) for i, j in pairs), default=0.0)
     boxes = tuple(map(_layer_box, rows, labels, starts, widths, repeat(top), repeat(report)))
     skips = tuple(_skips(pairs, middles, labels, top))
-    return NetworkMap(boxes, skips, _cycle_ticks(report, starts, widths), top, _engine_looks(boxes))
-
-
-def _engine_looks(boxes: Iterable[Box]) -> tuple[tuple[str, str], ...]:
-    """Return (CSS class, name) of each engine that runs a box's layer, for the legend."""
-    used = {box.look for box in boxes}
-    return tuple((look, text) for look, text in LOOKS.items() if look in used)
+    return NetworkMap(boxes, skips, _cycle_ticks(report, starts, widths), top)
 
 
 def _layer_box(

@@ -107,11 +107,7 @@ def make_report(plan: Plan, outcome: Outcome) -> Report:
             **_loops_json(plan),
         },
         "target": _target_json(plan),
-        "quantization": {
-            **quantization_rows(outcome, q.calibration),
-            "weakest": _weakest_layer(layers),
-            "noise_from": _noise_sources(plan, outcome.fidelity),
-        },
+        "quantization": _quantization_json(plan, outcome, layers),
         "exact": {name: outcome.exact.get(name) for name in listed_backends(plan.chip.name)},
         "cycles": _estimated_cycles(plan),
         "latency_s": latency_s(plan),
@@ -178,11 +174,18 @@ def _estimated_cycles(plan: Plan) -> dict[str, Any] | None:
 # --- fidelity -------------------------------------------------------------------------------------
 
 
-def _weakest_layer(layers: Iterable[Mapping[str, Any]]) -> dict[str, Any] | None:
-    """Return the layer that adds the most noise; None if unknown."""
+def _quantization_json(
+    plan: Plan, outcome: Outcome, layers: Iterable[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """Return the `quantization` entry; `weakest` is the layer that adds the most noise."""
     measured = [row for row in layers if row["sqnr_local_db"] is not None]
     row = min(measured, key=lambda r: float(r["sqnr_local_db"]), default=None)
-    return None if row is None else {key: row[key] for key in (*LAYER_KEYS, "sqnr_local_db")}
+    keys = (*LAYER_KEYS, "sqnr_local_db")
+    return {
+        **quantization_rows(outcome, plan.quant.calibration),
+        "weakest": None if row is None else {key: row[key] for key in keys},
+        "noise_from": _noise_sources(plan, outcome.fidelity),
+    }
 
 
 def quantization_rows(outcome: Outcome, calibration: Calibration) -> dict[str, Any]:

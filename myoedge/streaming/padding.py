@@ -10,7 +10,7 @@ operand frame is there, as if the padding were its own.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -122,14 +122,11 @@ def _result_padding(
     operands = _padded_operands(q, step, paths, lacking)
     axis = paths.axis[step.node.name]
     made = np.take(integer_step(step, operands), range(frames), axis)
-    before = [_frames_before(q, step, name, paths, x) for name, x in lacking.items()]
-    return Padding(frames, made.reshape(-1)[0] if _maps_scalar_to_scalar(step, before) else made)
-
-
-def _maps_scalar_to_scalar(step: QuantizedNode, before: Iterable[Padding]) -> bool:
-    """Return whether a node makes one number of one number, whatever its weights are."""
-    is_moved = OPS[step.node.op].is_data_movement or step.node.op == "table"
-    return is_moved and not any(padding.values.ndim for padding in before)
+    # whether the node makes one number of one number, whatever its weights are
+    is_scalar = (OPS[step.node.op].is_data_movement or step.node.op == "table") and not any(
+        _frames_before(q, step, name, paths, x).values.ndim for name, x in lacking.items()
+    )
+    return Padding(frames, made.reshape(-1)[0] if is_scalar else made)
 
 
 def _padded_operands(

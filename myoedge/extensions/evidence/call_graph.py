@@ -156,7 +156,9 @@ class _CodeAddresses:
         return _CodeAddresses(program, starts, tuple(sorted(tables)))
 
     def function(self, start: int, end: int, name: str) -> Function:
-        facts = values_by_kind(Decoder().facts(self._code_addresses(start, end), start))
+        whole = ((at, x) for at, x in self.program.code if at <= start and end <= at + len(x))
+        address, code = next(whole, (start, b""))
+        facts = values_by_kind(Decoder().facts(code[start - address : end - address], start))
         jumps = {at for at in facts[JUMP] if not start <= at < end}
         targets = {*facts[CALL], *jumps}
         calls = frozenset(self.starts[at] for at in targets & self.starts.keys())
@@ -178,9 +180,3 @@ class _CodeAddresses:
             if any(first <= at < end for at in addresses):
                 held |= names
         return frozenset(held)
-
-    def _code_addresses(self, start: int, end: int) -> bytes:
-        for address, code in self.program.code:
-            if address <= start and end <= address + len(code):
-                return code[start - address : end - address]
-        return b""

@@ -58,8 +58,7 @@ def read_mat(path: Path, reading: Reading) -> Content:
         found = io.loadmat(path, appendmat=False, variable_names=names) if names else {}
     if not names and kinds:
         raise _no_arrays_error(path, kinds)
-    arrays = {n: _as_strings(found[n]) for n in names if n in found}
-    return of_matlab(arrays, label)
+    return of_matlab(_with_strings({n: found[n] for n in names if n in found}), label)
 
 
 def _no_arrays_error(path: Path, kinds: Mapping[str, str]) -> MyoedgeError:
@@ -96,11 +95,16 @@ def _should_read(
     return is_asked and (kind in NUMERIC or (kind in TEXTS and name == label))
 
 
-def _as_strings(x: Array) -> Array:
+def _with_strings(arrays: Mapping[str, Array]) -> dict[str, Array]:
     """Convert cells and rows of characters to strings; numbers are unchanged."""
-    if x.dtype.kind == "O":
-        return np.array(["".join(map(str, np.ravel(cell))).strip() for cell in x.ravel()])
-    return np.char.strip(x) if x.dtype.kind == "U" else x
+    converted = dict(arrays)
+    for name, x in arrays.items():
+        if x.dtype.kind == "O":
+            texts = ["".join(map(str, np.ravel(cell))).strip() for cell in x.ravel()]
+            converted[name] = np.array(texts)
+        elif x.dtype.kind == "U":
+            converted[name] = np.char.strip(x)
+    return converted
 
 
 def read_wav(path: Path, reading: Reading) -> Content:

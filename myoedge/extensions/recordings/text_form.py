@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 
@@ -74,7 +74,6 @@ def form_of(lines: Sequence[str]) -> TextForm | None:
     dialect = _dialect_of_all_lines(lines, block.dialect)
     above = [*filter(str.strip, lines[len(told) : block.start])]
     names, units = _names_and_units(above, block)
-    before = (i for i in sample if i < block.start and _is_number_row(sample[i], dialect))
     words = "", *(sample[i] for i in sample if i < block.start)
     # The sampling rate in Hz that the text before the rows names; None without one
     found = RATE_LINE.search("\n".join(above))
@@ -83,7 +82,7 @@ def form_of(lines: Sequence[str]) -> TextForm | None:
         names,
         units,
         block.kinds,
-        next(before, block.start),
+        _start_of_numbers(sample, block.start, dialect),
         None if found is None else float(found[1]) * (1000.0 if found[2] else 1.0),
         len(dialect.fields(words[-1])),
     )
@@ -96,12 +95,18 @@ def _sample_lines(lines: Sequence[str], first: int) -> dict[int, str]:
     return dict(kept[:LOOKED_AT])
 
 
-def _is_number_row(line: str, dialect: Dialect) -> bool:
-    """Return whether a line before the first row of the usual width holds numbers alone, several of
-    them."""
-    fields = [*filter(None, dialect.fields(line))]
-    is_names = _counts_columns(dialect.fields(line))
-    return len(fields) > 1 and all(map(dialect.is_number, fields)) and not is_names
+def _start_of_numbers(sample: Mapping[int, str], start: int, dialect: Dialect) -> int:
+    """Return the first line that holds numbers alone, several of them.
+
+    start   first row of the usual width
+    """
+    for i in (i for i in sample if i < start):
+        fields = dialect.fields(sample[i])
+        filled = [*filter(None, fields)]
+        are_numbers = len(filled) > 1 and all(map(dialect.is_number, filled))
+        if are_numbers and not _counts_columns(fields):
+            return i
+    return start
 
 
 # --- commas ---------------------------------------------------------------------------------------
@@ -169,8 +174,7 @@ class _RowBlock:
 def _find_row_block(sample: Mapping[int, str], dialect: Dialect) -> _RowBlock | None:
     """Return the rows of the width that holds most numbers; None without numbers."""
     fields = {i: dialect.fields(line) for i, line in sample.items()}
-    width = _usual_width(fields.values(), dialect)
-    rows = {i: row for i, row in fields.items() if len(row) == width}
+    width, rows = _rows_of_usual_width(fields, dialect)
     start = _first_row(rows, dialect)
     if start is None:
         return None
@@ -192,12 +196,15 @@ def _share_in_numbers(
     return round(numbers / len(folded("".join(sample.values()))), 3)
 
 
-def _usual_width(rows: Iterable[Sequence[str]], dialect: Dialect) -> int:
-    """Return the width that holds most numbers; of several, the largest."""
+def _rows_of_usual_width(
+    fields: Mapping[int, Sequence[str]], dialect: Dialect
+) -> tuple[int, dict[int, Sequence[str]]]:
+    """Return the width that holds most numbers, of several the largest, and the rows of it."""
     numbers = Counter[int]()
-    for row in rows:
+    for row in fields.values():
         numbers[len(row)] += sum(map(dialect.is_number, row))
-    return max(numbers, key=lambda width: (numbers[width], width), default=0)
+    width = max(numbers, key=lambda each: (numbers[each], each), default=0)
+    return width, {i: row for i, row in fields.items() if len(row) == width}
 
 
 def _first_row(rows: Mapping[int, Sequence[str]], dialect: Dialect) -> int | None:

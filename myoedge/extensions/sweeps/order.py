@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 
 from myoedge.building.operating_points import application_points, cheapest
@@ -23,7 +23,7 @@ from myoedge.reports.period import clocked_by
 from myoedge.reports.report_json import Report
 from myoedge.reports.speed import layer_cycles
 from myoedge.targets import ACCELERATOR, find_chip
-from myoedge.targets.chip import AUTO_POINT
+from myoedge.targets.chip import AUTO_POINT, OperatingPoint
 
 PASSES = "frames"  # kind of variations that change more than the network's work
 PRECISE = ("16 bits", "ranges")  # kinds that gain SQNR
@@ -93,22 +93,27 @@ def network_share(report: Report, by: Coefficients, arguments: Arguments) -> flo
     duty = report.get("duty")
     if not duty or not duty["keeps_up"]:
         return 1.0
-    # without layers, and without weights behind L2
-    cycles, memory = {**report["cycles"], "total": 0}, {**report["memory"], "levels": {}}
-    idle = {**report, "layers": [], "cycles": cycles, "memory": memory}
     target = report["target"]
     points = [as_point(row) for row in target["operating_points"]]
     now = next(point for point in points if point.name == target["operating_point"])
     is_free = arguments.get("operating_point") in (None, AUTO_POINT)
-    if not clocked_by(report):
-        idle_mw = min(average_mw(idle, point, by) for point in points)
-    else:
-        idle_mw = _least_mw(idle, by) if is_free else average_mw(idle, now, by)
+    idle_mw = _idle_mw(report, by, points, None if is_free else now)
     return max(1.0 - idle_mw / average_mw(report, now, by), 0.0)
 
 
-def _least_mw(report: Report, by: Coefficients) -> float:
-    """Return the planned average power of an application at the clock that it would choose."""
-    points = application_points(report, find_chip(report["target"]["chip"]), by)
-    name = cheapest(points, (report.get("budget") or {}).get("latency_s"))
-    return next(mw for other, _, mw in points if other == name)
+def _idle_mw(
+    report: Report, by: Coefficients, points: Sequence[OperatingPoint], given: OperatingPoint | None
+) -> float:
+    """Return the average power as if the network had no layers, and no weights behind L2.
+
+    given   operating point of an application; None: the one that it would choose
+    """
+    cycles, memory = {**report["cycles"], "total": 0}, {**report["memory"], "levels": {}}
+    idle = {**report, "layers": [], "cycles": cycles, "memory": memory}
+    if not clocked_by(report):
+        return min(average_mw(idle, point, by) for point in points)
+    if given is not None:
+        return average_mw(idle, given, by)
+    planned = application_points(idle, find_chip(report["target"]["chip"]), by)
+    name = cheapest(planned, (report.get("budget") or {}).get("latency_s"))
+    return next(mw for other, _, mw in planned if other == name)

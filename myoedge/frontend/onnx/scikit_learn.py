@@ -146,15 +146,13 @@ def _compares_class_pairs(label: _LabelOutput, kept: list[str], makers: Makers) 
     node = makers[label.scores]
     attrs = attributes_of(node)
     pairs = bool(sum(attrs.get("vectors_per_class", ()))) and not attrs.get("prob_a")
-    sources = {_chain_source(name, makers) for name in kept}
+    sources = set()
+    for name in kept:
+        source = name
+        while source in makers and makers[source].op_type in PASSES:
+            source = makers[source].input[0]
+        sources.add(source)
     return node.op_type == "SVMClassifier" and pairs and sources <= {label.scores}
-
-
-def _chain_source(name: str, makers: Makers) -> str:
-    """Return the tensor that a chain of casts and reshapes starts from."""
-    while name in makers and makers[name].op_type in PASSES:
-        name = makers[name].input[0]
-    return name
 
 
 def _class_names_note(node: NodeProto) -> Iterator[str]:

@@ -70,7 +70,7 @@ def quantizer(builder: GraphBuilder, values: Mapping[str, Any], node: Any) -> st
         raise Unsupported("scales that are computed from each input", STATIC)
     if not is_rounding(node):
         raise Unsupported("a scale for every block", "use one scale a tensor or a channel")
-    given = {name: _constant_value(builder, values, x) for name, x in arguments_of(node).items()}
+    given = _constant_arguments(builder, values, node)
     x = values[node.args[0].name]
     scale, zero = _constant_numbers(given, "scale"), _constant_numbers(given, "zero_point")
     limits = int(given["quant_min"]), int(given["quant_max"])
@@ -94,12 +94,17 @@ def _node_name(node: Any) -> str:
     return name.removeprefix(NAMESPACE) if name.startswith(NAMESPACE) else ""
 
 
-def _constant_value(builder: GraphBuilder, values: Mapping[str, Any], x: Any) -> Any:
-    """Return an argument of a call; for a constant tensor, its values."""
-    if not hasattr(x, "all_input_nodes"):
-        return x
-    name = values[x.name]
-    return builder.find_array(name) if isinstance(name, str) else name
+def _constant_arguments(
+    builder: GraphBuilder, values: Mapping[str, Any], node: Any
+) -> dict[str, Any]:
+    """Return the arguments of a call by name; for a constant tensor, its values."""
+    given = {}
+    for name, x in arguments_of(node).items():
+        given[name] = x
+        if hasattr(x, "all_input_nodes"):
+            read = values[x.name]
+            given[name] = builder.find_array(read) if isinstance(read, str) else read
+    return given
 
 
 def _constant_numbers(given: Mapping[str, Any], name: str) -> Array:

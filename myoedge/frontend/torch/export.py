@@ -235,7 +235,7 @@ def _add_input(builder: GraphBuilder, node: Any, value: Any) -> str:
         return builder.input(node.name, shape)
     builder.stem, dtype = node.name, type_of(value.dtype)
     if dtype not in (*SMALL, *INTEGERS):
-        raise not_numbers(node.name, dtype, [*_readers_of(node)])
+        raise _not_numbers_error(node, dtype)
     return integer_input(builder, node.name, shape, dtype, _calls_reading_integers(node))
 
 
@@ -258,11 +258,14 @@ def _calls_reading_integers(node: Any) -> Iterable[str]:
             yield NUMBERS
 
 
-def _readers_of(node: Any) -> Iterable[str]:
+def _not_numbers_error(node: Any, dtype: str) -> MyoedgeError:
+    """Return the error for an input of an unsupported type, with the calls that read it."""
+    readers = []
     for user in node.users:
         if user.op == "call_function" and str(user.target) not in HARMLESS:
             place = str(origin_of(user))
-            yield f"{short(str(user.target))}{f', at {place}' if place else ''}"
+            readers.append(f"{short(str(user.target))}{f', at {place}' if place else ''}")
+    return not_numbers(node.name, dtype, readers)
 
 
 def _add_parameter(
