@@ -181,11 +181,7 @@ def _check_card_numbers(numbers: Mapping[str, Any], done: Activity, where: str) 
 def _read_row(row: Mapping[str, Any], file: Path, where: str) -> Located:
     if not row.keys() <= {*COLUMNS} or not row.get("build"):
         raise _row_error(where, f"columns are {', '.join(COLUMNS)}")
-    phase = _read_phase(row, where)
-    if not row.get("operating_point"):
-        raise _row_error(where, "it has no operating_point", f"{NAMED_POINTS} in {where}")
-    with set_in(where):
-        point = DEFAULT.at(row["operating_point"]).point
+    phase, point = _read_phase_and_point(row, where)
     if phase == IDLE:
         unmeasured, digest = _idle(point, where), ""
     else:
@@ -214,12 +210,16 @@ def _idle(point: OperatingPoint, where: str) -> Measured:
     return Measured(IDLE, [(Activity(IDLE_CYCLES), point.while_waiting)], 0.0)
 
 
-def _read_phase(row: Mapping[str, Any], where: str) -> str:
-    """Return the phase of a row: IDLE, PASS or BETWEEN."""
+def _read_phase_and_point(row: Mapping[str, Any], where: str) -> tuple[str, OperatingPoint]:
+    """Return the phase of a row, IDLE, PASS or BETWEEN, and its operating point."""
     phase, idles = row.get(PHASE), row["build"] == IDLE
     if phase and (idles or phase not in (PASS, BETWEEN)):
         raise _row_error(where, f"{PHASE} is {PASS} or {BETWEEN}, of a build")
-    return IDLE if idles else phase or PASS
+    if not row.get("operating_point"):
+        raise _row_error(where, "it has no operating_point", f"{NAMED_POINTS} in {where}")
+    with set_in(where):
+        point = DEFAULT.at(row["operating_point"]).point
+    return IDLE if idles else phase or PASS, point
 
 
 def _read_joules(row: Mapping[str, Any], seconds: float, waits: bool, where: str) -> float:

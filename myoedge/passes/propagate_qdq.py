@@ -9,7 +9,7 @@ tensor that already has, or shares, other parameters gets a requantised copy.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from myoedge.graph.constants import Constant, TensorQuant
@@ -134,12 +134,7 @@ class _ParameterPropagation:
         """Add a node that only moves data; its operands share the parameters of its result."""
         inputs, data = list(node.inputs), [*self._float_operands(node)]
         found = {i: self.of(inputs[i]) for i in data if not self.graph.is_const(inputs[i])}
-        has = {*found.values()} or {self._stored_parameters(inputs[i]) for i in data}
-        wanted = self._requested_parameters(node.name) or (
-            next(iter(has)) if len(has) == 1 else None
-        )
-        if wanted is not None and not self._some_operand_accepts(node, wanted):
-            wanted = None
+        wanted = self._parameters_of_movement(node, data, found)
         for i, params in found.items():
             if params != wanted and not (
                 params is None and self._readers_accept(inputs[i], wanted)
@@ -152,11 +147,24 @@ class _ParameterPropagation:
             self._set_parameters(node.name, wanted)
         return node.but(inputs=tuple(inputs))
 
-    def _some_operand_accepts(self, node: Node, params: QuantParams) -> bool:
-        """Return whether a data-movement node can read at least one of its operands with these
-        parameters."""
-        is_int16 = params.element_type == INT16
-        return not is_int16 or any(self._reads_int16(node, i) for i in operand_places(node))
+    def _parameters_of_movement(
+        self, node: Node, data: Sequence[int], found: Mapping[int, QuantParams | None]
+    ) -> QuantParams | None:
+        """Return the parameters that operands and result of a data-movement node share: those
+        requested of the result, otherwise those that all operands have; None if they differ, or if
+        the node can read no operand with them.
+
+        data    positions of the float operands
+        found   those that are no constants -> their parameters
+        """
+        has = {*found.values()} or {self._stored_parameters(node.inputs[i]) for i in data}
+        wanted = self._requested_parameters(node.name) or (
+            next(iter(has)) if len(has) == 1 else None
+        )
+        is_int16 = wanted is not None and wanted.element_type == INT16
+        if is_int16 and not any(self._reads_int16(node, i) for i in operand_places(node)):
+            return None
+        return wanted
 
     def _readers_accept(self, x: str, params: QuantParams | None) -> bool:
         """Return whether all readers of a tensor, which has no parameters yet, accept these."""

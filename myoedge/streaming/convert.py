@@ -214,9 +214,10 @@ def _state_places(graph: Graph, states: States) -> tuple[Places, Places]:
     starts, ends = _element_numbers(graph, states), Places()
     last_operators = _last_operators(graph)
     for node in graph.nodes:
-        carries, inputs = _carried_states(graph, node), set(node.inputs)
-        operand = carries[0].operand if carries else last_operators.get((node.op, node.inputs))
-        _refuse_half_constant(node, carries, starts)
+        inputs = set(node.inputs)
+        operand = _state_operand(graph, node, starts)
+        if operand is None:
+            operand = last_operators.get((node.op, node.inputs))
         moved = next((p for p in (starts, ends) if p.keys() >= inputs and _moves_data(node)), None)
         if operand is not None and node.inputs[operand] in starts:
             ends[node.name] = starts[node.inputs[operand]].reshape(graph.shape(node.name))
@@ -235,11 +236,15 @@ def _last_operators(graph: Graph) -> dict[tuple[str, tuple[str, ...]], int]:
     return {(state.last, node.inputs): state.operand for node, state in rows if state.last}
 
 
-def _refuse_half_constant(node: Node, carries: Sequence[StreamState], starts: Places) -> None:
+def _state_operand(graph: Graph, node: Node, starts: Places) -> int | None:
+    """Return the index of the first operand that is an initial state of a recurrent layer; None for
+    other nodes. Errors: E239 only some of its initial states are states of the stream."""
+    carries = _carried_states(graph, node)
     if len({node.inputs[state.operand] in starts for state in carries}) > 1:
         raise _state_error(
             f"{node.where} begins with a constant", "states for all of its initial values"
         )
+    return carries[0].operand if carries else None
 
 
 def _element_numbers(graph: Graph, states: States) -> Places:

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,7 @@ from myoedge.quantization.recordings.reading import (
     unreadable,
 )
 
+Variable = tuple[str, tuple[int, ...], str]  # name, shape and class in a MATLAB file
 NUMERIC = {
     **dict.fromkeys(("int8", "uint8", "logical"), 1), **dict.fromkeys(("int16", "uint16"), 2),
     **dict.fromkeys(("int32", "uint32", "single"), 4), **dict.fromkeys(("int64", "uint64"), 8),
@@ -52,7 +53,7 @@ def read_mat(path: Path, reading: Reading) -> Content:
         variables = io.whosmat(path, appendmat=False)
         kinds = {name: kind for name, _, kind in variables}
         label = found_name(kinds, reading.label)
-        rows = [row for row in variables if _should_read(row, label, reading)]
+        rows = _variables_to_read(variables, label, reading)
         check_size(path.name, sum(map(_variable_bytes, rows)), SHORTER_MAT, reading)
         names = [name for name, _, _ in rows]
         found = io.loadmat(path, appendmat=False, variable_names=names) if names else {}
@@ -70,7 +71,7 @@ def _no_arrays_error(path: Path, kinds: Mapping[str, str]) -> MyoedgeError:
     return unreadable(path, f"it holds no arrays but {kind}s: {', '.join(names)}", tries)
 
 
-def _variable_bytes(row: tuple[str, tuple[int, ...], str]) -> int:
+def _variable_bytes(row: Variable) -> int:
     _, shape, kind = row
     return NUMERIC.get(kind, 8) * math.prod(shape)
 
@@ -86,13 +87,16 @@ def of_matlab(arrays: dict[str, Array], label: str | None) -> Content:
     )
 
 
-def _should_read(
-    row: tuple[str, tuple[int, ...], str], label: str | None, reading: Reading
-) -> bool:
-    """Return whether a variable is a numeric array to read, class names, or a single number."""
-    name, shape, kind = row
-    is_asked = reading.array is None or name in (reading.array, label) or math.prod(shape) == 1
-    return is_asked and (kind in NUMERIC or (kind in TEXTS and name == label))
+def _variables_to_read(
+    variables: Iterable[Variable], label: str | None, reading: Reading
+) -> list[Variable]:
+    """Return the variables that are numeric arrays to read, class names, or single numbers."""
+    rows = []
+    for name, shape, kind in variables:
+        is_asked = reading.array is None or name in (reading.array, label) or math.prod(shape) == 1
+        if is_asked and (kind in NUMERIC or (kind in TEXTS and name == label)):
+            rows.append((name, shape, kind))
+    return rows
 
 
 def _with_strings(arrays: Mapping[str, Array]) -> dict[str, Array]:

@@ -65,7 +65,10 @@ class TextForm:
 def form_of(lines: Sequence[str]) -> TextForm | None:
     """Return the form of a text file's lines; None if no line holds numbers."""
     told = EXCEL.findall(lines[0])
-    sample = _sample_lines(lines, len(told))
+    # the first lines that are neither empty nor comments
+    looked_at = enumerate(lines[len(told) : 4 * LOOKED_AT], len(told))
+    kept = [(i, x) for i, x in looked_at if x.strip() and not x.startswith(COMMENTS)]
+    sample = dict(kept[:LOOKED_AT])
     possible = dialects("\n".join(sample.values()), told)
     blocks = [*filter(None, (_find_row_block(sample, dialect) for dialect in possible))]
     if not blocks:
@@ -86,13 +89,6 @@ def form_of(lines: Sequence[str]) -> TextForm | None:
         None if found is None else float(found[1]) * (1000.0 if found[2] else 1.0),
         len(dialect.fields(words[-1])),
     )
-
-
-def _sample_lines(lines: Sequence[str], first: int) -> dict[int, str]:
-    """Return the first lines that are neither empty nor comments, by index."""
-    looked_at = enumerate(lines[first : 4 * LOOKED_AT], first)
-    kept = [(i, x) for i, x in looked_at if x.strip() and not x.startswith(COMMENTS)]
-    return dict(kept[:LOOKED_AT])
 
 
 def _start_of_numbers(sample: Mapping[int, str], start: int, dialect: Dialect) -> int:

@@ -133,9 +133,8 @@ def _sort_nodes(graph: GraphProto) -> None:
 
 def _names_read(node: NodeProto) -> set[str]:
     """Return the names that a node reads, including those that its subgraphs read."""
-    graphs = (
-        graph for a in node.attribute for graph in (a.g, *a.graphs)
-    )  # without one, g is empty
+    # g of an attribute without a subgraph is empty
+    graphs = (graph for a in node.attribute for graph in (a.g, *a.graphs))
     inner = (x for graph in graphs for x in graph.node)
     return {*node.input}.union(*map(_names_read, inner))
 

@@ -242,16 +242,16 @@ def count_parameters(graph: GraphProto, state: Importing) -> int:
     """Return the number of parameters of a model: elements of initialisers and Constant nodes that
     are used as floats or quantised integers, without masks; and numbers in attributes of ai.onnx.ml
     operators, such as thresholds and leaves of trees."""
+    integers = sum(state.arrays[name].size for name in state.dequantized)
+    attributes = (one for node in graph.node if node.domain == ML for one in node.attribute)
+    classic = sum(len(one.floats) for one in attributes if one.name not in UNLEARNT)
+    return _count_float_parameters(graph, state) + integers + classic
+
+
+def _count_float_parameters(graph: GraphProto, state: Importing) -> int:
+    """Return the number of elements of constants that are used as floats, without masks."""
     constants = {tensor.name for tensor in graph.initializer}
     constants |= {node.output[0] for node in graph.node if node.op_type == "Constant"}
     learnt = (constants - state.scales) & state.arrays.keys()
     arrays = (state.arrays[name] for name in learnt if state.values[name].kind in FLOATS)
-    floats = sum(array.size for array in arrays if not (as_floats(array) <= -LOST).any())
-    integers = sum(state.arrays[name].size for name in state.dequantized)
-    return floats + integers + _count_classic_parameters(graph)
-
-
-def _count_classic_parameters(graph: GraphProto) -> int:
-    """Return the number of parameters in attributes of ai.onnx.ml operators (trees, SVMs)."""
-    attributes = (one for node in graph.node if node.domain == ML for one in node.attribute)
-    return sum(len(one.floats) for one in attributes if one.name not in UNLEARNT)
+    return sum(array.size for array in arrays if not (as_floats(array) <= -LOST).any())
