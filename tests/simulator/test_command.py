@@ -345,11 +345,14 @@ def test_an_interrupt_ends_a_run_that_never_would(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "myoedge", "simulate", "--elf", "p.elf", *limit]
     env = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"}
     process = subprocess.Popen(command, cwd=tmp_path, env=env, stdout=subprocess.PIPE)
-    assert process.stdout is not None
-    assert process.stdout.read(1) == b"!"
-    time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
-    assert process.wait(timeout=30) == 130
+    try:
+        assert process.stdout is not None
+        assert process.stdout.read(1) == b"!"
+        time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=30) == 130
+    finally:
+        process.kill()
 
 
 def test_many_lines_come_whole_and_in_order(run: Run, tmp_path: Path) -> None:
