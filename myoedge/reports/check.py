@@ -8,16 +8,19 @@ from dataclasses import dataclass
 from typing import Any
 
 from myoedge.errors import MyoedgeError, command
-from myoedge.reports.diff import Change, paired_facts
-from myoedge.reports.facts import TOLERATED, value_at
+from myoedge.reports.diff import Change, differ, paired_facts
+from myoedge.reports.facts import POWERS, TOLERATED, Fact
 from myoedge.reports.junit import JunitCase, junit_xml
+from myoedge.reports.period import clocked_by
 from myoedge.reports.report_json import Report
 from myoedge.system.notebook import Card, Tabular
 
 BOUNDS = {**TOLERATED, "cycles": 0.02}
 OK, WORSE, GONE, SKIPPED, DIFFERS = "ok", "worse", "gone", "skipped", "differs"
-# settings that the builds must share, and figures that are not comparable otherwise
-SETTINGS = ("target.chip", "target.operating_point")
+# Settings that the builds must share, with their names; figures that are not comparable otherwise,
+# apart from POWERS, which are at any clock.
+CHIP, POINT = "target.chip", "target.operating_point"
+SETTINGS = {CHIP: "chip", POINT: "operating point"}
 BY_SETTINGS = ("cycles", "latency", "energy", "power", "memory")
 
 
@@ -30,11 +33,13 @@ class CheckRow:
               for a yes/no figure
     status    "ok", "worse", "gone" (only the accepted build has it), "skipped" (not comparable:
               measured on other samples, say), "differs" (a setting that both must share)
+    unlike    what the builds would have to share to be comparable; "" if they are
     """
 
     change: Change
     allowed: float | None
     status: str
+    unlike: str = ""
 
     @property
     def text(self) -> str:
@@ -45,7 +50,8 @@ class CheckRow:
         difference = f" ({self.change.text})" if self.change.text else ""
         line = f"{fact.title}: {old} -> {new}{difference}"
         is_plain = self.status in (OK, GONE)
-        return line if is_plain else f"{line}, {self.status}{self._allowed_changes}"
+        why = f": other {self.unlike}" * bool(self.unlike)
+        return line if is_plain else f"{line}, {self.status}{self._allowed_changes}{why}"
 
     @property
     def _allowed_changes(self) -> str:
@@ -156,17 +162,26 @@ def check_reports(old: Report, new: Report, bounds: Mapping[str, float | None]) 
 
 
 def _comparison_rows(old: Report, new: Report, allowed: Mapping[str, float]) -> Iterator[CheckRow]:
-    same = all(value_at(old, path) == value_at(new, path) for path in SETTINGS)
+    settings = [CHIP] if clocked_by(new) else [*SETTINGS]  # an application's clocks are chosen
     for change, is_apart in paired_facts(old, new):
         fact, bound = change.fact, allowed.get(change.fact.bound)
-        if fact.key in SETTINGS:
+        if fact.key in settings:
             yield from [CheckRow(change, None, DIFFERS)] * (change.old != change.new)
         elif fact.key.startswith("exact."):
             is_run = (change.old, change.new) != (None, None)
             yield from [CheckRow(change, None, _figure_status(change, None))] * is_run
         elif bound is not None and change.old is not None:
-            is_other = is_apart or not fact.better or not (same or fact.bound not in BY_SETTINGS)
-            yield CheckRow(change, bound, SKIPPED if is_other else _figure_status(change, bound))
+            of_cycles = "source of cycles" if is_apart else ""
+            unlike = change.unlike or of_cycles or _other_setting(old, new, fact)
+            status = SKIPPED if unlike or not fact.better else _figure_status(change, bound)
+            yield CheckRow(change, bound, status, unlike)
+
+
+def _other_setting(old: Report, new: Report, fact: Fact) -> str:
+    """Return the name of a setting that the builds do not share, if a figure depends on it."""
+    needed = (CHIP,) if fact.key in POWERS else tuple(SETTINGS)
+    others = (SETTINGS[path] for path in needed if differ(old, new, path))
+    return next(others, "") if fact.bound in BY_SETTINGS else ""
 
 
 def _figure_status(change: Change, bound: float | None) -> str:

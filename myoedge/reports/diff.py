@@ -19,8 +19,10 @@ from myoedge.reports.facts import (
     LAYER,
     LAYER_CYCLES,
     MEASURED,
+    OPTIONS,
     POWERS,
     ROW,
+    SHARED,
     Fact,
     Value,
     Verdict,
@@ -45,6 +47,8 @@ class Change:
     fact       the value's name and unit
     old, new   the values; None if missing
     kind       "changed", "added" or "removed" (a layer)
+    unlike     what the reports would have to share for one value to be better: "samples"; "": they
+               do
     """
 
     where: str
@@ -52,6 +56,7 @@ class Change:
     old: Value
     new: Value
     kind: str = "changed"
+    unlike: str = ""
 
     @property
     def delta(self) -> float | None:
@@ -173,9 +178,22 @@ def paired_facts(old: Report, new: Report) -> Iterator[tuple[Change, bool]]:
     power."""
     apart = _incomparable_paths(old, new)
     for fact in FACTS:
-        is_alike = all(value_at(old, path) == value_at(new, path) for path in fact.alike)
-        shown = fact if is_alike else replace(fact, better=0)
-        yield _make_change("", shown, old, new), fact.key in apart
+        unlike = _unlike(old, new, fact)
+        shown = replace(fact, better=0) if unlike else fact
+        yield replace(_make_change("", shown, old, new), unlike=unlike), fact.key in apart
+
+
+def _unlike(old: Report, new: Report, fact: Fact) -> str:
+    """Name what two reports would have to share to compare a fact; "" if they do, or if the new one
+    has lost it: an option is not lost, but not given."""
+    differing = (path for path in fact.alike if differ(old, new, path))
+    found = [p for p in differing if p.startswith(OPTIONS) or value_at(new, p) is not None]
+    return " and ".join(dict.fromkeys(map(SHARED.__getitem__, found)))
+
+
+def differ(old: Report, new: Report, path: str) -> bool:
+    """Return whether two reports have different values at a path."""
+    return bool(value_at(old, path) != value_at(new, path))
 
 
 def paired_layers(old: Report, new: Report) -> Iterator[tuple[str, Report | None, Report | None]]:

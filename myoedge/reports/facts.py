@@ -95,8 +95,20 @@ MILLIWATTS = ValueUnit(lambda mw: f"{wording.three_digits(mw)} mW")
 HOURS = ValueUnit(lambda hours: f"{wording.three_digits(hours)} h")
 TARGETS = "quantization.targets.all"
 OF_LABELS = "quantization.accuracy_source"
-SAMPLES = (OF_LABELS,)
-POWER = ("duty.source", "every.others_mw", "every.sleep_mw", "energy_uj.coefficients")
+# What two values must share to be comparable: path of report.json -> its name in messages.
+SHARED = {
+    OF_LABELS: "samples",
+    "energy_uj.coefficients": "energy coefficients",
+    "decision_source": "source, planned or played",
+    "duty.source": "source, planned or played",
+    "every.others_mw": "--others",
+    "every.sleep_mw": "--sleep",
+    "every.battery_mah": "--battery",
+    "every.battery_volts": "--volts",
+}
+OPTIONS = "every."  # options of `energy`, which a report keeps
+SAMPLES, ENERGY = (OF_LABELS,), ("energy_uj.coefficients",)
+POWER = (*ENERGY, "duty.source", "every.others_mw", "every.sleep_mw")
 BATTERY = (*POWER, "every.battery_mah", "every.battery_volts")
 
 FACTS = (
@@ -135,9 +147,9 @@ FACTS = (
     Fact("cycles.macs_per_cycle", "MAC/cycle", COUNT, 1),
     Fact("latency_s", "latency", SECONDS, -1, "latency"),
     Fact("cycles.startup", "start-up cycles", COUNT, -1),
-    Fact("energy_uj.value", "energy", MICROJOULES, -1, "energy"),
-    Fact("energy_uj.low", "energy, at least", MICROJOULES, -1),
-    Fact("energy_uj.high", "energy, at most", MICROJOULES, -1),
+    Fact("energy_uj.value", "energy", MICROJOULES, -1, "energy", alike=ENERGY),
+    Fact("energy_uj.low", "energy, at least", MICROJOULES, -1, alike=ENERGY),
+    Fact("energy_uj.high", "energy, at most", MICROJOULES, -1, alike=ENERGY),
     Fact("energy_uj.coefficients", "energy by", TEXT),
     Fact("decision_s", "latency of a decision", SECONDS, -1, "latency", alike=("decision_source",)),
     Fact("decision_source", "latency of a decision is", TEXT),

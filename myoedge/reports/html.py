@@ -170,6 +170,7 @@ def _speed_section(report: Report) -> str:
 
 FIGURES = (  # metrics shown as cards, if both builds have them
     *("latency_s", "cycles.total", "energy_uj.value", "quantization.sqnr_db"),
+    *("decision_s", "duty.average_mw.0"),
     *("quantization.accuracy_int8", "quantization.targets.all.rmse_int8"),
     *("memory.l2_peak_bytes", "memory.weights_bytes"),
 )
@@ -222,7 +223,8 @@ def _key_figures(old: Report, new: Report) -> Iterator[tuple[str, str, str, str,
     for change, is_apart in map(pairs.__getitem__, FIGURES):
         if None not in (change.old, change.new):
             title, before, after, text = cells(change)
-            note = "no change" if not change.is_told else "not comparable" * is_apart
+            is_other = is_apart or bool(change.unlike)
+            note = "no change" if not change.is_told else "not comparable" * is_other
             yield title, before, after, note or text, "" if note else change.look
 
 

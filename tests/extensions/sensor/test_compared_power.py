@@ -87,3 +87,16 @@ def test_figures_of_other_conditions_are_neither_better_nor_worse(
     assert changes[figure].is_better is None
     assert verdict_of([*changes.values()]).result == "same"
     assert status_of(report, new, figure) == "skipped"
+
+
+def test_other_clocks_are_no_reason_to_skip_the_power(report: dict[str, Any]) -> None:
+    """The build chooses them: fewer milliwatts are better, and figures of an inference are left."""
+    new = with_value(scaled(report, "duty.average_mw.0", 1.5), "target.operating_point", "low")
+    check = check_reports(report, new, {})
+    rows = {row.change.fact.key: row for row in check.figures}
+    assert [key for key, row in rows.items() if row.status == "worse"] == ["duty.average_mw.0"]
+    assert rows["decision_s"].status == "ok"
+    assert rows["energy_uj.value"].text.endswith(", skipped: other operating point")
+    assert "target.operating_point" not in rows
+    better = with_value(scaled(report, "duty.average_mw.0", 0.5), "target.operating_point", "low")
+    assert check_reports(report, better, {}).failed == ()
