@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from myoedge.power.model import Coefficients
     from myoedge.reports.report_json import Report
     from myoedge.targets import Chip
+    from myoedge.targets.chip import OperatingPoint
 
 SAME_POWER = 1.01  # of a power: more or less than that is another one
 BUSY_SHARE = 0.8  # of an application's period; the rest is for retries and jitter
@@ -167,11 +168,34 @@ def _application_times(period: Period, point: Mapping[str, Any]) -> tuple[float,
     the period in which the chip works."""
     at, inference_s = as_point(point), point["latency_s"]
     switch_s = 1e-6 * SWITCH_US if at.waiting_hz else 0.0
-    outside = ControlCycles(period.decision_cycles, period.last_sample_cycles)
-    outside_s = outside.seconds(at) + period.decision_s + switch_s
     control = ControlCycles(period.control_cycles, period.receiving_cycles)
     busy_s = inference_s + control.seconds(at) + 2 * switch_s
-    return inference_s + outside_s, busy_s / period.seconds
+    return _decision_s(period, at, inference_s, switch_s), busy_s / period.seconds
+
+
+def _decision_s(period: Period, at: OperatingPoint, inference_s: float, switch_s: float) -> float:
+    """Return the planned seconds from a window's last sample to its decision on the line. Samples
+    that come meanwhile interrupt the controller, at the network's clock, but not the inference."""
+    last_s = period.last_sample_cycles / at.while_waiting.clock_hz
+    before = period.decision_cycles - period.last_sample_cycles - period.packet_cycles
+    begin_s = _interrupted_s(period, at, period.read_s + last_s + switch_s, before)
+    end_s = _interrupted_s(period, at, begin_s + inference_s, period.packet_cycles)
+    return end_s + period.decision_s - period.read_s
+
+
+def _interrupted_s(period: Period, at: OperatingPoint, start_s: float, cycles: int) -> float:
+    """Return the time at which the controller has worked for some cycles, with the samples that
+    interrupt this work; all times are from a sample on.
+
+    start_s   time at which the work begins
+    """
+    work_s, sample_s = start_s + cycles / at.clock_hz, period.sample_cycles / at.clock_hz
+    if not period.sample_s or sample_s >= period.sample_s:  # too fast for this clock: E264
+        return work_s
+    before, count = math.floor(start_s / period.sample_s), 0
+    while (found := math.floor((work_s + count * sample_s) / period.sample_s) - before) > count:
+        count = found
+    return work_s + count * sample_s
 
 
 def cheapest(points: Iterable[tuple[str, float, float]], latency_s: float | None) -> str:

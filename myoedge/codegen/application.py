@@ -26,8 +26,12 @@ class Period:
     receiving_cycles   of them those for samples
     decision_cycles    of them those between the last sample and the end of the decision's packet
     last_sample_cycles   of these those for the last sample
+    packet_cycles      of these those for the packet, after the inference
     decision_s         time that a decision takes on the bus and the line, and that the first frame
                        of a pass waits for the last one
+    read_s             of it the time before the last sample is read
+    sample_s           between two samples; 0: none interrupts the controller
+    sample_cycles      cycles of the controller for a sample that interrupts it
     clocks_hz          clocks below the chip's operating points with which it keeps up
     waiting_hz         pairs: clock of the network, and a lower one with which the application keeps
                        up while it waits and receives samples; all that the chip makes
@@ -40,7 +44,11 @@ class Period:
     receiving_cycles: int = 0
     decision_cycles: int = 0
     last_sample_cycles: int = 0
+    packet_cycles: int = 0
     decision_s: float = 0.0
+    read_s: float = 0.0
+    sample_s: float = 0.0
+    sample_cycles: int = 0
     clocks_hz: tuple[int, ...] = ()
     waiting_hz: tuple[tuple[int, int], ...] = ()
     rest_share: float = 0.0

@@ -18,10 +18,11 @@ from myoedge.targets.clock_generator import ChipClock
 from myoedge.targets.sensor import Sensor
 
 MOST_BAUD_ERROR = Fraction(1, 50)  # half of what a receiver of 10-bit frames bears
-# Cycles of the controller, counted in playbacks on the simulated chip at 80 MHz, 8 and 64 channels
-# of ADS1298: of a sample and each of its counts, and each byte if it comes on the line; of a pass
-# and each value of its window; of a packet.
-SAMPLE_CYCLES, COUNT_CYCLES, BYTE_CYCLES = 1_400, 40, 250
+# Cycles of the controller, counted in playbacks on the simulated chip from 10 to 80 MHz, 8 and 64
+# channels of ADS1298: of a sample and each of its counts, and each byte if it comes on the line; of
+# them those until a window's last sample is kept; of a pass, each value of its window; of a packet.
+SAMPLE_CYCLES, COUNT_CYCLES, BYTE_CYCLES = 1_900, 72, 250
+LAST_CYCLES, LAST_COUNT_CYCLES = 1_080, 80
 PASS_CYCLES, VALUE_CYCLES, PACKET_CYCLES = 1_000, 8, 2_500
 GATE_CYCLES, GATE_INSTRUCTIONS = 11, 7  # of each value of a window, for its energy
 PACKET_BYTES = 22  # of a decision on the line
@@ -34,8 +35,11 @@ SPI_CYCLES = 3  # by which the SPI's divider makes a bit longer, at most
 
 def sample_cycles(sensor: Sensor) -> int:
     """Return the controller's cycles for a sample of all channels."""
-    of_bytes = BYTE_CYCLES * (sensor.sample_bytes + CRC_BYTES + COBS_BYTES) * sensor.is_on_line
-    return SAMPLE_CYCLES + COUNT_CYCLES * sensor.channels + of_bytes
+    return SAMPLE_CYCLES + COUNT_CYCLES * sensor.channels + _byte_cycles(sensor)
+
+
+def _byte_cycles(sensor: Sensor) -> int:
+    return BYTE_CYCLES * (sensor.sample_bytes + CRC_BYTES + COBS_BYTES) * sensor.is_on_line
 
 
 def period_of(program: SensorProgram, chip: Chip, *, gated: bool = False) -> Period:
@@ -54,19 +58,20 @@ def period_of(program: SensorProgram, chip: Chip, *, gated: bool = False) -> Per
     read_bits = 0 if sensor.is_on_line else 8 * sensor.sample_bytes
     line_s = Fraction(10 * packet_bytes, sensor.baud_rate)
     received = program.frames * program.hop * of_sample
-    last_sample = of_sample + SPI_CYCLES * read_bits + TURN_CYCLES
+    last_sample = LAST_CYCLES + LAST_COUNT_CYCLES * sensor.channels + _byte_cycles(sensor)
+    last_sample += SPI_CYCLES * read_bits + TURN_CYCLES
+    read_s = Fraction(read_bits, sensor.spi_hz) + Fraction(RISE_US * gated, 10**6)
     return Period(
         seconds=float(program.frames * hop_s),
         control_cycles=received + of_pass,
         receiving_cycles=received,
         decision_cycles=START_CYCLES + of_first + last_sample,
         last_sample_cycles=last_sample,
-        decision_s=float(
-            (program.frames - 1) * hop_s
-            + Fraction(read_bits, sensor.spi_hz)
-            + line_s
-            + Fraction(RISE_US * gated, 10**6)
-        ),
+        packet_cycles=PACKET_CYCLES,
+        decision_s=float((program.frames - 1) * hop_s + read_s + line_s),
+        read_s=float(read_s),
+        sample_s=float(1 / sensor.rate_hz),
+        sample_cycles=of_sample,
         clocks_hz=clocks_hz(sensor, chip),
         waiting_hz=tuple(_waiting_clocks(program, chip)),
     )
