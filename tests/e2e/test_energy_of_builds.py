@@ -164,7 +164,7 @@ def test_the_verb(build: Build, tmp_path: Path) -> None:
     assert ran.code == 0
     for text in ("0.80 V, 370 MHz", "0.65 V, 240 MHz", "duty cycle", "battery", "no board"):
         assert text in ran.out
-    assert re.search(r"^battery [^\n]*(\n +[^\n]*)? at\s+3\.7 V$", ran.out, re.MULTILINE)
+    assert re.search(r"^battery +150 mAh at 3\.7 V: ", ran.out, re.MULTILINE)
     assert "1.2 ms of each period, idle" in ran.out, "GAP9's SDK says how long waking takes"
     found = command("energy", build.folder, "--json", "--every", "1 s", cwd=tmp_path).json
     assert found["duty"]["keeps_up"]

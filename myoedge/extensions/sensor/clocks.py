@@ -30,7 +30,7 @@ START_CYCLES = 1_500  # of the cluster, which the controller waits for: counted 
 TURN_CYCLES = 300  # of a turn of the main loop that begins before a window's last sample is kept
 INTERRUPT_CYCLES, LEAST_INTERRUPT_US = 600, 8  # by which an interrupt is served late
 LATE_SHARE = Fraction(1, 8)  # of a period, by which data-ready may be served late (data_ready.c)
-SPI_CYCLES = 3  # by which the SPI's divider makes a bit longer, at most
+SPI_CYCLES = 2  # by which the SPI's divider makes a bit longer, at most
 
 
 def sample_cycles(sensor: Sensor) -> int:
@@ -203,4 +203,4 @@ def _late_s(sensor: Sensor, clock: ChipClock) -> Fraction:
 
 def spi_hz(clock_hz: int, most_hz: int) -> Fraction:
     """Return the SPI's clock, which an even divider makes (port_gap9_front_end.c)."""
-    return Fraction(clock_hz, (clock_hz // most_hz + 3) & ~1)
+    return Fraction(clock_hz, (-(-clock_hz // most_hz) + 1) & ~1)

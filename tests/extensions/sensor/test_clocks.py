@@ -24,6 +24,7 @@ from myoedge.power.model import PUBLISHED
 from myoedge.power.states import RISE_US
 from myoedge.reports.budget import budget_lines
 from myoedge.reports.energy import average_mw
+from myoedge.reports.period import built_point
 from myoedge.reports.speed import duration
 from myoedge.simulator import Fault
 from myoedge.targets import find_chip
@@ -56,8 +57,8 @@ def played(build: Build, folder: Path, seconds: float = 1.0) -> Played:
 @pytest.mark.parametrize("name", [*thinned(NAMES), "line"])
 def test_the_clock_that_auto_takes_keeps_up(name: str, tmp_path: Path) -> None:
     build = built(tmp_path, name, "auto")
-    planned, target = build.report["duty"], build.report["target"]
-    assert target["clock_hz"] <= 30_000_000
+    planned, point = build.report["duty"], built_point(build.report)
+    assert (point["waiting_hz"] or point["clock_hz"]) <= 30_000_000
     found = played(build, tmp_path)
     assert found.exact
     assert found.samples_lost == 0
@@ -69,25 +70,27 @@ def test_the_clock_that_auto_takes_keeps_up(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", thinned(NAMES))
 def test_planned_cycles_of_the_controller(name: str, tmp_path: Path) -> None:
     build = built(tmp_path, name, "80MHz")
-    found, period = played(build, tmp_path), build.report["period"]
-    counted = found.power.states_s["control"] / found.power.seconds
-    assert 0.6 < period["control_cycles"] / 80e6 / period["seconds"] / counted < 1.25
+    period, powers = build.report["period"], [played(build, tmp_path, s).power for s in (0.6, 1.2)]
+    (before_s, before), (after_s, after) = ((x.states_s["control"], x.seconds) for x in powers)
+    counted = (after_s - before_s) / (after - before)  # without the start
+    assert 0.8 < period["control_cycles"] / 80e6 / period["seconds"] / counted < 1.25
 
 
 @pytest.mark.parametrize("name", thinned(NAMES))
 def test_a_latency_that_needs_a_faster_clock(name: str, tmp_path: Path) -> None:
     """Of the decision on the line; the played latency and power hold what auto assumed."""
     free = built(tmp_path, name, "auto").report
-    period, target, cycles = free["period"], free["target"], free["cycles"]["total"]
-    last_s = period["last_sample_cycles"] / target["clock_hz"]
-    work_s = (cycles + period["decision_cycles"]) / target["clock_hz"] - last_s
+    period, own, cycles = free["period"], built_point(free), free["cycles"]["total"]
+    slow_hz = own["waiting_hz"] or own["clock_hz"]
+    last_s = period["last_sample_cycles"] / slow_hz
+    work_s = (cycles + period["decision_cycles"]) / slow_hz - last_s
     limit_s = period["decision_s"] + last_s + work_s / 4
     (tmp_path / "fast").mkdir()
     build = built(tmp_path / "fast", name, "auto", latency=f"{1e6 * limit_s:.0f} us")
     planned = build.report
     point, decision_s = planned["target"]["operating_points"][0], planned["decision_s"]
-    assert 4 <= point["clock_hz"] / target["clock_hz"] < 24
-    assert point["waiting_hz"] == target["clock_hz"]
+    assert 4 <= point["clock_hz"] / slow_hz < 25
+    assert point["waiting_hz"] == pytest.approx(slow_hz, rel=0.1)
     found = played(build, tmp_path)
     assert (found.exact, found.samples_lost) == (True, 0)
     assert found.latency is not None
@@ -95,7 +98,7 @@ def test_a_latency_that_needs_a_faster_clock(name: str, tmp_path: Path) -> None:
     assert found.wake is None or found.wake["wake_ups_per_minute"] > 0
     assert decision_s < limit_s
     rise_s = 0 if found.wake is None else 1e-6 * RISE_US  # planned; simulated are two thirds of it
-    assert 0.95 * found.latency.max_s < decision_s < 1.1 * found.latency.max_s + rise_s
+    assert found.latency.max_s <= decision_s < 1.3 * found.latency.max_s + rise_s
     assert f": a decision takes {duration(decision_s)}, planned" in budget_lines(planned)[0]
     planned_mw, power_w = planned["duty"]["average_mw"][0], found.power.power_w[0]
     assert planned_mw == pytest.approx(1e3 * power_w, rel=0.03)
@@ -103,7 +106,7 @@ def test_a_latency_that_needs_a_faster_clock(name: str, tmp_path: Path) -> None:
 
 
 LATE: dict[str, tuple[str, str, str, dict[str, Any]]] = {  # of a remedy: what it changes
-    "operating-point": ("windows", "60 MHz", "300 us", {"point": "low"}),
+    "operating-point": ("windows", "60 MHz", "300 us", {"point": "240/120.2 MHz"}),
     "[stream] frames": ("stream", "auto", "5 ms", {"stream": {"frames": 1}}),
     "baud_rate": ("windows", "auto", "200 us", {"sensor": {"baud_rate": 2_000_000}}),
 }
@@ -319,3 +322,4 @@ def test_the_spi_is_not_faster_than_asked(clock_hz: int, most_hz: int) -> None:
     assert divider.denominator == 1
     assert divider % 2 == 0
     assert found <= most_hz
+    assert divider == 2 or clock_hz / (divider - 2) > most_hz

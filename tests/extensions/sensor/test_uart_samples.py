@@ -66,7 +66,8 @@ def test_an_application(line: Build, fault: Fault | None, lost: int, flags: Flag
     assert reduce(or_, found, Flags(0)) == flags
     assert len(found) <= 2, "an error may be known before the loss that it causes"
     assert played.latency is not None
-    assert 0.0003 < played.latency.max_s < 0.002  # a sample takes 0.32 ms on the line
+    # a sample takes 0.32 ms on the line, and its bytes interrupt the encoding of a packet
+    assert 0.0003 < played.latency.max_s < 0.0025
 
 
 @pytest.mark.parametrize("late", range(0, 10_000, 1000))

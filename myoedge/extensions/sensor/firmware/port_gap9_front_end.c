@@ -79,7 +79,8 @@ enum { SPI_END_EVENT = 80 + (int)ME_SPI };
 #define SPI_RECEIVE (7u << 28)
 #define SPI_BOTH (12u << 28)
 #define SPI_END (9u << 28 | 1u) /* raises an event at the end */
-#define DIVIDER(hz) ((ME_PERIPH_HZ / (hz) + 3u) & ~1u) /* divider: even, and not above the maximum clock */
+/* divider: the least even one that is not above the maximum clock */
+#define DIVIDER(hz) (((ME_PERIPH_HZ + (hz) - 1u) / (hz) + 1u) & ~1u)
 #define COMMAND_HZ 2000000u
 #define EXCHANGE_BYTES 32u
 
