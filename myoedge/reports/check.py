@@ -9,7 +9,7 @@ from typing import Any
 
 from myoedge.errors import MyoedgeError, command
 from myoedge.reports.diff import Change, differ, paired_facts
-from myoedge.reports.facts import POWERS, TOLERATED, Fact
+from myoedge.reports.facts import POWERS, TOLERATED
 from myoedge.reports.junit import JunitCase, junit_xml
 from myoedge.reports.period import clocked_by
 from myoedge.reports.report_json import Report
@@ -163,6 +163,7 @@ def check_reports(old: Report, new: Report, bounds: Mapping[str, float | None]) 
 
 def _comparison_rows(old: Report, new: Report, allowed: Mapping[str, float]) -> Iterator[CheckRow]:
     settings = [CHIP] if clocked_by(new) else [*SETTINGS]  # an application's clocks are chosen
+    others = [path for path in SETTINGS if differ(old, new, path)]
     for change, is_apart in paired_facts(old, new):
         fact, bound = change.fact, allowed.get(change.fact.bound)
         if fact.key in settings:
@@ -171,17 +172,12 @@ def _comparison_rows(old: Report, new: Report, allowed: Mapping[str, float]) -> 
             is_run = (change.old, change.new) != (None, None)
             yield from [CheckRow(change, None, _figure_status(change, None))] * is_run
         elif bound is not None and change.old is not None:
-            of_cycles = "source of cycles" if is_apart else ""
-            unlike = change.unlike or of_cycles or _other_setting(old, new, fact)
+            needed = {CHIP} if fact.key in POWERS else {*SETTINGS}
+            of_setting = [SETTINGS[x] for x in others if x in needed and fact.bound in BY_SETTINGS]
+            of_cycles = ["source of cycles"] * is_apart
+            unlike = " and ".join([*filter(None, [change.unlike]), *of_cycles, *of_setting])
             status = SKIPPED if unlike or not fact.better else _figure_status(change, bound)
             yield CheckRow(change, bound, status, unlike)
-
-
-def _other_setting(old: Report, new: Report, fact: Fact) -> str:
-    """Return the name of a setting that the builds do not share, if a figure depends on it."""
-    needed = (CHIP,) if fact.key in POWERS else tuple(SETTINGS)
-    others = (SETTINGS[path] for path in needed if differ(old, new, path))
-    return next(others, "") if fact.bound in BY_SETTINGS else ""
 
 
 def _figure_status(change: Change, bound: float | None) -> str:

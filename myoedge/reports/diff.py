@@ -178,17 +178,12 @@ def paired_facts(old: Report, new: Report) -> Iterator[tuple[Change, bool]]:
     power."""
     apart = _incomparable_paths(old, new)
     for fact in FACTS:
-        unlike = _unlike(old, new, fact)
+        differing = (path for path in fact.alike if differ(old, new, path))
+        # what the new report has lost is no other condition; an option is not lost, but not given
+        found = [p for p in differing if p.startswith(OPTIONS) or value_at(new, p) is not None]
+        unlike = " and ".join(dict.fromkeys(SHARED[path] for path in found))
         shown = replace(fact, better=0) if unlike else fact
         yield replace(_make_change("", shown, old, new), unlike=unlike), fact.key in apart
-
-
-def _unlike(old: Report, new: Report, fact: Fact) -> str:
-    """Name what two reports would have to share to compare a fact; "" if they do, or if the new one
-    has lost it: an option is not lost, but not given."""
-    differing = (path for path in fact.alike if differ(old, new, path))
-    found = [p for p in differing if p.startswith(OPTIONS) or value_at(new, p) is not None]
-    return " and ".join(dict.fromkeys(map(SHARED.__getitem__, found)))
 
 
 def differ(old: Report, new: Report, path: str) -> bool:
