@@ -18,12 +18,14 @@ class KernelCost:
                    L2
     warm_cycles    cycles saved per tile after a layer's first COLD_TILES, when its code is in the
                    cores' own instruction caches
+    dma_delay      cycles lost per cycle of the DMA, which uses the same L1 banks
     """
 
     unit_cycles: float
     tile_cycles: float
     layer_cycles: float = 0.0
     warm_cycles: float = 0.0
+    dma_delay: float = 0.0
 
     def cycles(self, work: float) -> float:
         """Return the cycles of a tile.

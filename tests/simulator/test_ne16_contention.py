@@ -8,11 +8,13 @@ within the margins that tests name.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from statistics import fmean
 
 import numpy as np
 import pytest
 
+from myoedge.operators.conv.ne16_rows import store_waits
 from tests.isa.encoding import INSTRUCTIONS, word
 from tests.isa.program import addi, bne, load_constant, lw
 from tests.simulator.cores import (
@@ -42,6 +44,7 @@ from tests.simulator.cores import (
     wait,
 )
 from tests.simulator.ne16_jobs import (
+    NAMES,
     SOFTWARE_EVENT,
     TRIGGER,
     Recorded,
@@ -217,6 +220,20 @@ def test_it_slows_transfers_as_recorded(name: str, count: int, lost: int) -> Non
         last = [span for span in spans if span.what == "dma in"][-count:]
         taken.append(last[-1].end - last[0].start)
     assert abs(taken[1] - taken[0] - lost) <= 10
+
+
+@pytest.mark.parametrize("row_bytes", [64, 96])
+def test_stores_wait_for_the_banks_of_those_before_as_estimated(row_bytes: int) -> None:
+    """81 rows of 64 results, with nothing or 32 bytes between them."""
+    job = recorded()["g01_1x1_64_64_9x9"]
+    strides = {"OUTFEAT_D1_STRIDE": row_bytes, "OUTFEAT_D2_STRIDE": 9 * row_bytes}
+    registers = [strides.get(n, x) for n, x in zip(NAMES, job.registers, strict=True)]
+    moved = replace(job, registers=tuple(registers))
+    with_waits, free = (
+        cycles_of(run(program(moved, [], None), chip={"ne16_contention": on})) for on in (1, 0)
+    )
+    blocks = row_bytes // 32  # of 32 results; the job has two in any case
+    assert with_waits - free == pytest.approx(store_waits(81, row_bytes) * 2 / blocks, rel=0.1)
 
 
 def test_without_bank_conflicts_nobody_slows_it() -> None:

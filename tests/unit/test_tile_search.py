@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from myoedge.codegen.tile_transfers import Tables, expression
 from myoedge.operators.kernel import OUT, Operand, TiledKernel
 from myoedge.plan.l1.tile_choice import TileSearch, layer_signature
-from myoedge.plan.l1.tile_grid import distinct
+from myoedge.plan.l1.tile_grid import Grid, distinct
 from myoedge.plan.l1.tile_iteration import cut, spans, transfers
 from myoedge.plan.l1.tile_search import (
     NOTHING_HIDDEN,
@@ -69,6 +69,47 @@ def test_of_equally_fast_orders_of_loops_the_one_with_fewest_loads(
     assert found is not None
     assert found.order[0] == outer
     assert loaded(kernel, found) == images * groups + min(images, groups)
+
+
+def multiplied(rows: int, k: int) -> TiledKernel:
+    """Rows of 64 bytes times k rows of weights; the loop over weights is the inner one."""
+    x = Operand("x", 0, (rows, 64), ((("row", 1),), ()))
+    weights = Operand("weights", "weights", (k, 64), ((("k", 1),), ()))
+    y = Operand("y", OUT, (rows, k), ((("row", 1),), (("k", 1),)))
+    axes, split = {"row": rows, "k": k}, ("row", "k")
+    kernel = TiledKernel(
+        "k", axes, split, (x, weights, y), {}, lambda r: {}, lambda s: s["row"] * s["k"]
+    )
+    return replace(kernel, innermost_axes=("k",), cost=KernelCost(1.0, 50.0))
+
+
+def transferred(kernel: TiledKernel, choice: TileChoice) -> int:
+    """Bytes of all tiles, of operands that change from one to the next."""
+    total, before = 0, dict[str, object]()
+    for tile in spans(kernel, choice):
+        for operand in kernel.operands:
+            region = operand.region(tile)
+            total += region.size * (before.get(operand.name) != region)
+            before[operand.name] = region
+    return total
+
+
+@pytest.mark.parametrize("room", [2048, 4096])
+def test_transfers_that_delay_a_kernel_are_fewer(room: int) -> None:
+    """Of powers of two, no tile is smaller than others."""
+    kernel = multiplied(64, 64)
+    delayed = replace(kernel, cost=replace(kernel.cost, dma_delay=4.0))
+    free, found = (choose(each, room, TransferCost()) for each in (kernel, delayed))
+    assert free is not None
+    assert found is not None
+    assert transferred(delayed, found) < transferred(kernel, free)
+    grid = Grid.of(delayed, TransferCost())
+    at = next(
+        n for n in range(len(grid.tiles)) if (grid.sizes["row"][n], grid.sizes["k"][n]) == (8, 16)
+    )
+    times = {"x": grid.counts["row"], "weights": grid.tiles, "y": grid.tiles}
+    chosen = TileChoice({"row": 8, "k": 16}, ("row", "k"), 0.0, 0)
+    assert grid.delay_cycles(times)[at] == 4.0 * transferred(delayed, chosen) / 8
 
 
 SIDES = st.tuples(st.integers(1, 6), st.integers(1, 6))

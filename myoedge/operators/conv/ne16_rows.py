@@ -59,6 +59,7 @@ REQUANTISE = "me_ne16_requantise"  # finishes sums
 SUM_BUFFERS = 2  # jobs write sums to two buffers in turn
 RESTORED_BYTE = 0.12  # cycles of eight cores per byte of x converted back to int8
 LOOK_UP = 0.34  # cycles of eight cores per entry of a table
+BANKS_BYTES = 64  # a word in each bank of L1
 BESIDE_CORES = 1.12  # factor on the engine's cycles while cores requantise
 
 
@@ -175,6 +176,7 @@ def _rows_cycles(step: QuantizedNode, in_place: bool, sizes: Sizes) -> Any:
     else:
         pixels = n + pads_to_nine_pixels(n, rows)
         engine = pointwise_cycles(pixels, c, outputs, scale_bytes(step))
+        engine += store_waits(pixels, outputs)
         of_job, of_row = 0.0, (LOOK_UP if step.table is not None else 0.0) * outputs
     at_a_time = job_pixels(n)
     jobs = ceil_div(n, at_a_time)
@@ -182,6 +184,17 @@ def _rows_cycles(step: QuantizedNode, in_place: bool, sizes: Sizes) -> Any:
     beside = np.maximum(each, JOB + of_job + of_row * at_a_time)
     restored = RESTORED_BYTE * n * c * outputs / k if in_place else 0
     return each + (jobs - 1) * beside + last + restored
+
+
+def store_waits(rows: Any, k: Any) -> Any:
+    """Return the cycles in which stores of NE16 wait for the banks of earlier ones.
+
+    A store of 32 bytes uses each of its 8 banks for 4 cycles. The next one, a row of results later,
+    waits 3 cycles if a row is a multiple of all 16 banks; otherwise every second one waits 2.
+    rows, k   number of rows, and bytes of results per row
+    """
+    each = np.where(k % BANKS_BYTES == 0, 3, 1)
+    return ceil_div(rows, JOB_PIXELS) * ceil_div(k, OUTPUTS) * (JOB_PIXELS - 1) * each
 
 
 def int16_rows_on_ne16(form: Format) -> tuple[Kernel, Kernel]:

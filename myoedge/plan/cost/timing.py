@@ -176,6 +176,7 @@ def _timeline_steps(
     here, behind = (*tilings, None)[index : index + 2]
     assert here is not None
     loads, last = _loads_by_tile(index, here, cost), len(here.tiles) - 1
+    delay = here.kernel.cost.dma_delay
     cold = cold_cycles[index]
     starts_early = here.kernel.kernel_waits and not here.kernel.packing
     prepared = cold if starts_early else 0.0  # the kernel starts while its operands are transferred
@@ -184,11 +185,14 @@ def _timeline_steps(
     for t, compute in enumerate(tile_cycles(here)):
         at_end = t == last
         follows = at_end and behind is not None and behind.back_to_back
+        started = [*loads[t + 1], *later.get(here.first + t, ())]
+        stores = [cost.store_cycles(x.bytes) for x in here.tiles[t - 1].stores] if t else []
+        moved = sum(load.cycles for load in started) + sum(stores)
         yield TimelineStep(
-            compute + cost.barrier_cycles + (0.0 if t else cold - prepared),
+            compute + delay * moved + cost.barrier_cycles + (0.0 if t else cold - prepared),
             _argument_cycles(behind, cost) if at_end else cost.tile_setup_cycles,
-            [*loads[t + 1], *later.get(here.first + t, ())],
-            [cost.store_cycles(x.bytes) for x in here.tiles[t - 1].stores] if t else [],
+            started,
+            stores,
             (index + 1, 0) if follows else (index, t + 1),
             bool(here.kernel.nine_cores),
         )

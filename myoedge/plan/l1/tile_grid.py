@@ -107,6 +107,16 @@ class Grid:
             total = total + np.where(times > 0, times * self.kernel.cycles(sizes), 0.0)
         return total
 
+    def delay_cycles(self, times: Mapping[str, Array]) -> Array:
+        """Return the cycles that all tiles lose because the DMA uses the same L1 banks.
+
+        times   operand -> how often its tile is transferred
+        """
+        moved = np.zeros(len(self.tiles))
+        for name, often in times.items():
+            moved += self.operand_bytes[name] * often / self.cost.bytes_per_cycle
+        return np.asarray(self.kernel.cost.dma_delay * moved)
+
 
 def readable(size_bytes: int) -> int:
     """Return the bytes of a buffer in L1 for this much data, which kernels read in words."""

@@ -276,7 +276,8 @@ def _estimate_cycles(grid: Grid, times: Mapping[str, Array], hidden: Hidden) -> 
     """Return the estimated cycles per combination of tile sizes: pipeline fill, per tile the longer
     of computation and transfers, drain."""
     kernel, tiles, move = grid.kernel, grid.tiles, grid.transfer_cycles
-    compute = grid.compute_cycles / tiles + grid.cost.barrier_cycles
+    computed = grid.compute_cycles + grid.delay_cycles(times)
+    compute = computed / tiles + grid.cost.barrier_cycles
     reads = [o for o in kernel.operands if not o.written and o.name in times]
     often = sum((np.where(times[o.name] >= tiles, move[o.name], 0.0) for o in reads), 0.0 * tiles)
     seldom = [np.where(times[o.name] < tiles, times[o.name], 0) for o in reads]
@@ -288,8 +289,7 @@ def _estimate_cycles(grid: Grid, times: Mapping[str, Array], hidden: Hidden) -> 
     out = sum((move[o.name] for o in kernel.results if o.name in times), np.zeros(1))
     plain = np.maximum(compute, np.maximum(often, out))
     loaded = np.maximum(compute, np.maximum(often + extra, out))
-    # The last step loads nothing; _fill_cycles includes the first.
-    steps = np.maximum(tiles - rare, 0) * plain + rare * loaded
+    steps = np.maximum(tiles - rare, 0) * plain + rare * loaded  # the last step loads nothing
     return np.asarray(_fill_cycles(grid, reads, hidden) + steps + out)
 
 

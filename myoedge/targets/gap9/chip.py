@@ -22,8 +22,9 @@ KERNELS = {
     "me_unpack_s4_s16": KernelCost(12.5, 100),
     # Per word of taps of 4 x 4 sums.
     "me_linear_s8": KernelCost(25.8, 740, 1200),
-    "me_ne16_jobs, rows": KernelCost(1.07, 900),  # cycles of the engine and the cores
-    "me_ne16_jobs, rows, add": KernelCost(1.0, 500, 300),
+    # Cycles of the engine and the cores.
+    "me_ne16_jobs, rows": KernelCost(1.04, 550, 350, dma_delay=0.17),
+    "me_ne16_jobs, rows, add": KernelCost(1.0, 500, 300, dma_delay=0.17),
     "me_ne16_jobs, rows, int16": KernelCost(1.0, 1100, 1200),
     "me_ne16_matmul_s8": KernelCost(1.0, 900, 2500),
     "me_ne16_attention_s8": KernelCost(1.0, 4000, 5000),
