@@ -202,6 +202,7 @@ TOLERATED: Mapping[str, float] = {
     "latency": 0.02, "energy": 0.02, "power": 0.02, "memory": 0.0, "sqnr_db": 0.5, "accuracy": 0.01,
     "rmse": 0.02,
 }  # fmt: skip
+SAME = "same: accuracy, SQNR, latency, energy, power and memory are as before"
 RESULTS = {(True, True): "mixed", (True, False): "better", (False, True): "worse"}
 
 
@@ -213,20 +214,26 @@ class Verdict:
     better, worse      the figures as text: "latency -12.5 %"
     has_other_labels   whether accuracies or errors were measured on different samples, and are not
                        compared
+    apart              names of other figures that are not comparable: planned and played, say
     """
 
     result: str
     better: tuple[str, ...]
     worse: tuple[str, ...]
     has_other_labels: bool = False
+    apart: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         """Return the summary as text: "mixed: better latency -12.5 %; worse SQNR -3.1 dB"."""
+        if self.apart:
+            rest = f"{replace(self, apart=())}; not comparable"
+            rest = rest.replace(f"{SAME}; ", "same but for what is ")
+            return f"{rest}: {', '.join(self.apart)}"
         if self.has_other_labels:
             others = "accuracies are not of the same samples, and not compared"
             return f"{replace(self, has_other_labels=False)}; {others}".replace("accuracy, ", "")
         if self.result == "same":
-            return "same: accuracy, SQNR, latency, energy, power and memory are as before"
+            return SAME
         parts = {"better": ", ".join(self.better), "worse": ", ".join(self.worse)}
         if self.result != "mixed":
             return f"{self.result}: {parts[self.result]}"
@@ -239,7 +246,18 @@ def verdict_of(changes: Sequence[Change]) -> Verdict:
     better = tuple(text for change, text in found if change.is_better)
     worse = tuple(text for change, text in found if not change.is_better)
     result = RESULTS.get((bool(better), bool(worse)), "same")
-    return Verdict(result, better, worse, any(c.fact.key == OF_LABELS for c in changes))
+    has_other_labels = any(c.fact.key == OF_LABELS for c in changes)
+    return Verdict(result, better, worse, has_other_labels, tuple(_incomparable(changes)))
+
+
+def _incomparable(changes: Sequence[Change]) -> Iterator[str]:
+    """Yield the names of figures that changes show or leave out, and that are not comparable."""
+    for change in changes:
+        is_of_source = change.fact.key == "cycles.source"
+        if is_of_source and "modelled" in (change.old, change.new):
+            yield from ("latency", "energy")
+        elif change.unlike and change.fact.bound and not change.fact.key.startswith(LABELLED):
+            yield change.fact.title
 
 
 def _decisive_change(changes: Sequence[Change]) -> Iterator[tuple[Change, str]]:

@@ -57,8 +57,8 @@ class Suggestion:
 
 def figures(report: Report, more_mw: float = 0.0) -> dict[str, float | None]:
     """Return the figures by which suggestions are ranked: those in PATHS, the average power if
-    the period is known, a stream's delay in seconds from the first sample of a pass to its outputs,
-    and the number of parts beside the chip.
+    the period is known, a stream's delay in seconds from the first sample of a pass to its outputs
+    or an application's to its decision, and the number of parts beside the chip.
 
     more_mw   to be added to the average power
     """
@@ -67,7 +67,9 @@ def figures(report: Report, more_mw: float = 0.0) -> dict[str, float | None]:
     values["average_mw"] = duty["average_mw"][0] + more_mw if duty.get("keeps_up") else None
     stream = report.get("stream")
     hops_s = stream["pass_frames"] / stream["frame_hz"] if stream and stream["frame_hz"] else 0.0
-    values["delay_s"] = None if values["latency_s"] is None else values["latency_s"] + hops_s
+    inference_s, decision_s = values["latency_s"], report.get("decision_s")
+    other_s = None if inference_s is None else inference_s + hops_s
+    values["delay_s"] = other_s if decision_s is None else decision_s
     values["external_parts"] = len(report["memory"]["external"])
     return values
 

@@ -100,3 +100,12 @@ def test_other_clocks_are_no_reason_to_skip_the_power(report: dict[str, Any]) ->
     assert "target.operating_point" not in rows
     better = with_value(scaled(report, "duty.average_mw.0", 0.5), "target.operating_point", "low")
     assert check_reports(report, better, {}).failed == ()
+
+
+def test_the_verdict_names_what_it_leaves_out(report: dict[str, Any]) -> None:
+    new = with_value(scaled(report, "duty.average_mw.0", 2.0), "duty.source", "played")
+    told = str(verdict_of(compare(report, new)))
+    assert told == "same but for what is not comparable: average power"
+    faster = with_value(new, "latency_s", report["latency_s"] / 2)
+    told = str(verdict_of(compare(report, faster)))
+    assert told == "better: latency -50.0 %; not comparable: average power"

@@ -5,11 +5,12 @@ from __future__ import annotations
 
 import fnmatch
 import tomllib
+from typing import Any
 
 import pytest
 
 from myoedge.building.config_tables import Config, LayerTable, StreamTable
-from myoedge.extensions.sweeps.suggestions import Figures, suggestions
+from myoedge.extensions.sweeps.suggestions import Figures, figures, suggestions
 from myoedge.extensions.sweeps.variations import Variation, variations
 
 PLAIN: Figures = {
@@ -167,3 +168,13 @@ def test_passes_grow_up_to_the_longest(table: StreamTable, frames: list[int]) ->
     stream = {"frame_hz": 200.0, "pass_frames": 64}
     found = variations(report(40.0, stream=stream), Config(stream=table), {"engine": "cores"})
     assert [t.settings(Config()).stream.frames for t in found if t.kind == "frames"] == frames
+
+
+def test_the_delay_of_an_application_is_that_of_its_decision() -> None:
+    report: dict[str, Any] = {
+        "latency_s": 1e-5,
+        "memory": {"external": []},
+        "stream": {"pass_frames": 4, "frame_hz": 200.0},
+    }
+    assert figures(report)["delay_s"] == pytest.approx(1e-5 + 4 / 200)
+    assert figures({**report, "decision_s": 0.0165})["delay_s"] == 0.0165
