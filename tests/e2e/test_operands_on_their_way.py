@@ -91,9 +91,9 @@ def run_changed(build: myoedge.Build, old: str, new: str) -> None:
 
 def test_the_chip_shows_when_nobody_waits_for_it(tmp_path: Path) -> None:
     build = built("a long one", tmp_path)
-    load = "me_call(layer->load, tiles, 0);"
-    wait = f"{load}\n        me_wait_for(&me_of_next);"
+    before = "me_first_arguments(layer);"
+    wait = f"{before}\n        me_wait_for(&me_of_next);"
     run_changed(build, wait, wait)
     with pytest.raises(MyoedgeError, match="yet to write") as raised:
-        run_changed(build, wait, load)
+        run_changed(build, wait, before)
     assert raised.value.code == "E705"
