@@ -25,6 +25,7 @@ from myoedge.reports.wording import rough_percent, shares_of_clocks, three_digit
 
 MOST_BINS = 20  # bins of the histogram
 BAR_COLUMNS = 30
+LEAST_PART = 0.05  # of a state's energy, of a part that is named
 NAME_COLUMNS = 10  # of lines, before the text
 PARTS = ("wait", "network", "packet")  # parts of a latency, in order
 
@@ -159,6 +160,7 @@ def playback_json(
         "battery_h": None if power.hours is None else _interval_json(power.hours),
         "states": dict(power.states_s),
         "states_j": power.states_j,
+        "parts_j": {state: dict(parts) for state, parts in power.parts_j.items()},
         "clocks_s": [*map(list, power.clocks_s)],
         "waiting": power.waiting and asdict(power.waiting),
         "largest": asdict(largest_share(power)),
@@ -285,14 +287,20 @@ def _saving_lines(
 
 
 def state_rows(document: Mapping[str, Any]) -> list[dict[str, str]]:
-    """Return one row per power state of a playback: its time, share of the time, and energy."""
-    seconds, energy_j = document["states"], document["states_j"]
+    """Return one row per power state of a playback: its time, share of the time, energy, and the
+    parts of the chip that take most of it."""
+    seconds, energy_j, parts_j = (document[x] for x in ("states", "states_j", "parts_j"))
     return [
         {
             "state": STATE_NAMES[state],
             "time": duration(seconds[state]),
             "share": rough_percent(seconds[state], sum(seconds.values())),
             "energy": joules.amount(energy_j[state]),
+            "parts": ", ".join(
+                f"{joules.PART_NAMES[name]} {rough_percent(part_j, energy_j[state])}"
+                for name, part_j in sorted(parts_j[state].items(), key=lambda item: -item[1])
+                if part_j > 0 and part_j >= LEAST_PART * energy_j[state]
+            ),
         }
         for state in STATES
         if seconds[state]
@@ -300,7 +308,7 @@ def state_rows(document: Mapping[str, Any]) -> list[dict[str, str]]:
 
 
 def _state_lines(document: Mapping[str, Any]) -> list[str]:
-    layout = "  {state:<20}{time:>9}  {share:>7}  {energy:>9}"
+    layout = "  {state:<20}{time:>9}  {share:>7}  {energy:>9}  {parts}"
     clocks = shares_of_clocks(document.get("clocks_s", ()))
     lines = [layout.format(**row) for row in state_rows(document)]
     return [*lines, f"clocks    {clocks}"] if clocks else lines

@@ -32,7 +32,8 @@ def every_pair() -> Iterator[OperatingPoint]:
             for divider in range(1, mhz // 10 + 1):
                 asked_hz = int(mhz * 1e4 / divider) * 100
                 slow_hz = DEFAULT_CLOCKS.settings(mhz * 1_000_000, asked_hz).waiting_hz
-                name = f"{mhz}/{slow_hz / 1e6:g} MHz" if divider > 1 else f"{mhz} MHz"
+                rounded = f"{slow_hz // 1000 / 1000:g}"  # a clock above it is another pair
+                name = f"{mhz}/{rounded} MHz" if divider > 1 else f"{mhz} MHz"
                 yield OperatingPoint(name, volts, mhz * 1_000_000, slow_hz * (divider > 1))
 
 

@@ -24,6 +24,7 @@ from myoedge.extensions.sensor.report import (
 from myoedge.power.model import PUBLISHED, Battery, Coefficients, ModulePowers, energy
 from myoedge.power.states import STATES, state_power
 from myoedge.reports.duty_lines import STATE_NAMES, range_by_waiting
+from myoedge.reports.energy import PART_NAMES
 from myoedge.simulator import CoreCounts, Simulation
 from myoedge.targets import find_chip
 from tests.support.schemas import check
@@ -256,6 +257,11 @@ def test_json_meets_the_contract_and_its_schema() -> None:
     states = [row["state"] for row in state_rows(document)]
     assert states == [STATE_NAMES[state] for state in STATES]
     assert state_rows(document)[0]["time"] == "20 ms"
+    for row, state in zip(state_rows(document), STATES, strict=True):
+        parts_j = document["parts_j"][state]
+        assert sum(parts_j.values()) == pytest.approx(document["states_j"][state])
+        largest = max(parts_j, key=lambda part: parts_j[part])
+        assert row["parts"].startswith(PART_NAMES[largest])
     bare = playback_json(None, power, **{**figures, "decisions": 0, "missing": 100})  # type: ignore[arg-type]
     assert check({"schema": "myoedge.playback/1", **bare})
     assert bare["exact"] is False
