@@ -41,6 +41,7 @@ BUILT = [pytest.param(name, marks=[pytest.mark.slow] if name in LONG else []) fo
 OBSERVER = ("metadrive_ppo", "mtcnn_rnet")  # named, in place of the one that the build chooses
 # of the table of docs/developers/real-networks.md, where NE16's search ends higher
 ON_CORES_DB = {
+    "mp_blazeface_128": {"output0": 28.1, "output1": 19.3},
     "mtcnn_rnet": {"output0": 26.1, "output1": 23.2},
     "silero_vad_v6_16k": {"output": 35.3},
 }

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import replace
@@ -323,7 +324,7 @@ def test_bits_stay_where_nothing_is_gained(feedback: Path, tmp_path: Path, table
     fewer cycles than 16."""
     made, kept = built_feedback(feedback, tmp_path / "made", table)
     assert fewest_bits(made) == 8
-    assert [x["remedy"].split(", ")[0] for x in kept] == ["weights of 1 layer in 8 bits"] * bool(
-        table
-    )
+    remedies = [x["remedy"].split(", ")[0] for x in kept]
+    assert len(remedies) == bool(table)
+    assert all(re.fullmatch(r"weights of \d layers? in 8 bits", text) for text in remedies)
     assert all(x["more_cycles"] < 0.0 for x in kept)
