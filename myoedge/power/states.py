@@ -74,6 +74,7 @@ class StatePower:
     network_j   part of chip_j for the network's passes; None: not known apart
     clocks_s    pairs: clock of the cores in Hz, seconds with it; without deep sleep
     waiting     measurements of a chip that waits; None: none was measured
+    waiting_w   power of the chip while it waits, as given by `energy --sleep`; None: modelled
     """
 
     states_s: Mapping[str, float]
@@ -85,6 +86,7 @@ class StatePower:
     network_j: Interval | None = None
     clocks_s: Sequence[tuple[int, float]] = ()
     waiting: MeasuredWaiting | None = None
+    waiting_w: float | None = None
 
     @property
     def seconds(self) -> float:
@@ -150,6 +152,7 @@ def state_power(
         module.others_w,
         clocks_s=_clocks_s(point, seconds - states_s["retention"], slow_cycles),
         waiting=_measured_waiting(by, point, module),
+        waiting_w=1e-3 * (module.sleep_mw or 0.0) if module.states_waiting else None,
     )
 
 

@@ -163,6 +163,7 @@ def playback_json(
         "parts_j": {state: dict(parts) for state, parts in power.parts_j.items()},
         "clocks_s": [*map(list, power.clocks_s)],
         "waiting": power.waiting and asdict(power.waiting),
+        "waiting_w": power.waiting_w,
         "largest": asdict(largest_share(power)),
     }
 
@@ -242,7 +243,7 @@ def _power_lines(document: Mapping[str, Any]) -> list[str]:
         f"power     {_format_interval(document['power_w'], 1e3, 'mW')}, {scope}",
         f"          {_format_milliwatts(network_w)} of it for the network; "
         "certainty: docs/developers/energy.md",
-        *([f"          range {width}"] if width else []),
+        *(_waiting_lines(document.get("waiting_w")) or [f"          range {width}"] * bool(width)),
     ]
     if per_decision := document["energy_per_decision_j"]:
         each = f"each of {document['decisions']:,} decisions"
@@ -252,6 +253,14 @@ def _power_lines(document: Mapping[str, Any]) -> list[str]:
         battery = document["battery"] and Battery(**document["battery"])
         lines.append(f"battery   {battery_hours(ends, battery)}")
     return lines
+
+
+def _waiting_lines(waiting_w: float | None) -> list[str]:
+    """Return the line on a power of waiting that was given and not modelled; [] without one."""
+    if waiting_w is None:
+        return []
+    given = "as given by energy --sleep; energy --reset forgets it"
+    return [f"          of it {_format_milliwatts(waiting_w)} whenever the chip waits, {given}"]
 
 
 def _format_interval(interval: Mapping[str, float], factor: float, unit: str) -> str:

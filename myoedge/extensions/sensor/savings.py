@@ -81,7 +81,9 @@ def savings(
     wake     how its gate worked, with entries of `gate_power`; None without a gate
     """
     ungated = [] if wake is None else [Saving("no [wake]", wake["without_w"])]
-    rules = (*ungated, *_of_clocks(report, power, by), *_of_longer_hop(program, power))
+    # a given power of waiting is that of the clocks at which it was measured
+    clocks = () if power.waiting_w is not None else _of_clocks(report, power, by)
+    rules = (*ungated, *clocks, *_of_longer_hop(program, power))
     worth = [x for x in rules if x.power_w <= (1 - LEAST_GAIN) * power.power_w[0]]
     return tuple(sorted(worth, key=lambda saving: saving.power_w))
 

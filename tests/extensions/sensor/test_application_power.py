@@ -194,6 +194,21 @@ def test_options_of_a_playback_on_the_command_line(low: Build, tmp_path: Path) -
     assert ran.json["others_w"] == 4e-3
 
 
+def test_a_given_power_of_waiting_is_told_and_is_no_reason_for_another_clock(
+    low: Build, tmp_path: Path
+) -> None:
+    """It was measured at one clock: 240 MHz, at which the application waits far too fast."""
+    folder = Path(shutil.copytree(low.folder, tmp_path / "out"))
+    free = myoedge.play(folder, applications.MYO, seconds=1)
+    assert any("--operating-point" in saving.setting for saving in free.savings)
+    myoedge.energy(folder, sleep="0.1 mW")
+    given = myoedge.play(folder, applications.MYO, seconds=1)
+    assert not any("--operating-point" in saving.setting for saving in given.savings)
+    text = "\n".join(given.lines())
+    assert "of it 0.1 mW whenever the chip waits, as given by energy --sleep" in text
+    assert "not published" not in text
+
+
 def test_a_plan_is_near_what_is_played(low: Build, played: Played, tmp_path: Path) -> None:
     sensor = {**applications.ARMBAND, "hop": 8}
     new = applications.built(tmp_path, applications.Windows, 40, "low", sensor=sensor)
