@@ -135,6 +135,9 @@ def _read_rows(file: Path) -> list[tuple[int, dict[str, Any]]]:
         raise _calibration_error(file, getattr(error, "strerror", None) or str(error)) from None
     if len({*names}) < len(names):
         raise _calibration_error(file, f"a column is there twice: {', '.join(names)}")
+    if len(names) == 1 and ";" in names[0]:
+        cause = "its columns are separated by semicolons: commas are needed, and points in numbers"
+        raise _calibration_error(file, cause)
     for number, row in rows:
         if MORE in row:
             cause = f"it has more fields than the header, {len(names)}: numbers have a point"

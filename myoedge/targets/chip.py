@@ -52,7 +52,7 @@ class OperatingPoint:
 
 def _clocks_of_text(name: str) -> list[int]:
     """Return the clocks that a name of an operating point has, in Hz: "300/10 MHz"; [] for none."""
-    found = re.fullmatch(rf"\s*{MHZ}(?:/{MHZ})?\s*MHz\s*", name, re.IGNORECASE)
+    found = re.fullmatch(rf"\s*{MHZ}(?:\s*(?:MHz)?\s*/\s*{MHZ})?\s*MHz\s*", name, re.IGNORECASE)
     return [round(float(x) * 1e3) * 1000 for x in found.groups() if x] if found else []
 
 
@@ -190,7 +190,7 @@ class Chip:
             span = f"{low_hz / 1e6:g} to {high_hz / 1e6:g} MHz"
             facts = {
                 "has": f'auto, {names}, or a clock of {span} as "300MHz"',
-                "also": 'of an application that waits two clocks, the lower one last: "240/10 MHz"',
+                "or": 'of an application two clocks, that of waiting last: "240/10 MHz"',
             }
             raise MyoedgeError("E204", f"there is no operating point {name}", facts)
         clock_hz, *waiting_hz = asked_hz

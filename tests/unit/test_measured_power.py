@@ -152,6 +152,14 @@ def test_rows_that_cannot_be(measurements: Path, rows: str, line: int) -> None:
         myoedge.calibrate_energy(measurements)
 
 
+def test_columns_separated_by_semicolons(measurements: Path) -> None:
+    """As spreadsheets write them where numbers have a comma."""
+    measurements.write_text(HEADER.replace(",", ";") + "idle;high;;16,4;\n")
+    with pytest.raises(MyoedgeError, match="separated by semicolons") as raised:
+        myoedge.calibrate_energy(measurements)
+    assert raised.value.code == "E250"
+
+
 @pytest.mark.parametrize(
     "text",
     [

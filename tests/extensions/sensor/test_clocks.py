@@ -174,6 +174,11 @@ def test_a_clock_of_waiting_without_an_application(tmp_path: Path) -> None:
     assert raised.value.notice.tries == ('--operating-point "240 MHz"',)
 
 
+@pytest.mark.parametrize("text", ["240 / 10 MHz", "240MHz/10MHz", "240 mhz / 10 mhz"])
+def test_a_pair_may_be_written_with_spaces_and_both_units(text: str) -> None:
+    assert find_chip("gap9").at(text).point == find_chip("gap9").at("240/10 MHz").point
+
+
 @pytest.mark.parametrize("point", ["240/250 MHz", "240/5 MHz", "10/", "/10 MHz"])
 def test_pairs_that_are_no_operating_point(point: str) -> None:
     with pytest.raises(MyoedgeError, match="there is no operating point"):
