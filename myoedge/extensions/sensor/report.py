@@ -239,11 +239,15 @@ def _power_lines(document: Mapping[str, Any]) -> list[str]:
     network_w = document["network_w"]["value"]
     power_w = [document["power_w"][name] for name in ("value", "low", "high")]
     width = range_by_waiting(power_w, document["states"], document.get("waiting"))
+    certainty = f"range {width}" if width else ""
+    if (waiting_w := document.get("waiting_w")) is not None:  # given, and not modelled
+        given = "as given by energy --sleep; energy --reset forgets it"
+        certainty = f"of it {_format_milliwatts(waiting_w)} whenever the chip waits, {given}"
     lines = [
         f"power     {_format_interval(document['power_w'], 1e3, 'mW')}, {scope}",
         f"          {_format_milliwatts(network_w)} of it for the network; "
         "certainty: docs/developers/energy.md",
-        *(_waiting_lines(document.get("waiting_w")) or [f"          range {width}"] * bool(width)),
+        *([f"          {certainty}"] if certainty else []),
     ]
     if per_decision := document["energy_per_decision_j"]:
         each = f"each of {document['decisions']:,} decisions"
@@ -253,14 +257,6 @@ def _power_lines(document: Mapping[str, Any]) -> list[str]:
         battery = document["battery"] and Battery(**document["battery"])
         lines.append(f"battery   {battery_hours(ends, battery)}")
     return lines
-
-
-def _waiting_lines(waiting_w: float | None) -> list[str]:
-    """Return the line on a power of waiting that was given and not modelled; [] without one."""
-    if waiting_w is None:
-        return []
-    given = "as given by energy --sleep; energy --reset forgets it"
-    return [f"          of it {_format_milliwatts(waiting_w)} whenever the chip waits, {given}"]
 
 
 def _format_interval(interval: Mapping[str, float], factor: float, unit: str) -> str:
