@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import shutil
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -187,6 +188,7 @@ def made(folder: Path, name: str) -> Build:
 
 
 def shared(folders: pytest.TempPathFactory, name: str) -> Build:
-    """An application of MADE, which tests only read or copy."""
+    """A copy of an application of MADE, which is built once: a playback changes its report."""
     key = f"sensor-{name.replace('/', '-')}"
-    return load_build(made_once(folders, key, partial(made, name=name)) / "out")
+    once = made_once(folders, key, partial(made, name=name)) / "out"
+    return load_build(Path(shutil.copytree(once, folders.mktemp("application") / "out")))

@@ -57,8 +57,7 @@ def test_a_gate_takes_what_a_playback_without_it_does_not(
     point = clocks.removeprefix(" at ") or None
     folder = tmp_path_factory.mktemp("gate")
     gated = applications.built(folder, applications.Windows, 40, point, **tables)
-    shared = applications.shared(tmp_path_factory, f"windows{clocks}")
-    alone = load_build(shutil.copytree(shared.folder, folder / "alone"))
+    alone = applications.shared(tmp_path_factory, f"windows{clocks}")
     with_gate, without = (
         myoedge.play(build, applications.MYO, seconds=2) for build in (gated, alone)
     )

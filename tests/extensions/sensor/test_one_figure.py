@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import html
 import re
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -45,9 +46,15 @@ OWN = {"windows": "hop = 8", "stream": "[stream]\naxis = 2\nframes = 4\nrate = 2
 
 
 @pytest.fixture(scope="module", params=KINDS)
-def folder(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def made(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A build at 160 MHz whose arguments are known."""
     return built(tmp_path_factory.mktemp("one"), request.param, "160 MHz")
+
+
+@pytest.fixture
+def folder(made: Path, tmp_path: Path) -> Path:
+    """A copy of it, as playbacks change its report."""
+    return Path(shutil.copytree(made, tmp_path / "copy"))
 
 
 def built(place: Path, name: str, point: str, more: str = "") -> Path:
