@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 import re
 import shutil
@@ -21,6 +20,7 @@ from myoedge.errors import MyoedgeError
 from myoedge.reports.check import check_reports
 from tests.conftest import myoedge as command
 from tests.conftest import save_exported
+from tests.support.reports import changed
 
 GUIDE = Path(__file__).parents[2] / "docs" / "product" / "releases.md"
 
@@ -33,16 +33,6 @@ def good(tmp_path_factory: pytest.TempPathFactory) -> myoedge.Build:
     calib = np.random.default_rng(0).standard_normal((16, 1, 16), np.float32)
     np.savez(folder / "calib.npz", input=calib)
     return myoedge.build(model, calib=calib, output=folder / "good")
-
-
-def changed(report: dict[str, Any], path: str, value: object) -> dict[str, Any]:
-    new = copy.deepcopy(report)
-    *tables, key = path.split(".")
-    table = new
-    for name in tables:
-        table = table[name]
-    table[key] = value
-    return new
 
 
 def statuses(old: dict[str, Any], new: dict[str, Any], **bounds: float) -> dict[str, str]:

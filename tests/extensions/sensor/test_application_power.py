@@ -207,6 +207,9 @@ def test_a_given_power_of_waiting_is_told_and_is_no_reason_for_another_clock(
     text = "\n".join(given.lines())
     assert "of it 0.1 mW whenever the chip waits, as given by energy --sleep" in text
     assert "not published" not in text
+    myoedge.energy(folder, reset=True)
+    again = "\n".join(myoedge.play(folder, applications.MYO, seconds=1).lines())
+    assert "energy --sleep" not in again
 
 
 def test_a_plan_is_near_what_is_played(low: Build, played: Played, tmp_path: Path) -> None:

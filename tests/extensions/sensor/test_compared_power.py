@@ -12,6 +12,7 @@ from myoedge.reports.check import check_reports
 from myoedge.reports.diff import compare
 from myoedge.reports.facts import verdict_of
 from tests.extensions.sensor import applications
+from tests.support.reports import changed
 
 # figure, its place in report.json, and what decides whether two of its values are comparable
 FIGURES = {
@@ -46,16 +47,6 @@ def scaled(report: dict[str, Any], figure: str, factor: float) -> dict[str, Any]
     return new
 
 
-def with_value(report: dict[str, Any], path: str, value: object) -> dict[str, Any]:
-    new = copy.deepcopy(report)
-    *tables, key = path.split(".")
-    place = new
-    for name in tables:
-        place = place[name]
-    place[key] = value
-    return new
-
-
 def status_of(old: dict[str, Any], new: dict[str, Any], figure: str) -> str:
     rows = {row.change.fact.key: row.status for row in check_reports(old, new, {}).figures}
     return rows[figure]
@@ -82,7 +73,7 @@ def test_a_worse_figure_is_told_and_fails_a_check(report: dict[str, Any], figure
 def test_figures_of_other_conditions_are_neither_better_nor_worse(
     report: dict[str, Any], figure: str, path: str, value: object
 ) -> None:
-    new = with_value(scaled(report, figure, 2.0), path, value)
+    new = changed(scaled(report, figure, 2.0), path, value)
     changes = {change.fact.key: change for change in compare(report, new)}
     assert changes[figure].is_better is None
     assert verdict_of([*changes.values()]).result == "same"
@@ -91,21 +82,21 @@ def test_figures_of_other_conditions_are_neither_better_nor_worse(
 
 def test_other_clocks_are_no_reason_to_skip_the_power(report: dict[str, Any]) -> None:
     """The build chooses them: fewer milliwatts are better, and figures of an inference are left."""
-    new = with_value(scaled(report, "duty.average_mw.0", 1.5), "target.operating_point", "low")
+    new = changed(scaled(report, "duty.average_mw.0", 1.5), "target.operating_point", "low")
     check = check_reports(report, new, {})
     rows = {row.change.fact.key: row for row in check.figures}
     assert [key for key, row in rows.items() if row.status == "worse"] == ["duty.average_mw.0"]
     assert rows["decision_s"].status == "ok"
     assert rows["energy_uj.value"].text.endswith(", skipped: other operating point")
     assert "target.operating_point" not in rows
-    better = with_value(scaled(report, "duty.average_mw.0", 0.5), "target.operating_point", "low")
+    better = changed(scaled(report, "duty.average_mw.0", 0.5), "target.operating_point", "low")
     assert check_reports(report, better, {}).failed == ()
 
 
 def test_the_verdict_names_what_it_leaves_out(report: dict[str, Any]) -> None:
-    new = with_value(scaled(report, "duty.average_mw.0", 2.0), "duty.source", "played")
+    new = changed(scaled(report, "duty.average_mw.0", 2.0), "duty.source", "played")
     told = str(verdict_of(compare(report, new)))
     assert told == "same but for what is not comparable: average power"
-    faster = with_value(new, "latency_s", report["latency_s"] / 2)
+    faster = changed(new, "latency_s", report["latency_s"] / 2)
     told = str(verdict_of(compare(report, faster)))
     assert told == "better: latency -50.0 %; not comparable: average power"

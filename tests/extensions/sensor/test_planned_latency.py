@@ -10,16 +10,29 @@ import numpy as np
 import pytest
 
 import myoedge
+from myoedge.targets.sensor import FRONT_ENDS
 from tests.extensions.sensor import applications
 
-# Of ADS1298, whose edges come 1/8 of a period late at most; and of the fastest devices of one byte.
-FAST_SPI = {"spi_clock": "20 MHz", "baud_rate": 3_000_000}
+# All rates of all front ends, at their fastest SPI; a chain; and devices of one byte a channel.
+FAST_LINE = {"baud_rate": 3_000_000}
 RATES: dict[str, dict[str, Any]] = {
-    **{f"ads1298 {hz}": {**applications.ADS1298, "rate": hz} for hz in (1000, 2000, 4000, 8000)},
-    "ads1298 16000": {**applications.ADS1298, "rate": 16_000, **FAST_SPI},
+    **{
+        f"{name} {hz}": {
+            **applications.ADS1298,
+            **FAST_LINE,
+            "front_end": name,
+            "rate": hz,
+            "spi_clock": f"{kind.most_spi_hz} Hz",
+        }
+        for name, kind in FRONT_ENDS.items()
+        for hz in sorted(kind.rates)
+    },
+    **{f"ads1298 {hz}, slow": {**applications.ADS1298, "rate": hz} for hz in (1000, 2000, 4000)},
     **{f"spi {hz}": {**applications.ARMBAND, "rate": hz} for hz in (2000, 20_000, 32_000)},
-    "chain 2000": {**applications.ADS1298, **applications.EIGHT_CHIPS},
-    "chain 4000": {**applications.ADS1298, **applications.EIGHT_CHIPS, "rate": 4000},
+    **{
+        f"chain {hz}": {**applications.ADS1298, **applications.EIGHT_CHIPS, "rate": hz}
+        for hz in (2000, 4000)
+    },
 }
 HOPS = (40, 8)
 
