@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -76,9 +76,10 @@ def _states_rate(content: Content, sensor: Sensor) -> bool:
     stated = {**content.rates, **arrays}
     for name, rates in stated.items():
         values = [*dict.fromkeys(rates.ravel().tolist())]
-        if [_finite(value) for value in values] == [sensor.rate_hz]:
+        stored = float(sensor.rate_hz), float(np.float32(sensor.rate_hz))  # of a decimal fraction
+        if len(values) == 1 and _finite(values[0]) in stored:
             continue
-        rate_hz = f"{float(sensor.rate_hz):g}"
+        rate_hz = np.format_float_positional(float(sensor.rate_hz), trim="-")
         remedy = f"{name} = {rate_hz} alone in the file"
         if len(values) == 1:
             remedy = f"resample it to {rate_hz} samples per second, or change [sensor] rate"
@@ -92,12 +93,13 @@ def _fits(values: Array, sensor: Sensor) -> bool:
     return values.ndim == 2 and values.shape[1] == sensor.channels
 
 
-def _finite(value: Any) -> Fraction | None:
+def _finite(value: Any) -> float | None:
     """Return a number; None if it is no finite number."""
     try:
-        return Fraction(float(value))
+        number = float(value)
     except (TypeError, ValueError, OverflowError):
         return None
+    return number if math.isfinite(number) else None
 
 
 def _sample_array(arrays: Mapping[str, Array], sensor: Sensor) -> Array:

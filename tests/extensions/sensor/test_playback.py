@@ -7,6 +7,7 @@ import json
 import shlex
 import shutil
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -350,6 +351,19 @@ def test_a_file_states_its_rate_once_or_more(windows: Build, tmp_path: Path, rat
     sensor = program_of(windows).sensor
     found = [recording_of(sensor, tmp_path / f"{name}.npz") for name in ("stated", "not")]
     assert [x.is_assumed for x in found] == [False, True]
+
+
+@pytest.mark.parametrize("kind", [np.float32, np.float64])
+@pytest.mark.parametrize("rate", ["199.9999", "1.1", "200"])
+def test_a_rate_that_no_binary_fraction_is(
+    windows: Build, tmp_path: Path, rate: str, kind: type[np.floating[Any]]
+) -> None:
+    sensor = replace(program_of(windows).sensor, rate_hz=Fraction(rate))
+    np.savez(tmp_path / "r.npz", x=np.zeros((60, 8)), fs=kind(rate))
+    assert not recording_of(sensor, tmp_path / "r.npz").is_assumed
+    np.savez(tmp_path / "r.npz", x=np.zeros((60, 8)), fs=kind(rate) * kind(1.001))
+    with pytest.raises(MyoedgeError, match=f"{rate} samples per second"):
+        recording_of(sensor, tmp_path / "r.npz")
 
 
 def test_signals_and_lengths_that_are_no_numbers(windows: Build) -> None:
