@@ -254,8 +254,10 @@ def inspect(
 
 @with_plugin_errors
 def ops() -> Operators:
-    """Return every supported operator, with the calls of PyTorch and ONNX that map to it; those of
-    plug-ins that ./myoedge.toml names too. Errors: E230 .. E232 myoedge.toml, E256, E257 plug-ins.
+    """Return every supported operator, with the calls of PyTorch and ONNX that map to it, and the
+    operators of plug-ins that ./myoedge.toml names.
+
+    Errors: E230 .. E232 myoedge.toml, E256, E257 plug-ins.
     """
     from myoedge.building.plugins import load_named
 

@@ -70,7 +70,7 @@ def _factory_value(model: str | Path | None, factory: str | None) -> str | None:
 
 
 def _describe_inputs(model: Model | None, given: str | Path | None) -> dict[str, object]:
-    """Describe the inputs of a model; without one those of the samples, or usual ones."""
+    """Describe the inputs of a model, or else of the samples, or else usual inputs."""
     of_model = {} if model is None else _model_inputs(model)
     inputs = of_model or _read_sample_windows(given) or {"input": USUAL}
     shapes = {name: ", ".join(("samples", *map(str, x.shape))) for name, x in inputs.items()}

@@ -230,7 +230,7 @@ class _HoistedLoop:
     # ---- states
 
     def _try_hoist_state(self, state: str) -> bool:
-        """Hoist a state and return True, or return False if it has to stay in the loop."""
+        """Hoist a state; return whether the state could leave the loop."""
         with self.patch.made_from(self.nexts[state].inputs[0]):
             return attempt(self._hoist_state, state) or False
 

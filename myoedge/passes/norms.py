@@ -192,7 +192,7 @@ def _match_root_limit(name: object, *numbers: object) -> float:
 
 @rewrite_pattern("mul")
 def norm(graph: Graph, node: Node) -> Rewrite:
-    """Fuse x / sqrt(mean(x^2) + eps) to an RMS norm, and that of x - mean(x) into a layer norm."""
+    """Fuse x / sqrt(mean(x^2) + eps) to an RMS norm, or a layer norm where x is u - mean(u)."""
     require("act" not in node.attrs)
     return first_match(_match_norm, ((graph, node, x, other) for x, other in both_orders(node)))
 

@@ -44,8 +44,8 @@ def roll_unrolled_loop(graph: Graph, node: Node) -> Rewrite:
 
 @rewrite_pattern("concat")
 def join_steps(graph: Graph, node: Node) -> Rewrite:
-    """Replace a concat of what the same layers make of consecutive rows of a tensor by these layers
-    on all rows at once; without layers, by the rows themselves."""
+    """Replace a concat of the results of equal layers on consecutive rows of a tensor by one layer
+    on all rows; without layers, by the rows themselves."""
     return _roll_concat(graph, node, {*MOVES, *ROWS, *PAIRS, "softmax", "log_softmax"}.issuperset)
 
 

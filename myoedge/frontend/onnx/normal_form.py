@@ -62,8 +62,8 @@ def _rename_domains(model: ModelProto) -> None:
 
 
 def _decompose_group_norms(graph: GraphProto) -> None:
-    """Replace GroupNormalization with scales per group by what it is: the normalisation of each
-    group as one channel."""
+    """Replace GroupNormalization with scales per group by the normalisation of each group as one
+    channel."""
     from onnx import helper
 
     taken = {name for node in graph.node for name in (*node.input, *node.output)}

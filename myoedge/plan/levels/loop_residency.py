@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Constants that stay in L2 for the iterations of a loop: they are loaded once, before it, into
-bytes that other layers use before and after the loop."""
+"""Constants that stay in L2 for the iterations of a loop, loaded once before the loop, into bytes
+that other layers use before and after."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def _bytes_of_others(plan: Plan, loop: LoopSteps) -> int:
 def _hold_some(
     chunks: Sequence[Chunk], loop: LoopSteps, steps: TimelineSteps, room: int
 ) -> list[Chunk]:
-    """Return the chunks; up to `room` bytes of them stay for all iterations of a loop."""
+    """Return the chunks, of which up to `room` bytes stay for all iterations of a loop."""
     sizes = {x: x.room_bytes for x in chunks if loop.first <= x.first < loop.end}
     chosen = {*spread(sizes, room)}
     return [_held(x, loop, steps) if x in chosen else x for x in chunks]
