@@ -189,8 +189,6 @@ MEASURED = (
 )
 # Metrics that follow from them.
 POWERS = ("decision_s", "duty.average_mw.0", "duty.hours.0")
-# Metrics of labelled samples.
-LABELLED = ("quantization.accuracy_", "quantization.targets.")
 LAYER_CYCLES = {"cycles": "counted", "cycles_modelled": "modelled"}
 
 
@@ -256,7 +254,7 @@ def _incomparable(changes: Sequence[Change]) -> Iterator[str]:
         is_of_source = change.fact.key == "cycles.source"
         if is_of_source and "modelled" in (change.old, change.new):
             yield from ("latency", "energy")
-        elif change.unlike and change.fact.bound and not change.fact.key.startswith(LABELLED):
+        elif change.unlike and change.fact.bound and change.fact.alike != SAMPLES:
             yield change.fact.title
 
 

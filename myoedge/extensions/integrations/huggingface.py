@@ -13,7 +13,7 @@ from myoedge.building.options import StrPath
 from myoedge.errors import MyoedgeError
 from myoedge.extensions.integrations.mlflow import figures
 from myoedge.reports import speed
-from myoedge.reports.facts import FACT_OF, LABELLED, MEASURED, facts, value_at
+from myoedge.reports.facts import FACT_OF, MEASURED, SAMPLES, facts, value_at
 from myoedge.reports.report_json import Report
 from myoedge.system.control_characters import document_bytes
 from myoedge.system.folder import MANIFEST, write_folder
@@ -93,7 +93,7 @@ def _metric_results(report: Report, task: str) -> Iterator[EvalResult]:
 
     samples = value_at(report, "quantization.evaluated_on") or {}
     for path, value in figures(report).items():
-        if path.startswith(LABELLED):
+        if FACT_OF[path].alike == SAMPLES:
             kind = path.rpartition(".")[2].partition("_")[0]  # accuracy, rmse, mae, r2
             data, split = samples.get("source", TASK), samples.get("data")
         elif path in MEASURED and report["cycles"]:
