@@ -185,6 +185,7 @@ def make_contents(
         **{key: text.encode() for key, text in project.items()},
         **{key: program.elf for key, program in programs.items()},
         **({} if sources.blob is None else {BLOB: sources.blob}),
+        **sources.archives,
         **plan.image_files,
         **golden_files(quantized, integers, values),
         **{f"{part.name}.npz": npz(part.arrays()) for part in parts},

@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from myoedge.codegen.application import Application, FirmwarePart
+from myoedge.codegen.archive import library_archives
 from myoedge.codegen.blob import CRCS, model_blob, numbers_as_data
 from myoedge.codegen.constants import (
     SLICE_BYTES,
@@ -61,13 +62,15 @@ Golden = tuple[Sequence[Array], Sequence[Array]]  # integer inputs and outputs o
 class Sources:
     """Generated files by name, and the model's digest.
 
-    program   how the program for the chip is made; None: there is only the library
+    program    how the program for the chip is made; None: there is only the library
+    archives   file name -> zip file of the library
     """
 
     files: Mapping[str, str]
     digest: str
     program: ProgramTarget | None = None
     blob: bytes | None = None
+    archives: Mapping[str, bytes] = field(default_factory=dict)
 
 
 def make_sources(
@@ -119,7 +122,9 @@ def make_sources(
     }
     files |= include_files(files.values(), _others_headers(plan.chip.program))
     program, content = plan.chip.program, None if blob is None else blob.content()
-    return Sources(with_replaced(files, program), common["digest"], program, content)
+    files = with_replaced(files, program)
+    archives = library_archives(program, files, common)
+    return Sources(files, common["digest"], program, content, archives)
 
 
 def _others_headers(program: ProgramTarget | None) -> frozenset[str]:

@@ -56,6 +56,24 @@ class LevelDriver:
 
 
 @dataclass(frozen=True, slots=True)
+class LibraryArchive:
+    """A zip file of the library, for a build system that cannot use src/ as it is.
+
+    name        of the file, after the network's prefix
+    sources     folder of the C in the archive
+    templates   path in the archive -> template
+    example     templates of a program that runs the golden sample, likewise
+    golden      path of golden.h for that program
+    """
+
+    name: str
+    sources: str
+    templates: Mapping[str, str]
+    example: Mapping[str, str]
+    golden: str
+
+
+@dataclass(frozen=True, slots=True)
 class ProgramTarget:
     """Programs for a chip: their compiler, start-up and memories.
 
@@ -74,6 +92,7 @@ class ProgramTarget:
     applications   whether there are programs of `--app` for the chip
     cores          which cores run the network, as a comment in main.c
     packages       path in src/ -> template of a file by which other build systems know the library
+    archives       further forms of the library
     clocks         generator that the programs set; None: the clock of the reset
     flash          flash on the chip, with programs, weights and saved records; None: none
     flashing       what puts a program into a chip's flash, if it is not `myoedge flash`
@@ -93,6 +112,7 @@ class ProgramTarget:
     applications: bool = False
     cores: str = "All nine cores run the network; me_tiles.h defines what each core does."
     packages: Mapping[str, str] = field(default_factory=dict)
+    archives: tuple[LibraryArchive, ...] = ()
     clocks: ClockGenerator | None = None
     flash: FlashLayout | None = None
     flashing: tuple[str, ...] = ()

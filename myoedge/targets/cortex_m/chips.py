@@ -14,7 +14,7 @@ from myoedge.system.toolchain import InstructionSet
 from myoedge.targets.chip import Chip, Engine, OperatingPoint
 from myoedge.targets.cortex_m.cycles import ON_M4, ON_M33
 from myoedge.targets.cycle_factor import CycleFactor
-from myoedge.targets.program import ProgramTarget
+from myoedge.targets.program import LibraryArchive, ProgramTarget
 
 KIB = 1024
 TEMPLATES = (
@@ -36,6 +36,19 @@ PACKAGES = {
     "zephyr/module.yml": "cortex_m/packages/module.yml.j2",
     "library.json": "cortex_m/packages/library.json.j2",  # of PlatformIO
 }
+_EXAMPLE = "examples/GoldenSample"
+ARCHIVES = (
+    LibraryArchive(
+        "-arduino.zip",
+        sources="src",
+        templates={"library.properties": "cortex_m/packages/arduino/library.properties.j2"},
+        example={
+            f"{_EXAMPLE}/{name}": f"cortex_m/packages/arduino/{name}.j2"
+            for name in ("GoldenSample.ino", "golden_sample.c")
+        },
+        golden=f"{_EXAMPLE}/golden.h",
+    ),
+)
 FLASHING = (
     "probe-rs run --chip CHIP firmware.elf  with a linker script for the memories of the chip",
     "west flash  in an application of Zephyr with the C of src/",
@@ -99,6 +112,7 @@ def _chip(
         defines=("ME_TRACE",),
         cores="The only core runs the network.",
         packages=PACKAGES,
+        archives=ARCHIVES,
         flashing=FLASHING,
     )
     return Chip(
