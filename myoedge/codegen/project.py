@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -35,14 +34,13 @@ from myoedge.codegen.library import (
 from myoedge.codegen.made_with import DEFAULT_OPTIONS, SourceOptions
 from myoedge.codegen.names import default_prefix, public_names
 from myoedge.codegen.network import network_values
-from myoedge.codegen.render import C_TYPES, initializer, render, template_dir
+from myoedge.codegen.port_values import port_values
+from myoedge.codegen.render import initializer, render, template_dir
 from myoedge.codegen.runtime import mram_values, program_files
 from myoedge.codegen.stream_values import stream_values
 from myoedge.numerics.arrays import Array
-from myoedge.operators.embedding import id_limits
 from myoedge.plan.plan import Plan
 from myoedge.quantization.files import model_digest
-from myoedge.quantization.ports import QuantPort
 from myoedge.streaming.stream import Stream
 from myoedge.targets import CHIPS
 from myoedge.targets.program import ProgramTarget
@@ -105,12 +103,13 @@ def make_sources(
         files |= _chip_program(plan, common, application)
     for part in parts:
         files |= part.files(plan, {**common, "copies": plan.copies})
-    blob = None
+    program, content = plan.chip.program, None
     if options.weights_blob:
         data = numbers_as_data(network["scalars"], stream, common)
         code = [*files.values(), *include_files(files.values(), ()).values()]
         blob = model_blob(plan, {**common["arrays"], **data}, code, common)
         crcs = blob.arrays.get(CRCS, ())
+        content = blob.content()
         common |= {"blob": blob.values(), "slices": crcs[: len(crcs) - common["l3_slices"]]}
         files["load.c"] = render("project/load.c.j2", common)
     files |= {
@@ -120,8 +119,7 @@ def make_sources(
         "LICENSE": (template_dir() / "project" / "LICENSE").read_text(encoding="utf-8"),
         **({} if golden is None else _selftest_files(golden, common)),
     }
-    files |= include_files(files.values(), _others_headers(plan.chip.program))
-    program, content = plan.chip.program, None if blob is None else blob.content()
+    files |= include_files(files.values(), _others_headers(program))
     files = with_replaced(files, program)
     archives = library_archives(program, files, common)
     return Sources(files, common["digest"], program, content, archives)
@@ -219,7 +217,7 @@ def _common_values(
         "images": images,
         "l3_tables": bool(plan.l3_tables),
         "in_l3": bool(plan.transfers or plan.l3_tables),
-        **_port_values(plan),
+        **port_values(plan),
         "class_names": class_names,
         "stream": None
         if stream is None
@@ -281,59 +279,12 @@ def _banner(digest: str, model_name: str) -> str:
     return f"{comment(model_name)}, model {digest[:16]}; {made_by}"
 
 
-def _port_values(plan: Plan) -> dict[str, Any]:
-    outputs = zip(plan.graph_outputs, plan.quant.graph.output_names, strict=True)
-    return {
-        "inputs": [
-            _port_fields(plan, i, plan.quant.input_port(name), name)
-            for i, name in enumerate(plan.graph_inputs)
-        ],
-        "outputs": [
-            _port_fields(plan, i, plan.quant.output_port(name), shown)
-            for i, (name, shown) in enumerate(outputs)
-        ],
-    }
-
-
-def _port_fields(plan: Plan, number: int, port: QuantPort, shown: str) -> dict[str, Any]:
-    location = plan.where[port.name]
-    return {
-        "number": number,
-        "name": comment(shown),
-        "shape": port.shape,
-        "count": math.prod(port.shape),
-        "type": C_TYPES[port.dtype],
-        "bytes": port.size_bytes,
-        # offset of an input or output in L3
-        "map": plan.maps[str(location.index)] + location.offset if location.in_level else None,
-        "meaning": _scale_formula(plan, port),
-        "params": port.params,
-        "border": port.normalization,
-    }
-
-
-def _scale_formula(plan: Plan, port: QuantPort) -> str:
-    """Return the formula that converts integers to floats, "real = 0.0123 * (q + 128)", as text."""
-    params = port.params
-    if params is None and port.name in plan.graph_inputs:
-        low, high = id_limits(plan.quant.graph, port.name) or (0, 0)
-        return f"integers {low} to {high}"
-    if params is None:
-        return "indices"
-    zero = f"(q - {params.zero_point})" if params.zero_point > 0 else f"(q + {-params.zero_point})"
-    text = f"real = {params.scale!r} * {zero if params.zero_point else 'q'}"
-    if (border := port.normalization) is not None:
-        text += ", where real = x * FACTORS + OFFSETS"
-        text += f", one of each along axis {border.axis}" if len(border.scale) > 1 else ""
-    return text
-
-
 def app_values(plan: Plan, model_name: str, digest: str) -> dict[str, Any]:
     """Return the values for the templates of an application around the network.
 
     digest   of the model
     """
-    border = _port_values(plan)
+    border = port_values(plan)
     return {
         "banner": _banner(digest, model_name),
         "l3_bytes": plan.image_bytes("l3"),
