@@ -16,7 +16,7 @@ GOLDEN, LICENSE = "golden.h", "LICENSE"
 FIRST_DATE = (1980, 1, 1, 0, 0, 0)  # the earliest of the format: equal contents give equal bytes
 
 
-def library_archives(
+def library_zips(
     program: ProgramTarget | None, files: Mapping[str, str], values: Mapping[str, Any]
 ) -> dict[str, bytes]:
     """Return file name -> zip file, for the archives of a chip's programs.

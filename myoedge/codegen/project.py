@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from myoedge.codegen.application import Application, FirmwarePart
-from myoedge.codegen.archive import library_archives
+from myoedge.codegen.archive import library_zips
 from myoedge.codegen.blob import CRCS, model_blob, numbers_as_data
 from myoedge.codegen.constants import (
     SLICE_BYTES,
@@ -121,8 +121,7 @@ def make_sources(
     }
     files |= include_files(files.values(), _others_headers(program))
     files = with_replaced(files, program)
-    archives = library_archives(program, files, common)
-    return Sources(files, common["digest"], program, content, archives)
+    return Sources(files, common["digest"], program, content, library_zips(program, files, common))
 
 
 def _others_headers(program: ProgramTarget | None) -> frozenset[str]:
