@@ -81,8 +81,7 @@ def make_sources(
     options: SourceOptions = DEFAULT_OPTIONS,
     answer: KnownAnswer | None = None,
 ) -> Sources:
-    """Generate all of src/: C, headers, Makefile, licence, the chip's program in firmware/;
-    stream.c with me_push for a stream.
+    """Generate all of src/, with the chip's program in firmware/; me_push for a stream.
 
     golden        sample for selftest.c and golden.h
     answer        sample of <prefix>_self_test; None: no self-test
@@ -119,8 +118,8 @@ def make_sources(
         "LICENSE": (template_dir() / "project" / "LICENSE").read_text(encoding="utf-8"),
         **({} if golden is None else _selftest_files(golden, common)),
     }
-    files |= include_files(files.values(), _others_headers(program))
-    files = with_replaced(files, program)
+    headers = include_files(files.values(), _others_headers(program))
+    files = with_replaced(files | headers, program)
     return Sources(files, common["digest"], program, content, library_zips(program, files, common))
 
 
