@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from myoedge.nest.c_arrays import NEXT, CArray, CRow, put
 from myoedge.nest.c_formula import FormulaText
 from myoedge.nest.flat import FlatNest
-from myoedge.nest.formula_parts import FormulaParts, reduced_axes
+from myoedge.nest.formula_parts import FormulaParts
 from myoedge.nest.ir import Array, Expr
 from myoedge.nest.lanes import LANES
-from myoedge.nest.nodes import Taken, depending
+from myoedge.nest.nodes import Taken, depending, reduced_axes
 
 
 def moving_parts(flat: FlatNest) -> set[int]:

@@ -12,7 +12,8 @@ from functools import cached_property
 from itertools import chain, zip_longest
 
 from myoedge.nest.intervals import Interval
-from myoedge.nest.ir import Axis, Element, Expr, Reduced, walk
+from myoedge.nest.ir import Axis, Expr, walk
+from myoedge.nest.nodes import reduced_axes
 
 EARLY_LOADS = 4  # arrays of which registers hold the elements ahead of all other values
 VARIABLE = re.compile(r"\b[a-z]\w*")
@@ -64,21 +65,6 @@ def _loads_at_first_use(loads: Sequence[Sequence[str]], lines: Sequence[str]) ->
                 found += group
                 left = {x: other for x, other in left.items() if other is not group}
         found.append(line)
-    return found
-
-
-def reduced_axes(parts: Sequence[Expr], over: Sequence[Axis]) -> dict[int, frozenset[Axis]]:
-    """Return the reduced axes on which each part depends, by its id.
-
-    parts   parts of formulas, operands first
-    over    the reduced axes of the formulas
-    """
-    found: dict[int, frozenset[Axis]] = {}
-    for part in parts:
-        own = frozenset[Axis]().union(*(found[id(x)] for x in part.operands))
-        if isinstance(part, Element):
-            own |= {axis for index in part.index for axis, _ in index.terms} & {*over}
-        found[id(part)] = own - {part.axis} if isinstance(part, Reduced) else own
     return found
 
 

@@ -26,7 +26,17 @@ from myoedge.nest.ir import (
     Where,
     walk,
 )
-from myoedge.nest.nodes import Assumed, CallResult, Carried, Scan, Taken, all_axes, is_magnitude
+from myoedge.nest.nodes import (
+    Assumed,
+    CallResult,
+    Carried,
+    Scan,
+    Taken,
+    all_axes,
+    depending,
+    is_magnitude,
+    reduced_axes,
+)
 from myoedge.nest.varying import ends_of_table, of_type, of_types
 from myoedge.nest.windows import view_of
 
@@ -45,18 +55,27 @@ def intervals(nest: Nest, known: Mapping[str, Interval] | None = None) -> dict[i
 
     known   array name -> range of its elements; operands have that of their type
     Constants count with their values in each iteration: a channel's factor meets the sum of that
-    channel's weights. Choices by one condition are made together. Otherwise ranges are not exact: a
+    channel's weights, and a window's divisor that of its multiplier. Choices by one condition are
+    made together if it is the same in all iterations of a sum. Otherwise ranges are not exact: a
     value that occurs twice is taken as two independent ones, except in squares and magnitudes. A
     shift by less than 0 or more than 31 bits, and an element outside a table, may have any value.
     """
-    parts = nest.parts
+    parts, fixed = nest.parts, _same_in_reductions(nest)
     uses = Counter(id(part.condition) for part in parts if isinstance(part, Where))
-    shared = [at for at, count in uses.items() if count > 1][:MOST_SPLIT]
+    shared = [at for at, count in uses.items() if count > 1 and at in fixed][:MOST_SPLIT]
     sides = product((True, False), repeat=len(shared))
     ranges = [_ranges_if(nest, dict(zip(shared, x, strict=True)), known or {}) for x in sides]
     return {
         at: (min(x[at][0] for x in ranges), max(x[at][1] for x in ranges)) for at in map(id, parts)
     }
+
+
+def _same_in_reductions(nest: Nest) -> set[int]:
+    """Return the ids of the parts that are the same in all iterations of reductions and scans."""
+    over = {part.axis for part in nest.parts if isinstance(part, Reduced | Scan)}
+    carried = {id(part) for part in nest.parts if isinstance(part, Carried)}
+    axes = reduced_axes(nest.parts, [*over])
+    return {at for at in axes if not axes[at]} - depending(nest.parts, carried)
 
 
 def largest(nest: Nest, known: Mapping[str, Interval] | None = None) -> int:
@@ -162,6 +181,9 @@ def _range_of_entry(part: Lookup | Taken, at: Range, known: Mapping[str, Interva
         return UNKNOWN
     if isinstance(part, Taken) and array.varies:
         return of_type(array)
+    if isinstance(part, Lookup) and array.name not in known and np.array_equal(*at):
+        entries = array.known[np.asarray(at[0], np.int64)].astype(np.float64)
+        return entries, entries
     return known.get(array.name) or _range_of_array(array)
 
 

@@ -139,6 +139,21 @@ def all_axes(nest: Nest) -> tuple[Axis, ...]:
     return (*nest.axes, *dict.fromkeys(axis for axis in over if axis not in nest.axes))
 
 
+def reduced_axes(parts: Sequence[Expr], over: Sequence[Axis]) -> dict[int, frozenset[Axis]]:
+    """Return the reduced axes on which each part depends, by its id.
+
+    parts   parts of formulas, operands first
+    over    the reduced axes of the formulas
+    """
+    found: dict[int, frozenset[Axis]] = {}
+    for part in parts:
+        own = frozenset[Axis]().union(*(found[id(x)] for x in part.operands))
+        if isinstance(part, Element):
+            own |= {axis for index in part.index for axis, _ in index.terms} & {*over}
+        found[id(part)] = own - {part.axis} if isinstance(part, Reduced) else own
+    return found
+
+
 def depending(parts: Sequence[Expr], known: Set[int]) -> set[int]:
     """Return the ids of some parts of formulas and of the parts that depend on them.
 

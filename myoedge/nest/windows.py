@@ -128,7 +128,9 @@ def index_map(
         return None
     loop_of = {group[-1]: number for number, group in enumerate(groups) if group}
     dims = _dimension_groups(used, groups, part.array.width > 1)
-    return _index_map([_join_dimensions(part, own, loop_of) for own in dims], part.array.width > 1)
+    once = tuple((number, 1) for number, group in enumerate(groups) if not group)[:1]
+    joined = [_join_dimensions(part, own, loop_of) for own in dims]
+    return _index_map(joined, part.array.width > 1, once)
 
 
 def _moves_with_axis(index: Affine) -> set[Axis]:
@@ -149,9 +151,16 @@ def _is_ascending(part: Element, used: Sequence[set[Axis]]) -> bool:
     return is_once and all(n > 0 for i in part.index for _, n in i.terms)
 
 
-def _index_map(dims: Sequence[Dimension], is_record: bool) -> IndexMap | None:
-    """Return an index map; None if loops read a part of a dimension that none moves through."""
-    if any(n > 1 and not terms for n, _, terms in dims[: len(dims) - is_record]):
+def _index_map(
+    dims: Sequence[Dimension], is_record: bool, once: tuple[Term, ...]
+) -> IndexMap | None:
+    """Return an index map; None if loops read a part of a dimension that none moves through.
+
+    once   a loop of one iteration, which moves through dimensions of one fixed element; or ()
+    """
+    end = len(dims) - is_record
+    dims = [*((n, first, terms or once) for n, first, terms in dims[:end]), *dims[end:]]
+    if any(n > 1 and not terms for n, _, terms in dims[:end]):
         return None
     shape, first, index = zip(*dims, strict=True)
     return IndexMap(shape, (*first[:-1], 0) if is_record else first, index)

@@ -24,6 +24,7 @@ from myoedge.nest.ir import (
     Binary,
     Element,
     Expr,
+    Lookup,
     Nest,
     Number,
     Numbers,
@@ -304,6 +305,35 @@ def test_constants_of_one_condition_are_chosen_together() -> None:
     ]
     assert intervals(nest)[id(value)] == (min(sums), max(sums))
     assert largest(nest) == max(max(sums), -1 - min(sums))
+
+
+def test_entries_at_a_known_index_meet_each_other() -> None:
+    """A window's multiplier meets its own offset, found through the window's kind."""
+    i = Axis("i", 4)
+    x, kind = Array("x", "int8", (4,)), Array("kind", "int32", (4,), np.array([0, 1, 1, 2]))
+    mult, offset = [100, -1, 2], [-7, 5000, 9]
+    tables = [
+        Array(name, "int32", (3,), np.array(t))
+        for name, t in zip("mo", (mult, offset), strict=True)
+    ]
+    factor, added = (Lookup(table, kind[i]) for table in tables)
+    value = x[i] * factor + added
+    nest = Nest((i,), (x,), Array("y", "int32", (4,)), (i.at,), value)
+    sums = [v * m + o for m, o in zip(mult, offset, strict=True) for v in (-128, 127)]
+    assert intervals(nest)[id(value)] == (min(sums), max(sums))
+
+
+def test_a_condition_within_a_sum_holds_in_some_iterations() -> None:
+    """A hidden score is far below the largest one, which is visible."""
+    i, r = Axis("i", 1), Axis("r", 3)
+    score, shown = Array("score", "int8", (1, 3)), Array("shown", "int8", (1, 3))
+    visible = shown[i, r] < 0
+    each = where(visible, score[i, r], -1000)
+    seen = total(r, where(visible, 1, 0))
+    value = total(r, each - Reduced("max", r, each)) + seen
+    nest = Nest((i,), (score, shown), Array("y", "int32", (1,)), (i.at,), value)
+    low, _ = intervals(nest)[id(value)]
+    assert low <= 2 * (-1000 - 127) + 1  # two hidden, and one visible with the largest score
 
 
 def test_moved_values_are_not_computed() -> None:
