@@ -33,9 +33,8 @@ from myoedge.nest.nodes import (
     Scan,
     Taken,
     all_axes,
-    depending,
     is_magnitude,
-    reduced_axes,
+    same_in_reductions,
 )
 from myoedge.nest.varying import ends_of_table, of_type, of_types
 from myoedge.nest.windows import view_of
@@ -60,7 +59,7 @@ def intervals(nest: Nest, known: Mapping[str, Interval] | None = None) -> dict[i
     value that occurs twice is taken as two independent ones, except in squares and magnitudes. A
     shift by less than 0 or more than 31 bits, and an element outside a table, may have any value.
     """
-    parts, fixed = nest.parts, _same_in_reductions(nest)
+    parts, fixed = nest.parts, same_in_reductions(nest)
     uses = Counter(id(part.condition) for part in parts if isinstance(part, Where))
     shared = [at for at, count in uses.items() if count > 1 and at in fixed][:MOST_SPLIT]
     sides = product((True, False), repeat=len(shared))
@@ -68,14 +67,6 @@ def intervals(nest: Nest, known: Mapping[str, Interval] | None = None) -> dict[i
     return {
         at: (min(x[at][0] for x in ranges), max(x[at][1] for x in ranges)) for at in map(id, parts)
     }
-
-
-def _same_in_reductions(nest: Nest) -> set[int]:
-    """Return the ids of the parts that are the same in all iterations of reductions and scans."""
-    over = {part.axis for part in nest.parts if isinstance(part, Reduced | Scan)}
-    carried = {id(part) for part in nest.parts if isinstance(part, Carried)}
-    axes = reduced_axes(nest.parts, [*over])
-    return {at for at in axes if not axes[at]} - depending(nest.parts, carried)
 
 
 def largest(nest: Nest, known: Mapping[str, Interval] | None = None) -> int:

@@ -173,3 +173,11 @@ def is_magnitude(part: Expr) -> bool:
         case Binary("max", value, Binary("-", Number(0), negated)):
             return value is negated
     return False
+
+
+def same_in_reductions(nest: Nest) -> set[int]:
+    """Return the ids of the parts that are the same in all iterations of reductions and scans."""
+    over = {part.axis for part in nest.parts if isinstance(part, Reduced | Scan)}
+    carried = {id(part) for part in nest.parts if isinstance(part, Carried)}
+    axes = reduced_axes(nest.parts, [*over])
+    return {at for at in axes if not axes[at]} - depending(nest.parts, carried)
