@@ -53,11 +53,10 @@ def intervals(nest: Nest, known: Mapping[str, Interval] | None = None) -> dict[i
     """Return the range of each part of a nest's formulas: id(part) -> (smallest, largest).
 
     known   array name -> range of its elements; operands have that of their type
-    Constants count with their values in each iteration: a channel's factor meets the sum of that
-    channel's weights, and a window's divisor that of its multiplier. Choices by one condition are
-    made together if it is the same in all iterations of a sum. Otherwise ranges are not exact: a
-    value that occurs twice is taken as two independent ones, except in squares and magnitudes. A
-    shift by less than 0 or more than 31 bits, and an element outside a table, may have any value.
+    Constants count with their values in each iteration, as a channel's factor meets the sum of its
+    weights. Choices by one condition that no reduction changes are made together. Otherwise a value
+    that occurs twice is taken as two independent ones, except in squares and magnitudes. A shift by
+    less than 0 or more than 31 bits, and an element outside a table, may have any value.
     """
     parts, fixed = nest.parts, same_in_reductions(nest)
     uses = Counter(id(part.condition) for part in parts if isinstance(part, Where))
@@ -173,8 +172,7 @@ def _range_of_entry(part: Lookup | Taken, at: Range, known: Mapping[str, Interva
     if isinstance(part, Taken) and array.varies:
         return of_type(array)
     if isinstance(part, Lookup) and array.name not in known and np.array_equal(*at):
-        entries = array.known[np.asarray(at[0], np.int64)].astype(np.float64)
-        return entries, entries
+        return (entries := array.known[np.asarray(at[0], np.int64)].astype(np.float64)), entries
     return known.get(array.name) or _range_of_array(array)
 
 
