@@ -6,6 +6,8 @@
 #include "golden.h"
 #include "network.h"
 
+_Static_assert(ME_INPUTS == 1 && ME_OUTPUTS == 1, "pass all inputs and outputs, as src/selftest.c does");
+
 static _Alignas(8) int8_t output[ME_OUTPUT0_BYTES];
 
 int main(void)

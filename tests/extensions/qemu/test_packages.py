@@ -4,53 +4,63 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from myoedge.backends.build import Build
 from myoedge.extensions.qemu import runner
 from myoedge.system import tools
 from myoedge.targets import find_chip
 from myoedge.targets.cortex_m.chips import BOARDS
 from tests.extensions.qemu.test_qemu import built, in_qemu
+from tests.firmware import two_networks
+from tests.firmware.test_two_networks import RUNS_BOTH
 
 CC = "arm-none-eabi-gcc"
 EXAMPLE = Path(__file__).parents[3] / "examples" / "zephyr"
 has_cmake = pytest.mark.skipif(shutil.which("cmake") is None, reason="cmake is not installed")
-# Zephyr's functions, which note what they are called with.
-ZEPHYR = """cmake_minimum_required(VERSION 3.20)
-project(application LANGUAGES NONE)
-set(ZEPHYR_BASE /zephyr)
-foreach(name library_named library_sources library_include_directories include_directories)
-  cmake_language(EVAL CODE "function(zephyr_${name})
-    message(STATUS \\"zephyr_${name}: \\${ARGN}\\")
-  endfunction()")
-endforeach()
-add_subdirectory(${NETWORK} network)
-"""
-# The same functions, by which examples/zephyr becomes a program of this computer.
+# As Zephyr 3.4: modules by module.yml, libraries with every object, the application as one of them.
 ZEPHYR_CONFIG = """set(ZEPHYR_BASE ${CMAKE_CURRENT_LIST_DIR})
 project(Zephyr-Kernel LANGUAGES C)
-add_executable(app)
-target_include_directories(app PRIVATE ${ZEPHYR_BASE})
-function(zephyr_library_named name)
-  add_library(${name} STATIC)
-  target_link_libraries(app PRIVATE ${name})
-  set(ZEPHYR_CURRENT_LIBRARY ${name} PARENT_SCOPE)
-endfunction()
+add_library(zephyr_interface INTERFACE)
+target_include_directories(zephyr_interface INTERFACE ${ZEPHYR_BASE})
+target_compile_options(zephyr_interface INTERFACE -Os -std=c99 -Wall -Werror)
+macro(zephyr_library_named name)
+  set(ZEPHYR_CURRENT_LIBRARY ${name})
+  add_library(${name} STATIC "")
+  set_property(GLOBAL APPEND PROPERTY ZEPHYR_LIBS ${name})
+  target_link_libraries(${name} PUBLIC zephyr_interface)
+endmacro()
 function(zephyr_library_sources)
   target_sources(${ZEPHYR_CURRENT_LIBRARY} PRIVATE ${ARGN})
 endfunction()
-function(zephyr_library_include_directories folder)
-  target_include_directories(${ZEPHYR_CURRENT_LIBRARY} PRIVATE ${folder})
+function(zephyr_library_include_directories)
+  target_include_directories(${ZEPHYR_CURRENT_LIBRARY} PRIVATE ${ARGN})
 endfunction()
-function(zephyr_include_directories folder)
-  target_include_directories(app PRIVATE ${CMAKE_CURRENT_SOURCE_DIR}/${folder})
+function(zephyr_library_compile_options)
+  if(NOT TARGET late_options)
+    add_library(late_options INTERFACE)
+    target_compile_options(late_options INTERFACE ${ARGN})
+  endif()
+  target_link_libraries(${ZEPHYR_CURRENT_LIBRARY} PRIVATE late_options)
 endfunction()
-add_subdirectory(${ZEPHYR_EXTRA_MODULES} module)
+function(zephyr_include_directories)
+  target_include_directories(zephyr_interface INTERFACE ${ARGN})
+endfunction()
+zephyr_library_named(app)
+foreach(module ${EXTRA_ZEPHYR_MODULES})
+  file(STRINGS ${module}/zephyr/module.yml name REGEX "^name: ")
+  string(REPLACE "name: " "" name ${name})
+  list(APPEND ZEPHYR_MODULE_NAMES ${name})
+  add_subdirectory(${module} ${CMAKE_BINARY_DIR}/modules/${name})
+endforeach()
+file(WRITE ${CMAKE_BINARY_DIR}/empty.c "")
+add_executable(zephyr_final ${CMAKE_BINARY_DIR}/empty.c)
+get_property(libraries GLOBAL PROPERTY ZEPHYR_LIBS)
+target_link_libraries(zephyr_final -Wl,--whole-archive ${libraries} -Wl,--no-whole-archive)
 """
 KERNEL_H = """#include <stdint.h>
 #include <stdio.h>
@@ -59,9 +69,8 @@ static inline uint32_t k_cycle_get_32(void) { return 0; }
 """
 
 
-def own_sources(build: Build) -> set[str]:
+def own_sources(src: Path) -> set[str]:
     """The files of the library in src/: neither the start-up nor the self-test of a host."""
-    src = build.folder / "src"
     paths = (path.relative_to(src) for path in [*src.glob("*.c"), *src.glob("library/*.c")])
     return {str(path) for path in paths if path.name != "selftest.c"}
 
@@ -70,6 +79,20 @@ def cmake(folder: Path, *arguments: str | Path) -> str:
     finished = tools.run(("cmake", *map(str, arguments)), cwd=folder, timeout_s=600)
     assert finished.returncode == 0, finished.stdout + finished.stderr
     return finished.stdout
+
+
+def in_zephyr(folder: Path, application: Path, *modules: Path) -> None:
+    """Configure an application in the imitation of Zephyr; its build is in made/."""
+    (folder / "zephyr").mkdir(exist_ok=True)
+    (folder / "ZephyrConfig.cmake").write_text(ZEPHYR_CONFIG)
+    (folder / "zephyr" / "kernel.h").write_text(KERNEL_H)
+    options = {
+        "Zephyr_DIR": folder,
+        "EXTRA_ZEPHYR_MODULES": ";".join(map(str, modules)),
+        "CMAKE_EXPORT_COMPILE_COMMANDS": "ON",
+    }
+    given = (f"-D{name}={value}" for name, value in options.items())
+    cmake(folder, "-S", application, "-B", folder / "made", *given)
 
 
 @in_qemu
@@ -117,31 +140,53 @@ def test_the_library_of_cmake_has_the_same_integers(tmp_path: Path) -> None:
 
 @has_cmake
 @pytest.mark.parametrize("name", ["conv", "stream"])
-def test_zephyr_gets_all_sources(name: str, tmp_path: Path) -> None:
-    """module.yml leads to CMakeLists.txt, which calls Zephyr's functions."""
-    build = built(name, tmp_path, "cortex-m4")
-    src = build.folder / "src"
-    module = (src / "zephyr" / "module.yml").read_text()
-    assert f"name: {build.prefix}\nbuild:\n  cmake: .\n" in module
-    (tmp_path / "CMakeLists.txt").write_text(ZEPHYR)
-    told = cmake(tmp_path, "-S", tmp_path, "-B", tmp_path / "made", f"-DNETWORK={src}")
-    calls = dict(line[3:].split(": ", 1) for line in told.splitlines() if "zephyr_" in line)
-    assert calls["zephyr_library_named"] == build.prefix
-    assert {*calls["zephyr_library_sources"].split(";")} == own_sources(build)
-    assert calls["zephyr_include_directories"] == "."
+def test_zephyr_compiles_all_sources_for_speed(name: str, tmp_path: Path) -> None:
+    """The compiled files and the last -O of each: Zephyr's own is -Os."""
+    src = built(name, tmp_path, "cortex-m4").folder / "src"
+    in_zephyr(tmp_path, EXAMPLE, src)
+    commands = json.loads((tmp_path / "made" / "compile_commands.json").read_text())
+    levels = {
+        str(Path(of["file"]).relative_to(src)): re.findall(r" (-O\S)", of["command"])[-1]
+        for of in commands
+        if Path(of["file"]).is_relative_to(src)
+    }
+    assert levels == dict.fromkeys(own_sources(src), "-O2")
 
 
 @has_cmake
 def test_the_example_for_zephyr_runs_the_golden_sample(tmp_path: Path) -> None:
-    src = built("conv", tmp_path, "cortex-m4").folder / "src"
-    (tmp_path / "zephyr").mkdir()
-    (tmp_path / "ZephyrConfig.cmake").write_text(ZEPHYR_CONFIG)
-    (tmp_path / "zephyr" / "kernel.h").write_text(KERNEL_H)
-    options = (f"-DZephyr_DIR={tmp_path}", f"-DZEPHYR_EXTRA_MODULES={src}")
-    cmake(tmp_path, "-S", EXAMPLE, "-B", tmp_path / "made", *options)
+    in_zephyr(tmp_path, EXAMPLE, built("conv", tmp_path, "cortex-m4", prefix="app").folder / "src")
     cmake(tmp_path, "--build", tmp_path / "made")
-    ran = tools.run((str(tmp_path / "made" / "app"),), cwd=tmp_path, timeout_s=60)
+    ran = tools.run((str(tmp_path / "made" / "zephyr_final"),), cwd=tmp_path, timeout_s=60)
     assert (ran.returncode, ran.stdout) == (0, "exact, bit for bit, 0 cycles\n")
+
+
+@has_cmake
+def test_the_example_for_zephyr_names_what_is_missing(tmp_path: Path) -> None:
+    """No module, and a network with several inputs."""
+    with pytest.raises(AssertionError, match="no network: set EXTRA_ZEPHYR_MODULES"):
+        in_zephyr(tmp_path, EXAMPLE)
+    in_zephyr(tmp_path, EXAMPLE, built("stream", tmp_path, "cortex-m4").folder / "src")
+    with pytest.raises(AssertionError, match="pass all inputs and outputs"):
+        cmake(tmp_path, "--build", tmp_path / "made")
+
+
+@has_cmake
+def test_two_networks_run_in_one_application_of_zephyr(tmp_path: Path) -> None:
+    """Modules with kernels of the same names, which must be equal."""
+    pair = [two_networks.built(tmp_path, name, target="cortex-m4") for name in ("gesture", "wake")]
+    application, modules = tmp_path / "application", [build.folder / "src" for build in pair]
+    shutil.copytree(EXAMPLE, application)
+    (application / "src" / "main.c").write_text(RUNS_BOTH)
+    (application / "src" / "golden.h").write_text(two_networks.samples(*pair))
+    in_zephyr(tmp_path, application, *modules)
+    cmake(tmp_path, "--build", tmp_path / "made")
+    assert tools.run((str(tmp_path / "made" / "zephyr_final"),), cwd=tmp_path).returncode == 0
+    first, second = ({path.name for path in src.glob("library/*.c")} for src in modules)
+    for name in first & second:
+        (modules[1] / "library" / name).write_text("")
+    with pytest.raises(AssertionError, match=r"wake:\s+library/\S+\s+differs"):
+        in_zephyr(tmp_path, application, *modules)
 
 
 @pytest.mark.parametrize("name", ["conv", "stream"])
@@ -152,5 +197,5 @@ def test_platformio_gets_all_sources(name: str, tmp_path: Path) -> None:
     assert {"name", "version"} <= {*manifest}
     patterns = [pattern[2:-1] for pattern in manifest["build"]["srcFilter"]]
     found = {str(path.relative_to(src)) for pattern in patterns for path in src.glob(pattern)}
-    assert found == own_sources(build)
+    assert found == own_sources(src)
     assert not (built("mlp", tmp_path, "gap9").folder / "src" / "library.json").exists()
