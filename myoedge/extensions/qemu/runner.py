@@ -20,7 +20,7 @@ from myoedge.backends.doctor import ToolRow, tool_row
 from myoedge.backends.equivalence import chip_inputs
 from myoedge.backends.measurement import FirmwareFiles, Inference, LayerCost, Measurement
 from myoedge.backends.runner import Case, Runner
-from myoedge.building.plugins import described_board
+from myoedge.building.request import board_with
 from myoedge.codegen.firmware import make_application, make_firmware
 from myoedge.codegen.project import Sources
 from myoedge.errors import MyoedgeError
@@ -75,11 +75,8 @@ def tool() -> ToolRow:
 
 def _connect(build: Build, board: str | None, port: str | None) -> Emulator:
     """Return the emulator for a build's chip. Errors: E204 a board of another chip, E252, E253."""
-    chip, own = str(build.manifest["target"]), None if board is None else described_board(board)
-    if own is not None and own.chip != chip:
-        title = f"the board {own.id} has another chip than {chip}"
-        raise MyoedgeError("E204", title, {"has": own.chip}, ["without --board"])
-    return Emulator(find(), BOARDS[chip], own)
+    chip = str(build.manifest["target"])
+    return Emulator(find(), BOARDS[chip], None if board is None else board_with(chip, board))
 
 
 def _measure(build: Build, runs: Sequence[Case]) -> Measurement:
