@@ -174,14 +174,10 @@ class FirmwareFiles:
         exit_code, printed   exit code and output of the firmware
         Errors: E710 files of the wrong size, E711 the firmware ended with its own error code.
         """
-        if exit_code != 0:
-            facts: dict[str, object] = {"exit code": exit_code}
-            facts |= {"meaning": MEANINGS.get(exit_code, "none of src/firmware/exit_codes.h")}
-            facts |= {"printed": printed.strip()[-400:]}
-            raise MyoedgeError("E711", "the firmware returned an error", facts)
+        check_exit_code(exit_code, printed)
         count = len(self.samples)
-        outputs = outputs_of(_read_content(folder, "output.bin"), self.specs, count)
-        cycles = layer_cycles(_read_content(folder, "cycles.bin"), self.layers, count)
+        outputs = outputs_of(read_content(folder, "output.bin"), self.specs, count)
+        cycles = layer_cycles(read_content(folder, "cycles.bin"), self.layers, count)
         return [(y, *counted) for y, counted in zip(outputs, cycles, strict=True)]
 
     def inferences(self, folder: Path, exit_code: int, printed: str) -> tuple[Inference, ...]:
@@ -193,7 +189,17 @@ class FirmwareFiles:
         )
 
 
-def _read_content(folder: Path, name: str) -> bytes:
+def check_exit_code(exit_code: int, printed: str) -> None:
+    """Raise E711 if the firmware ended with an error code."""
+    if exit_code == 0:
+        return
+    facts: dict[str, object] = {"exit code": exit_code}
+    facts |= {"meaning": MEANINGS.get(exit_code, "none of src/firmware/exit_codes.h")}
+    facts |= {"printed": printed.strip()[-400:]}
+    raise MyoedgeError("E711", "the firmware returned an error", facts)
+
+
+def read_content(folder: Path, name: str) -> bytes:
     """Return the content of a file that the firmware writes; b"" if it does not exist."""
     file = folder / name
     return file.read_bytes() if file.is_file() else b""
@@ -203,7 +209,7 @@ def outputs_of(data: bytes, specs: Sequence[Spec], count: int) -> list[tuple[Arr
     """Split output.bin into the outputs of each inference. Errors: E710 wrong size."""
     sizes = [math.prod(shape) * np.dtype(dtype).itemsize for shape, dtype in specs]
     if len(data) != count * sum(sizes):
-        raise _wrong_size_error("output.bin", count * sum(sizes), len(data))
+        raise wrong_size_error("output.bin", count * sum(sizes), len(data))
     stream = io.BytesIO(data)
     return [
         tuple(
@@ -220,12 +226,13 @@ def layer_cycles(data: bytes, layers: int, count: int) -> list[tuple[tuple[int, 
     expected = 4 * (4 + count * (layers + 1))
     values = struct.unpack(f"<{len(data) // 4}I", data[: len(data) // 4 * 4])
     if len(data) != expected or values[:4] != (MAGIC, VERSION, count, layers):
-        raise _wrong_size_error("cycles.bin", expected, len(data))
+        raise wrong_size_error("cycles.bin", expected, len(data))
     rows = [values[4 + i * (layers + 1) :][: layers + 1] for i in range(count)]
     return [(row[:-1], row[-1]) for row in rows]
 
 
-def _wrong_size_error(name: str, expected: int, actual: int) -> MyoedgeError:
+def wrong_size_error(name: str, expected: int, actual: int) -> MyoedgeError:
+    """Return E710 for a file of the firmware with another size in bytes."""
     facts = {"needs": f"{expected} bytes", "has": f"{actual} bytes"}
     tries = ["build again, if files in the folder were changed"]
     return MyoedgeError("E710", f"the firmware's {name} has the wrong size", facts, tries)

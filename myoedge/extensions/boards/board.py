@@ -34,7 +34,7 @@ from myoedge.extensions.boards.console import Identity, open_line
 from myoedge.extensions.boards.meter import PowerMeter, PowerTrace
 from myoedge.numerics.arrays import Array
 from myoedge.system import tools
-from myoedge.system.elf import read_program
+from myoedge.system.elf import Program, read_program
 from myoedge.targets import find_chip
 from myoedge.targets.boards import Board, Probe
 
@@ -215,24 +215,29 @@ def run_over_jtag(
     Errors: E501 OpenOCD or its scripts, E502 too slow, E601 no probe connected, E602 no probe in
     board.toml, E609 .. E611 OpenOCD, E710 and E711 the firmware's own.
     """
-    if board.probe is None:
-        raise MyoedgeError("E602", f"{board.name} has no probe in its board.toml")
-    installation = openocd.find()
     with tools.scratch() as folder:
         files.write(folder)
-        with openocd.session(installation, board.probe, folder) as link:
-            openocd.check_chain(link, board, board.probe)
-            _start_program(link, board.probe, elf)
-            code = _wait_for_exit_code(link, run_s * len(files.samples))
-            printed = link.running.says
+        limit_s = run_s * len(files.samples)
+        code, printed = run_program(board, read_program(elf), folder, limit_s)
         return Measurement(JTAG, files.inferences(folder, code, printed), printed=printed)
 
 
-def _start_program(link: openocd.Session, probe: Probe, elf: Path) -> None:
+def run_program(board: Board, program: Program, folder: Path, limit_s: float) -> tuple[int, str]:
+    """Load a program into a board's RAM over JTAG and run it with the files of a folder; return its
+    exit code, and what OpenOCD printed. Errors: E501, E502, E601, E602, E609 .. E611 as
+    run_over_jtag."""
+    if board.probe is None:
+        raise MyoedgeError("E602", f"{board.name} has no probe in its board.toml")
+    with openocd.session(openocd.find(), board.probe, folder) as link:
+        openocd.check_chain(link, board, board.probe)
+        _start_program(link, board.probe, program)
+        return _wait_for_exit_code(link, limit_s), link.running.says
+
+
+def _start_program(link: openocd.Session, probe: Probe, program: Program) -> None:
     link.ask(f"targets {probe.target}")
     link.ask("arm semihosting enable")
     link.put_word(EXIT_REGISTER, 0)  # clears the exit code of an earlier program
-    program = read_program(elf)
     openocd.start_in_memory(link, probe, program.data, program.entry, lambda _: None)
 
 

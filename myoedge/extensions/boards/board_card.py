@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from myoedge.errors import MyoedgeError
+from myoedge.extensions.boards.mram_rate import MramRate
 from myoedge.operators.layer_names import unique_names
 from myoedge.reports.energy import activity, counted
 from myoedge.reports.report_json import Report
@@ -16,6 +17,7 @@ from myoedge.system.folder import to_json, write_file
 from myoedge.system.notebook import Card, Shown
 
 CARD = "myoedge.board-card/1"
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,12 +37,14 @@ class BoardCard(Shown):
     def lines(self) -> list[str]:
         """Return the card's steps, cycles and energy as lines of text for people."""
         rows = [f"{r['step']:<8} {r['state']} {r['code'] or ''}".rstrip() for r in self._card_steps]
-        cycles, energy = self.document["cycles"], self.document["energy"]
+        cycles, energy, mram = (self.document[name] for name in ("cycles", "energy", "mram"))
         if cycles["board"] is not None:
             simulated = f"{cycles['simulated'] or 0:,}"
             rows.append(f"cycles   {cycles['board']:,} on the board, {simulated} simulated")
         if energy is not None:
             rows.append(f"energy   {energy['joules'] * 1e6:,.1f} uJ an inference")
+        if mram is not None:
+            rows.append(f"mram     {MramRate(**mram).line()}")
         return rows
 
     def _card(self) -> Card:
@@ -94,3 +98,31 @@ def figures(before: Report, after: Report | None, exact: bool | None) -> dict[st
 
 def _measured_cycles(report: Report) -> int | None:
     return (report["cycles"] or {}).get("total")
+
+
+def run_step(
+    steps: list[dict[str, Any]], name: str, do: Callable[[], T], is_possible: bool = True
+) -> T | None:
+    """Run a step and record its outcome in `steps`; return its result, None if it failed or is
+    impossible."""
+    if not is_possible:
+        steps.append(_step_row(name, "skipped"))
+        return None
+    try:
+        found = do()
+    except MyoedgeError as error:
+        steps.append(_step_row(name, "failed", error))
+        return None
+    steps.append(_step_row(name, "ok"))
+    return found
+
+
+def _step_row(name: str, state: str, error: MyoedgeError | None = None) -> dict[str, Any]:
+    facts: Mapping[str, Any] = {} if error is None else dict(error.notice.facts)
+    return {
+        "step": name,
+        "state": state,
+        "code": None if error is None else error.code,
+        "title": None if error is None else error.notice.title,
+        "facts": {key: str(value) for key, value in facts.items()},
+    }

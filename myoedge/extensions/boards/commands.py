@@ -263,7 +263,7 @@ def _show_rows(terminal: Terminal, rows: Sequence[str]) -> None:
 def _write_card(terminal: Terminal, file: str, card: BoardCard) -> None:
     card.write(Path(file))
     if not terminal.json_printed("board-card/1", dict(card.document)):
-        terminal.text(*card.lines())
+        terminal.text(*card.lines(), soft_wrap=True)
     terminal.progress(f"written: {file}")
     card.raise_failed()
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 
 import platform
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from myoedge.api.models import as_build, with_plugin_errors
 from myoedge.api.projects import doctor
@@ -18,8 +18,8 @@ from myoedge.backends.build import Build
 from myoedge.building.options import StrPath, silent
 from myoedge.building.pipeline_options import Progress
 from myoedge.errors import MyoedgeError, Notice, command
-from myoedge.extensions.boards.board import check_console, has_console, marker_of
-from myoedge.extensions.boards.board_card import CARD, BoardCard, figures
+from myoedge.extensions.boards.board import JTAG, check_console, has_console, marker_of
+from myoedge.extensions.boards.board_card import CARD, BoardCard, figures, run_step
 from myoedge.extensions.boards.runners import line_of
 from myoedge.quantization.samples import Given
 from myoedge.reports import wording
@@ -250,7 +250,18 @@ def boards(board: str | None = None) -> Boards:
 
 
 PROGRAM = "gap_sdk/build/myoedge_app"  # where the SDK's CMake puts it
-T = TypeVar("T")
+
+
+def _card_origin(board: str, on: str) -> dict[str, Any]:
+    """Return the card's format and board, and version, computer and tools by which it is made."""
+    return {
+        "schema": CARD,
+        "myoedge": __version__,
+        "host": {"system": platform.system(), "machine": platform.machine()},
+        "tools": {row.name: {"state": row.state, "version": row.version} for row in doctor()},
+        "board": board,
+        "on": on,
+    }
 
 
 @with_plugin_errors
@@ -264,67 +275,42 @@ def board_card(
     times: int = 20,
     say: Progress = silent,
 ) -> BoardCard:
-    """Measure a build on a board: check tools, flash, compare outputs, count cycles by layer,
-    measure energy. A failed step is recorded, and the others follow.
+    """Measure a build on a board: check tools, read MRAM if a program is loaded, flash, compare
+    outputs, count cycles by layer, measure energy. A failed step is recorded, the others follow.
 
     on      "board": the application, flashed if the SDK has compiled it; "jtag": firmware.elf
     board, port, times   as for run and bench
     meter   serial port of a PPK2; None: no energy
+    Errors: E252, E253.
     """
-    chosen = as_build(build)
+    from myoedge.building.plugins import described_board
+    from myoedge.extensions.boards.mram_rate import has_mram, measured_rate
+
+    chosen, described = as_build(build), described_board(board)
     before, steps = chosen.report, list[dict[str, Any]]()
     say("doctor")
-    tools = {row.name: {"state": row.state, "version": row.version} for row in doctor()}
+    origin = _card_origin(board or "gap9_evk", on)
+    is_compiled = (chosen.folder / PROGRAM).is_file()
+    has_rate = has_mram(described) and (on == JTAG or is_compiled)
+    say("mram")
+    rate = run_step(steps, "mram", lambda: measured_rate(described), has_rate)
     if on == "board":
-        is_compiled = (chosen.folder / PROGRAM).is_file()
         say("flash")
-        _run_step(steps, "flash", lambda: flash(chosen, board=board, port=port), is_compiled)
+        run_step(steps, "flash", lambda: flash(chosen, board=board, port=port), is_compiled)
     say("run")
-    ran = _run_step(steps, "run", lambda: run(chosen, on=on, board=board, port=port))
+    ran = run_step(steps, "run", lambda: run(chosen, on=on, board=board, port=port))
     energy: MeasuredEnergy | None = None
     if meter is not None and on == "board":
         say("energy")
-        energy = _run_step(
+        energy = run_step(
             steps, "energy", lambda: bench(chosen, meter=meter, times=times, board=board, port=port)
         )
     document = {
-        "schema": CARD,
-        "myoedge": __version__,
-        "host": {"system": platform.system(), "machine": platform.machine()},
-        "tools": tools,
-        "board": board or "gap9_evk",
-        "on": on,
+        **origin,
         "build": chosen.manifest_digest,
         "steps": steps,
         **figures(before, None if ran is None else ran.report, None if ran is None else ran.exact),
         "energy": None if energy is None else asdict(energy),
+        "mram": None if rate is None else asdict(rate),
     }
     return BoardCard(document)
-
-
-def _run_step(
-    steps: list[dict[str, Any]], name: str, do: Callable[[], T], is_possible: bool = True
-) -> T | None:
-    """Run a step and record its outcome in `steps`; return its result, None if it failed or is
-    impossible."""
-    if not is_possible:
-        steps.append(_step_row(name, "skipped"))
-        return None
-    try:
-        found = do()
-    except MyoedgeError as error:
-        steps.append(_step_row(name, "failed", error))
-        return None
-    steps.append(_step_row(name, "ok"))
-    return found
-
-
-def _step_row(name: str, state: str, error: MyoedgeError | None = None) -> dict[str, Any]:
-    facts: Mapping[str, Any] = {} if error is None else dict(error.notice.facts)
-    return {
-        "step": name,
-        "state": state,
-        "code": None if error is None else error.code,
-        "title": None if error is None else error.notice.title,
-        "facts": {key: str(value) for key, value in facts.items()},
-    }

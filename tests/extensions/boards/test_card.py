@@ -53,6 +53,7 @@ def test_one_command_writes_what_a_board_does(
     assert ran.code == 0, ran.err
     card = card_of(tmp_path / "cards" / "a.json")
     assert [(row["step"], row["state"]) for row in card["steps"]] == [
+        ("mram", "skipped"),
         ("flash", "skipped"),
         ("run", "ok"),
         ("energy", "ok"),
