@@ -144,7 +144,7 @@ void me_depthwise_pairs(const int8_t *a, const int8_t *b, int32_t a_step, int32_
     }
 }
 
-enum { RESULTS = 32, COLUMNS = 2 * RESULTS + 1 }; /* at most, at once */
+enum { RESULTS = 32, COLUMNS = 2 * RESULTS + 2 }; /* at most, at once; the last column is read by nobody */
 
 void me_depthwise_strip(const me_depthwise_two *two)
 {
@@ -209,7 +209,7 @@ void me_depthwise_row_2(const me_depthwise_halving *row)
 {
     const me_limits to = limits_of(row->pre, row->low, row->high, row->zero);
     const int32_t all = row->n + row->tail, y_step = row->y_step;
-    uint32_t columns[4 * COLUMNS + 1]; /* with one that nothing reads */
+    uint32_t columns[4 * COLUMNS];
     int32_t sums[RESULTS];
     for (int32_t first = 0; first < all; first += RESULTS) {
         const int32_t n = me_min(all - first, RESULTS);
