@@ -26,7 +26,7 @@ def library_zips(
     """
     archives = () if program is None else program.archives
     return {
-        values["prefix"] + archive.name: _zip({
+        values["prefix"] + archive.name: _zip(values["prefix"], {
             **_library(archive, files, values["own"]),
             **_rendered(archive.templates, values),
             **({} if GOLDEN not in files else _example(archive, files[GOLDEN], values)),
@@ -55,9 +55,12 @@ def _rendered(templates: Mapping[str, str], values: Mapping[str, Any]) -> dict[s
     return {path: render(template, values) for path, template in templates.items()}
 
 
-def _zip(texts: Mapping[str, str]) -> bytes:
+def _zip(folder: str, texts: Mapping[str, str]) -> bytes:
+    """Return a zip file with one folder, as arduino-cli and the IDE require."""
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
         for path, text in sorted(texts.items()):
-            archive.writestr(zipfile.ZipInfo(path, FIRST_DATE), text, zipfile.ZIP_DEFLATED)
+            archive.writestr(
+                zipfile.ZipInfo(f"{folder}/{path}", FIRST_DATE), text, zipfile.ZIP_DEFLATED
+            )
     return content.getvalue()

@@ -72,9 +72,10 @@ def compiled(sources: list[Path], folder: Path, *options: str) -> list[Path]:
 
 
 def library(build: Build, folder: Path) -> tuple[Path, Path]:
-    """The unpacked library, and its archive of objects."""
+    """C of the unpacked library, and its archive of objects."""
     archive_of(build).extractall(folder)
-    src, objects = folder / "src", folder / "objects"
+    (own,) = folder.iterdir()  # what a library manager takes: one folder
+    src, objects = own / "src", folder / "objects"
     objects.mkdir()
     sources = [path for path in sorted(src.rglob("*")) if path.suffix in {".c", ".cpp", ".S"}]
     run(AR, "rcs", "library.a", *compiled(sources, objects, f"-I{src}"), folder=folder)
@@ -103,7 +104,7 @@ def printed(build: Build, sketch: Path, libraries: list[tuple[Path, Path]], fold
 def test_the_example_runs_the_golden_sample(name: str, tmp_path: Path) -> None:
     build = built(name, tmp_path, TARGET)
     own = library(build, tmp_path / "library")
-    told = printed(build, tmp_path / "library" / EXAMPLE, [own], tmp_path / "sketch")
+    told = printed(build, own[0].parent / EXAMPLE, [own], tmp_path / "sketch")
     assert told == "exact, bit for bit, 0 us\n"
 
 
@@ -112,7 +113,7 @@ def test_the_example_runs_the_golden_sample(name: str, tmp_path: Path) -> None:
 def test_the_example_tells_a_wrong_result(tmp_path: Path) -> None:
     build = built("mlp", tmp_path, TARGET)
     own = library(build, tmp_path / "library")
-    sketch = tmp_path / "library" / EXAMPLE
+    sketch = own[0].parent / EXAMPLE
     sample = sketch / "golden_sample.c"
     sample.write_text(
         sample.read_text().replace("    if (memcmp", "    result0[0] ^= 1;\n    if (memcmp")
@@ -132,7 +133,8 @@ def test_two_networks_are_in_one_sketch(tmp_path: Path) -> None:
     sketch = tmp_path / "both"
     sketch.mkdir()
     for build in builds:
-        folder, golden = tmp_path / build.prefix / EXAMPLE, f"golden_{build.prefix}.h"
+        folder = tmp_path / build.prefix / build.prefix / EXAMPLE
+        golden = f"golden_{build.prefix}.h"
         (sketch / golden).write_text((folder / "golden.h").read_text())
         text = (folder / "golden_sample.c").read_text().replace("golden.h", golden)
         (sketch / f"{build.prefix}.c").write_text(
@@ -162,7 +164,7 @@ def test_equal_builds_have_equal_archives(tmp_path: Path) -> None:
 
 def test_the_properties_meet_the_specification(tmp_path: Path) -> None:
     build = built("mlp", tmp_path, TARGET)
-    lines = archive_of(build).read("library.properties").decode().splitlines()
+    lines = archive_of(build).read("model/library.properties").decode().splitlines()
     found = dict(line.split("=", 1) for line in lines)
     needed = ("name", "version", "author", "maintainer", "sentence", "paragraph", "category")
     assert {*needed, "url", "architectures"} <= {*found}
