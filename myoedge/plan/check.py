@@ -6,7 +6,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Iterator
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from operator import itemgetter
 
 import numpy as np
@@ -234,10 +234,11 @@ def _overlapping(alive: Alive) -> Iterator[tuple[str, str]]:
 def _check_alive_when_used(plan: Plan) -> Iterator[str]:
     """Yield steps that read or write arena bytes outside every buffer that is alive."""
     for step, alive in zip(plan.steps, _alive_by_step(plan), strict=False):
+        ends = [*accumulate((end for _, end, _ in alive), max)]  # buffers may overlap
         for name in step.tensors.values():
             place = plan.where[name]
             before = bisect_right(alive, place.offset, key=itemgetter(0))
-            inside = before > 0 and place.offset < alive[before - 1][1]
+            inside = before > 0 and place.offset < ends[before - 1]
             if place.kind == "arena" and not inside:
                 yield name
 

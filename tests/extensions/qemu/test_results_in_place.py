@@ -77,3 +77,14 @@ def test_a_drawn_chain_is_exact(target: str, seed: int, tmp_path: Path) -> None:
     for backend in ("host", "qemu"):
         checked = myoedge.validate(build, on=backend)
         assert checked.exact[backend], checked.difference
+
+
+@in_qemu
+def test_slices_of_a_layer_lie_within_what_others_overlap(tmp_path: Path) -> None:
+    """A linear layer in slices reads parts of a buffer in which another buffer starts."""
+    model = nn.Sequential(nn.Tanh(), nn.Linear(26928, 7)).eval()
+    archive = save_exported(model, (torch.zeros(1, 26928),), tmp_path / "model.pt2")
+    samples = np.random.default_rng(0).standard_normal((3, 1, 26928), np.float32)
+    build = myoedge.build(archive, calib=samples, output=tmp_path / "out", target="cortex-m4")
+    checked = myoedge.validate(build, on="qemu")
+    assert checked.exact["qemu"], checked.difference
