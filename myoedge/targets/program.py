@@ -95,6 +95,7 @@ class ProgramTarget:
     archives       further forms of the library
     clocks         generator that the programs set; None: the clock of the reset
     flash          flash on the chip, with programs, weights and saved records; None: none
+    stack_bytes    stack that a run needs, compiled with optimisation; 0: ME_STACK_BYTES per core
     flashing       what puts a program into a chip's flash, if it is not `myoedge flash`
     """
 
@@ -115,4 +116,5 @@ class ProgramTarget:
     archives: tuple[LibraryArchive, ...] = ()
     clocks: ClockGenerator | None = None
     flash: FlashLayout | None = None
+    stack_bytes: int = 0
     flashing: tuple[str, ...] = ()
