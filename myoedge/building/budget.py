@@ -16,16 +16,15 @@ from myoedge.plan.l1.no_tiling import smaller, tile_facts
 from myoedge.plan.l1.tile_choice import NO_RANKS, TileRanks
 from myoedge.plan.planned_once import PlanInputs, planned_once
 from myoedge.quantization.scales import QuantGraph
-from myoedge.reports.budget import (
-    Broken,
-    over_budget,
-)
+from myoedge.reports import near_memory
+from myoedge.reports.budget import Broken, over_budget
 from myoedge.reports.memory import external_parts
 from myoedge.targets import CHIPS, Chip, first_chip
 from myoedge.targets.boards import Board
 
 if TYPE_CHECKING:
     from myoedge.plan.plan import Plan
+    from myoedge.reports.report_json import Report
 
 MEMORIES = ("l1", "l2", "l3")
 EXTERNAL = "external"  # limit of the parts beside the chip
@@ -52,7 +51,7 @@ class Budget:
     energy_j             energy of an inference
     sqnr_db              SQNR of every output
     outputs_sqnr_db      output -> its SQNR, for some outputs
-    l2_code_bytes        size of the linked code; None: estimated
+    l2_code_bytes        what the linked program takes of l2_bytes besides data; None: estimated
     """
 
     l1_bytes: int | None = None
@@ -119,22 +118,27 @@ def with_parts_of(budget: Budget, board: Board | None) -> Budget:
 
 
 def code_bytes(budget: Budget, chip: Chip, layers: int) -> int:
-    """Return the bytes of the L2 limit that code takes; 0 without a limit or without a linked
-    program.
+    """Return the bytes of the L2 limit that the program takes besides data: its code, or of one in
+    flash its variables, which only linking tells; 0 without a limit or without a linked program.
 
     layers   number of layers of the network
     """
-    if budget.l2_bytes is None or not chip.point.clock_hz:
+    if budget.l2_bytes is None or chip.program is None:
         return 0
-    known = budget.l2_code_bytes
-    return BASE_CODE_BYTES + LAYER_CODE_BYTES * layers if known is None else known
+    estimated = 0 if chip.flash_bytes else BASE_CODE_BYTES + LAYER_CODE_BYTES * layers
+    return estimated if budget.l2_code_bytes is None else budget.l2_code_bytes
 
 
-def check_linked(budget: Budget, plan: Plan, linked_bytes: int) -> None:
-    """Raise CodeOverBudget if data and code exceed [budget] l2."""
-    limit, total = budget.l2_bytes, plan.l2_bytes + linked_bytes
-    if limit is not None and code_bytes(budget, plan.chip, 0) and total > limit:
-        raise CodeOverBudget(limit, plan.l2_bytes, linked_bytes)
+def linked_bytes(report: Report) -> int:
+    """Return the bytes of the L2 limit that the linked program takes besides data."""
+    return near_memory.program_bytes(report)
+
+
+def check_linked(budget: Budget, plan: Plan, report: Report) -> None:
+    """Raise CodeOverBudget if data and linked program exceed [budget] l2."""
+    limit, own_bytes = budget.l2_bytes, linked_bytes(report)
+    if limit is not None and plan.l2_bytes + own_bytes > limit:
+        raise CodeOverBudget(limit, plan, own_bytes)
 
 
 def check_parts(budget: Budget, plan: Plan, boot_bytes: int) -> None:
@@ -148,12 +152,13 @@ def check_parts(budget: Budget, plan: Plan, boot_bytes: int) -> None:
 
 
 class CodeOverBudget(MyoedgeError):
-    """E302: data and code of a linked program together exceed [budget] l2."""
+    """E302: data and code of a linked program, or its variables, together exceed [budget] l2."""
 
-    def __init__(self, limit: int, data_bytes: int, linked_bytes: int) -> None:
-        total = data_bytes + linked_bytes
+    def __init__(self, limit: int, plan: Plan, linked_bytes: int) -> None:
+        total = plan.l2_bytes + linked_bytes
+        own = f"{plan.chip.linked_data} {linked_bytes:,} B"
         facts = {
-            "needs": f"{total:,} B: data {data_bytes:,} B, code {linked_bytes:,} B",
+            "needs": f"{total:,} B: data {plan.l2_bytes:,} B, {own}",
             "has": f"{limit:,} B",
         }
         super().__init__("E302", "over budget: l2", facts, ["a larger --l2 or [budget] l2"])

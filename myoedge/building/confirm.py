@@ -219,7 +219,7 @@ def _finish_candidate(inputs: BuildInputs, build_plan: BuildPlan) -> Finished:
         report = with_energy({**report, **contents.of_parts}, inputs.energy)
     if contents.firmware is not None:
         report = with_firmware(report, plan, contents.firmware.program)
-        check_linked(request.limits, plan, report["memory"]["code_bytes"])
+        check_linked(request.limits, plan, report)
         check_parts(request.limits, plan, contents.firmware.program.loaded_bytes)
     estimated = Finished(build_plan, contents, report)
     if contents.firmware is None or not (confirmation.is_wanted and plan.chip.platforms):

@@ -51,12 +51,10 @@ def with_l2_remedy(
         return short
     kib, built = found
     plan, limits = built.build_plan.plan, inputs.request.limits
-    code = _counted_code_bytes(built, inputs)
-    beside = f", code {code:,} B included" * (code > 0)
-    facts = dict(short.facts)
-    facts["needs"] = (
-        f"{_used_bytes(built, inputs):,} B, as the smallest build that was tried{beside}"
-    )
+    own = budget.linked_bytes(built.report)
+    beside = f", {plan.chip.linked_data} {own:,} B included" * (own > 0)
+    facts, needs = dict(short.facts), plan.l2_bytes + own
+    facts["needs"] = f"{needs:,} B, as the smallest build that was tried{beside}"
     facts["has"] = f"{limits.l2_bytes:,} B"
     price = estimated(plan)
     if free is not None and plan.chip.point.clock_hz:
@@ -71,21 +69,9 @@ def code_over_l2(over: CodeOverBudget, inputs: BuildInputs, finish: Finish) -> M
     return raised(over_budget([with_l2_remedy(short, inputs, kib, finish)]))
 
 
-def _counted_code_bytes(built: Finished, inputs: BuildInputs) -> int:
-    """Return the linked code that counts against the L2 limit."""
-    plan = built.build_plan.plan
-    if not budget.code_bytes(inputs.request.limits, plan.chip, 0):
-        return 0
-    return int(built.report["memory"]["code_bytes"] or 0)
-
-
-def _used_bytes(built: Finished, inputs: BuildInputs) -> int:
-    return built.build_plan.plan.l2_bytes + _counted_code_bytes(built, inputs)
-
-
 def _bytes_over_limit(built: Finished, inputs: BuildInputs) -> int:
     """Return the bytes of L2 of a trial. Errors: KeepsLimit if the given limit has as many."""
-    used_bytes = _used_bytes(built, inputs)
+    used_bytes = built.build_plan.plan.l2_bytes + budget.linked_bytes(built.report)
     if used_bytes <= (inputs.request.limits.l2_bytes or 0):
         raise KeepsLimit(built.build_plan)
     return used_bytes

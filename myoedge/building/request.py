@@ -87,8 +87,10 @@ class BuildRequest:
         return replace(self, limits=limits, of_sources=DEFAULT_OPTIONS)
 
     def with_linked(self, code_bytes: int) -> BuildRequest:
-        """Return the request with the size of the linked code, plus a margin, reserved in L2."""
-        limits = replace(self.limits, l2_code_bytes=code_bytes + LINKED_MARGIN_BYTES)
+        """Return the request with the size of the linked code reserved in L2, plus a margin, as
+        other plans have other code; or of the variables, which are the same."""
+        margin = 0 if self.chip.flash_bytes else LINKED_MARGIN_BYTES
+        limits = replace(self.limits, l2_code_bytes=code_bytes + margin)
         return replace(self, limits=limits)
 
     @property

@@ -305,6 +305,13 @@ class Plan:
         return self.chip.l2_room_beside_code(len(self.steps))
 
     @property
+    def l2_most_bytes(self) -> int:
+        """Bytes of L2 that data may take: beside code only if data can go elsewhere, or if the
+        chip's flash holds the code and linking has told the size of the variables."""
+        has_room = self.chip.levels or self.chip.flash_bytes
+        return self.l2_room_bytes if has_room else self.chip.l2_bytes
+
+    @property
     def l2_bytes(self) -> int:
         """Peak bytes of data in L2, without code: with scratch and without constants, if these are
         read in place from flash."""

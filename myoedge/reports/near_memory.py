@@ -48,9 +48,14 @@ def sizes(report: Report) -> Sizes:
 def bytes_in_use(report: Report) -> int:
     """Return the bytes of the memory of activations in use: data, and what the linked program takes
     besides."""
+    return int(report["memory"]["l2_peak_bytes"] + program_bytes(report))
+
+
+def program_bytes(report: Report) -> int:
+    """Return the bytes of the memory of activations that the linked program takes besides data: its
+    code, or the variables of one in flash; 0 before it is linked."""
     memory = report["memory"]
-    own = memory["variables_bytes"] if has_flash(report) else memory["code_bytes"]
-    return int(memory["l2_peak_bytes"] + (own or 0))
+    return (memory["variables_bytes"] if has_flash(report) else memory["code_bytes"]) or 0
 
 
 def flash_sizes(report: Report) -> Sizes:

@@ -326,6 +326,11 @@ class Chip:
         return max(self.l1_bytes - self.l1_reserved_bytes, 0)
 
     @property
+    def linked_data(self) -> str:
+        """What a linked program takes of L2 besides data of the network."""
+        return "variables" if self.flash_bytes else "code"
+
+    @property
     def l2_room_bytes(self) -> int:
         """Bytes of L2 for data, without those reserved for code."""
         return max(self.l2_bytes - max(self.l2_reserved_bytes, 0), 0)

@@ -10,7 +10,7 @@ import pytest
 
 from myoedge.building import budget
 
-COUNTED = budget.code_bytes
+COUNTED = {name: getattr(budget, name) for name in ("code_bytes", "linked_bytes")}
 
 
 @contextmanager
@@ -18,7 +18,8 @@ def l2_of_data() -> Iterator[None]:
     """Limits of L2 are of data only: what a plan does with little room is then the same, however
     long the code of today is."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(budget, "code_bytes", lambda *_: 0)
+        for name in COUNTED:
+            patch.setattr(budget, name, lambda *_: 0)
         yield
 
 
@@ -26,5 +27,6 @@ def l2_of_data() -> Iterator[None]:
 def l2_with_code() -> Iterator[None]:
     """Limits of L2 as people set them, in a test of conftest.py's that counts data only."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(budget, "code_bytes", COUNTED)
+        for name, counted in COUNTED.items():
+            patch.setattr(budget, name, counted)
         yield

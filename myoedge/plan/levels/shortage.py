@@ -22,7 +22,7 @@ def too_large(
     short_of_l1   layers that could keep more outside L2 if L1 were larger
     """
     chip, names = plan.chip, list(dict.fromkeys(short_of_l1))
-    l2_bytes = plan.l2_room_bytes if chip.levels else chip.l2_bytes
+    l2_bytes = plan.l2_most_bytes
     title = f"{plan.l1_room_bytes:,} B are too few for tiles with which more could leave L2:"
     layers = [title, *names[:3]]
     stored = () if chip.flash_bytes else enumerate(plan.steps)
@@ -59,10 +59,10 @@ def _explain_shortage(plan: Plan, least: Plan | None) -> dict[str, str]:
 
 
 def _describe_code_share(plan: Plan, l2_bytes: int) -> str:
-    """Return text for an error: what the code takes of L2, or ""."""
+    """Return text for an error: what the program takes of L2, or ""."""
     limit, layers = plan.chip.l2_bytes, len(plan.steps)
-    code = limit - l2_bytes
-    return f": {limit:,} B without {code:,} B for the code of {layers:,} layers" if code else ""
+    code, own = limit - l2_bytes, plan.chip.linked_data
+    return f": {limit:,} B without {code:,} B for the {own} of {layers:,} layers" if code else ""
 
 
 def _describe_l2_use(plan: Plan, least: Plan | None, l2_bytes: int) -> str:

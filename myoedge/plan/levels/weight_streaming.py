@@ -49,8 +49,7 @@ CHOICES = 8  # sets of resident constants that are tried
 
 def fits(plan: Plan) -> bool:
     """Return whether all data of a plan fits in L2."""
-    chip = plan.chip
-    return plan.l2_bytes <= (plan.l2_room_bytes if chip.levels else chip.l2_bytes)
+    return plan.l2_bytes <= plan.l2_most_bytes
 
 
 def exceed_levels(plan: Plan) -> bool:

@@ -42,9 +42,22 @@ def test_a_build_shows_its_requirements(tmp_path: Path, run: Callable[..., Ran])
         ("MEM-2", {".vectors", ".text", ".rodata", ".data"}),
     ):
         assert rows[key]["value"].startswith(f"{section_bytes(elf, names):,} of "), key
+    data, stack = (section_bytes(elf, names) for names in ({".data", ".bss"}, {".stack"}))
+    assert f"({data:,} bytes, as in the report)" in rows["MEM-1"]["text"]
+    assert f"stack ({stack:,} bytes)" in rows["MEM-1"]["text"]
     assert "cycles" not in document
     assert 0 < document["instructions"]["min"] <= document["instructions"]["max"]
     assert "in QEMU" in (out / "evidence.md").read_text()
+
+
+def test_a_limit_of_ram_leaves_out_the_stack(tmp_path: Path) -> None:
+    """[budget] l2, the report and the evidence have one count; the stack is told beside it."""
+    build = built("mlp", tmp_path, "cortex-m4", l2="2KiB")
+    elf = (build.folder / "firmware.elf").read_bytes()
+    data, stack = (section_bytes(elf, names) for names in ({".data", ".bss"}, {".stack"}))
+    rows = {row.key: row for row in myoedge.evidence(build, drawn=1).requirements}
+    assert (rows["MEM-1"].shown, rows["MEM-1"].value) == (True, f"{data:,} of 2,048 bytes")
+    assert f"without the test program's stack of {stack:,} bytes" in rows["MEM-1"].text
 
 
 class Longest(nn.Module):
