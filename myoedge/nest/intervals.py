@@ -231,7 +231,7 @@ def _maximum(*values: Any) -> Any:
 
 
 def _has_array(values: Sequence[Any]) -> bool:
-    return any(isinstance(x, np.ndarray) for x in values)
+    return any(isinstance(x, np.ndarray | np.generic) for x in values)
 
 
 def _range_of_element(part: Element, loops: Sequence[Axis]) -> Range:
