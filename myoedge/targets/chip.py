@@ -93,8 +93,7 @@ class Chip:
     alignment_bytes  alignment of every buffer
     l1_reserved_bytes  bytes of L1 for stacks and the runtime
     l2_reserved_bytes  bytes of L2 reserved for code if constants can move to a level; negative if a
-                       limit on
-    data leaves more for code
+                       limit on data leaves more for code
     resident_bytes   most bytes of constants in L2 if others are streamed; None: no limit
     layer_code_bytes   bytes of L2 for the code of each further layer that l2_reserved_bytes does
     not cover
