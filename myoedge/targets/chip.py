@@ -326,7 +326,7 @@ class Chip:
 
     @property
     def linked_data(self) -> str:
-        """What a linked program takes of L2 besides data of the network."""
+        """Name of the bytes of L2 that a linked program takes besides data of the network."""
         return "variables" if self.flash_bytes else "code"
 
     @property
