@@ -140,6 +140,44 @@ def test_weights_that_come_in_columns_need_all_rows_between_them(held: int) -> N
     assert found.sizes["part"] * 32 + (found.sizes["k"] - 1) * 8 * 32 <= held
 
 
+def most_alive(kernel: TiledKernel, choice: TileChoice) -> int:
+    """Bytes of the weights in L2 at most, each from its first to its last read."""
+    reads = [row["k"] + row["part"] for row in spans(kernel, choice)]
+    at = np.full((len(reads), *kernel.operands[0].shape[:2]), False)
+    for tile, (k, of_k, part, of_part) in enumerate(reads):
+        at[tile, k : k + of_k, part : part + of_part] = True
+    alive = np.maximum.accumulate(at, 0) & np.maximum.accumulate(at[::-1], 0)[::-1]
+    return int(alive.sum((1, 2)).max()) * kernel.operands[0].shape[2]
+
+
+def weighing(t: int) -> TiledKernel:
+    """Columns of x times weights, whose sums of parts are in y; all rows of weights at once."""
+    array = np.zeros((16, 8, 32), np.int8)
+    weights = Operand("w", "w", array.shape, ((("k", 1),), (("part", 1),), ()), array=array)
+    x = Operand("x", 0, (t, 200), ((("t", 1),), ()))
+    y = Operand("y", OUT, (16, t, 4), ((("k", 1),), (("t", 1),), ()))
+    axes, split = {"k": 16, "t": t, "part": 8}, ("k", "t", "part")
+    operands = (weights, x, y)
+    made = TiledKernel("k", axes, split, operands, {}, lambda r: {}, lambda s: s["t"] * s["part"])
+    return replace(made, innermost_axes=("part",), cost=KernelCost(20.0, 100.0))
+
+
+@given(st.integers(2, 12), st.integers(300, 5000), st.integers(2000, 9000))
+def test_weights_that_an_inner_loop_reads_again_stay(t: int, held: int, room: int) -> None:
+    kernel = weighing(t)
+    choice = choose(kernel, room, TransferCost(), limits=Limits(held))
+    assert choice is None or most_alive(kernel, choice) <= held
+
+
+def test_weights_are_read_again_for_larger_tiles() -> None:
+    """L1 has no room for all of x, or for all parts of as many rows of weights as L2."""
+    choice = choose(weighing(12), 2500, TransferCost(), limits=Limits(2048))
+    assert choice is not None
+    assert choice.order == ("k", "t", "part")
+    assert (choice.sizes["t"] < 12, choice.sizes["part"] < 8) == (True, True)
+    assert most_alive(weighing(12), choice) == choice.sizes["k"] * 8 * 32 > 1024
+
+
 @given(st.integers(1, 400))
 def test_distinct_sizes_are_the_smallest_of_every_number_of_tiles(extent: int) -> None:
     sizes = distinct(extent)

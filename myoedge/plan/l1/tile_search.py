@@ -44,7 +44,7 @@ class TileChoice:
 class Limits:
     """Constraints on the tiles of a layer whose operands do not all fit L2.
 
-    held_bytes   maximum bytes of one constant in L2 at a time, each loaded once; None: no limit
+    held_bytes   maximum bytes of one constant in L2 at a time; None: no limit
     in_l3        operands in L3, transferred in blocks of rows
     part_bytes   maximum bytes of such a block
     """
@@ -193,7 +193,7 @@ def _feasible_sizes(
     possible = grid.tiles <= grid.kernel.most_tiles
     for o in grid.kernel.operands:
         if limits.held_bytes is not None and o.constant and o.name in times:
-            possible &= _constant_fits(grid, o, times[o.name], limits.held_bytes)
+            possible &= _constant_fits(grid, o, order, limits.held_bytes)
         if o.name in limits.in_l3:
             possible &= _accesses_map_in_rows(grid, o, order, limits, most_strips)
         if o.name in problem.resident:
@@ -202,14 +202,19 @@ def _feasible_sizes(
     return possible
 
 
-def _constant_fits(grid: Grid, operand: Operand, times: Array, held: int) -> Array:
-    """Return, per combination of tile sizes, if a constant needs at most `held` bytes of L2."""
-    if grid.kernel.arrays[str(operand.source)].nbytes <= held:
-        return np.ones(len(times), bool)
-    own = np.ones(len(times), np.int64)
-    for axis in operand.axes & {*grid.counts}:
-        own = own * grid.counts[axis]
-    return np.asarray((operand.span_bytes(grid.all_sizes) <= held) & (times <= own))
+def _constant_fits(grid: Grid, operand: Operand, order: Sequence[str], held: int) -> Array:
+    """Return, per combination of tile sizes, if a constant needs at most `held` bytes of L2: what
+    a tile reads, and all that is read again by the tiles of an inner loop.
+
+    order   tiled axes, outermost first
+    """
+    sizes, is_read_again = {**grid.all_sizes}, np.zeros(len(grid.tiles), bool)
+    for axis in order:
+        if axis in operand.axes:
+            sizes[axis] = np.where(is_read_again, grid.kernel.axes[axis], sizes[axis])
+        else:
+            is_read_again = is_read_again | (grid.counts[axis] > 1)
+    return np.asarray(operand.span_bytes(sizes) <= held)
 
 
 def _accesses_map_in_rows(
