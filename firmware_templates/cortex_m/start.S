@@ -23,6 +23,12 @@ me_reset:
     ldr r1, [r0]
     orr r1, r1, #0x00F00000
     str r1, [r0]
+#ifndef __ARM_FEATURE_UNALIGNED
+    ldr r0, =0xE000ED14             /* CCR: unaligned accesses are faults */
+    ldr r1, [r0]
+    orr r1, r1, #8
+    str r1, [r0]
+#endif
     dsb
     isb
     ldr r0, =me_data_start

@@ -8,8 +8,6 @@
 
 #ifdef ME_DSP
 
-#define ME_NAKED __attribute__((naked, noinline)) static
-
 /* ---- 3 x 3: a column is a word of rows for every channel */
 
 /* clang-format off */
@@ -41,7 +39,8 @@
 
 /* Sums of n vertical pairs of results of one channel, stride 1. */
 #define ME_STRIP_SUMS(NAME, X, U, L) \
-    ME_NAKED void NAME(const int8_t *vectors, const int8_t *weights, int32_t n, int32_t *sums) \
+    ME_NAKED void NAME(ME_ASM_READS(const int8_t *vectors), ME_ASM_READS(const int8_t *weights), \
+                       ME_ASM_READS(int32_t n), ME_ASM_READS(int32_t *sums)) \
     { \
         __asm__("push {r4-r11, lr}\n" ME_WEIGHTS ME_COLUMN("r8", "r9") ME_COLUMN("r10", "r11") \
                 "1:\n" ME_TWO(X, U, L, "r8", "r9", "r10", "r11") "beq 2f\n" \
@@ -52,7 +51,8 @@ ME_STRIP_SUMS(me_strip_sums, "", "b", "t")
 ME_STRIP_SUMS(me_turned_strip_sums, "x", "t", "b")
 
 /* Sums of n results of one channel, horizontal stride 2. */
-ME_NAKED void me_row_sums(const int8_t *vectors, const int8_t *weights, int32_t n, int32_t *sums)
+ME_NAKED void me_row_sums(ME_ASM_READS(const int8_t *vectors), ME_ASM_READS(const int8_t *weights),
+                          ME_ASM_READS(int32_t n), ME_ASM_READS(int32_t *sums))
 {
     __asm__("push {r4-r11, lr}\n" ME_WEIGHTS ME_COLUMN("r8", "r9")
             "1:\n" ME_BEGIN_COLUMN("r12", "r8", "r9", "", "b")
@@ -80,8 +80,8 @@ ME_NAKED void me_row_sums(const int8_t *vectors, const int8_t *weights, int32_t 
             ME_ADD("r9", ROR, "r11", "r7")
 
 /* corner: base of the addresses in `taps`, of four taps in each of `blocks` blocks */
-ME_NAKED void me_four_sums(int32_t *sums, const intptr_t *taps, const int8_t *weights, int32_t blocks,
-                        intptr_t corner)
+ME_NAKED void me_four_sums(ME_ASM_READS(int32_t *sums), ME_ASM_READS(const intptr_t *taps), ME_ASM_READS(const int8_t *weights),
+                        ME_ASM_READS(int32_t blocks), ME_ASM_READS(intptr_t corner))
 {
     __asm__("push {r0, r4-r11, lr}\n"
             "ldr r12, [sp, #40]\n"

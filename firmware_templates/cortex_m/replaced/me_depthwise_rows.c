@@ -26,7 +26,7 @@ ME_INLINE me_limits limits_of(int32_t pre, int32_t low, int32_t high, const int8
 ME_INLINE int32_t saturated(int32_t value)
 {
 #ifdef __ARM_FEATURE_SIMD32
-    return __ssat(value, 8);
+    return (int32_t)__builtin_arm_ssat(value, 8); /* __ssat of GCC warns */
 #else
     return me_clip8(value);
 #endif
@@ -115,11 +115,11 @@ typedef struct {
     uint32_t even, odd;
 } me_halves;
 
-/* The bytes 0 and 2 of a word as halves. */
+/* The bytes 0 and 2 of a word as halves. Compilers differ in the sign of __uxtb16's numbers. */
 ME_INLINE uint32_t even_bytes(uint32_t word)
 {
 #ifdef __ARM_FEATURE_SIMD32
-    return (uint32_t)__uxtb16((int8x4_t)word);
+    return (uint32_t)__uxtb16((__typeof__(__uxtb16(0)))word);
 #else
     return word & 0x00FF00FFu;
 #endif

@@ -9,12 +9,17 @@
 
 #include "me_intrinsics_c.h"
 
-/* Vectors (Helium) are used instead of the DSP extension where there are both. */
+/* Vectors (Helium) are used instead of the DSP extension where there are both. Functions in assembler access words at
+ * any address, so without such accesses (-mno-unaligned-access) C runs in their place. */
 #ifdef __ARM_FEATURE_MVE
 #define ME_MVE
-#elif defined __ARM_FEATURE_SIMD32
+#elif defined __ARM_FEATURE_SIMD32 && defined __ARM_FEATURE_UNALIGNED
 #define ME_DSP
 #endif
+
+/* A function in assembler, which finds its parameters in registers. */
+#define ME_NAKED __attribute__((naked, noinline)) static
+#define ME_ASM_READS(parameter) parameter __attribute__((unused))
 
 #ifdef __ARM_FEATURE_SIMD32
 #include <arm_acle.h>

@@ -59,7 +59,7 @@ typedef struct {
 
 /* clang-format off */
 /* Sums, or results, of two pixels and pairs of channels. The compiler would keep sums in memory. */
-__attribute__((naked, noinline)) static void me_run_two_pixels(me_two_pixels *work)
+ME_NAKED void me_run_two_pixels(ME_ASM_READS(me_two_pixels *work))
 {
     __asm__("push {r0, r4-r11, lr}\n"
             "ldr r2, [r0]\n ldr r12, [r0, #12]\n"
@@ -111,8 +111,8 @@ __attribute__((naked, noinline)) static void me_run_two_pixels(me_two_pixels *wo
 /* Adds the products of `steps` words of taps, bytes or their halves, with four channels to four sums. */
 /* clang-format off */
 #define ME_ADD_1X4(NAME, TAPS) \
-    __attribute__((naked, noinline)) static void NAME(int32_t *sum, const int8_t *x, int32_t steps, \
-                                                      const int8_t *weights) \
+    ME_NAKED void NAME(ME_ASM_READS(int32_t *sum), ME_ASM_READS(const int8_t *x), \
+                       ME_ASM_READS(int32_t steps), ME_ASM_READS(const int8_t *weights)) \
     { \
         __asm__("push {r4-r11, lr}\n" \
                 "mov lr, r2\n" \

@@ -41,11 +41,11 @@ function(zephyr_library_include_directories)
   target_include_directories(${ZEPHYR_CURRENT_LIBRARY} PRIVATE ${ARGN})
 endfunction()
 function(zephyr_library_compile_options)
-  if(NOT TARGET late_options)
-    add_library(late_options INTERFACE)
-    target_compile_options(late_options INTERFACE ${ARGN})
+  if(NOT TARGET late${ARGN})
+    add_library(late${ARGN} INTERFACE)
+    target_compile_options(late${ARGN} INTERFACE ${ARGN})
   endif()
-  target_link_libraries(${ZEPHYR_CURRENT_LIBRARY} PRIVATE late_options)
+  target_link_libraries(${ZEPHYR_CURRENT_LIBRARY} PRIVATE late${ARGN})
 endfunction()
 function(zephyr_include_directories)
   target_include_directories(zephyr_interface INTERFACE ${ARGN})
@@ -81,7 +81,7 @@ def cmake(folder: Path, *arguments: str | Path) -> str:
     return finished.stdout
 
 
-def in_zephyr(folder: Path, application: Path, *modules: Path) -> None:
+def in_zephyr(folder: Path, application: Path, *modules: Path, **config: str) -> None:
     """Configure an application in the imitation of Zephyr; its build is in made/."""
     (folder / "zephyr").mkdir(exist_ok=True)
     (folder / "ZephyrConfig.cmake").write_text(ZEPHYR_CONFIG)
@@ -90,6 +90,7 @@ def in_zephyr(folder: Path, application: Path, *modules: Path) -> None:
         "Zephyr_DIR": folder,
         "EXTRA_ZEPHYR_MODULES": ";".join(map(str, modules)),
         "CMAKE_EXPORT_COMPILE_COMMANDS": "ON",
+        **config,
     }
     given = (f"-D{name}={value}" for name, value in options.items())
     cmake(folder, "-S", application, "-B", folder / "made", *given)
@@ -151,6 +152,18 @@ def test_zephyr_compiles_all_sources_for_speed(name: str, tmp_path: Path) -> Non
         if Path(of["file"]).is_relative_to(src)
     }
     assert levels == dict.fromkeys(own_sources(src), "-O2")
+
+
+@has_cmake
+def test_unaligned_accesses_that_zephyr_traps_are_not_compiled(tmp_path: Path) -> None:
+    src = built("mlp", tmp_path, "cortex-m4").folder / "src"
+    found = []
+    for config in ({}, {"CONFIG_TRAP_UNALIGNED_ACCESS": "y"}):
+        in_zephyr(tmp_path, EXAMPLE, src, **config)
+        commands = json.loads((tmp_path / "made" / "compile_commands.json").read_text())
+        of_src = [of for of in commands if Path(of["file"]).is_relative_to(src)]
+        found.append({"-mno-unaligned-access" in of["command"] for of in of_src})
+    assert found == [{False}, {True}]
 
 
 @has_cmake

@@ -8,6 +8,7 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -36,6 +37,14 @@ in_qemu = pytest.mark.skipif(
 CORES = [*BOARDS]
 
 
+def odd_channels() -> nn.Module:
+    """Rows of 7 and 9 bytes, so that words and halves begin anywhere."""
+    first, second = nn.Conv1d(5, 7, 3, padding=1), nn.Conv1d(7, 7, 5, groups=7)
+    return nn.Sequential(
+        first, nn.ReLU(), second, nn.Conv1d(7, 9, 1), nn.Flatten(), nn.Linear(81, 5)
+    )
+
+
 class Gestures(nn.Module):
     """An LSTM over 12 frames, and classes from its last state."""
 
@@ -58,6 +67,7 @@ MODULES: dict[str, tuple[Callable[[], nn.Module], tuple[int, ...], str]] = {
         (1, 16),
         '[quant]\n"*" = { activations = 16, weights = 8 }\n',
     ),
+    "odd": (odd_channels, (1, 5, 13), ""),
     "few bits": (NETWORKS["mlp"].make, (1, 16), '[quant]\n"*" = { weights = 4 }\n'),
 }
 
@@ -219,17 +229,23 @@ def linked(build: myoedge.Build, main: str, more: dict[str, str]) -> bytes:
 
 @in_qemu
 @pytest.mark.skipif(shutil.which("arm-none-eabi-gcc") is None, reason="no GCC for Arm")
+@pytest.mark.parametrize("name", MODULES)
 @pytest.mark.parametrize("target", CORES)
-def test_gcc_makes_a_firmware_with_the_same_integers(target: str, tmp_path: Path) -> None:
-    folder = built("conv", tmp_path, target).folder
-    src, golden = folder / "src", dict(np.load(folder / "golden" / "input.npz"))
-    assert tools.run(("make", "-s", "firmware"), cwd=src, timeout_s=300).returncode == 0
-    next(x for name, x in golden.items() if name.endswith(".q")).tofile(src / "input.bin")
-    command = (runner.find(), "-machine", BOARDS[target].machine, "-kernel", "firmware.elf")
-    assert tools.run((*command, *runner.FLAGS), cwd=src, timeout_s=60).returncode == 0
-    wanted = dict(np.load(folder / "golden" / "output.npz"))
-    expected = next(x for name, x in wanted.items() if name.endswith(".q"))
-    assert (src / "output.bin").read_bytes() == expected.tobytes()
+def test_gcc_makes_a_firmware_with_the_same_integers(
+    target: str, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without warnings, and also if unaligned accesses are faults."""
+    build = built(name, tmp_path, target)
+    src = build.folder / "src"
+    program = SimpleNamespace()
+    monkeypatch.setattr(runner, "make_firmware", lambda sources: program)
+    for option in ("", "-mno-unaligned-access"):
+        gcc = f"CC_ARM=arm-none-eabi-gcc -Werror {option}"
+        made = tools.run(("make", "-s", "-B", "firmware", gcc), cwd=src, timeout_s=300)
+        assert made.returncode == 0, made.stderr
+        program.elf = (src / "firmware.elf").read_bytes()
+        checked = myoedge.validate(build, on="qemu")
+        assert checked.exact["qemu"], (option, checked.difference)
 
 
 PROGRAMS = {
