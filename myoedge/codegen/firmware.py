@@ -24,6 +24,9 @@ FOLDER = "firmware"  # subfolder of src/ for the chip only
 SCRIPT = f"{FOLDER}/link.ld"
 MAIN = "main.c"  # in FOLDER: generated for one network
 SOURCES = (".c", ".S")
+# Region of a linker script -> what a program has there, if that is not ALL
+CONTENTS = {"FLASH": "code and weights", "RAM": "activations, variables, stack"}
+ALL = "code, weights, activations, buffers"
 FABRIC_CONTROLLER = ("host", "l3", "l3_drivers", "memory", "platform")  # files of FOLDER
 
 
@@ -60,7 +63,7 @@ class ProgramTooLarge(MyoedgeError):
         target: ProgramTarget = PROGRAM,
     ) -> None:
         has = target.regions.get(region, 0)
-        needs = f"{has + over_bytes:,} B: code, weights, activations, buffers"
+        needs = f"{has + over_bytes:,} B: {CONTENTS.get(region, ALL)}"
         tries = (
             "fewer channels, or a shorter window",
             "--target host, to see the rest of the report",

@@ -313,9 +313,9 @@ class Plan:
 
     @property
     def l2_bytes(self) -> int:
-        """Peak bytes of data in L2, without code: with scratch and without constants, if these are
-        read in place from flash."""
-        constants = self.l1_bytes if self.chip.flash_bytes else self.weight_bytes
+        """Peak bytes of data in L2, without code, and without constants that are read in place from
+        flash."""
+        constants = 0 if self.chip.flash_bytes else self.weight_bytes
         return self.arena_bytes + constants + self.border_bytes
 
 

@@ -90,15 +90,21 @@ def memory(plan: Plan) -> Row:
         "l1_planned_bytes": l1_bytes,
         "l1_reserved_bytes": chip.l1_reserved_bytes if chip.l1_bytes else None,
         "l1_buffers": list(_l1_buffer_rows(plan)),
-        **_beside_flash(plan),
+        **_beside_flash(plan, alive(arena, peak)),
     }
 
 
-def _beside_flash(plan: Plan) -> Row:
-    """Return the further entries of a chip that reads constants in place from flash."""
+def _beside_flash(plan: Plan, most: Sequence[Row]) -> Row:
+    """Return the further entries of a chip that reads constants in place from flash.
+
+    most   the buffers in use at the peak
+    """
     if not plan.chip.flash_bytes:
         return {}
-    return {"scratch_bytes": plan.l1_bytes, "variables_bytes": None}
+    sizes = zip(most, own_bytes(most), strict=True)
+    scratch_bytes = sum(size for row, size in sizes if row["kind"] == SCRATCH)
+    stack_bytes = plan.chip.program.stack_bytes if plan.chip.program else 0
+    return {"scratch_bytes": scratch_bytes, "variables_bytes": None, "stack_bytes": stack_bytes}
 
 
 def with_firmware(report: Mapping[str, Any], plan: Plan, program: Program) -> Row:

@@ -10,7 +10,7 @@ from typing import Any
 from myoedge.reports import near_memory, wording
 from myoedge.reports.charts import LETTER, Box, Frame, Tick, columns, frame_of
 from myoedge.reports.memory import Row, fullest
-from myoedge.reports.peaks import ARENA, owner
+from myoedge.reports.peaks import owner
 from myoedge.reports.report_json import Report, dims
 
 HEADROOM = 1.06  # ratio of the drawing's top to the highest buffer
@@ -115,7 +115,7 @@ def _draw_result(
     tail = [f"…{path.rpartition('.')[2]}"] if "." in path else []
     names = ((name, *tail, row["op"]),)
     if buffer["kind"] != "result":
-        title = f"{name}: {ARENA[buffer['kind']]}, {_format_location(buffer)}"
+        title = f"{name}: {wording.ARENA[buffer['kind']]}, {_format_location(buffer)}"
         return _draw_box(buffer, frame, top, title, names, "l3")
     look = "peak" if buffer["name"] in report["memory"]["peak_buffers"] else "calm"
     layers, last = report["layers"], buffer["last_step"]

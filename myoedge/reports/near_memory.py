@@ -4,7 +4,7 @@ from flash."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from myoedge.reports.report_json import Report
 
@@ -32,7 +32,7 @@ def sizes(report: Report) -> Sizes:
     ports = memory["input_bytes"] + memory["output_bytes"]
     if has_flash(report):
         return {
-            "activations": memory["arena_bytes"],
+            "activations": memory["arena_bytes"] - memory["scratch_bytes"],
             "scratch": memory["scratch_bytes"],
             "in and out": ports,
             "variables": memory["variables_bytes"],
@@ -58,12 +58,22 @@ def program_bytes(report: Report) -> int:
     return (memory["variables_bytes"] if has_flash(report) else memory["code_bytes"]) or 0
 
 
+def beside(report: Report, size: Callable[[int], str]) -> list[str]:
+    """Name the bytes of the memory of activations that are in no figure: "besides, a run needs a
+    stack of 4 KiB"; [] if all are.
+
+    size   bytes -> text
+    """
+    stack_bytes = report["memory"].get("stack_bytes")
+    return [f"besides, a run needs a stack of {size(stack_bytes)}"] if stack_bytes else []
+
+
 def flash_sizes(report: Report) -> Sizes:
     """Return the bytes of the flash by use; {} if weights and code are loaded."""
     memory = report["memory"]
     if not has_flash(report):
         return {}
-    return {"weights": memory["weights_bytes"], "code": memory["code_bytes"]}
+    return {"weights": memory["weights_bytes"], "code with the test program": memory["code_bytes"]}
 
 
 def used_bytes(parts: Sizes) -> int:

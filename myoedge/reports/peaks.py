@@ -24,12 +24,6 @@ if TYPE_CHECKING:
 RUNTIME, CODE, GAPS, VARIABLES = "stacks and runtime", "code", "gaps", "variables"
 PROGRAM = (RUNTIME, CODE, VARIABLES)  # needed by every network
 PORTS = ("input", "output")
-ARENA = {
-    "result": "result",
-    "scratch": "scratch",
-    "weights": "weights from L3",
-    "window": "window on L3",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +118,7 @@ def _l2_peak(report: Report) -> Peak:
     at = fullest(memory["buffers"])
     rows = alive(memory["buffers"], at)
     owners = ((owner(report, row), own) for row, own in zip(rows, own_bytes(rows), strict=True))
-    buffers = _buffers_of_layers(report, (ARENA[row["kind"]] for row in rows), owners)
+    buffers = _buffers_of_layers(report, (wording.ARENA[row["kind"]] for row in rows), owners)
     parts: list[tuple[Held, Row | None]] = list(zip(buffers, rows, strict=True))
     resident = [
         *_constants(report),
@@ -137,7 +131,7 @@ def _l2_peak(report: Report) -> Peak:
     ]
     parts += [(entry, None) for entry in resident]
     sizes = near_memory.sizes(report)
-    others = {"scratch": "scratch", "variables": VARIABLES, "code": CODE}
+    others = {"variables": VARIABLES, "code": CODE}
     parts += [(Held(what, "", "", sizes[x] or 0), None) for x, what in others.items() if x in sizes]
     used, limit = near_memory.bytes_in_use(report), report["target"]["l2_bytes"]
     name = near_memory.name(report)

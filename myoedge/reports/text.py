@@ -152,7 +152,8 @@ def _l2_row(report: Report) -> Text:
     used = wording.of_limit(near_memory.bytes_in_use(report), report["target"]["l2_bytes"])
     if external := wording.external_parts(report):
         used += f", external parts: {external}"
-    parts = "; ".join([wording.sized(near_memory.sizes(report)), *wording.behind_l2(report)])
+    others = (*near_memory.beside(report, wording.size), *wording.behind_l2(report))
+    parts = "; ".join([wording.sized(near_memory.sizes(report)), *others])
     return styled(used, "bold").append(f"\n{parts}")
 
 

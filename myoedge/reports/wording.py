@@ -292,16 +292,22 @@ def step_name(report: Report, step: int) -> str:
     return unique_names(layers)[step] if step < len(layers) else "the copy to the outputs"
 
 
+ARENA = {  # kind of a buffer in the memory of activations -> its name
+    "result": "result",
+    "scratch": "scratch",
+    "weights": "weights from L3",
+    "window": "window on L3",
+}
+
+
 def peak(report: Report) -> str:
-    """Return the buffers in use at the arena's peak: "features.0 + 1 (1.5 KiB), features.2 + 3 (1.5
-    KiB)"."""
-    names = layer_names(report)
-    memory = report["memory"]
-    alive = [b for b in memory["buffers"] if b["name"] in memory["peak_buffers"]]
-    parts = [f"{names[b['name']]} ({size(b['size_bytes'])})" for b in alive if b["name"] in names]
-    if l3_bytes := sum(b["size_bytes"] for b in alive if b["name"] not in names):
-        parts.append(f"buffers for L3 transfers ({size(l3_bytes)})")
-    return ", ".join(parts)
+    """Return the buffers in use at the arena's peak: "features.0 + 1 (1.5 KiB), scratch (512
+    B)"."""
+    names, memory, sizes = layer_names(report), report["memory"], Counter[str]()
+    for row in memory["buffers"]:
+        if row["name"] in memory["peak_buffers"]:
+            sizes[names.get(row["name"], ARENA[row["kind"]])] += row["size_bytes"]
+    return ", ".join(f"{name} ({size(count)})" for name, count in sizes.items())
 
 
 def from_l3(report: Report) -> str:

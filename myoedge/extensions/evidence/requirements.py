@@ -67,18 +67,17 @@ def memory_requirement(build: Build) -> Iterator[Requirement]:
 
 
 def _with_stack(build: Build, near_bytes: int) -> tuple[str, int]:
-    """Return what is to fit RAM, as text, and its bytes: without a limit also the linked
-    program's stack, which the report and [budget] leave out.
+    """Return what is to fit RAM, as text, and its bytes: without a limit also a run's stack, which
+    the report tells beside the bytes in use and [budget] leaves out.
 
     near_bytes   bytes of data and variables
     """
-    stack_bytes, data = build.program.symbols["me_stack_bytes"], "Data and variables"
+    stack_bytes, data = build.report["memory"]["stack_bytes"], "Data and variables"
     if build.report["budget"]["l2_bytes"] is not None:
-        stack = f"without the test program's stack of {stack_bytes:,} bytes"
-        return f"{data} fit [budget] l2, {stack}", near_bytes
+        text = f"{data} fit [budget] l2, without the stack of a run ({stack_bytes:,} bytes)"
+        return text, near_bytes
     own = f"{data} ({near_bytes:,} bytes, as in the report)"
-    text = f"{own} and the test program's stack ({stack_bytes:,} bytes) fit RAM"
-    return text, near_bytes + stack_bytes
+    return f"{own} and the stack of a run ({stack_bytes:,}) fit RAM", near_bytes + stack_bytes
 
 
 def latency_requirement(build: Build, cycles: int) -> Iterator[Requirement]:

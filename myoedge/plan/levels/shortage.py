@@ -68,14 +68,14 @@ def _describe_code_share(plan: Plan, l2_bytes: int) -> str:
 def _describe_l2_use(plan: Plan, least: Plan | None, l2_bytes: int) -> str:
     """Describe the bytes of L2 by use: with all weights if other levels are too small or absent,
     otherwise with weights read at once."""
-    held = ("scratch", plan.l1_bytes) if plan.chip.flash_bytes else ("weights", plan.weight_bytes)
-    needed, weights = plan, f"{plan.l2_bytes:,} B: {held[0]} {held[1]:,} B"
+    held = "" if plan.chip.flash_bytes else f"weights {plan.weight_bytes:,} B, "
+    needed, weights = plan, f"{plan.l2_bytes:,} B: {held}"
     if least is not None and (total := least_bytes(least)) > l2_bytes:
         at_once = total - least.arena_bytes - least.border_bytes
-        weights = f"{total:,} B in the tiles tried: weights that are read at once {at_once:,} B"
+        weights = f"{total:,} B in the tiles tried: weights that are read at once {at_once:,} B, "
         needed = least
     activations, border = needed.arena_bytes, needed.border_bytes
-    return f"{weights}, activations {activations:,} B, inputs and outputs {border:,} B"
+    return f"{weights}activations {activations:,} B, inputs and outputs {border:,} B"
 
 
 def _describe_largest_buffer(least: Plan) -> str:

@@ -3,13 +3,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
 import myoedge
+from myoedge.codegen.firmware import ProgramTooLarge
 from myoedge.errors import MyoedgeError
+from tests.conftest import Ran
 from tests.extensions.qemu.test_qemu import built, sections
 from tests.support.limits import l2_with_code
 
@@ -45,3 +47,27 @@ def test_a_limit_holds_for_the_linked_program(tmp_path: Path) -> None:
     option, size, *_ = notice.tries[0].split()
     assert (option, size) == ("--l2", f"{-(-used_bytes // KIB)}KiB")
     assert ram_bytes(built("conv", tmp_path, "cortex-m4", l2=size)) <= used_bytes
+
+
+def test_scratch_has_one_name_and_size(tmp_path: Path, run: Callable[..., Ran]) -> None:
+    """The terminal, report.html and `inspect --memory` name scratch at the peak and count it once;
+    flash says whose code it has."""
+    build = built("conv", tmp_path, "cortex-m4")
+    memory, told = build.report["memory"], " ".join(run("report", build.folder).out.split())
+    rows = [x for x in memory["buffers"] if x["name"] in memory["peak_buffers"]]
+    scratch = next(x for x in rows if x["name"].startswith("scratch"))
+    assert memory["scratch_bytes"] == scratch["size_bytes"] == KIB
+    assert "scratch 1 KiB" in told
+    assert "with the test program" in told
+    page = (build.folder / "report.html").read_text()
+    assert "scratch (1 KiB)" in page
+    assert "L3 transfers" not in page
+    peaks = run("inspect", build.folder, "--memory").out
+    assert any("scratch" in line and "1,024" in line for line in peaks.splitlines())
+
+
+@pytest.mark.parametrize("region", ["FLASH", "RAM"])
+def test_a_region_holds_what_the_error_says(region: str) -> None:
+    needs = dict(ProgramTooLarge(region, 1).notice.facts)["needs"]
+    assert ("activations" in needs) == (region == "RAM")
+    assert ("weights" in needs) == (region == "FLASH")
