@@ -115,7 +115,7 @@ def _draw_result(
     tail = [f"…{path.rpartition('.')[2]}"] if "." in path else []
     names = ((name, *tail, row["op"]),)
     if buffer["kind"] != "result":
-        title = f"{name}: {wording.ARENA[buffer['kind']]}, {_format_location(buffer)}"
+        title = f"{name}: {near_memory.BUFFERS[buffer['kind']]}, {_format_location(buffer)}"
         return _draw_box(buffer, frame, top, title, names, "l3")
     look = "peak" if buffer["name"] in report["memory"]["peak_buffers"] else "calm"
     layers, last = report["layers"], buffer["last_step"]

@@ -8,6 +8,12 @@ from collections.abc import Callable, Mapping
 
 from myoedge.reports.report_json import Report
 
+BUFFERS = {  # kind of a buffer -> its name
+    "result": "result",
+    "scratch": "scratch",
+    "weights": "weights from L3",
+    "window": "window on L3",
+}
 Sizes = Mapping[str, int | None]  # use -> bytes; None: unknown before the program is linked
 
 

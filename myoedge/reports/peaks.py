@@ -118,7 +118,7 @@ def _l2_peak(report: Report) -> Peak:
     at = fullest(memory["buffers"])
     rows = alive(memory["buffers"], at)
     owners = ((owner(report, row), own) for row, own in zip(rows, own_bytes(rows), strict=True))
-    buffers = _buffers_of_layers(report, (wording.ARENA[row["kind"]] for row in rows), owners)
+    buffers = _buffers_of_layers(report, (near_memory.BUFFERS[row["kind"]] for row in rows), owners)
     parts: list[tuple[Held, Row | None]] = list(zip(buffers, rows, strict=True))
     resident = [
         *_constants(report),

@@ -292,21 +292,13 @@ def step_name(report: Report, step: int) -> str:
     return unique_names(layers)[step] if step < len(layers) else "the copy to the outputs"
 
 
-ARENA = {  # kind of a buffer in the memory of activations -> its name
-    "result": "result",
-    "scratch": "scratch",
-    "weights": "weights from L3",
-    "window": "window on L3",
-}
-
-
 def peak(report: Report) -> str:
     """Return the buffers in use at the arena's peak: "features.0 + 1 (1.5 KiB), scratch (512
     B)"."""
     names, memory, sizes = layer_names(report), report["memory"], Counter[str]()
     for row in memory["buffers"]:
         if row["name"] in memory["peak_buffers"]:
-            sizes[names.get(row["name"], ARENA[row["kind"]])] += row["size_bytes"]
+            sizes[names.get(row["name"], near_memory.BUFFERS[row["kind"]])] += row["size_bytes"]
     return ", ".join(f"{name} ({size(count)})" for name, count in sizes.items())
 
 
