@@ -20,7 +20,8 @@ from myoedge.plan.schedule import make_plan
 # Stored arrays with weights; all others are tables, such as a channel's factor, shift and bias.
 WEIGHTS = re.compile(r"weights|planes|rest_weights|x\d+")
 AGAIN = "rest_weights"  # for the cores' share of a layer that NE16 computes too
-OF_TABLES = ("rotary",)  # layers whose arrays are tables: sines and cosines, times a layer's factor
+# layers whose arrays are tables: sines and cosines, times a layer's factor; rows by index
+OF_TABLES = ("rotary", "embedding")
 PADDED_TO = 16  # input channels of an NE16 job
 
 # jobs of 9 taps with phases, of a strided convolution, of which 8 are used at least
