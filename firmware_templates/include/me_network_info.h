@@ -62,8 +62,9 @@ typedef struct {
 /* digest       sha256, in hexadecimal digits, of the network and all of its integers (model.integer_digest in
  *              report.json), as built; <prefix>_loaded has that of the loaded model
  * generator    "myoedge" and its version     format   ME_NETWORK_FORMAT
- * l1_bytes     buffers of operands in L1
- * l2_bytes     weights, activations, inputs and outputs in L2; without code
+ * l1_bytes     buffers of operands in L1; 0 without L1
+ * l2_bytes     weights, unless they are read in place from flash, activations, inputs and outputs in L2, or in
+ *              RAM; without code
  * l3_bytes     size of l3.bin; then l3_map_bytes for activations in L3
  * mram_bytes, mram_crc   size of mram.bin, and its CRC-32
  * stack_bytes  for each core that runs the network

@@ -206,6 +206,7 @@ def _common_values(
         "arena_alignment": max(8, plan.chip.alignment_bytes),
         "l1_bytes": plan.l1_bytes,
         "point": plan.chip.point,
+        "one_core": plan.chip.computes_in_order,
         "banner": _banner(digest, model_name),
         "program": (program := plan.chip.program),
         "runs_on": "" if program is None else program.runs_on,

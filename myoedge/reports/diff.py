@@ -15,7 +15,6 @@ from myoedge.errors import and_more, printable
 from myoedge.operators import layer_names as naming
 from myoedge.reports import speed, wording
 from myoedge.reports.facts import (
-    FACTS,
     LAYER,
     LAYER_CYCLES,
     MEASURED,
@@ -27,6 +26,7 @@ from myoedge.reports.facts import (
     Value,
     Verdict,
     is_number,
+    titled,
     value_at,
     verdict_of,
 )
@@ -177,7 +177,7 @@ def paired_facts(old: Report, new: Report) -> Iterator[tuple[Change, bool]]:
     differently; neither of two accuracies of other samples is better, nor of a planned and a played
     power."""
     apart = _incomparable_paths(old, new)
-    for fact in FACTS:
+    for fact in titled(old, new):
         differing = (path for path in fact.alike if differ(old, new, path))
         # what the new report has lost is no other condition; an option is not lost, but not given
         found = [p for p in differing if p.startswith(OPTIONS) or value_at(new, p) is not None]

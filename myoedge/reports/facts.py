@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
-from myoedge.reports import energy, speed, wording
+from myoedge.reports import energy, near_memory, speed, wording
 
 if TYPE_CHECKING:
     from myoedge.reports.diff import Change
@@ -59,9 +59,22 @@ class Fact:
         return self.unit.show(self.value)
 
 
+def titled(*reports: Mapping[str, Any]) -> list[Fact]:
+    """Return FACTS with the names of the last report's memories, without those of memories that no
+    report's chip has."""
+    titles = IN_FLASH if near_memory.has_flash(reports[-1]) else {}
+    lacks = {
+        key
+        for key, size in LEVELS.items()
+        if not any(value_at(report, x) for report in reports for x in (key, size))
+    }
+    known = (fact for fact in FACTS if fact.key not in lacks)
+    return [replace(fact, title=titles.get(fact.key, fact.title)) for fact in known]
+
+
 def facts(report: Mapping[str, Any]) -> list[Fact]:
     """Return the facts of a build that its report knows, in order."""
-    made = (replace(fact, value=value_at(report, fact.key)) for fact in FACTS)
+    made = (replace(fact, value=value_at(report, fact.key)) for fact in titled(report))
     return [fact for fact in made if fact.value is not None]
 
 
@@ -163,9 +176,18 @@ FACTS = (
     Fact("memory.l2_peak_bytes", "L2 without code", BYTES, -1, "memory", "L2"),
     Fact("memory.l3_bytes", "L3 memory", BYTES, -1, "memory", "L3"),
     Fact("memory.code_bytes", "code", BYTES, -1, "memory"),
+    Fact("memory.variables_bytes", "variables in RAM", BYTES, -1, "memory"),
     Fact("memory.weights_bytes", "weights", BYTES, -1),
     Fact("memory.arena_bytes", "activations", BYTES, -1),
 )
+# Bytes in a memory that a chip may lack -> its size
+LEVELS = {"memory.l1_peak_bytes": "target.l1_bytes", "memory.l3_bytes": "target.l3_bytes"}
+# Titles where code and weights are read in place from flash
+IN_FLASH = {
+    "memory.l2_peak_bytes": "RAM without variables",
+    "memory.code_bytes": f"{near_memory.PROGRAM_CODE} in flash",
+    "memory.weights_bytes": "weights in flash",
+}
 FACT_OF = {fact.key: fact for fact in FACTS}
 LAYER = (
     Fact("op", "operator", TEXT),

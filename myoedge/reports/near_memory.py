@@ -5,6 +5,7 @@ from flash."""
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from myoedge.reports.report_json import Report
 
@@ -14,12 +15,14 @@ BUFFERS = {  # kind of a buffer -> its name
     "weights": "weights from L3",
     "window": "window on L3",
 }
+# Of a chip with flash: the code's use of it, as other programs of the library have other code
+PROGRAM_CODE = "code with the test program"
 Sizes = Mapping[str, int | None]  # use -> bytes; None: unknown before the program is linked
 
 
-def has_flash(report: Report) -> bool:
+def has_flash(report: Mapping[str, Any]) -> bool:
     """Return whether the chip reads code and weights in place."""
-    return bool(report["target"].get("flash_bytes"))
+    return bool(report.get("target", {}).get("flash_bytes"))
 
 
 def name(report: Report) -> str:
@@ -79,7 +82,7 @@ def flash_sizes(report: Report) -> Sizes:
     memory = report["memory"]
     if not has_flash(report):
         return {}
-    return {"weights": memory["weights_bytes"], "code with the test program": memory["code_bytes"]}
+    return {"weights": memory["weights_bytes"], PROGRAM_CODE: memory["code_bytes"]}
 
 
 def used_bytes(parts: Sizes) -> int:

@@ -164,7 +164,7 @@ def _show_result(terminal: Terminal, adapted: Adapted) -> None:
             _show_table(terminal, {**SESSION, **titles}, rows)
     for mark in sorted({_method_mark(row) for row in rows} - {""}):
         terminal.text(f"{mark:2} {MARKS[mark]}")
-    terminal.text(f"L2 of the adaptation: {adapted.l2_bytes:,} B")
+    terminal.text(f"{adapted.memory} of the adaptation: {adapted.l2_bytes:,} B")
     if (point := adapted.point) is not None:
         terminal.text(f"time and energy at {wording.at_point(point.volts, point.clock_hz)}")
     if adapted.exact is not None:

@@ -30,7 +30,7 @@ from myoedge.extensions.adaptation.warnings import missing_classes, unlike_decis
 from myoedge.numerics.arrays import Array
 from myoedge.power.model import energy
 from myoedge.quantization.holdout import TEST
-from myoedge.reports import wording
+from myoedge.reports import near_memory, wording
 from myoedge.system.notebook import Card, Tabular
 from myoedge.targets import find_chip
 
@@ -111,7 +111,8 @@ class Adapted(Tabular):
     on         name of the backend
     sessions   one result per session
     exact      whether the chip's results equal those of the C on the host; None on the host
-    l2_bytes   bytes of the adaptation's arrays in L2
+    l2_bytes   bytes of the adaptation's arrays in L2, or in RAM
+    memory     name of that memory
     point      operating point of times and energies; None without cycles
     warnings   W212 classes without windows; W207, W209, W211 about the test windows
     """
@@ -120,6 +121,7 @@ class Adapted(Tabular):
     sessions: tuple[AdaptedRow, ...]
     exact: bool | None
     l2_bytes: int
+    memory: str
     point: OperatingPoint | None = None
     warnings: tuple[Notice, ...] = ()
 
@@ -130,7 +132,7 @@ class Adapted(Tabular):
     def _card(self) -> Card:
         facts: list[tuple[str, object]] = [
             ("equal to the C on the host", self.exact),
-            ("L2, bytes", self.l2_bytes),
+            (f"{self.memory}, bytes", self.l2_bytes),
         ]
         if self.point is not None:
             facts += [("operating point", wording.at_point(self.point.volts, self.point.clock_hz))]
@@ -200,7 +202,9 @@ def adapted(
         *unlike_decisions(build, tested.data, tested.labels.tolist(), decided, TEST),
     )
     point = _operating_point(build) if any(row.cycles_end for row in rows) else None
-    return Adapted(on, tuple(rows), same, l2_bytes(settings_of(build)), point, warnings)
+    used = l2_bytes(settings_of(build), in_flash=near_memory.has_flash(build.report))
+    memory = near_memory.name(build.report)
+    return Adapted(on, tuple(rows), same, used, memory, point, warnings)
 
 
 def _matches_host(build: Build, commands: Sequence[Command], answers: Sequence[Answer]) -> bool:

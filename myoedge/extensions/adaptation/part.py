@@ -53,9 +53,13 @@ PROGRAM = "firmware/adapt"
 @dataclass(frozen=True)
 class AdaptPart(FirmwarePart):
     """The adaptation of a network: functions for sessions, and for a chip a program that runs
-    them."""
+    them.
+
+    in_flash   whether its calibration samples are read in place from flash
+    """
 
     adaptation: Adaptation
+    in_flash: bool = False
     name = "adapt"
 
     def files(self, plan: Plan, values: Mapping[str, Any]) -> dict[str, str]:
@@ -89,7 +93,7 @@ class AdaptPart(FirmwarePart):
         return to_arrays(self.adaptation)
 
     def reported(self) -> dict[str, Any]:
-        return {"adaptation": adaptation_report(self.adaptation)}
+        return {"adaptation": adaptation_report(self.adaptation, in_flash=self.in_flash)}
 
 
 @dataclass(frozen=True)
@@ -106,7 +110,7 @@ class AdaptRequest:
         if program is not None and program.flash is not None:
             areas = program.flash.areas(record_bytes=saved_bytes(found))
             check_slots(plan.image_bytes("mram"), areas)
-        return AdaptPart(found)
+        return AdaptPart(found, in_flash=plan.chip.flash_bytes > 0)
 
 
 def requested(options: BuildOptions, settings: Config) -> AdaptRequest | None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from myoedge.reports.near_memory import name, title
 from myoedge.reports.report_json import Report
 from myoedge.reports.tables import ReportTable
 from myoedge.reports.wording import percent, several, size
@@ -19,15 +20,16 @@ def one_line(report: Report) -> str:
     """Describe how the firmware adapts to a new session."""
     found = report["adaptation"]
     features = f" on {_describe_features(found)}" if found["features"] else ""
-    return f"{', '.join(found['methods'])}{features}; {size(found['l2_bytes'])} of L2"
+    return f"{', '.join(found['methods'])}{features}; {size(found['l2_bytes'])} of {name(report)}"
 
 
 def adaptation_table(report: Report) -> ReportTable:
     """Return the methods, features, stored windows and memory of the adaptation."""
-    return ReportTable(TITLES, tuple(_report_rows(report["adaptation"])), words=TITLES)
+    return ReportTable(TITLES, tuple(_report_rows(report)), words=TITLES)
 
 
-def _report_rows(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _report_rows(report: Report) -> Iterator[tuple[str, str]]:
+    found = report["adaptation"]
     yield "methods", ", ".join(found["methods"])
     if found["features"]:
         # Describe what a feature is the mean of; "" if it is a single number
@@ -48,7 +50,7 @@ def _report_rows(found: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "replay", f"{replay}, {size(replay_bytes)}" if replay_bytes else "none"
     if found["channels"] is not None:
         yield "norm", f"{several(found['channels'], 'channel')} of the input"
-    yield "L2 memory", size(found["l2_bytes"])
+    yield title(report), size(found["l2_bytes"])
     yield "saved state", f"{found['saved_bytes']:,} B"
 
 

@@ -64,8 +64,11 @@ def rooms(adaptation: Adaptation) -> tuple[Room, ...]:
     return tuple(room for room in found if room.count)
 
 
-def l2_bytes(adaptation: Adaptation) -> int:
-    """Return the bytes of L2 for these arrays, the features and the stored windows."""
+def l2_bytes(adaptation: Adaptation, *, in_flash: bool = False) -> int:
+    """Return the bytes of L2, or of RAM, for these arrays, the features and the stored windows.
+
+    in_flash   whether calibration samples are read in place from flash
+    """
     sizes = (np.dtype(room.dtype).itemsize * room.count for room in rooms(adaptation))
-    replay = adaptation.replay.nbytes + len(adaptation.replay)
+    replay = 0 if in_flash else adaptation.replay.nbytes + len(adaptation.replay)
     return sum(sizes) + replay + adaptation.features

@@ -172,8 +172,11 @@ def _no_channels_error(has: str, sizes: Sequence[int], channels: int | None) -> 
     return MyoedgeError("E267", title, facts, [*tries, "[adapt] methods without norm"])
 
 
-def adaptation_report(adaptation: Adaptation) -> dict[str, Any]:
-    """Return the entry of an adaptation in report.json."""
+def adaptation_report(adaptation: Adaptation, *, in_flash: bool) -> dict[str, Any]:
+    """Return the entry of an adaptation in report.json.
+
+    in_flash   as for l2_bytes
+    """
     rule = adaptation.pseudo
     return {
         "methods": [*adaptation.methods],
@@ -187,7 +190,7 @@ def adaptation_report(adaptation: Adaptation) -> dict[str, Any]:
         "replayed": len(adaptation.replay),
         "channels": None if adaptation.norm is None else adaptation.norm.channels,
         "pseudo": None if rule is None else round(rule.threshold / 2**15, 4),
-        "l2_bytes": l2_bytes(adaptation),
+        "l2_bytes": l2_bytes(adaptation, in_flash=in_flash),
         "saved_bytes": saved_bytes(adaptation),
     }
 

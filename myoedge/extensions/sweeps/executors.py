@@ -49,6 +49,7 @@ FIGURES: Mapping[str, str] = {
     "l2_bytes": "memory.l2_peak_bytes",
     "l3_bytes": "memory.l3_bytes",
     "code_bytes": "memory.code_bytes",
+    "variables_bytes": "memory.variables_bytes",
     "macs": "model.macs",
     "params": "model.params",
     "integer_digest": "model.integer_digest",

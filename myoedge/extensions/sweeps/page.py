@@ -58,7 +58,7 @@ class PlotAxis:
 
 
 LATENCY, ENERGY = PlotAxis("latency_s"), PlotAxis("energy_uj")
-MEMORY = PlotAxis("l2_bytes", 1024.0, "data in L2")
+MEMORY = PlotAxis("l2_bytes", 1024.0, "data in L2, or in RAM")
 SQNR, ACCURACY = PlotAxis("sqnr_db"), PlotAxis("accuracy_int8", 0.01)
 RMSE = PlotAxis("rmse_int8")
 PLOTS = (

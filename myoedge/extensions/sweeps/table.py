@@ -31,9 +31,9 @@ SHORT = {"operating_point": "point"}  # column titles
 INTERVAL = "95 % interval"  # of the accuracy
 OF_FLOATS = ("float accuracy", "float RMSE")
 # For narrow terminals.
-LEFT_OUT_FIRST = (INTERVAL, *OF_FLOATS, "L1", "cycles", "L2", "accuracy", "RMSE", "SQNR")
+LEFT_OUT_FIRST = (INTERVAL, *OF_FLOATS, "L1", "cycles", "L2", "RAM", "accuracy", "RMSE", "SQNR")
 FIGURES = (
-    *("cycles", "latency", "energy", "L1", "L2", "SQNR"),
+    *("cycles", "latency", "energy", "L1", "L2", "RAM", "SQNR"),
     *("accuracy", INTERVAL, "RMSE", *OF_FLOATS),
 )
 KNOWN = "*"  # marks accuracies on samples that may be training data
@@ -95,12 +95,14 @@ def short_name(row: Result, labels: Sequence[str]) -> str:
 
 def figures(row: Result) -> dict[str, str]:
     """Return the figures of a result as text, by title; "" if unknown."""
+    is_ram = row.get("variables_bytes") is not None  # code and weights are in flash
     return {
         "cycles": f"{row['cycles']:,}" if row["cycles"] else "",
         "latency": duration(row["latency_s"]) if row["latency_s"] else "",
         "energy": of_result(row) if row["energy_uj"] is not None else "",
         "L1": _format_size(row, "l1_bytes"),
-        "L2": _format_size(row, "l2_bytes", "code_bytes"),
+        "L2": "" if is_ram else _format_size(row, "l2_bytes", "code_bytes"),
+        "RAM": _format_size(row, "l2_bytes", "variables_bytes") if is_ram else "",
         "SQNR": wording.decibels(row["sqnr_db"]) if row["sqnr_db"] is not None else "",
         **_evaluation_text(row),
     }

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,6 +12,11 @@ import pytest
 import myoedge
 from myoedge.codegen.firmware import ProgramTooLarge
 from myoedge.errors import MyoedgeError
+from myoedge.extensions.sweeps.executors import FIGURES
+from myoedge.extensions.sweeps.table import figures
+from myoedge.reports.diff import paired_facts
+from myoedge.reports.facts import facts, value_at
+from myoedge.reports.wording import size
 from tests.conftest import Ran
 from tests.extensions.qemu.test_qemu import built, sections
 from tests.support.limits import l2_with_code
@@ -71,3 +77,26 @@ def test_a_region_holds_what_the_error_says(region: str) -> None:
     needs = dict(ProgramTooLarge(region, 1).notice.facts)["needs"]
     assert ("activations" in needs) == (region == "RAM")
     assert ("weights" in needs) == (region == "FLASH")
+
+
+def test_memories_have_the_names_of_the_chip(tmp_path: Path, run: Callable[..., Ran]) -> None:
+    """Summaries, comparisons and generated C speak of RAM and flash, not of L1, L2, L3 or a
+    cluster, which the chip does not have."""
+    build = built("stream", tmp_path, "cortex-m4", weights_blob=True)
+    lines = [f"{x.title}: {x.text}" for x in facts(build.report)]
+    lines += [x.fact.title for x, _ in paired_facts(build.report, build.report)]
+    lines += run("report", build.folder).out.splitlines()
+    for name in ("src/model.h", "src/firmware/main.c"):
+        lines += build.written(name).decode().splitlines()
+    others = re.compile(r"(?<!no )\bL[123]\b|\bcluster\b(?!\.h)|fabric")
+    assert [line for line in lines if others.search(line)] == []
+    assert any(line.startswith("RAM without variables") for line in lines)
+    assert any(line.startswith("variables in RAM") for line in lines)
+
+
+def test_a_sweep_has_a_column_for_ram(tmp_path: Path) -> None:
+    """Its figure is that of the report, without code, which is in flash."""
+    build = built("conv", tmp_path, "cortex-m4")
+    rows = {name: value_at(build.report, path) for name, path in FIGURES.items()}
+    shown = figures({**rows, "cycles": None, "latency_s": None, "energy_uj": None})
+    assert (shown["L2"], shown["RAM"]) == ("", size(ram_bytes(build)))

@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from elftools.elf.elffile import ELFFile
 
 from myoedge.backends.build import Build
 from myoedge.codegen.firmware import link
@@ -42,6 +44,19 @@ def adapts(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     return built_adapting(folder, Network(), adapt, target=request.param)
 
 
+def ram_of_file(elf: bytes, name: str) -> int:
+    """Bytes of arrays in RAM that one C file of a program defines, and of the features."""
+    file, total = ELFFile(io.BytesIO(elf)), 0
+    writable = {n for n, s in enumerate(file.iter_sections()) if s["sh_flags"] & 1}
+    for symbol in file.get_section_by_name(".symtab").iter_symbols():
+        if symbol["st_info"]["type"] == "STT_FILE":
+            current = symbol.name
+        elif symbol["st_info"]["type"] == "STT_OBJECT" and symbol["st_shndx"] in writable:
+            is_own = current == name or symbol.name == "me_adapt_features"
+            total += symbol["st_size"] if is_own else 0
+    return total
+
+
 @pytest.mark.parametrize("method", METHODS[:3])
 def test_every_state_of_a_session_is_the_references(adapts: Build, method: str) -> None:
     windows, labels = drawn(adapts, 12, METHODS.index(method))
@@ -72,6 +87,10 @@ def test_adapt_compares_qemu_with_the_host(adapts: Build, run: Callable[..., Ran
     told = run("adapt", adapts.folder, *given, "qemu").out
     assert "QEMU equal to the C on the host" in told
     assert "energy" not in told
+    used_bytes = ram_of_file(adapts.written("adapt.elf"), "me_adapt_network.c")
+    assert f"RAM of the adaptation: {used_bytes:,} B" in told
+    told = " ".join(run("report", adapts.folder).out.split())
+    assert f"{used_bytes / 1024:.2f} KiB of RAM" in told
     refused = run("adapt", adapts.folder, *given, "simulator")
     assert (refused.code, "E240" in refused.err) == (2, True)
 
