@@ -3,13 +3,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
 import re
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
+import ziglang
 
 from myoedge.backends.build import Build
 from myoedge.codegen.firmware import link
@@ -222,6 +225,9 @@ def test_one_model_with_two_prefixes(pair: tuple[Build, Build], tmp_path: Path) 
         ("Gebärde", "geb_rde"),
         ("手", "net"),
         ("features", "net_features"),
+        ("all", "net_all"),
+        ("Arduino", "net_arduino"),
+        ("arm_emg", "arm_emg"),
         ("1" * 60, "net_" + 36 * "1"),
     ],
 )
@@ -231,11 +237,57 @@ def test_a_model_s_name_becomes_a_prefix(model: str, prefix: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "prefix", ["", "3d", "a b", "_x", "a__b", "me", "me_x", "string", "features", "x" * 41]
+    "prefix",
+    [
+        *("", "3d", "a b", "_x", "a__b", "me", "me_x", "string", "features", "x" * 41),
+        *("arm_acle", "arm_mve", "Arduino", "Stream", "ALL_BUILD", "cluster", "platform"),
+    ],
 )
 def test_a_prefix_that_cannot_be_is_refused(prefix: str) -> None:
     with pytest.raises(MyoedgeError, match="E204"):
         check_prefix(prefix)
+
+
+VERSION = "cmake_minimum_required(VERSION 3.20)"
+
+
+@pytest.mark.skipif(shutil.which("cmake") is None, reason="cmake is not installed")
+def test_a_prefix_that_cmake_reserves_is_refused(tmp_path: Path) -> None:
+    """Those of policy CMP0037, with CTest and CPack."""
+    names = ["all", "clean", "edit_cache", "help", "install", "package", "rebuild_cache", "test"]
+    reserved = []
+    for name in [*names, "gesture"]:
+        lines = (
+            "project(x NONE)",
+            "include(CTest)",
+            "include(CPack)",
+            f"add_library({name} INTERFACE)",
+        )
+        (tmp_path / "CMakeLists.txt").write_text("\n".join((VERSION, *lines)))
+        command = ("cmake", "-S", tmp_path, "-B", tmp_path / "made")
+        if subprocess.run(command, capture_output=True, check=False).returncode:
+            reserved.append(name)
+    assert reserved == names
+    assert [default_prefix(name) for name in names] == [f"net_{name}" for name in names]
+
+
+def headers() -> set[str]:
+    """Those of zig's compiler, and of GCC for Arm with its C library."""
+    folders = [Path(ziglang.__file__).parent / "lib" / "include"]
+    if shutil.which("arm-none-eabi-gcc"):
+        asked = ("arm-none-eabi-gcc", "-mcpu=cortex-m4", "-E", "-v", "-x", "c", os.devnull)
+        told = subprocess.run(asked, capture_output=True, text=True, check=True).stderr
+        folders += map(Path, re.findall(r"^ (/\S*)$", told, re.MULTILINE))
+    return {path.stem for folder in folders for path in folder.glob("*.h")}
+
+
+def test_a_prefix_that_hides_a_header_is_refused() -> None:
+    allowed = set()
+    for name in headers():
+        with contextlib.suppress(MyoedgeError):
+            check_prefix(name)
+            allowed.add(name)
+    assert not allowed
 
 
 def test_names_in_comments_are_not_names() -> None:
