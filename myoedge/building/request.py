@@ -197,11 +197,19 @@ def _board(options: BuildOptions, settings: Config, chip: Chip) -> Board | None:
     name = options.board or settings.target.board
     if name is None or chip.program is None:
         return None
+    return board_with(chip.name, name, [f"--target {described_board(name).chip}"])
+
+
+def board_with(chip: str, name: str, tries: Sequence[str] = ()) -> Board:
+    """Return a board by id or file. Errors: E204 a board with another chip, E252, E253, E256,
+    E257.
+
+    tries   remedies if the chip differs
+    """
     board = described_board(name)
-    if board.chip != chip.name:
-        title = f"the board {board.id} has another chip than {chip.name}"
-        tries = [f"--target {board.chip}", "without --board"]
-        raise MyoedgeError("E204", title, {"has": board.chip}, tries)
+    if board.chip != chip:
+        title = f"the board {board.id} has another chip than {chip}"
+        raise MyoedgeError("E204", title, {"has": board.chip}, [*tries, "without --board"])
     return board
 
 

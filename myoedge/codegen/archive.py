@@ -24,15 +24,13 @@ def library_zips(
     files    of src/
     values   of the templates
     """
-    archives = () if program is None else program.archives
-    return {
-        values["prefix"] + archive.name: _zip(values["prefix"], {
-            **_library(archive, files, values["own"]),
-            **_rendered(archive.templates, values),
-            **({} if GOLDEN not in files else _example(archive, files[GOLDEN], values)),
-        })
-        for archive in archives
-    }  # fmt: skip
+    found = {}
+    for archive in () if program is None else program.archives:
+        texts = _library(archive, files, values["own"]) | _rendered(archive.templates, values)
+        if GOLDEN in files:
+            texts |= {archive.golden: files[GOLDEN], **_rendered(archive.example, values)}
+        found[values["prefix"] + archive.name] = _zip(values["prefix"], texts)
+    return found
 
 
 def _library(archive: LibraryArchive, files: Mapping[str, str], own: list[str]) -> dict[str, str]:
@@ -45,10 +43,6 @@ def _library(archive: LibraryArchive, files: Mapping[str, str], own: list[str]) 
         if folder == "library" or is_header or path in own:
             texts[f"{archive.sources}/{path}"] = text
     return texts
-
-
-def _example(archive: LibraryArchive, golden: str, values: Mapping[str, Any]) -> dict[str, str]:
-    return {archive.golden: golden, **_rendered(archive.example, values)}
 
 
 def _rendered(templates: Mapping[str, str], values: Mapping[str, Any]) -> dict[str, str]:

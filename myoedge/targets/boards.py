@@ -115,6 +115,26 @@ class BoardEnergy:
 
 
 @dataclass(frozen=True, slots=True)
+class Core:
+    """The core of a board's chip while it computes, from a data sheet or a meter.
+
+    clock_hz     clock of the core
+    current_ma   mean current from the supply, in milliamperes, of a program in flash
+    supply_v     supply voltage
+    """
+
+    clock_hz: int
+    current_ma: float
+    supply_v: float
+
+    def latency_s(self, cycles: int) -> float:
+        return cycles / self.clock_hz
+
+    def energy_uj(self, cycles: int) -> float:
+        return 1e3 * self.current_ma * self.supply_v * self.latency_s(cycles)
+
+
+@dataclass(frozen=True, slots=True)
 class Oscillator:
     """Oscillator from which the chip's clocks are derived."""
 
@@ -134,6 +154,7 @@ class Board:
     tried: bool
     sources: tuple[str, ...] = ()
     clock: Oscillator | None = None
+    core: Core | None = None
     ram: Ram | None = None
     flash: dict[str, Flash] = field(default_factory=dict)
     probe: Probe | None = None
@@ -151,6 +172,7 @@ class Board:
         return "flash" if self.ram is None else "ram"
 
 
+TABLES = (Board, Ram, Flash, Probe, Console, Power, BoardEnergy, Oscillator, Core, SensorTable)
 ADDED: dict[str, Path] = {}  # id -> board.toml of plug-ins
 
 
@@ -215,7 +237,7 @@ def read_board(path: Path) -> Board:
     from pydantic import ConfigDict, TypeAdapter, ValidationError, with_config
 
     strict = with_config(ConfigDict(extra="forbid"))
-    for kind in (Board, Ram, Flash, Probe, Console, Power, BoardEnergy, Oscillator, SensorTable):
+    for kind in TABLES:
         strict(kind)
     try:
         board = TypeAdapter(Board).validate_json(json.dumps(tables), strict=True)
@@ -240,6 +262,9 @@ U32_RANGE = (0, 2**32 - 1)
 # Allowed values, by key.
 LIMITS: Mapping[str, tuple[float, float]] = {
     "clock.oscillator_hz": (1, 10**9),
+    "core.clock_hz": (1, 10**10),
+    "core.current_ma": (0, 1e6),
+    "core.supply_v": (0.5, 60),
     "ram.bytes": (1, 2**32),
     "flash.bytes": (1, 2**32),
     "flash.sector_bytes": (1, 2**24),

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from myoedge.reports import wording
@@ -17,7 +17,22 @@ def line(report: Report) -> str:
     per_mac = _per_mac(found["total"], report["model"]["macs"])
     rate = f", {per_mac} per MAC" if per_mac else ""
     counted = f"{found['total']:,}{rate}   counted by QEMU, {found['machine']}"
-    return f"{counted}; {_cycles(found.get('cycles'))}"
+    return "; ".join((counted, _cycles(found.get("cycles")), *_on_board(found)))
+
+
+def _on_board(found: Mapping[str, Any]) -> Iterator[str]:
+    """Yield "12.3 ms (9.3 to 15.3) and 110 uJ (83 to 137) on nrf52840_dk at 64 MHz", if its file
+    has them."""
+    if "board" in found:
+        latency = _with_interval(found["latency_s"], 1e3)
+        energy = _with_interval(found["energy_uj"], 1)
+        clock = f"{found['clock_hz'] / 1e6:g} MHz"
+        yield f"{latency} ms, {energy} µJ on {found['board']} at {clock}"
+
+
+def _with_interval(estimate: Mapping[str, float], factor: float) -> str:
+    value, low, high = (f"{factor * estimate[name]:.3g}" for name in ("value", "low", "high"))
+    return f"{value} ({low} to {high})"
 
 
 def _cycles(estimated: Mapping[str, Any] | None) -> str:

@@ -20,11 +20,13 @@ from myoedge.backends.doctor import ToolRow, tool_row
 from myoedge.backends.equivalence import chip_inputs
 from myoedge.backends.measurement import FirmwareFiles, Inference, LayerCost, Measurement
 from myoedge.backends.runner import Case, Runner
+from myoedge.building.request import board_with
 from myoedge.codegen.firmware import make_application, make_firmware
 from myoedge.codegen.project import Sources
 from myoedge.errors import MyoedgeError
 from myoedge.system import tools
 from myoedge.targets import find_chip
+from myoedge.targets.boards import Board
 from myoedge.targets.cortex_m.chips import BOARDS, EmulatedBoard
 
 QEMU = "qemu-system-arm"
@@ -36,6 +38,7 @@ FLAGS = (
     *("-icount", "shift=0"),  # an instruction takes 1 ns of the board's time
 )
 HEAD = struct.Struct("<II")  # number of a result, and its bytes, in layers.bin
+INTERVAL = ("value", "low", "high")
 END = 0xFFFFFFFF  # number after the results of an inference
 
 
@@ -44,11 +47,14 @@ class Emulator:
     """QEMU's emulation of a board.
 
     program   path of QEMU
+    board     that QEMU emulates
+    own       the user's board, of which time and energy are estimated
     counted   inferences of the last run, whose "cycles" are instructions
     """
 
     program: Path
     board: EmulatedBoard
+    own: Board | None = None
     counted: Sequence[Inference] = field(default_factory=tuple)
 
 
@@ -68,8 +74,9 @@ def tool() -> ToolRow:
 
 
 def _connect(build: Build, board: str | None, port: str | None) -> Emulator:
-    """Return the emulator for a build's chip."""
-    return Emulator(find(), BOARDS[str(build.manifest["target"])])
+    """Return the emulator for a build's chip. Errors: E204 a board of another chip, E252, E253."""
+    chip = str(build.manifest["target"])
+    return Emulator(find(), BOARDS[chip], None if board is None else board_with(chip, board))
 
 
 def _measure(build: Build, runs: Sequence[Case]) -> Measurement:
@@ -151,11 +158,27 @@ def _entries(build: Build) -> Mapping[str, Any]:
         return {}
     of_layers = [cost.cycles for cost in first.layers]
     found = {"machine": emulator.board.machine, "total": first.cycles, "layers": of_layers}
-    factor, cycles = find_chip(str(build.manifest["target"])).factor, None
-    if factor is not None:
-        value, low, high = factor.cycles(first.cycles)
-        cycles = {"value": value, "low": low, "high": high, "source": factor.source}
-    return {"instructions": {**found, "cycles": cycles}}
+    factor = find_chip(str(build.manifest["target"])).factor
+    if factor is None:
+        return {"instructions": {**found, "cycles": None}}
+    cycles = dict(zip(INTERVAL, factor.cycles(first.cycles), strict=True))
+    found |= _on_board(emulator.own, cycles)
+    return {"instructions": {**found, "cycles": {**cycles, "source": factor.source}}}
+
+
+def _on_board(board: Board | None, cycles: Mapping[str, int]) -> dict[str, Any]:
+    """Return latency and energy on a board that states its core's clock and current.
+
+    cycles   estimate, and the ends of its interval
+    """
+    if board is None or (core := board.core) is None:
+        return {}
+    return {
+        "board": board.id,
+        "clock_hz": core.clock_hz,
+        "latency_s": {name: core.latency_s(x) for name, x in cycles.items()},
+        "energy_uj": {name: core.energy_uj(x) for name, x in cycles.items()},
+    }
 
 
 RUNNER = Runner(measure=_measure, find=find, connect=_connect, entries=_entries, execute=_execute)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -56,3 +57,45 @@ def test_a_report_names_its_estimate(target: str, tmp_path: Path, run: Callable[
     assert cycles["low"] < cycles["value"] < cycles["high"]
     assert 1 < cycles["value"] / found["total"] < 2
     assert "estimated from MLPerf Tiny v1.0" in told
+
+
+BOARD = """id = "own"
+name = "A board"
+chip = "cortex-m4"
+tried = false
+[core]
+clock_hz = 64_000_000
+current_ma = 3.3
+supply_v = 3.0
+"""
+
+
+@in_qemu
+def test_a_board_with_a_current_has_time_and_energy(
+    tmp_path: Path, run: Callable[..., Ran]
+) -> None:
+    folder = built("mlp", tmp_path, "cortex-m4").folder
+    board = tmp_path / "own.toml"
+    board.write_text(BOARD)
+    assert run("validate", folder, "--on", "qemu", "--board", board).code == 0
+    found = json.loads((folder / "report.json").read_text())["instructions"]
+    assert check_folder(folder)
+    for end in ("value", "low", "high"):
+        seconds = Fraction(found["cycles"][end], 64_000_000)
+        assert found["latency_s"][end] == pytest.approx(float(seconds))
+        assert found["energy_uj"][end] == pytest.approx(float(seconds * Fraction("9.9") * 1000))
+    assert "µJ on own at 64 MHz" in " ".join(run("report", folder).out.split())
+    assert run("validate", folder, "--on", "qemu").code == 0
+    assert "board" not in json.loads((folder / "report.json").read_text())["instructions"]
+
+
+@in_qemu
+@pytest.mark.parametrize("target", ["cortex-m33", "cortex-m55"])
+def test_the_board_of_another_chip_is_refused(
+    target: str, tmp_path: Path, run: Callable[..., Ran]
+) -> None:
+    folder = built("mlp", tmp_path, target).folder
+    (tmp_path / "own.toml").write_text(BOARD)
+    refused = run("validate", folder, "--on", "qemu", "--board", tmp_path / "own.toml")
+    assert (refused.code, "E204" in refused.err) == (2, True)
+    assert run("validate", folder, "--on", "qemu").code == 0  # as its remedy says
