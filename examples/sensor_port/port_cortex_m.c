@@ -21,7 +21,7 @@
 
 static volatile uint32_t milliseconds;
 
-/* In the vector table: every millisecond. */
+/* Put it into the vector table, as entry 15: every millisecond. */
 void SysTick_Handler(void) { milliseconds++; }
 
 static void start_time(void)
@@ -71,6 +71,7 @@ int me_port_run(const void *const in[], void *const out[]) { return me_run(in, o
 
 bool me_port_open(void)
 {
+    me_port_interrupts(false);
     start_time();
     return false; /* true, once the devices below are started */
 }

@@ -23,7 +23,7 @@ void me_port_interrupts(bool on);
  * time until the last sample of the network's next pass. */
 void me_port_sleep(uint32_t us, uint32_t until_pass_us);
 
-/* ---- watchdog: restarts the chip one second after its last reset by me_port_watchdog */
+/* ---- watchdog: restarts the chip one second after its last reset by me_port_watchdog_feed */
 
 void me_port_watchdog_feed(void);
 
@@ -66,7 +66,7 @@ uint32_t me_port_uart_receive(uint8_t *bytes, uint32_t most);
  * Time and transfers go on: peripherals have a clock of their own. */
 void me_port_pass(bool begins);
 
-/* Runs me_run on the cluster while interrupts are served. -> 0, or negative if it failed */
+/* Runs me_run, on GAP9's cluster if there is one, while interrupts are served. -> 0, or negative if it failed */
 int me_port_run(const void *const in[], void *const out[]);
 
 #endif
