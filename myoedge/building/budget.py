@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from myoedge.building.applications import BARE, application_names, find_application, project_of
 from myoedge.building.config_tables import BudgetTable
 from myoedge.building.quantities import decibels, joules, seconds, size_bytes
+from myoedge.codegen.firmware import ProgramTooLarge
 from myoedge.errors import MyoedgeError, raised
 from myoedge.plan.l1.layer_kernels import least_bytes
 from myoedge.plan.l1.no_tiling import smaller, tile_facts
@@ -19,7 +20,7 @@ from myoedge.quantization.scales import QuantGraph
 from myoedge.reports import near_memory
 from myoedge.reports.budget import Broken, over_budget
 from myoedge.reports.memory import external_parts
-from myoedge.targets import CHIPS, Chip, first_chip
+from myoedge.targets import CHIPS, DEFAULT_PROGRAM, Chip, first_chip
 from myoedge.targets.boards import Board
 
 if TYPE_CHECKING:
@@ -139,6 +140,29 @@ def check_linked(budget: Budget, plan: Plan, report: Report) -> None:
     limit, own_bytes = budget.l2_bytes, linked_bytes(report)
     if limit is not None and plan.l2_bytes + own_bytes > limit:
         raise CodeOverBudget(limit, plan, own_bytes)
+
+
+def check_flash(chip: Chip, used_bytes: int) -> None:
+    """Raise E303 if the flash of a chip that reads weights in place is too small."""
+    if 0 < chip.flash_bytes < used_bytes:
+        over_bytes, target = used_bytes - chip.flash_bytes, chip.program or DEFAULT_PROGRAM
+        raise ProgramTooLarge("FLASH", over_bytes, target=target, has_bytes=chip.flash_bytes)
+
+
+def check_in_place(chip: Chip, plan: Plan, report: Report) -> None:
+    """Raise E303 if a linked program with weights in flash exceeds the memories of its board, which
+    may be smaller than those that the linker knows; its stack is in RAM too.
+
+    chip   without limits
+    """
+    if not chip.flash_bytes or chip.program is None:
+        return
+    check_flash(chip, near_memory.used_bytes(near_memory.flash_sizes(report)))
+    used_bytes = plan.l2_bytes + linked_bytes(report) + chip.program.stack_bytes
+    if used_bytes > chip.l2_bytes:
+        free_bytes = max(chip.l2_room_bytes - plan.l2_bytes, 0)
+        over, has = used_bytes - chip.l2_bytes, chip.l2_bytes
+        raise ProgramTooLarge("RAM", over, free_bytes, chip.program, has_bytes=has)
 
 
 def check_parts(budget: Budget, plan: Plan, boot_bytes: int) -> None:

@@ -18,6 +18,8 @@ from myoedge.building.broken_budgets import check
 from myoedge.building.budget import (
     EXTERNAL,
     CodeOverBudget,
+    check_flash,
+    check_in_place,
     check_linked,
     check_parts,
     memories,
@@ -172,7 +174,7 @@ def _generate_contents(
     except ProgramTooLarge as error:
         l2 = request.chip.l2_room_beside_code(len(plan.steps)) - plan.l2_bytes
         l1 = plan.l1_room_bytes - plan.l1_bytes
-        free_bytes = max(l2 if error.region == "L2" else l1, 0)
+        free_bytes = max(l1 if error.region == "L1" else l2, 0)
         raise ProgramTooLarge(error.region, error.over_bytes, free_bytes, error.target) from error
 
 
@@ -211,6 +213,7 @@ def _finish_candidate(inputs: BuildInputs, build_plan: BuildPlan) -> Finished:
     check_forced(plan)
     quantized, request = inputs.quantized, inputs.request
     report = estimated_report(build_plan, quantized, request, inputs.energy)
+    check_flash(plan.chip, plan.weight_bytes)
     with inputs.stage("emit"):
         contents = _generate_contents(
             build_plan.at(report["target"]["operating_point"]), quantized, request
@@ -220,6 +223,7 @@ def _finish_candidate(inputs: BuildInputs, build_plan: BuildPlan) -> Finished:
     if contents.firmware is not None:
         report = with_firmware(report, plan, contents.firmware.program)
         check_linked(request.limits, plan, report)
+        check_in_place(request.chip, plan, report)
         check_parts(request.limits, plan, contents.firmware.program.loaded_bytes)
     estimated = Finished(build_plan, contents, report)
     if contents.firmware is None or not (confirmation.is_wanted and plan.chip.platforms):

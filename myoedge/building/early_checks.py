@@ -31,8 +31,10 @@ def check_graph(graph: Graph, request: BuildRequest) -> Graph:
     """Check before quantisation that the network can fit the chip; return the part of it to build.
 
     Errors: as check_stream; E301 more weights than L2 and L3 hold; E302 more than [budget] external
-    or the board allows; E303 so many layers that their code exceeds L2.
+    or the board allows; E303 more weights than the flash holds, so many layers that their code
+    exceeds L2.
     """
+    budget.check_flash(request.chip, _weight_bytes(graph, request.weight_bits))
     if request.chip.point.clock_hz:
         check_code(graph, request.chip)
         check_weights(graph, request)

@@ -33,7 +33,8 @@ from myoedge.targets.chip import AUTO_POINT, WITHOUT_POINT
 DEFAULT_ENGINE = FASTEST.name
 CODE_MARGIN_BYTES = 4096  # allowance for longer code of the next plan
 LINKED_MARGIN_BYTES = 256
-PLANNED = ("L1", "L2")  # memories of which a plan can leave more
+# Memories of which a plan can leave more -> their names in Chip
+PLANNED = {"L1": "l1", "L2": "l2", "RAM": "l2"}
 LEAST_BITS = 2  # minimum bits of a weight
 
 
@@ -112,7 +113,7 @@ class BuildRequest:
         exceeds another memory, of which no plan leaves more."""
         if program.region not in PLANNED:
             raise program
-        name = f"{program.region.lower()}_reserved_bytes"
+        name = f"{PLANNED[program.region]}_reserved_bytes"
         margin = CODE_MARGIN_BYTES if program.region == "L2" else 0
         reserved = getattr(self.chip, name) + program.over_bytes + program.free_bytes + margin
         return replace(self, chip=replace(self.chip, **{name: reserved}))
@@ -172,6 +173,12 @@ def _check_parts(chip: Chip, options: BuildOptions, settings: Config) -> None:
         for name in budget.MEMORIES
         if getattr(options, name) is not None and not getattr(chip, f"{name}_bytes")
     }
+    if chip.program is not None:  # on a host, tables of other targets have no effect
+        lacking |= {
+            f"[budget] {name}": name.upper()
+            for name in budget.MEMORIES
+            if getattr(settings.budget, name) is not None and not getattr(chip, f"{name}_bytes")
+        }
     if not chip.accelerators:
         given = {"--weights": options.weights, "[calib] weights": settings.calib.weights}
         lacking |= {name: "accelerator" for name, value in given.items() if value == FAST}

@@ -53,6 +53,7 @@ class ProgramTooLarge(MyoedgeError):
 
     free_bytes   bytes of that memory that the plan reserved for data but did not use
     target       how the program is made
+    has_bytes    size of the memory; None: as the linker has it
     """
 
     def __init__(
@@ -61,8 +62,9 @@ class ProgramTooLarge(MyoedgeError):
         over_bytes: int,
         free_bytes: int = 0,
         target: ProgramTarget = PROGRAM,
+        has_bytes: int | None = None,
     ) -> None:
-        has = target.regions.get(region, 0)
+        has = target.regions.get(region, 0) if has_bytes is None else has_bytes
         needs = f"{has + over_bytes:,} B: {CONTENTS.get(region, ALL)}"
         tries = (
             "fewer channels, or a shorter window",

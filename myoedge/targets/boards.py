@@ -17,6 +17,7 @@ from myoedge.errors import MyoedgeError
 from myoedge.system.control_characters import with_controls
 from myoedge.system.regular_files import read_text
 from myoedge.targets import CHIPS, Chip
+from myoedge.targets.core import Core
 from myoedge.targets.sensor import SensorTable
 
 FILE = "board.toml"
@@ -115,26 +116,6 @@ class BoardEnergy:
 
 
 @dataclass(frozen=True, slots=True)
-class Core:
-    """The core of a board's chip while it computes, from a data sheet or a meter.
-
-    clock_hz     clock of the core
-    current_ma   mean current from the supply, in milliamperes, of a program in flash
-    supply_v     supply voltage
-    """
-
-    clock_hz: int
-    current_ma: float
-    supply_v: float
-
-    def latency_s(self, cycles: int) -> float:
-        return cycles / self.clock_hz
-
-    def energy_uj(self, cycles: int) -> float:
-        return 1e3 * self.current_ma * self.supply_v * self.latency_s(cycles)
-
-
-@dataclass(frozen=True, slots=True)
 class Oscillator:
     """Oscillator from which the chip's clocks are derived."""
 
@@ -187,6 +168,7 @@ def on_board(chip: Chip, board: Board | None) -> Chip:
     """Return the chip with the sizes and clocks of the board's memories; None: any board."""
     if board is None:
         return chip
+    chip = chip if board.core is None else board.core.limited(chip)
     if board.ram is not None:
         chip = chip.with_level("l3", bytes=min(board.ram.bytes, chip.l3_bytes))
     clocks_hz = {name: flash.clock_hz for name, flash in board.flash.items() if flash.clock_hz}
@@ -265,6 +247,8 @@ LIMITS: Mapping[str, tuple[float, float]] = {
     "core.clock_hz": (1, 10**10),
     "core.current_ma": (0, 1e6),
     "core.supply_v": (0.5, 60),
+    "core.ram_bytes": (0, 2**32),
+    "core.flash_bytes": (0, 2**32),
     "ram.bytes": (1, 2**32),
     "flash.bytes": (1, 2**32),
     "flash.sector_bytes": (1, 2**24),
@@ -306,6 +290,8 @@ def _problems(board: Board) -> dict[str, str]:
         problems["id"] = "is at most 64 of a-z, 0-9, _ and -"
     if board.chip not in CHIPS:
         problems["chip"] = f"{board.chip} is none of {', '.join(CHIPS)}"
+    elif board.core is not None and not CHIPS[board.chip].flash_bytes:
+        problems["core"] = f"{board.chip} has no program in flash"
     for name, flash in board.flash.items():
         problems.update(_flash_problems(name, flash))
     if board.probe is not None:

@@ -61,7 +61,7 @@ def _explain_shortage(plan: Plan, least: Plan | None) -> dict[str, str]:
 def _describe_code_share(plan: Plan, l2_bytes: int) -> str:
     """Return text for an error: what the program takes of L2, or ""."""
     limit, layers = plan.chip.l2_bytes, len(plan.steps)
-    code, own = limit - l2_bytes, plan.chip.linked_data
+    code, own = limit - l2_bytes, "variables and stack" if plan.chip.flash_bytes else "code"
     return f": {limit:,} B without {code:,} B for the {own} of {layers:,} layers" if code else ""
 
 
