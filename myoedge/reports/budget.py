@@ -277,7 +277,8 @@ def _memory_finding(report: Report, limits: Mapping[str, Any], name: str) -> Ite
     used = near_memory.bytes_in_use(report) if name == "l2" else report["memory"].get(USED[name])
     if limit is None:
         return
-    line = f"{name.upper()} {wording.size(limit)}: takes {wording.size(used)}"
+    title = near_memory.name(report) if name == "l2" else name.upper()
+    line = f"{title} {wording.size(limit)}: takes {wording.size(used)}"
     more = (limits.get("more_cycles") or {}).get(name)
     if more is None:
         yield line

@@ -14,6 +14,7 @@ from myoedge.codegen.firmware import ProgramTooLarge
 from myoedge.errors import MyoedgeError
 from myoedge.extensions.sweeps.executors import FIGURES
 from myoedge.extensions.sweeps.table import figures
+from myoedge.reports.budget import budget_lines
 from myoedge.reports.diff import paired_facts
 from myoedge.reports.facts import facts, value_at
 from myoedge.reports.wording import size
@@ -43,6 +44,7 @@ def test_a_limit_holds_for_the_linked_program(tmp_path: Path) -> None:
     used_bytes, planned_bytes = ram_bytes(free), free.report["memory"]["l2_peak_bytes"]
     same = built("conv", tmp_path, "cortex-m4", l2=used_bytes)
     assert (ram_bytes(same), same.report["target"]["l2_bytes"]) == (used_bytes, used_bytes)
+    assert budget_lines(same.report) == [f"RAM {size(used_bytes)}: takes {size(used_bytes)}"]
     assert planned_bytes < used_bytes - 1
     with pytest.raises(MyoedgeError) as refused:
         built("conv", tmp_path, "cortex-m4", l2=used_bytes - 1)
@@ -50,9 +52,9 @@ def test_a_limit_holds_for_the_linked_program(tmp_path: Path) -> None:
     assert (notice.code, dict(notice.facts)["has"]) == ("E302", f"{used_bytes - 1:,} B")
     assert dict(notice.facts)["needs"].startswith(f"{used_bytes:,} B")
     assert f"variables {used_bytes - planned_bytes:,} B" in dict(notice.facts)["needs"]
-    option, size, *_ = notice.tries[0].split()
-    assert (option, size) == ("--l2", f"{-(-used_bytes // KIB)}KiB")
-    assert ram_bytes(built("conv", tmp_path, "cortex-m4", l2=size)) <= used_bytes
+    option, limit, *_ = notice.tries[0].split()
+    assert (option, limit) == ("--l2", f"{-(-used_bytes // KIB)}KiB")
+    assert ram_bytes(built("conv", tmp_path, "cortex-m4", l2=limit)) <= used_bytes
 
 
 def test_scratch_has_one_name_and_size(tmp_path: Path, run: Callable[..., Ran]) -> None:
