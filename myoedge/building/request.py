@@ -168,23 +168,28 @@ def build_request(options: BuildOptions, settings: Config) -> BuildRequest:
 
 def _check_parts(chip: Chip, options: BuildOptions, settings: Config) -> None:
     """Raise E204 for an option of a memory or an accelerator that the chip does not have."""
-    lacking = {
-        f"--{name}": name.upper()
-        for name in budget.MEMORIES
-        if getattr(options, name) is not None and not getattr(chip, f"{name}_bytes")
-    }
+    lacking = _lacking_memories(chip, options, "--{}")
     if chip.program is not None:  # on a host, tables of other targets have no effect
-        lacking |= {
-            f"[budget] {name}": name.upper()
-            for name in budget.MEMORIES
-            if getattr(settings.budget, name) is not None and not getattr(chip, f"{name}_bytes")
-        }
+        lacking |= _lacking_memories(chip, settings.budget, "[budget] {}")
     if not chip.accelerators:
         given = {"--weights": options.weights, "[calib] weights": settings.calib.weights}
         lacking |= {name: "accelerator" for name, value in given.items() if value == FAST}
     for name, part in lacking.items():
         title = f"{name} is of no use: {chip.name} has no {part}"
         raise MyoedgeError("E204", title, tries=[f"without {name}"])
+
+
+def _lacking_memories(chip: Chip, given: object, form: str) -> dict[str, str]:
+    """Return the sizes that are given of memories that the chip does not have: name as in `form` ->
+    memory.
+
+    given   has a size, or None, for some memories
+    """
+    return {
+        form.format(name): name.upper()
+        for name in budget.MEMORIES
+        if getattr(given, name, None) is not None and not getattr(chip, f"{name}_bytes")
+    }
 
 
 def _check_waiting(request: BuildRequest) -> Chip:
