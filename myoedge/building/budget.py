@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from myoedge.building.applications import BARE, application_names, find_application, project_of
 from myoedge.building.config_tables import BudgetTable
 from myoedge.building.quantities import decibels, joules, seconds, size_bytes
-from myoedge.codegen.firmware import ProgramTooLarge
 from myoedge.errors import MyoedgeError, raised
 from myoedge.plan.l1.layer_kernels import least_bytes
 from myoedge.plan.l1.no_tiling import smaller, tile_facts
@@ -20,7 +19,7 @@ from myoedge.quantization.scales import QuantGraph
 from myoedge.reports import near_memory
 from myoedge.reports.budget import Broken, over_budget
 from myoedge.reports.memory import external_parts
-from myoedge.targets import CHIPS, DEFAULT_PROGRAM, Chip, first_chip
+from myoedge.targets import CHIPS, Chip, first_chip
 from myoedge.targets.boards import Board
 
 if TYPE_CHECKING:
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     from myoedge.reports.report_json import Report
 
 MEMORIES = ("l1", "l2", "l3")
+FLASH = "flash"  # limit of weights and code that are read in place
 EXTERNAL = "external"  # limit of the parts beside the chip
 PARTS = ("none", "flash", "ram")  # its values, ascending
 NO_TILE = "E304"
@@ -52,6 +52,7 @@ class Budget:
     energy_j             energy of an inference
     sqnr_db              SQNR of every output
     outputs_sqnr_db      output -> its SQNR, for some outputs
+    flash_bytes          weights and code in flash
     l2_code_bytes        what the linked program takes of l2_bytes besides data; None: estimated
     """
 
@@ -65,6 +66,7 @@ class Budget:
     sqnr_db: float | None = None
     outputs_sqnr_db: Mapping[str, float] | None = None
     l2_code_bytes: int | None = None
+    flash_bytes: int | None = None
 
 
 def given(table: BudgetTable, **sizes: str | int | None) -> Budget:
@@ -73,19 +75,23 @@ def given(table: BudgetTable, **sizes: str | int | None) -> Budget:
 
     Errors: E232 a text that is not a size, time or energy.
     """
-    chosen = {name: getattr(table, name) if x is None else x for name, x in sizes.items()}
-    l1, l2, l3 = (
-        None
-        if chosen[key] is None
-        else size_bytes(chosen[key], f"budget.{key}" if sizes.get(key) is None else f"--{key}")
-        for key in MEMORIES
-    )
     latency = None if table.latency is None else seconds(table.latency, "budget.latency")
     energy_j = None if table.energy is None else joules(table.energy, "budget.energy")
-    limits = Budget(l1, l2, l3, table.external, "", latency, energy_j)
+    memories = _sizes_bytes(table, sizes)
+    limits = Budget(external=table.external, latency_s=latency, energy_j=energy_j, **memories)
     if isinstance(table.sqnr, dict):
         return replace(limits, outputs_sqnr_db=table.sqnr)
     return limits if table.sqnr is None else replace(limits, sqnr_db=decibels(table.sqnr))
+
+
+def _sizes_bytes(table: BudgetTable, sizes: Mapping[str, str | int | None]) -> dict[str, Any]:
+    """Return the given limits of memories by the names of their fields. Errors: E232."""
+    own = {name: size for name, size in sizes.items() if size is not None}
+    return {
+        f"{name}_bytes": size_bytes(size, f"--{name}" if name in own else f"budget.{name}")
+        for name in (*MEMORIES, FLASH)
+        if (size := own.get(name, getattr(table, name))) is not None
+    }
 
 
 def for_app(app: str | None, chip: Chip, budget: Budget) -> Budget:
@@ -142,29 +148,6 @@ def check_linked(budget: Budget, plan: Plan, report: Report) -> None:
         raise CodeOverBudget(limit, plan, own_bytes)
 
 
-def check_flash(chip: Chip, used_bytes: int) -> None:
-    """Raise E303 if the flash of a chip that reads weights in place is too small."""
-    if 0 < chip.flash_bytes < used_bytes:
-        over_bytes, target = used_bytes - chip.flash_bytes, chip.program or DEFAULT_PROGRAM
-        raise ProgramTooLarge("FLASH", over_bytes, target=target, has_bytes=chip.flash_bytes)
-
-
-def check_in_place(chip: Chip, plan: Plan, report: Report) -> None:
-    """Raise E303 if a linked program with weights in flash exceeds the memories of its board, which
-    may be smaller than those that the linker knows; its stack is in RAM too.
-
-    chip   without limits
-    """
-    if not chip.flash_bytes or chip.program is None:
-        return
-    check_flash(chip, near_memory.used_bytes(near_memory.flash_sizes(report)))
-    used_bytes = plan.l2_bytes + linked_bytes(report) + chip.program.stack_bytes
-    if used_bytes > chip.l2_bytes:
-        free_bytes = max(chip.l2_room_bytes - plan.l2_bytes, 0)
-        over, has = used_bytes - chip.l2_bytes, chip.l2_bytes
-        raise ProgramTooLarge("RAM", over, free_bytes, chip.program, has_bytes=has)
-
-
 def check_parts(budget: Budget, plan: Plan, boot_bytes: int) -> None:
     """Raise E302 if the boot image exceeds the flash on the chip and [budget] external excludes one
     beside it.
@@ -211,7 +194,7 @@ def within(chip: Chip, budget: Budget, layers: int = 0) -> Chip:
     _check_known(budget, chip)
     limits = {
         name: min(limit, getattr(chip, name))
-        for name in (f"{memory}_bytes" for memory in MEMORIES)
+        for name in (f"{memory}_bytes" for memory in (*MEMORIES, FLASH))
         if (limit := getattr(budget, name)) is not None
     }
     # L2 beyond the limit can hold code, so that less of the limit is reserved for it.

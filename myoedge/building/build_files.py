@@ -66,6 +66,8 @@ def estimated_report(
     limits.pop("l2_code_bytes")  # in the report as memory.code_bytes
     if not limits["board"]:
         limits.pop("board")
+    if limits["flash_bytes"] is None:
+        limits.pop("flash_bytes")
     report = {
         **make_report(plan, outcome),
         "budget": limits,

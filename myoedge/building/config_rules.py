@@ -137,7 +137,7 @@ def _checked_number(value: float) -> float:
 def check_limits(table: BudgetTable) -> None:
     """Raise E232 for a limit of [budget] that is not a size, time, energy or number of dB, or that
     no build can meet."""
-    for key in ("l1", "l2", "l3"):
+    for key in ("l1", "l2", "l3", "flash"):
         if (size := getattr(table, key)) is not None:
             size_bytes(size, f"budget.{key}")
     sqnr = table.sqnr if isinstance(table.sqnr, dict) else {"": table.sqnr}

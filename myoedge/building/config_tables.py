@@ -113,7 +113,7 @@ class LayerTable:
 class BudgetTable:
     """[budget]: limits of a build.
 
-    latency, l1, l2, l3, energy   as text with units: "20 ms", "900 KiB", "1 mJ"
+    latency, l1, l2, l3, flash, energy   as text with units: "20 ms", "900 KiB", "1 mJ"
     external   most parts beside the chip: "none", "flash" to start from, or "ram" too
     sqnr   in dB, for all outputs or by output
     """
@@ -122,6 +122,7 @@ class BudgetTable:
     l1: str | int | float | None = None
     l2: str | int | float | None = None
     l3: str | int | float | None = None
+    flash: str | int | float | None = None
     external: Literal["none", "flash", "ram"] | None = None
     energy: str | float | None = None
     sqnr: float | str | dict[str, float] | None = None

@@ -18,8 +18,6 @@ from myoedge.building.broken_budgets import check
 from myoedge.building.budget import (
     EXTERNAL,
     CodeOverBudget,
-    check_flash,
-    check_in_place,
     check_linked,
     check_parts,
     memories,
@@ -33,6 +31,7 @@ from myoedge.building.build_files import (
 )
 from myoedge.building.external_parts import over_external
 from myoedge.building.finishing import BuildInputs, CycleProgress, Finished
+from myoedge.building.flash_limits import check_flash, check_in_place
 from myoedge.building.operating_points import sooner
 from myoedge.building.plans import BuildPlan, Planned, fits_with_code, memory_costs, planned
 from myoedge.building.quantized import Quantized
@@ -213,7 +212,7 @@ def _finish_candidate(inputs: BuildInputs, build_plan: BuildPlan) -> Finished:
     check_forced(plan)
     quantized, request = inputs.quantized, inputs.request
     report = estimated_report(build_plan, quantized, request, inputs.energy)
-    check_flash(plan.chip, plan.weight_bytes)
+    check_flash(request.limits, request.chip, plan.weight_bytes)
     with inputs.stage("emit"):
         contents = _generate_contents(
             build_plan.at(report["target"]["operating_point"]), quantized, request
@@ -223,7 +222,7 @@ def _finish_candidate(inputs: BuildInputs, build_plan: BuildPlan) -> Finished:
     if contents.firmware is not None:
         report = with_firmware(report, plan, contents.firmware.program)
         check_linked(request.limits, plan, report)
-        check_in_place(request.chip, plan, report)
+        check_in_place(request.limits, request.chip, plan, report)
         check_parts(request.limits, plan, contents.firmware.program.loaded_bytes)
     estimated = Finished(build_plan, contents, report)
     if contents.firmware is None or not (confirmation.is_wanted and plan.chip.platforms):

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from myoedge.building import budget
 from myoedge.building.budget import EXTERNAL, Budget
 from myoedge.building.external_parts import over_external, sampled_network
+from myoedge.building.flash_limits import check_flash
 from myoedge.building.plans import fits_with_code
 from myoedge.building.request import LEAST_BITS, BuildRequest
 from myoedge.building.stream_rate import check_stream
@@ -34,7 +35,8 @@ def check_graph(graph: Graph, request: BuildRequest) -> Graph:
     or the board allows; E303 more weights than the flash holds, so many layers that their code
     exceeds L2.
     """
-    budget.check_flash(request.chip, _weight_bytes(graph, request.weight_bits))
+    weight_bytes = _weight_bytes(graph, request.weight_bits)
+    check_flash(request.limits, request.chip, weight_bytes)
     if request.chip.point.clock_hz:
         check_code(graph, request.chip)
         check_weights(graph, request)

@@ -39,6 +39,7 @@ LARGEST = 1e9  # limit of rates, frequencies and frames
 EXAMPLES = {  # values as in [budget]
     "latency": 'latency = "20 ms"', "energy": 'energy = "1 mJ"', "sqnr": "sqnr = 25.0",
     "l1": 'l1 = "96 KiB"', "l2": 'l2 = "900 KiB"', "l3": 'l3 = "4 MiB"',
+    "flash": 'flash = "256 KiB"',
 }  # fmt: skip
 
 

@@ -187,7 +187,7 @@ def _lacking_memories(chip: Chip, given: object, form: str) -> dict[str, str]:
     """
     return {
         form.format(name): name.upper()
-        for name in budget.MEMORIES
+        for name in (*budget.MEMORIES, budget.FLASH)
         if getattr(given, name, None) is not None and not getattr(chip, f"{name}_bytes")
     }
 
@@ -307,11 +307,15 @@ def check_simulation(chip: Chip, simulate: bool | None, tune: bool) -> None:
 def possible(chip: Chip, limits: Budget) -> Budget:
     """Check that the limits are not larger than the chip's memories, and return them. Errors:
     E232."""
-    for name in budget.MEMORIES:
+    for name in (*budget.MEMORIES, budget.FLASH):
         limit, most = (getattr(x, f"{name}_bytes") for x in (limits, chip))
         if limit is not None and 0 < most < limit:
             title = f"{name}: {limit:,} B are more than {chip.name} has"
             facts = {"has": f"{most:,} B of {name.upper()}"}
-            tries = [f"--{name} {most // budget.KIB}KiB", "without a limit all of it is used"]
+            enough = f"{most // budget.KIB}KiB"
+            limited = (
+                f'[budget] {name} = "{enough}"' if name == budget.FLASH else f"--{name} {enough}"
+            )
+            tries = [limited, "without a limit all of it is used"]
             raise MyoedgeError("E232", title, facts, tries)
     return limits

@@ -175,8 +175,7 @@ def _other_point_option(report: Report) -> list[str]:
 # --- costs of the limits --------------------------------------------------------------------------
 
 
-MEMORIES = ("l1", "l2", "l3")
-USED = {"l1": "l1_peak_bytes", "l3": "l3_bytes"}
+MEMORIES = ("l1", "l2", "l3", "flash")
 
 
 def budget_lines(report: Report) -> list[str]:
@@ -272,12 +271,22 @@ def _sqnr_finding(report: Report, limits: Mapping[str, Any]) -> Iterator[str]:
     yield f"SQNR {text}: keeps {keeps}, for {cost}"
 
 
+def _memory_use(report: Report, name: str) -> tuple[str, int | None]:
+    """Return the name of a limited memory in texts, and its bytes in use; None if unknown."""
+    memory = report["memory"]
+    return {
+        "l1": ("L1", memory.get("l1_peak_bytes")),
+        "l2": (near_memory.name(report), near_memory.bytes_in_use(report)),
+        "l3": ("L3", memory.get("l3_bytes")),
+        "flash": ("flash", near_memory.used_bytes(near_memory.flash_sizes(report))),
+    }[name]
+
+
 def _memory_finding(report: Report, limits: Mapping[str, Any], name: str) -> Iterator[str]:
     limit = limits.get(f"{name}_bytes")
-    used = near_memory.bytes_in_use(report) if name == "l2" else report["memory"].get(USED[name])
     if limit is None:
         return
-    title = near_memory.name(report) if name == "l2" else name.upper()
+    title, used = _memory_use(report, name)
     line = f"{title} {wording.size(limit)}: takes {wording.size(used)}"
     more = (limits.get("more_cycles") or {}).get(name)
     if more is None:

@@ -12,6 +12,8 @@ from torch import nn
 
 import myoedge
 from myoedge.errors import MyoedgeError
+from myoedge.reports.budget import budget_lines
+from myoedge.reports.wording import size
 from myoedge.targets import find_chip
 from myoedge.targets.boards import read_board
 from tests.conftest import Ran, save_exported
@@ -61,6 +63,25 @@ def test_a_program_larger_than_the_boards_memory_is_refused(memory: str, tmp_pat
     code = {"ram": "E301", "flash": "E303"}[memory]
     assert refused.value.code == code
     assert f"{needed[memory] - 1:,} B" in dict(refused.value.notice.facts)["has"]
+
+
+def test_a_budget_of_flash_is_of_weights_and_code(tmp_path: Path) -> None:
+    free = built("conv", tmp_path, "cortex-m4")
+    parts = sections(free.written("firmware.elf"))
+    used_bytes = sum(parts[name][1] for name in (".vectors", ".text", ".rodata", ".data"))
+    config = tmp_path / "flash.toml"
+    for limit_bytes in (used_bytes, used_bytes - 1, free.report["memory"]["weights_bytes"] - 1):
+        config.write_text(f"[budget]\nflash = {limit_bytes}\n")
+        if limit_bytes == used_bytes:
+            build = built("conv", tmp_path, "cortex-m4", config=config)
+            assert build.report["target"]["flash_bytes"] == used_bytes
+            told = f"flash {size(used_bytes)}: takes {size(used_bytes)}"
+            assert budget_lines(build.report) == [told]
+            continue
+        with pytest.raises(MyoedgeError) as refused:
+            built("conv", tmp_path, "cortex-m4", config=config)
+        assert (refused.value.code, refused.value.notice.title) == ("E302", "over budget: flash")
+        assert dict(refused.value.notice.facts)["has"] == f"{limit_bytes:,} B"
 
 
 def test_weights_larger_than_the_flash_are_refused_before_quantisation(

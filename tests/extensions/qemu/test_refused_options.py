@@ -72,16 +72,17 @@ def test_verbs_of_another_chip_name_it(verb: str, tmp_path: Path, run: Callable[
     )
 
 
-@pytest.mark.parametrize("memory", ["l1", "l3"])
+@pytest.mark.parametrize("memory", ["l1", "l3", "flash"])
 def test_a_budget_of_a_memory_that_the_chip_lacks_is_refused(
     memory: str, small: Path, tmp_path: Path, run: Callable[..., Ran]
 ) -> None:
     """As the option is; without it, or for a host, the network is built."""
     config, out = tmp_path / "my.toml", tmp_path / "out"
     files = ("--calib", small / "calib.npz", "--config", config, "-o", out)
+    chip = "gap9" if memory == "flash" else "cortex-m4"
     for text, target, code in (
-        (f'[budget]\n{memory} = "64KiB"\n', "cortex-m4", 2),
-        ("[budget]\n", "cortex-m4", 0),
+        (f'[budget]\n{memory} = "64KiB"\n', chip, 2),
+        ("[budget]\n", chip, 0),
         (f'[budget]\n{memory} = "64KiB"\n', "host", 0),
     ):
         config.write_text(text)
