@@ -177,7 +177,7 @@ FACTS = (
     Fact("memory.l3_bytes", "L3 memory", BYTES, -1, "memory", "L3"),
     Fact("memory.code_bytes", "code", BYTES, -1, "memory"),
     Fact("memory.variables_bytes", "variables in RAM", BYTES, -1, "memory"),
-    Fact("memory.weights_bytes", "weights", BYTES, -1),
+    Fact("memory.weights_bytes", "weights", BYTES, -1, "memory"),
     Fact("memory.arena_bytes", "activations", BYTES, -1),
 )
 # Bytes in a memory that a chip may lack -> its size

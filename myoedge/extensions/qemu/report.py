@@ -9,14 +9,17 @@ from typing import Any
 from myoedge.reports import wording
 from myoedge.reports.report_json import Report
 from myoedge.reports.tables import ReportTable
+from myoedge.targets.cortex_m.chips import BOARDS
 
 
 def line(report: Report) -> str:
-    """Return the text of the row: "1,234,560, 10.6 per MAC   counted by QEMU, mps2-an386; ..."."""
+    """Return the text of the row: "1,234,560, 10.6 per MAC   counted by QEMU, mps2-an386, in
+    steps of 40; ..."."""
     found = report["instructions"]
     per_mac = _per_mac(found["total"], report["model"]["macs"])
     rate = f", {per_mac} per MAC" if per_mac else ""
-    counted = f"{found['total']:,}{rate}   counted by QEMU, {found['machine']}"
+    steps = f"in steps of {_step(report):g}"
+    counted = f"{found['total']:,}{rate}   counted by QEMU, {found['machine']}, {steps}"
     return "; ".join((counted, _cycles(found.get("cycles")), *_on_board(found)))
 
 
@@ -43,12 +46,21 @@ def _cycles(estimated: Mapping[str, Any] | None) -> str:
     return f"about {value} cycles ({low} to {high}), estimated from {estimated['source']}"
 
 
+def _step(report: Report) -> float:
+    return float(BOARDS[report["target"]["chip"]].tick_instructions)
+
+
 def table(report: Report) -> ReportTable:
-    """Return the table of layers."""
+    """Return the table of layers; one may end in the tick in which it starts."""
     names, rows = wording.layer_names(report), report["layers"]
-    counts = report["instructions"]["layers"]
+    counts, least = report["instructions"]["layers"], f"under {_step(report):g}"
     cells = (
-        (names[row["name"]], f"{count:,}", f"{row['macs']:,}", _per_mac(count, row["macs"]))
+        (
+            names[row["name"]],
+            f"{count:,}" if count else least,
+            f"{row['macs']:,}",
+            _per_mac(count, row["macs"]),
+        )
         for row, count in zip(rows, counts, strict=True)
     )
     return ReportTable(("layer", "instructions", "MACs", "per MAC"), tuple(cells))

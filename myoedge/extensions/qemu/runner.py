@@ -11,7 +11,8 @@ import shutil
 import struct
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from fractions import Fraction
+from itertools import accumulate, pairwise
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -91,8 +92,8 @@ def _measure(build: Build, runs: Sequence[Case]) -> Measurement:
         written = _layers(folder / "layers.bin", [name for _, name in build.results])
         pairs = zip(found, written, strict=True)
         emulator.counted = tuple(replace(one, written=layers) for one, layers in pairs)
-    per_tick = 10**9 // emulator.board.clock_hz
-    return Measurement("", emulator.counted, step_cycles=per_tick)
+    step = ceil(emulator.board.tick_instructions)
+    return Measurement("", emulator.counted, step_cycles=step)
 
 
 def _execute(build: Build, program: str, folder: Path) -> tuple[int, str]:
@@ -119,17 +120,14 @@ def _sources(build: Build) -> Sources:
 def _inferences(
     board: EmulatedBoard, files: FirmwareFiles, folder: Path, done: tools.CompletedProcess
 ) -> list[Inference]:
-    """Return the outputs of all inferences, and their instructions in place of cycles."""
-    per_tick = Fraction(10**9, board.clock_hz)
-    rows = files.read(folder, done.returncode, done.stdout + done.stderr)
-    return [
-        Inference(
-            outputs,
-            round(total * per_tick),
-            tuple(LayerCost(round(ticks * per_tick)) for ticks in of_layers),
-        )
-        for outputs, of_layers, total in rows
-    ]
+    """Return the outputs of all inferences, and their instructions in place of cycles; those of the
+    layers add up as their ticks do."""
+    found = []
+    for outputs, ticks, total in files.read(folder, done.returncode, done.stdout + done.stderr):
+        ends = [round(end * board.tick_instructions) for end in accumulate(ticks, initial=0)]
+        costs = tuple(LayerCost(end - start) for start, end in pairwise(ends))
+        found.append(Inference(outputs, round(total * board.tick_instructions), costs))
+    return found
 
 
 def _layers(file: Path, names: Sequence[str]) -> Iterator[Mapping[str, bytes]]:

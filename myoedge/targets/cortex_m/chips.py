@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from fractions import Fraction
 
 from myoedge.system.toolchain import InstructionSet
 from myoedge.targets.chip import Chip, Engine, OperatingPoint
@@ -67,11 +68,16 @@ class EmulatedBoard:
     """A board of QEMU.
 
     machine   its name there
-    clock_hz  clock of SysTick, which counts 1e9 / clock_hz instructions per tick
+    clock_hz  clock of SysTick, by which instructions are counted
     """
 
     machine: str
     clock_hz: int
+
+    @property
+    def tick_instructions(self) -> Fraction:
+        """Instructions in a tick of SysTick; one takes a nanosecond of the board's time."""
+        return Fraction(10**9, self.clock_hz)
 
 
 BOARDS: Mapping[str, EmulatedBoard] = {

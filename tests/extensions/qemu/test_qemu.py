@@ -22,6 +22,8 @@ import myoedge
 from myoedge.codegen.firmware import link
 from myoedge.errors import MyoedgeError
 from myoedge.extensions.qemu import runner
+from myoedge.extensions.qemu.report import table
+from myoedge.reports.check import check_reports
 from myoedge.system import tools
 from myoedge.targets import find_chip
 from myoedge.targets.cortex_m.chips import BOARDS
@@ -161,10 +163,12 @@ def test_memory_is_what_the_linker_laid_out(target: str, tmp_path: Path) -> None
 
 
 @in_qemu
+@pytest.mark.parametrize(("target", "step"), [("cortex-m4", "40"), ("cortex-m55", "31.25")])
 def test_instructions_are_counted_alike_in_every_run(
-    tmp_path: Path, run: Callable[..., Ran]
+    target: str, step: str, tmp_path: Path, run: Callable[..., Ran]
 ) -> None:
-    folder, found = built("conv", tmp_path, "cortex-m4").folder, []
+    """Those of the layers are all; a count is one of ticks."""
+    folder, found = built("lstm", tmp_path, target).folder, []
     for _ in range(2):
         assert run("validate", folder, "--on", "qemu").code == 0
         found.append(json.loads((folder / "report.json").read_text())["instructions"])
@@ -172,9 +176,27 @@ def test_instructions_are_counted_alike_in_every_run(
     total, layers = found[0]["total"], found[0]["layers"]
     macs = json.loads((folder / "report.json").read_text())["model"]["macs"]
     assert macs < total < 12 * macs
-    assert sum(layers) == pytest.approx(total, rel=0.01)
+    assert sum(layers) == total
     assert min(layers) > 0
-    assert f"{total:,}, {total / macs:.2f} per MAC" in run("report", folder).out
+    assert total == round(round(total / float(step)) * float(step))
+    told = " ".join(run("report", folder).out.split())
+    assert f"{total:,}, {total / macs:.2f} per MAC" in told
+    assert f"in steps of {step};" in told
+
+
+def test_a_layer_within_a_tick_takes_less_than_one(tmp_path: Path) -> None:
+    report = dict(built("mlp", tmp_path, "cortex-m4").report)
+    report["instructions"] = {"layers": [0, *[80] * (len(report["layers"]) - 1)]}
+    assert [row[1] for row in table(report).rows][:2] == ["under 40", "80"]
+
+
+def test_a_check_compares_weights_in_flash(tmp_path: Path) -> None:
+    reports = []
+    for name in ("few bits", "mlp"):
+        (tmp_path / name).mkdir()
+        reports.append(built(name, tmp_path / name, "cortex-m4").report)
+    failed = {row.change.fact.title for row in check_reports(reports[0], reports[1], {}).failed}
+    assert "weights in flash" in failed
 
 
 def test_without_qemu_the_error_has_a_code(
