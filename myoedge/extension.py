@@ -62,6 +62,7 @@ class ApplicationHook:
     gate      place of a function of a Found (myoedge.building.config) that returns options: `gate`,
               the file of a network that runs before the other one on the same input, and
               `first`, an output that is computed before all others; "": none
+    ported    what runs its C on chips that have no applications, as a remedy; "": nothing
     """
 
     name: str
@@ -72,6 +73,7 @@ class ApplicationHook:
     levels: bool = False
     waits: bool = False
     gate: str = ""
+    ported: str = ""
 
 
 @dataclass(frozen=True)

@@ -54,14 +54,15 @@ def validate(
     W210. The comparison stops at the first backend that differs. Errors: E204 unknown backend, E222
     no build, E240 no firmware, E501 tool, E701 .. E711 firmware.
     """
-    from myoedge.backends.equivalence import check_backends
+    from myoedge.backends.equivalence import check_known
+    from myoedge.backends.names import backends as known
     from myoedge.backends.onnx_agreement import check_comparable, onnx_agreement_db
     from myoedge.backends.samples import real_inputs
     from myoedge.building.simulate import samples_for
     from myoedge.reports.evaluations import evaluation_rows
 
     backends = on.split(",") if isinstance(on, str) else on
-    check_backends(backends)
+    check_known(backends, [*known()])
     chosen = prepared(replace(as_build(build), cc=cc), backends, board, port)
     assert chosen.manifest  # read before another build may replace this one
     if onnx:
@@ -239,8 +240,8 @@ def simulate_elf(
 def prepared(build: Build, backends: Sequence[str], board: str | None, port: str | None) -> Build:
     """Return a build with the board and serial port that its backends need.
 
-    Errors: E240 a build for another chip; as Runner.connect of the backends: E240 no application,
-    E252, E253, E601, E602.
+    Errors: E240 a build for another chip, then E501 a missing tool; as Runner.connect of the
+    backends: E240 no application, E252, E253, E601, E602.
     """
     from myoedge.backends.names import backends as known
     from myoedge.backends.runner import check_chip, runner_of
@@ -248,5 +249,7 @@ def prepared(build: Build, backends: Sequence[str], board: str | None, port: str
     named = [name for name in known() if name in backends]
     for hook in map(known().__getitem__, named):
         check_chip(build, hook)
+    for name in named:
+        runner_of(name).find()
     devices = {name: runner_of(name).connect(build, board, port) for name in named}
     return replace(build, devices=devices)

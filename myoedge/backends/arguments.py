@@ -11,6 +11,7 @@ import shlex
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, fields
+from itertools import chain, count
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -128,17 +129,30 @@ def _stored_candidates(folder: Path) -> Iterator[Arguments]:
             yield Arguments(found["given"], found["folder"])
 
 
-def rebuild_command(folder: Path, changes: Mapping[str, Any]) -> str:
+def rebuild_command(folder: Path, changes: Mapping[str, Any], output: Path) -> str:
     """Return the command that repeats the build in a folder with changed arguments, to be typed in
-    the current folder; "myoedge build ... --option" if its arguments are unknown."""
+    the current folder; "myoedge build ... --option" if its arguments are unknown.
+
+    output   folder of the new build
+    """
     known = _read_stored_arguments(folder)
     if known is None:
-        given = {name: value for name, value in changes.items() if value not in (None, False)}
+        elsewhere = {} if output == folder else {"output": output}
+        given = {name: x for name, x in {**elsewhere, **changes}.items() if x not in (None, False)}
         words = [word for name, value in given.items() for word in _format_option(name, value)]
         return printable(f"myoedge build ... {shlex.join(words)}")
     place = _format_argument(known.folder, _current_folder() or known.folder)
     moved = "" if place == os.curdir else printable(f"cd {shlex.quote(place)} && ")
-    return moved + build_command(known, changes, folder)
+    return moved + build_command(known, changes, output)
+
+
+def folder_for(folder: Path, old: str, new: str) -> Path:
+    """Return a folder that does not exist, for the build in `folder` made again for another chip:
+    "model-OLD" becomes "model-NEW", and so does "model"."""
+    name = f"{folder.resolve().name.removesuffix(f'-{old}')}-{new}"
+    ends = chain([""], map("-{}".format, count(2)))
+    places = (folder.resolve().parent / f"{name}{end}" for end in ends)
+    return next(place for place in places if not os.path.lexists(place))
 
 
 def _format_option(name: str, value: Any) -> list[str]:

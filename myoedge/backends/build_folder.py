@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from myoedge.backends.arguments import rebuild_command
+from myoedge.backends.arguments import folder_for, rebuild_command
 from myoedge.backends.report_folder import ReportFolder
 from myoedge.codegen.build_sources import GoldenSample
 from myoedge.codegen.known_answer import sample_run
@@ -195,8 +195,12 @@ class BuildFolder(ReportFolder, Tabular):
         return self.network.graph.inputs if stream is None else tuple(p.name for p in stream.inputs)
 
     def rebuilt(self, **changes: Any) -> str:
-        """Return the command that makes this build again with changed arguments of api.build."""
-        return rebuild_command(self.folder, changes)
+        """Return the command that makes this build again with changed arguments of api.build; for
+        another target in a new folder, as this one remains what its name says."""
+        target, output = changes.get("target"), self.folder
+        if target is not None:
+            output = folder_for(self.folder, str(self.manifest.get("target")), target)
+        return rebuild_command(self.folder, changes, output)
 
     def having(self, name: str, what: str, facts: Mapping[str, Any], **changes: Any) -> bytes:
         """Read a file that not all builds have. Errors: E240 this build does not have it.

@@ -15,7 +15,6 @@ import numpy as np
 from myoedge.backends import gvsoc, host
 from myoedge.backends.build import Build
 from myoedge.backends.measurement import Measurement
-from myoedge.backends.names import backends
 from myoedge.backends.report_folder import damaged
 from myoedge.backends.runner import Case, Layers, Pairs, Runner, Written, runner_of
 from myoedge.backends.samples import Sample, real_samples
@@ -216,13 +215,6 @@ def _measure_on_gvsoc(build: Build, runs: Sequence[Case]) -> Measurement:
 HOST = Runner(compare=_run_on_host)
 SIMULATOR = Runner(measure=_measure_on_simulator, execute=_execute_on_simulator)
 GVSOC = Runner(measure=_measure_on_gvsoc, find=gvsoc.find)
-
-
-def check_backends(names: Sequence[str]) -> None:
-    """Raise E204 for an unknown backend, E501 if a backend's tool is missing."""
-    check_known(names, [*backends()])
-    for name in names:
-        runner_of(name).find()
 
 
 def check_known(names: Sequence[str], known: Sequence[str]) -> None:

@@ -11,10 +11,11 @@ from typing import Any
 from myoedge.backends.build import Build
 from myoedge.backends.measurement import Measurement
 from myoedge.backends.names import backends, chips_of
-from myoedge.errors import MyoedgeError
+from myoedge.errors import MyoedgeError, command
 from myoedge.extension import BackendHook
 from myoedge.numerics.arrays import Array
 from myoedge.system.hooks import load
+from myoedge.targets import find_chip
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,17 @@ def check_chip(build: Build, hook: BackendHook) -> None:
     if chips and target not in chips:
         facts = {"needs": " or ".join(chips), "target": target}
         title = f"{hook.text} does not run builds for {target}"
-        raise MyoedgeError("E240", title, facts, [build.rebuilt(target=chips[0])])
+        raise MyoedgeError("E240", title, facts, instead(build, chips[0]))
+
+
+def instead(build: Build, chip: str) -> list[str]:
+    """Return remedies for what only builds for another chip can do: what this build's own chip has,
+    or if nothing runs its programs, the command that builds for the other chip."""
+    runners = find_chip(str(build.manifest.get("target"))).runners
+    if not runners:
+        return [build.rebuilt(target=chip)]
+    checked = command("validate", build.folder, "--on", runners[0])
+    return [checked, command("report", build.folder)]
 
 
 def runner_of(backend: str) -> Runner:

@@ -111,9 +111,10 @@ def for_app(app: str | None, chip: Chip, budget: Budget) -> Budget:
 def _no_application(app: str, chip: Chip) -> MyoedgeError:
     able = [x.name for x in CHIPS.values() if x.program and x.program.applications]
     facts = {"has": f"{', '.join(application_names())} (for {', '.join(able)})"}
-    others = [f"--target {name}" for name in able if find_application(app)]
+    known = find_application(app)
+    others = [] if known is None else [known.ported, *(f"--target {name}" for name in able)]
     title, tries = f"there is no application {app} for {chip.name}", ["without --app", *others]
-    return MyoedgeError("E204", title, facts, tries)
+    return MyoedgeError("E204", title, facts, [*filter(None, tries)])
 
 
 def with_parts_of(budget: Budget, board: Board | None) -> Budget:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from myoedge.backends.build import Build
+from myoedge.backends.runner import instead
 from myoedge.building.build_files import changed_report
 from myoedge.building.operating_points import at_operating_point, cheapest_point
 from myoedge.building.quantities import milliampere_hours, milliwatts, positive, seconds, volts
@@ -103,9 +104,10 @@ def consumption(
     chip = find_chip(str(build.manifest.get("target")))
     if chip.energy is None:
         title, facts = f"the energy of {chip.name} is not known", {"target": chip.name}
-        raise MyoedgeError(
-            "E240", title, facts, [build.rebuilt(target=first_chip(lambda x: x.energy))]
-        )
+        tries = instead(build, first_chip(lambda x: x.energy))
+        if chip.factor is not None:
+            tries.insert(0, f"{tries[0]} --board BOARD.toml  with its core's clock and current")
+        raise MyoedgeError("E240", title, facts, tries)
     return changed_report(
         build, lambda stored: _consumed(stored, chip, point_name, given, latency_s, resets)
     )

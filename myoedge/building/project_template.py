@@ -17,6 +17,7 @@ from myoedge.frontend.detect import sniff
 from myoedge.quantization.recordings.files import files_of
 from myoedge.quantization.recordings.sources import is_function
 from myoedge.system.folder import explained, replace_files
+from myoedge.targets import CHIPS
 
 CALIB, CALIB_SCRIPT = "calib.npz", "make_calib.py"
 FACTORY = "net:make_model"  # for a checkpoint, to be replaced by the user
@@ -41,6 +42,7 @@ def write_project_template(
         "data": _toml_path(data or CALIB),
         "test": next(tests, None),
         "found": found_settings(given, loaded),
+        "chips": [*map(toml_text, CHIPS)],
         **_describe_inputs(loaded, given),
     }
     # the script only if there are neither samples nor a script

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Callable
 
 from myoedge.errors import MyoedgeError
@@ -58,10 +59,7 @@ def first_chip(suits: Callable[[Chip], object]) -> str:
 def find_chip(name: str) -> Chip:
     """Return the description of a chip. Errors: E201 unknown name."""
     if name not in CHIPS:
-        raise MyoedgeError(
-            "E201",
-            f"there is no target {name!r}",
-            {"has": ", ".join(CHIPS)},
-            [f"--target {next(iter(CHIPS))}"],
-        )
+        near = difflib.get_close_matches(name.lower(), CHIPS, 1) or [*CHIPS]
+        facts = {"has": ", ".join(CHIPS)}
+        raise MyoedgeError("E201", f"there is no target {name!r}", facts, [f"--target {near[0]}"])
     return CHIPS[name]

@@ -69,6 +69,7 @@ SHARED = {
         "building.weight_choice",
     },  # an option of the calibration
     "E204": {
+        "extensions.sweeps.settings",
         "extensions.adaptation.verbs",
         "extensions.adaptation.running",
         "building.budget",

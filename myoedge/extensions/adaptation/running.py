@@ -31,6 +31,7 @@ from myoedge.quantization.recordings.sources import AS_GIVEN, RETURNS, read
 from myoedge.quantization.samples import Data
 from myoedge.streaming.stream import frame_shapes, frames_to_results, ready_specs
 from myoedge.system import tools
+from myoedge.targets import find_chip
 
 if TYPE_CHECKING:
     from myoedge.backends.build import Build
@@ -240,6 +241,11 @@ def check_line(build: Build) -> None:
     if SENSOR_JSON not in build.digests:
         title = f"{build.folder.name} has no sensor application, which takes labels on its line"
         tries = [command("build", "MODEL", "--calib", "FILE", "--app", "sensor")]
+        chip = find_chip(str(build.manifest["target"]))
+        if chip.program is None or not chip.program.applications:
+            backend = (*chip.runners, "host")[0]
+            recorded = ("--data", "NEW", "--test", "OTHER", "--on", backend)
+            tries = [command("adapt", build.folder, *recorded)]
         raise MyoedgeError("E268", title, {"needs": "a build with --app sensor"}, tries)
 
 

@@ -40,6 +40,7 @@ EXTENSION = Extension(
             levels=True,
             waits=True,
             gate="myoedge.extensions.sensor.wake:gate_options",
+            ported="examples/sensor_port  is a port of the application, to complete for a board",
         ),
     ),
     sections=(

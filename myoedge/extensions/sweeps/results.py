@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from myoedge.errors import MyoedgeError
+from myoedge.errors import MyoedgeError, command
 from myoedge.extensions.sweeps.executors import DIFFERS, FIGURES, OK, OUTCOME, WARNINGS, Result
 from myoedge.extensions.sweeps.settings import Bounds
 from myoedge.extensions.sweeps.tasks import SCHEMA, Task
@@ -226,7 +226,9 @@ def raise_wrong(rows: Sequence[Result]) -> None:
                 [f"{name_of(row)}: {row['code']} {row['title']}" for row in rows]
             )
         }
-        raise MyoedgeError("E307", "nothing in the sweep could be built", facts)
+        codes = dict.fromkeys(str(row["code"]) for row in rows)
+        tries = [command("explain", code) for code in codes]
+        raise MyoedgeError("E307", "nothing in the sweep could be built", facts, tries[:MOST_NAMED])
 
 
 def _format_lines(lines: Sequence[str]) -> str:

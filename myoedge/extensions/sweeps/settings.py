@@ -95,7 +95,8 @@ class Bounds:
 class Sweep:
     """A parsed SWEEP.toml.
 
-    simulate   whether to run every firmware; otherwise cycles are modelled
+    simulate   whether to run every firmware; otherwise cycles are modelled. None: if the target is
+               simulated
     """
 
     __pydantic_config__: ClassVar[Any] = STRICT
@@ -104,7 +105,7 @@ class Sweep:
     options: list[SweepOptions] = field(default_factory=lambda: [SweepOptions()])
     operating_points: list[str] | None = None
     target: str = DEFAULT.name
-    simulate: bool = True
+    simulate: bool | None = None
     bounds: Bounds = field(default_factory=Bounds)
 
     @property
@@ -117,6 +118,16 @@ class Sweep:
             return self.operating_points
         described = find_chip(self.target)
         return [described.point.name if described.point.clock_hz else None]
+
+    @property
+    def simulates(self) -> bool:
+        """Whether every firmware is run. Errors: E201 no such target, E204 a target that is not
+        simulated."""
+        is_able = bool(find_chip(self.target).platforms)
+        if self.simulate and not is_able:
+            title, tries = f"target {self.target} is not simulated", ["simulate = false"]
+            raise MyoedgeError("E204", title, tries=tries)
+        return is_able if self.simulate is None else self.simulate
 
 
 def read_sweep(path: Path) -> Sweep:

@@ -112,14 +112,14 @@ def _make_task(
     found = _file_with_digest(base, model.path, known, check_file)
     test = _sample_file(base, model.test, known)
     samples = [source and source.sha256 for source in (calib, test)]
-    about = [found.sha256, *samples, chosen, toml, sweep.simulate, labels, depends]
+    about = [found.sha256, *samples, chosen, toml, sweep.simulates, labels, depends]
     if sniff(Path(found.path)) is ModelFormat.ONNX:
         files = external_files(Path(found.path))
         about += [hashlib.sha256(_read_bytes(file, file.name)).hexdigest() for file in files]
     about += sources(model.factory)
     text = json.dumps([SCHEMA, __version__, about], sort_keys=True)
     key = hashlib.sha256(text.encode()).hexdigest()
-    return Task(key, labels, found, calib, test, chosen, toml, sweep.simulate)
+    return Task(key, labels, found, calib, test, chosen, toml, sweep.simulates)
 
 
 def _sample_file(base: Path, path: str | None, known: dict[str, Source]) -> Source | None:

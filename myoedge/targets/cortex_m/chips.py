@@ -54,7 +54,9 @@ ARCHIVES = (
 # -O0 2,980 on M4, 6,160 on M55 (measured in QEMU).
 STACK_BYTES = 4 * KIB
 FLASHING = (
-    "probe-rs run --chip CHIP firmware.elf  with a linker script for the memories of the chip",
+    "make -C src firmware  after ORIGIN and LENGTH of VECTORS, FLASH and RAM in "
+    "src/firmware/link.ld are those of your chip (VECTORS: the first KiB of the flash)",
+    "probe-rs run --chip CHIP src/firmware.elf",
     "west flash  in an application of Zephyr with the C of src/",
 )
 # One core runs what several do on other chips, with nine those that are large.

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import io
+import shlex
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -109,3 +110,19 @@ def test_two_networks_run_in_one_program(target: str, tmp_path: Path) -> None:
         command = (qemu.find(), "-machine", BOARDS[target].machine, "-kernel", "firmware.elf")
         ended = tools.run((*command, *qemu.FLAGS), cwd=tmp_path, timeout_s=300)
         assert ended.returncode == wrong
+
+
+def test_a_session_with_a_device_is_answered_with_one_of_recordings(
+    adapts: Build, tmp_path: Path, run: Callable[..., Ran]
+) -> None:
+    """No application for this chip reads a line: what runs here are recorded windows."""
+    refused = run("adapt", adapts.folder, "--port", tmp_path / "tty", "--json").json["error"]
+    assert refused["code"] == "E268"
+    (remedy,) = refused["tries"]
+    given = {}
+    for seed, name in enumerate(("NEW", "OTHER")):
+        x, labels = samples(12, 1, seed)
+        given[name] = tmp_path / f"{name}.npz"
+        np.savez(given[name], x=x, label=labels)
+    words = [str(given.get(word, word)) for word in shlex.split(remedy)]
+    assert run(*words[1:]).code == 0

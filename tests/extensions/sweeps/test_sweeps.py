@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import time
 from pathlib import Path
@@ -85,6 +86,26 @@ def test_where_everything_is_refused_the_exit_code_is_3(small: Path, tmp_path: P
     ran = command("sweep", "sweep.toml", "-o", "out", "-j", "1", "--json", cwd=tmp_path)
     assert (ran.code, "E307" in ran.err, "E302" in ran.err) == (3, True, True)
     assert [row["code"] for row in results(tmp_path / "out").values()] == ["E302", "E302"]
+    (remedy,) = re.findall(r"^ +try +myoedge (.+)$", ran.err, re.MULTILINE)
+    explained = command(*remedy.split(), cwd=tmp_path)
+    assert (explained.code, explained.out.startswith("E302")) == (0, True)
+
+
+def test_a_target_that_is_not_simulated_is_built(small: Path, tmp_path: Path) -> None:
+    head, (_, _, models) = 'target = "cortex-m4"\n', HEAD.partition("\n")
+    file = tmp_path / "sweep.toml"
+    file.write_text(head + models.format(small=small))
+    ran = command("sweep", "sweep.toml", "-o", "out", "-j", "1", "-q", cwd=tmp_path)
+    assert ran.code == 0, ran.err
+    (row,) = results(tmp_path / "out").values()
+    assert (row["status"], row["cycles"]) == ("ok", None)
+    assert row["sqnr_db"] > 0
+    file.write_text(f"simulate = true\n{file.read_text()}")
+    ran = command("sweep", "sweep.toml", "-o", "out", "-j", "1", "-q", cwd=tmp_path)
+    assert (ran.code, "E204" in ran.err) == (2, True)
+    (remedy,) = re.findall(r"^ +try +(.+)$", ran.err, re.MULTILINE)
+    file.write_text(file.read_text().replace("simulate = true", remedy))
+    assert command("sweep", "sweep.toml", "-o", "out", "-j", "1", "-q", cwd=tmp_path).code == 0
 
 
 def test_errors_of_the_file(tmp_path: Path) -> None:
