@@ -123,6 +123,8 @@ class SectionHook:
     title   heading in report.html
     text    sentence below the heading
     table   place of a function of the report that returns a myoedge.reports.tables.ReportTable
+    card    place of a function of the report that returns (figure, its unit) of a card among the
+            key figures of report.html, with the row's text below; "": no card
     """
 
     name: str
@@ -131,6 +133,7 @@ class SectionHook:
     title: str
     text: str
     table: str
+    card: str = ""
 
 
 @dataclass(frozen=True)

@@ -65,7 +65,8 @@ def report_html(report: Report) -> str:
         .get_template("report/report.html.j2")
         .render(
             r=report,
-            sections=[(one, load(one.table)(report)) for one in sections(report)],
+            sections=[(x, load(x.line)(report), load(x.table)(report)) for x in sections(report)],
+            cards={x.name: load(x.card)(report) for x in sections(report) if x.card},
             version=__version__,
             memory=memory_maps.l2(report),
             l1=memory_maps.l1(report),
@@ -120,19 +121,26 @@ def environment(folder: Path | None = None) -> Environment:
 
 def verdict(report: Report) -> str:
     """Return two or three sentences that sum up a report, made of measured values only."""
-    l2_bytes = report["target"]["l2_bytes"]
-    limit = f" of {wording.size(l2_bytes)}" if l2_bytes else ""
-    space = f"It takes {wording.size(near_memory.bytes_in_use(report))}{limit} of "
-    space += near_memory.title(report)
-    if external := wording.external_parts(report):
-        space += f", and {external.replace('none', 'no part')} beside the chip"
-    parts = [_fidelity_section(report), f"{space}.", _speed_section(report)]
+    parts = [_fidelity_section(report), _memory_section(report), _speed_section(report)]
     exact, same, wrong = report["exact"], "", ""
     if names := [backend_text(name) for name, is_exact in exact.items() if is_exact]:
         same = f"Bit for bit the same as the reference: {', '.join(names)}."
     if names := [backend_text(name) for name in exact if exact[name] is False]:
         wrong = f"Wrong integers: {', '.join(names)}."
     return " ".join(filter(None, [wrong, *parts] if wrong else [*parts, same]))
+
+
+def _memory_section(report: Report) -> str:
+    l2_bytes = report["target"]["l2_bytes"]
+    limit = f" of {wording.size(l2_bytes)}" if l2_bytes else ""
+    space = f"It takes {wording.size(near_memory.bytes_in_use(report))}{limit} of "
+    space += near_memory.title(report)
+    if flash := near_memory.flash_sizes(report):  # weights are read in place
+        limit = report["target"]["flash_bytes"]
+        space += f" and {wording.of_limit(near_memory.used_bytes(flash), limit)} of flash"
+    if external := wording.external_parts(report):
+        space += f", and {external.replace('none', 'no part')} beside the chip"
+    return f"{space}."
 
 
 def _fidelity_section(report: Report) -> str:

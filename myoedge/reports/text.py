@@ -39,7 +39,8 @@ MAX_LAYERS = 14  # table rows, so that the report fits a screen
 COMPARISON_STYLES = {True: "green", False: "bold red"}
 # Columns of the layer table in order -> priority on a narrow terminal (0 first).
 COLUMNS = {
-    "layer": 0, "operator": 4, "engine": 7, "output": 10, "MACs": 5, "cycles": 1, "share": 6,
+    "layer": 0, "operator": 4, "engine": 7, "output": 10, "MACs": 5, "cycles": 1,
+    "instructions": 1, "share": 6,
     "MAC/cycle": 2, "weights": 8, "dB alone": 3, "dB so far": 9,
 }  # fmt: skip
 STYLES = {"layer": "bold", "output": "dim"}
@@ -227,9 +228,11 @@ def _column_titles(report: Report) -> dict[str, str]:
     known = {
         "engine": bool(wording.engines(report)),
         "cycles": ran,
+        "instructions": "instructions" in report,
         "MAC/cycle": ran and not modelled,
     }
-    renamed = {"cycles": "modelled"} if modelled else {}
+    of_macs = not ran and "instructions" not in report
+    renamed = {"cycles": "modelled"} if modelled else {"share": "of MACs"} if of_macs else {}
     return {name: renamed.get(name, name) for name in COLUMNS if known.get(name, True)}
 
 
@@ -254,16 +257,24 @@ def _engine_table(report: Report) -> ReportTable:
     return ReportTable(ENGINE_TITLES, cells, words=ENGINE_TITLES)
 
 
+def _share(report: Report, row: Mapping[str, Any]) -> str:
+    """Return a layer's share of the cycles, without them of the instructions, or of the MACs."""
+    if counts := speed.cycles(report):
+        return wording.rough_percent(speed.layer_cycles(row) or 0, counts["total"])
+    if counted := report.get("instructions"):
+        return wording.rough_percent(row["instructions"] or 0, counted["total"])
+    return wording.rough_percent(row["macs"], report["model"]["macs"])
+
+
 def layer_cells(report: Report, row: dict[str, Any], name: str) -> dict[str, str]:
     """Return the texts of a layer in tables: title of the column -> text.
 
     name   display name of the layer
     """
-    cycles, part = speed.layer_cycles(row), (row["macs"], report["model"]["macs"])
+    cycles = speed.layer_cycles(row)
+    count = row["instructions"] if "instructions" in report else None  # in QEMU
     bits = row.get("weight_bits") or 8
     weights = f"{wording.size(row['weights_bytes'])}{f', {bits} bits' * (bits < 8)}"
-    if counts := speed.cycles(report):
-        part = cycles or 0, counts["total"]
     return {
         "layer": printable(name),
         "operator": wording.operator(row),
@@ -271,7 +282,8 @@ def layer_cells(report: Report, row: dict[str, Any], name: str) -> dict[str, str
         "output": dims(row["out_shape"]),
         "MACs": wording.count(row["macs"]) if row["macs"] else "",
         "cycles": "" if cycles is None else f"{cycles:,}",
-        "share": wording.rough_percent(*part),
+        "instructions": "" if count is None else f"{count:,}",
+        "share": _share(report, row),
         "MAC/cycle": speed.rate(row["macs"], cycles),
         ACCELERATOR.text: wording.rough_percent(row.get(BUSY) or 0, cycles or 0),
         "weights": weights if row["weights_bytes"] else "",

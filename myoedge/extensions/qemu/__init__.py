@@ -21,9 +21,12 @@ EXTENSION = Extension(
             "instructions",
             "myoedge.extensions.qemu.report:line",
             "Instructions",
-            "Counted by QEMU for one run of the network. Cycles are instructions times a factor of "
-            "the core, from published runs of other programs, if there are any.",
+            "Counted by QEMU for one run of the network. Cycles are instructions times the mean "
+            "factor of published runs of other programs on the core, with the 95 % interval of a "
+            "further program; another flash, or other waits for it, changes them. Other compilers "
+            "count otherwise: GCC -Os took up to 3 times as many instructions.",
             "myoedge.extensions.qemu.report:table",
+            "myoedge.extensions.qemu.report:card",
         ),
     ),
     tools=(ToolHook("qemu", "myoedge.extensions.qemu.runner:tool", after="gvsoc"),),

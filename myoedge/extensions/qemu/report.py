@@ -18,9 +18,15 @@ def line(report: Report) -> str:
     found = report["instructions"]
     per_mac = _per_mac(found["total"], report["model"]["macs"])
     rate = f", {per_mac} per MAC" if per_mac else ""
-    steps = f"in steps of {_step(report):g}"
-    counted = f"{found['total']:,}{rate}   counted by QEMU, {found['machine']}, {steps}"
-    return "; ".join((counted, _cycles(found.get("cycles")), *_on_board(found)))
+    made = f", made by {found['compiler']}" if "compiler" in found else ""
+    where = f"{found['machine']}{made}, in steps of {_step(report):g}"
+    counted = f"{found['total']:,}{rate}   counted by QEMU, {where}"
+    return "; ".join((counted, _cycles(found), *_on_board(found)))
+
+
+def card(report: Report) -> tuple[str, str]:
+    """Return the figure of the card, and its unit."""
+    return f"{report['instructions']['total']:,}", "per inference"
 
 
 def _on_board(found: Mapping[str, Any]) -> Iterator[str]:
@@ -38,12 +44,16 @@ def _with_interval(estimate: Mapping[str, float], factor: float) -> str:
     return f"{value} ({low} to {high})"
 
 
-def _cycles(estimated: Mapping[str, Any] | None) -> str:
+def _cycles(found: Mapping[str, Any]) -> str:
+    estimated = found.get("cycles")
     if estimated is None:
         return "cycles are not known"
-    names = ("value", "low", "high")
-    value, low, high = (f"{float(f'{estimated[name]:.3g}'):,.0f}" for name in names)
-    return f"about {value} cycles ({low} to {high}), estimated from {estimated['source']}"
+    ends = [estimated[name] for name in ("value", "low", "high")]
+    value, low, high = (f"{float(f'{end:.3g}'):,.0f}" for end in ends)
+    mean, least, most = (f"{end / found['total']:.2f}" for end in ends)
+    factor = f"{mean} per instruction ({least} to {most})"
+    source = f"estimated from {estimated['source']}; other waits of flash change them"
+    return f"about {value} cycles (95 %: {low} to {high}): {factor}, {source}"
 
 
 def _step(report: Report) -> float:
@@ -63,7 +73,7 @@ def table(report: Report) -> ReportTable:
         )
         for row, count in zip(rows, counts, strict=True)
     )
-    return ReportTable(("layer", "instructions", "MACs", "per MAC"), tuple(cells))
+    return ReportTable(("layer", "instructions", "MACs", "per MAC"), tuple(cells), ("layer",))
 
 
 def _per_mac(count: int, macs: int) -> str:

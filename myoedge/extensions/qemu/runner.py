@@ -26,6 +26,7 @@ from myoedge.codegen.firmware import make_application, make_firmware
 from myoedge.codegen.project import Sources
 from myoedge.errors import MyoedgeError
 from myoedge.system import tools
+from myoedge.system.toolchain import FIRMWARE_FLAGS
 from myoedge.targets import find_chip
 from myoedge.targets.boards import Board
 from myoedge.targets.cortex_m.chips import BOARDS, EmulatedBoard
@@ -39,6 +40,7 @@ FLAGS = (
     *("-icount", "shift=0"),  # an instruction takes 1 ns of the board's time
 )
 HEAD = struct.Struct("<II")  # number of a result, and its bytes, in layers.bin
+OPTIMIZE = next(flag for flag in FIRMWARE_FLAGS if flag.startswith("-O"))
 INTERVAL = ("value", "low", "high")
 END = 0xFFFFFFFF  # number after the results of an inference
 
@@ -51,12 +53,14 @@ class Emulator:
     board     that QEMU emulates
     own       the user's board, of which time and energy are estimated
     counted   inferences of the last run, whose "cycles" are instructions
+    compiler  that made its program, and the level of optimisation
     """
 
     program: Path
     board: EmulatedBoard
     own: Board | None = None
     counted: Sequence[Inference] = field(default_factory=tuple)
+    compiler: str = ""
 
 
 def find() -> Path:
@@ -84,7 +88,8 @@ def _measure(build: Build, runs: Sequence[Case]) -> Measurement:
     """Run all cases. Errors: E502 too slow, E710 damaged results, E711 the program failed."""
     emulator: Emulator = build.devices["qemu"]
     files = build.files(chip_inputs(build.stream, runs))
-    elf = make_firmware(_sources(build)).elf
+    firmware = make_firmware(_sources(build))
+    elf, emulator.compiler = firmware.elf, f"{firmware.compiler} {OPTIMIZE}"
     with tools.scratch() as folder:
         files.write(folder)
         finished = _run(emulator, elf, folder)
@@ -156,12 +161,15 @@ def _entries(build: Build) -> Mapping[str, Any]:
         return {}
     of_layers = [cost.cycles for cost in first.layers]
     found = {"machine": emulator.board.machine, "total": first.cycles, "layers": of_layers}
+    found["compiler"] = emulator.compiler
+    pairs = zip(build.report["layers"], of_layers, strict=True)
+    rows = {"layers": [{**row, "instructions": count} for row, count in pairs]}
     factor = find_chip(str(build.manifest["target"])).factor
     if factor is None:
-        return {"instructions": {**found, "cycles": None}}
+        return {**rows, "instructions": {**found, "cycles": None}}
     cycles = dict(zip(INTERVAL, factor.cycles(first.cycles), strict=True))
     found |= _on_board(emulator.own, cycles)
-    return {"instructions": {**found, "cycles": {**cycles, "source": factor.source}}}
+    return {**rows, "instructions": {**found, "cycles": {**cycles, "source": factor.source}}}
 
 
 def _on_board(board: Board | None, cycles: Mapping[str, int]) -> dict[str, Any]:

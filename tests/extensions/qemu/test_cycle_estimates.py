@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import csv
+import html
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,6 +14,7 @@ from pathlib import Path
 import pytest
 from scipy.stats import t  # type: ignore[import-untyped]
 
+from myoedge.reports import wording
 from myoedge.targets import find_chip
 from myoedge.targets.cycle_factor import STUDENT, CycleFactor
 from tests.conftest import Ran
@@ -57,6 +60,36 @@ def test_a_report_names_its_estimate(target: str, tmp_path: Path, run: Callable[
     assert cycles["low"] < cycles["value"] < cycles["high"]
     assert 1 < cycles["value"] / found["total"] < 2
     assert "estimated from MLPerf Tiny v1.0" in told
+    factor = f"{cycles['value'] / found['total']:.2f} per instruction"
+    for part in (factor, "95 %", "waits of flash", f"made by {found['compiler']}"):
+        assert part in told
+
+
+@in_qemu
+@pytest.mark.parametrize("target", ["cortex-m4", "cortex-m55"])
+def test_the_page_has_what_the_terminal_has(
+    target: str, tmp_path: Path, run: Callable[..., Ran]
+) -> None:
+    """Flash in a card and in the summary; the row of instructions; the layers' names on the left;
+    layers.csv and the terminal's table count each layer."""
+    folder = built("conv", tmp_path, target).folder
+    told = run("report", folder).out
+    assert "of MACs" in told
+    assert run("validate", folder, "--on", "qemu").code == 0
+    report, told = json.loads((folder / "report.json").read_text()), run("report", folder).out
+    page = " ".join(html.unescape((folder / "report.html").read_text()).split())
+    memory, known = report["memory"], " ".join(told.split())
+    flash = wording.size(memory["weights_bytes"] + memory["code_bytes"])
+    assert page.count(flash) >= 2
+    line = known[known.index("counted by QEMU") : known.index(" RAM ")]
+    assert page.count(line) == 2
+    assert ("cycles are not known" in line) == (target == "cortex-m55")
+    assert "<th>Layer</th>" in page[page.index("<h2>Instructions") :]
+    rows = list(csv.DictReader((folder / "layers.csv").read_text().splitlines()))
+    counts = [int(row["instructions"]) for row in rows]
+    assert counts == report["instructions"]["layers"]
+    assert all(f"{count:,}" in told[told.index("\nlayer ") :] for count in counts)
+    assert "of MACs" not in told
 
 
 BOARD = """id = "own"

@@ -259,7 +259,7 @@ def test_gcc_makes_a_firmware_with_the_same_integers(
     """Without warnings, and also if unaligned accesses are faults."""
     build = built(name, tmp_path, target)
     src = build.folder / "src"
-    program = SimpleNamespace()
+    program = SimpleNamespace(compiler="gcc")
     monkeypatch.setattr(runner, "make_firmware", lambda sources: program)
     for option in ("", "-mno-unaligned-access"):
         gcc = f"CC_ARM=arm-none-eabi-gcc -Werror {option}"
