@@ -18,7 +18,7 @@ from myoedge.graph.match import NoMatch
 from myoedge.nest.ir import Nest
 from myoedge.operators.base import OPS, OpDef, QuantizedParams
 from myoedge.operators.graph_builder import GraphBuilder
-from myoedge.operators.import_rows import ImportRow
+from myoedge.operators.import_rows import ImportRow, called_names, import_rows
 from myoedge.operators.kernel import TiledKernel
 from myoedge.operators.traits import ByHand, Described
 from myoedge.system.user_code import cause_of, converted
@@ -146,17 +146,22 @@ def with_checked_result(row: ImportRow, blame: Blame) -> ImportRow:
 
 def checked_rows(rows: Any, blame: Blame, own: Collection[str]) -> tuple[ImportRow, ...]:
     """Return `rows`, the ROWS of a plug-in's import_rows, after checking that they are a sequence
-    of ImportRow of operators that there are.
+    of ImportRow of operators that there are, and of calls that no other row has.
 
     blame   makes the error E257 for this plug-in
     own     operators of this plug-in
     """
     if not (isinstance(rows, list | tuple) and all(isinstance(row, ImportRow) for row in rows)):
         raise blame(f"ROWS of its import_rows is {_format_value(rows)}, not a tuple of ImportRow")
+    known = {(row.integers, call): row for row in import_rows() for call in called_names(row)}
     for row in rows:
         if lacking := {*row.ops.split()} - {*own, *OPS}:
             there = f"its own are {', '.join(own)}" if own else "it defines none"
             raise blame(f"the row at {row.place} has no operator {min(lacking)}: {there}")
+        for call in called_names(row):
+            other = known.setdefault((row.integers, call), row)
+            if other is not row:
+                raise blame(f"the row at {row.place} has {call}, and so has a row of {other.ops}")
     return tuple(with_checked_result(row, blame) for row in rows)
 
 

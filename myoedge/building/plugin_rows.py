@@ -23,7 +23,6 @@ from myoedge.operators.import_rows import (
     ImportRow,
     OnnxCall,
     aten_names,
-    import_rows,
     onnx_row,
     torch_row,
 )
@@ -95,11 +94,6 @@ def _check_row(row: ImportRow, uses: Uses) -> Iterator[CheckedRow]:
 
 def _check_torch_row(name: str, row: ImportRow, own: Sequence[DrawnUse]) -> CheckedRow:
     known = arguments_of_call(name)
-    others = {x.ops for x in import_rows() if x.ops != row.ops and x.integers == row.integers
-              and name in aten_names(x.aten)}  # fmt: skip
-    if others:
-        cause = f"a row of {', '.join(sorted(others))} has this call"
-        return CheckedRow(name, 0, NEVER, cause)
     if known is None:
         cause = "torch has no such call: a module torch_library.py registers it"
         return CheckedRow(name, 0, NEVER, cause)

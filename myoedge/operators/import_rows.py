@@ -227,6 +227,12 @@ def import_rows() -> Iterator[ImportRow]:
         yield from module.ROWS
 
 
+def called_names(entry: ImportRow) -> list[str]:
+    """Return the calls of an entry: ATen's as "aten.add.Tensor", and ONNX's operators."""
+    onnx = (text.partition("(")[0].strip() for text in entry.onnx.split(";"))
+    return [*aten_names(entry.aten), *filter(None, onnx)]
+
+
 def aten_names(text: str) -> list[str]:
     """Split names of ATen calls and complete them: "add.Tensor relu" -> "aten.add.Tensor",
     "aten.relu.default"."""
