@@ -54,7 +54,7 @@ def validate(
     W210. The comparison stops at the first backend that differs. Errors: E204 unknown backend, E222
     no build, E240 no firmware, E501 tool, E701 .. E711 firmware.
     """
-    from myoedge.backends.equivalence import check_known
+    from myoedge.backends.equivalence import check_backends, check_known
     from myoedge.backends.names import backends as known
     from myoedge.backends.onnx_agreement import check_comparable, onnx_agreement_db
     from myoedge.backends.samples import real_inputs
@@ -63,7 +63,10 @@ def validate(
 
     backends = on.split(",") if isinstance(on, str) else on
     check_known(backends, [*known()])
-    chosen = prepared(replace(as_build(build), cc=cc), backends, board, port)
+    opened = replace(as_build(build), cc=cc)
+    _check_chip_of(opened, backends)
+    check_backends(backends)
+    chosen = prepared(opened, backends, board, port)
     assert chosen.manifest  # read before another build may replace this one
     if onnx:
         check_comparable(chosen)
@@ -240,16 +243,22 @@ def simulate_elf(
 def prepared(build: Build, backends: Sequence[str], board: str | None, port: str | None) -> Build:
     """Return a build with the board and serial port that its backends need.
 
-    Errors: E240 a build for another chip, then E501 a missing tool; as Runner.connect of the
-    backends: E240 no application, E252, E253, E601, E602.
+    Errors: E240 a build for another chip; as Runner.connect of the backends: E240 no application,
+    E252, E253, E601, E602.
     """
     from myoedge.backends.names import backends as known
-    from myoedge.backends.runner import check_chip, runner_of
+    from myoedge.backends.runner import runner_of
 
+    _check_chip_of(build, backends)
     named = [name for name in known() if name in backends]
-    for hook in map(known().__getitem__, named):
-        check_chip(build, hook)
-    for name in named:
-        runner_of(name).find()
     devices = {name: runner_of(name).connect(build, board, port) for name in named}
     return replace(build, devices=devices)
+
+
+def _check_chip_of(build: Build, backends: Sequence[str]) -> None:
+    """Raise E240 for a build of a chip that one of the backends does not run."""
+    from myoedge.backends.names import backends as known
+    from myoedge.backends.runner import check_chip
+
+    for hook in (known()[name] for name in known() if name in backends):
+        check_chip(build, hook)
