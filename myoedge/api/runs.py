@@ -54,9 +54,10 @@ def validate(
     W210. The comparison stops at the first backend that differs. Errors: E204 unknown backend, E222
     no build, E240 no firmware, E501 tool, E701 .. E711 firmware.
     """
-    from myoedge.backends.equivalence import check_backends, check_known
+    from myoedge.backends.equivalence import check_known
     from myoedge.backends.names import backends as known
     from myoedge.backends.onnx_agreement import check_comparable, onnx_agreement_db
+    from myoedge.backends.runner import runner_of
     from myoedge.backends.samples import real_inputs
     from myoedge.building.simulate import samples_for
     from myoedge.reports.evaluations import evaluation_rows
@@ -65,7 +66,8 @@ def validate(
     check_known(backends, [*known()])
     opened = replace(as_build(build), cc=cc)
     _check_chip_of(opened, backends)
-    check_backends(backends)
+    for name in backends:
+        runner_of(name).find()
     chosen = prepared(opened, backends, board, port)
     assert chosen.manifest  # read before another build may replace this one
     if onnx:
