@@ -153,16 +153,21 @@ def checked_rows(rows: Any, blame: Blame, own: Collection[str]) -> tuple[ImportR
     """
     if not (isinstance(rows, list | tuple) and all(isinstance(row, ImportRow) for row in rows)):
         raise blame(f"ROWS of its import_rows is {_format_value(rows)}, not a tuple of ImportRow")
-    known = {(row.integers, call): row for row in import_rows() for call in called_names(row)}
     for row in rows:
         if lacking := {*row.ops.split()} - {*own, *OPS}:
             there = f"its own are {', '.join(own)}" if own else "it defines none"
             raise blame(f"the row at {row.place} has no operator {min(lacking)}: {there}")
-        for call in called_names(row):
-            other = known.setdefault((row.integers, call), row)
-            if other is not row:
-                raise blame(f"the row at {row.place} has {call}, and so has a row of {other.ops}")
+    _check_calls(rows, blame)
     return tuple(with_checked_result(row, blame) for row in rows)
+
+
+def _check_calls(rows: Sequence[ImportRow], blame: Blame) -> None:
+    """Check that each call has one row: a plug-in adds calls, and replaces none."""
+    known = {(row.integers, call): row for row in import_rows() for call in called_names(row)}
+    for row, call in ((row, call) for row in rows for call in called_names(row)):
+        other = known.setdefault((row.integers, call), row)
+        if other is not row:
+            raise blame(f"the row at {row.place} has {call}, and so has a row of {other.ops}")
 
 
 def _type_error_text(what: str, made: Any, wanted: str) -> str:
