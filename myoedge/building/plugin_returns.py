@@ -164,10 +164,11 @@ def checked_rows(rows: Any, blame: Blame, own: Collection[str]) -> tuple[ImportR
 def _check_calls(rows: Sequence[ImportRow], blame: Blame) -> None:
     """Check that each call has one row: a plug-in adds calls, and replaces none."""
     known = {(row.integers, call): row for row in import_rows() for call in called_names(row)}
-    for row, call in ((row, call) for row in rows for call in called_names(row)):
-        other = known.setdefault((row.integers, call), row)
-        if other is not row:
-            raise blame(f"the row at {row.place} has {call}, and so has a row of {other.ops}")
+    for row in rows:
+        for call in called_names(row):
+            other = known.setdefault((row.integers, call), row)
+            if other is not row:
+                raise blame(f"the row at {row.place} has {call}, and so has a row of {other.ops}")
 
 
 def _type_error_text(what: str, made: Any, wanted: str) -> str:
