@@ -136,12 +136,11 @@ class Check(Tabular):
             yield f"myoedge validate NEW --on {','.join(backends)}"
         if "cycles.total" in gone:
             yield "myoedge simulate NEW"
-        for row in self.failed:
-            if row.status == DIFFERS:
-                old = str(row.change.old)
-                at_point = command("energy", "NEW", "--operating-point", old)
-                is_chip = row.change.fact.key == "target.chip"
-                yield f"myoedge build --target {old}" if is_chip else at_point
+        old = {x.change.fact.key: str(x.change.old) for x in self.failed if x.status == DIFFERS}
+        if CHIP in old:  # it has operating points of its own
+            yield f"myoedge build --target {old[CHIP]}"
+        elif POINT in old:
+            yield command("energy", "NEW", "--operating-point", old[POINT])
 
 
 def check_reports(old: Report, new: Report, bounds: Mapping[str, float | None]) -> Check:
@@ -175,7 +174,8 @@ def _comparison_rows(old: Report, new: Report, allowed: Mapping[str, float]) -> 
             needed = {CHIP} if fact.key in POWERS else {*SETTINGS}
             of_setting = [SETTINGS[x] for x in others if x in needed and fact.bound in BY_SETTINGS]
             of_cycles = ["source of cycles"] * is_apart
-            unlike = " and ".join([*filter(None, [change.unlike]), *of_cycles, *of_setting])
+            words = [*filter(None, change.unlike.split(" and ")), *of_cycles, *of_setting]
+            unlike = " and ".join(dict.fromkeys(words))
             status = SKIPPED if unlike or not fact.better else _figure_status(change, bound)
             yield CheckRow(change, bound, status, unlike)
 

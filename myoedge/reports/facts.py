@@ -111,6 +111,7 @@ OF_LABELS = "quantization.accuracy_source"
 # What two values must share to be comparable: path of report.json -> its name in messages.
 SHARED = {
     OF_LABELS: "samples",
+    "target.chip": "chip",
     "energy_uj.coefficients": "energy coefficients",
     "decision_source": "source, planned or played",
     "duty.source": "source, planned or played",
@@ -120,7 +121,7 @@ SHARED = {
     "every.battery_volts": "--volts",
 }
 OPTIONS = "every."  # options of `energy`, which a report keeps
-SAMPLES, ENERGY = (OF_LABELS,), ("energy_uj.coefficients",)
+SAMPLES, ENERGY, CHIP = (OF_LABELS,), ("energy_uj.coefficients",), ("target.chip",)
 POWER = (*ENERGY, "duty.source", "every.others_mw", "every.sleep_mw")
 BATTERY = (*POWER, "every.battery_mah", "every.battery_volts")
 
@@ -172,13 +173,13 @@ FACTS = (
     Fact("duty.hours.0", "battery life", HOURS, 1, "power", alike=BATTERY),
     Fact("model.params", "parameters", COUNT, -1),
     Fact("model.macs", "MACs", COUNT, -1),
-    Fact("memory.l1_peak_bytes", "L1 in use at most", BYTES, -1, "memory", "L1"),
-    Fact("memory.l2_peak_bytes", "L2 without code", BYTES, -1, "memory", "L2"),
-    Fact("memory.l3_bytes", "L3 memory", BYTES, -1, "memory", "L3"),
-    Fact("memory.code_bytes", "code", BYTES, -1, "memory"),
-    Fact("memory.variables_bytes", "variables in RAM", BYTES, -1, "memory"),
-    Fact("memory.weights_bytes", "weights", BYTES, -1, "memory"),
-    Fact("memory.arena_bytes", "activations", BYTES, -1),
+    Fact("memory.l1_peak_bytes", "L1 in use at most", BYTES, -1, "memory", "L1", alike=CHIP),
+    Fact("memory.l2_peak_bytes", "L2 without code", BYTES, -1, "memory", "L2", alike=CHIP),
+    Fact("memory.l3_bytes", "L3 memory", BYTES, -1, "memory", "L3", alike=CHIP),
+    Fact("memory.code_bytes", "code", BYTES, -1, "memory", alike=CHIP),
+    Fact("memory.variables_bytes", "variables in RAM", BYTES, -1, "memory", alike=CHIP),
+    Fact("memory.weights_bytes", "weights", BYTES, -1, "memory", alike=CHIP),
+    Fact("memory.arena_bytes", "activations", BYTES, -1, alike=CHIP),
 )
 # Bytes in a memory that a chip may lack -> its size
 LEVELS = {"memory.l1_peak_bytes": "target.l1_bytes", "memory.l3_bytes": "target.l3_bytes"}

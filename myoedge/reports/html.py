@@ -190,12 +190,11 @@ def comparison_html(old: Report, new: Report, titles: tuple[str, str]) -> str:
 
     titles   names of the old and the new build
     """
-    changes, comparable = compare(old, new), kind_of(old) == kind_of(new)
+    changes, kinds = compare(old, new), {kind_of(old), kind_of(new)}
     pairs = [*paired_layers(old, new)]  # in the new order, removed layers last
     most_cycles = max((_layer_cycles(row) or 0 for _, *pair in pairs for row in pair), default=0)
-    layers = [
-        _paired_layer(name, pair, most_cycles, comparable=comparable) for name, *pair in pairs
-    ]
+    alike = len(kinds) == 1
+    layers = [_paired_layer(name, pair, most_cycles, comparable=alike) for name, *pair in pairs]
     longest = max(sum(speed.cycles_by_layer(report)) for report in (old, new))
     template = environment().get_template("report/comparison.html.j2")
     return template.render(
@@ -208,7 +207,7 @@ def comparison_html(old: Report, new: Report, titles: tuple[str, str]) -> str:
         more_layers=len(layers[MOST_LAYERS:]),
         changes=[(change, *cells(change), change.look) for change in changes],
         verdict=verdict_of(changes),
-        comparable=comparable,
+        kinds=kinds,
         version=__version__,
     )
 

@@ -18,6 +18,9 @@ import torch
 import myoedge
 from myoedge.errors import MyoedgeError
 from myoedge.reports.check import check_reports
+from myoedge.reports.diff import compare
+from myoedge.reports.facts import verdict_of
+from myoedge.reports.html import comparison_html
 from tests.conftest import myoedge as command
 from tests.conftest import save_exported
 from tests.support.reports import changed
@@ -124,6 +127,27 @@ def test_figures_of_another_target_or_point_are_not_compared(
     assert remedy in caught.value.notice.tries
     (case,) = (c for c in ElementTree.fromstring(check.junit())[0] if c.find("error") is not None)
     assert "differs" in ElementTree.tostring(case, encoding="unicode")
+
+
+def test_memories_of_another_chip_are_not_better_or_worse(good: myoedge.Build) -> None:
+    """Weights are in L2 of one chip, and in the flash of another; only one has points."""
+    new = dict(good.report)
+    old = changed(changed(new, "target.chip", "cortex-m4"), "target.operating_point", "any")
+    for key in ("l2_peak_bytes", "weights_bytes", "code_bytes"):
+        old = changed(old, f"memory.{key}", 2 * new["memory"][key])
+    verdict = str(verdict_of(compare(old, new)))
+    assert verdict.startswith("same but for what is not comparable: ")
+    assert "weights" in verdict
+    check = check_reports(old, new, {})
+    assert {row.unlike for row in check.figures if row.status == "skipped"} >= {
+        "chip and operating point"
+    }
+    assert not any(row.unlike.count("chip") > 1 for row in check.figures)
+    with pytest.raises(MyoedgeError) as caught:
+        check.raise_worse()
+    assert not any("--operating-point" in text for text in caught.value.notice.tries)
+    page = comparison_html(old, changed(new, "cycles", None), ("old", "new"))
+    assert "those of the other counted" not in page
 
 
 def test_the_remedy_for_another_operating_point_works(good: myoedge.Build, tmp_path: Path) -> None:
