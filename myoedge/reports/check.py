@@ -130,13 +130,15 @@ class Check(Tabular):
     def _commands(self) -> Iterator[str]:
         """Yield commands that measure figures that are gone, and give the new build the settings
         of the old one."""
-        gone = [row.change.fact.key for row in self.failed if row.status == GONE]
+        gone, old = (
+            {x.change.fact.key: str(x.change.old) for x in self.failed if x.status == status}
+            for status in (GONE, DIFFERS)
+        )
         backends = [path.removeprefix("exact.") for path in gone if path.startswith("exact.")]
         if backends:
             yield f"myoedge validate NEW --on {','.join(backends)}"
         if "cycles.total" in gone:
             yield "myoedge simulate NEW"
-        old = {x.change.fact.key: str(x.change.old) for x in self.failed if x.status == DIFFERS}
         if CHIP in old:  # it has operating points of its own
             yield f"myoedge build --target {old[CHIP]}"
         elif POINT in old:
