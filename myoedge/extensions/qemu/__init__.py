@@ -23,8 +23,8 @@ EXTENSION = Extension(
             "Instructions",
             "Counted by QEMU for one run of the network. Cycles are instructions times the mean "
             "factor of published runs of other programs on the core, with the 95 % interval of a "
-            "further program; another flash, or other waits for it, changes them. Other compilers "
-            "count otherwise: GCC -Os took up to 3 times as many instructions.",
+            "further program; another flash, or other waits for it, changes them. Other compilers, "
+            "and levels such as -Os, take other numbers of instructions.",
             "myoedge.extensions.qemu.report:table",
             "myoedge.extensions.qemu.report:card",
         ),

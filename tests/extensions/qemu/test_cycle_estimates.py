@@ -18,6 +18,7 @@ from myoedge.reports import wording
 from myoedge.targets import find_chip
 from myoedge.targets.cycle_factor import STUDENT, CycleFactor
 from tests.conftest import Ran
+from tests.extensions.qemu.test_emulated_remedies import CORE
 from tests.extensions.qemu.test_qemu import built, in_qemu
 from tests.support.schemas import check_folder
 
@@ -92,24 +93,13 @@ def test_the_page_has_what_the_terminal_has(
     assert "of MACs" not in told
 
 
-BOARD = """id = "own"
-name = "A board"
-chip = "cortex-m4"
-tried = false
-[core]
-clock_hz = 64_000_000
-current_ma = 3.3
-supply_v = 3.0
-"""
-
-
 @in_qemu
 def test_a_board_with_a_current_has_time_and_energy(
     tmp_path: Path, run: Callable[..., Ran]
 ) -> None:
     folder = built("mlp", tmp_path, "cortex-m4").folder
     board = tmp_path / "own.toml"
-    board.write_text(BOARD)
+    board.write_text(CORE)
     assert run("validate", folder, "--on", "qemu", "--board", board).code == 0
     found = json.loads((folder / "report.json").read_text())["instructions"]
     assert check_folder(folder)
@@ -128,7 +118,7 @@ def test_the_board_of_another_chip_is_refused(
     target: str, tmp_path: Path, run: Callable[..., Ran]
 ) -> None:
     folder = built("mlp", tmp_path, target).folder
-    (tmp_path / "own.toml").write_text(BOARD)
+    (tmp_path / "own.toml").write_text(CORE)
     refused = run("validate", folder, "--on", "qemu", "--board", tmp_path / "own.toml")
     assert (refused.code, "E204" in refused.err) == (2, True)
     assert run("validate", folder, "--on", "qemu").code == 0  # as its remedy says
