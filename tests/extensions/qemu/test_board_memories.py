@@ -17,7 +17,7 @@ from myoedge.reports.wording import size
 from myoedge.targets import find_chip
 from myoedge.targets.boards import read_board
 from tests.conftest import Ran, save_exported
-from tests.extensions.qemu.test_cycle_estimates import BOARD
+from tests.extensions.qemu.test_emulated_remedies import CORE
 from tests.extensions.qemu.test_limits import KIB, ram_bytes
 from tests.extensions.qemu.test_qemu import built, in_qemu, sections
 from tests.support.limits import l2_with_code
@@ -25,7 +25,7 @@ from tests.support.limits import l2_with_code
 
 def board(folder: Path, **sizes: int) -> str:
     path = folder / "own.toml"
-    path.write_text(BOARD + "".join(f"{name} = {size}\n" for name, size in sizes.items()))
+    path.write_text(CORE + "".join(f"{name} = {size}\n" for name, size in sizes.items()))
     return str(path)
 
 
