@@ -17,6 +17,7 @@ from myoedge.operators.kernel_formats import always_reads, always_writes
 from myoedge.operators.library.masks import MASK_GAP
 from myoedge.operators.queries import own_params
 from myoedge.operators.turns import loop_of
+from myoedge.quantization.binary_fractions import fraction_bits, with_exact_scale
 from myoedge.quantization.formats import (
     fills,
     fused_tables,
@@ -56,13 +57,18 @@ def choose_params(
     int16 |= residual_streams(graph) | rounded_apart(graph, spans)
     always = _int16_only_tensors(graph)
     fixed = {node.name: q for node in graph.nodes if (q := own_params(node)) is not None}
+    groups = shared_scale_groups(graph, spans, apart)
+    exact = fraction_bits(graph, spans, groups)
     params: dict[str, QuantParams] = {}
-    for names in shared_scale_groups(graph, spans, apart):
+    for names in groups:
         wide = int16.issuperset({*names}.difference(padding))
         chosen = _stated_params(graph, names, spans, {} if wide else fixed)
         if chosen is None:
             is_int16 = wide or not always.isdisjoint(names)
             chosen = (_int16_params if is_int16 else _int8_params)(graph, names, spans)
+            if names[0] in exact:
+                span = _union_of_ranges(graph, names, spans)
+                chosen = with_exact_scale(chosen, span, exact[names[0]])
         params.update(dict.fromkeys(names, chosen))
     integers = filter(fixed.__contains__, integer_tensors(graph))
     return params | {name: fixed[name] for name in integers}

@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from myoedge.nest.formulas import clip
 from myoedge.nest.intervals import Interval
 from myoedge.nest.ir import Axis, Call, Expr, Lookup, Nest, Number
 from myoedge.nest.primitive import Primitive
@@ -86,21 +87,26 @@ class SegmentParams(QuantizedParams):
 
 @dataclass(frozen=True, kw_only=True)
 class LineParams(RequantParams):
-    """Integer constants of a linear function of int16 values: requantisation of x - x_zero.
+    """Integer constants of a linear function of int16 values, within limits: requantisation of
+    x - x_zero.
 
-    x_zero    zero point of the input
-    falls     whether the slope is negative: x_zero - x is requantised
+    x_zero        zero point of the input
+    falls         whether the slope is negative: x_zero - x is requantised
+    least, most   limits of the result
     """
 
     ranges: ClassVar[Mapping[str, None]] = {"falls": None}
     x_zero: int
     falls: int
+    least: int
+    most: int
 
 
 def _compose_line(chain: Chain, x: QuantParams, y: QuantParams) -> LineParams | None:
-    """Return a chain of linear functions as one; None for other chains, constants, and lines that
-    int32 does not hold."""
-    start, rise = evaluate(chain, np.array([0.0, 1.0])) if is_linear(chain) else (0.0, 0.0)
+    """Return a chain of linear functions and clamps as one line within limits; None for other
+    chains, constants, and lines that int32 does not hold."""
+    line = [call for call in chain if call[0] != "clamp"]
+    start, rise = evaluate(line, np.array([0.0, 1.0])) if is_linear(line) else (0.0, 0.0)
     slope = float(rise - start)
     if slope == 0 or not math.isfinite(slope):
         return None
@@ -112,7 +118,12 @@ def _compose_line(chain: Chain, x: QuantParams, y: QuantParams) -> LineParams | 
     if (bound >> r.pre) * int(r.mult) + abs(offset) > INT32_MAX:
         return None
     numbers: dict[str, Any] = {"pre": r.pre, "mult": int(r.mult), "shift": int(r.shift)}
-    return LineParams(**numbers, offset=offset, x_zero=x.zero_point, falls=int(slope < 0))
+    # a chain of monotone functions has its limits at infinite arguments
+    least, most = sorted(
+        int(quantize(end, y)) for end in evaluate(chain, np.array([-np.inf, np.inf]))
+    )
+    numbers |= {"x_zero": x.zero_point, "falls": int(slope < 0), "least": least, "most": most}
+    return LineParams(**numbers, offset=offset)
 
 
 def _build_table(inputs: QuantizeInputs) -> TableParams | SegmentParams | LineParams:
@@ -177,7 +188,9 @@ def _describe_table(step: QuantizedNode) -> Nest:
             return saturated(step, function(numbers.segments, x, drop))
         if isinstance(numbers, LineParams):
             v = x - numbers.x_zero
-            return requantised(step, -v if numbers.falls else v)
+            y = requantised(step, -v if numbers.falls else v)
+            is_limited = any(name == "clamp" for name, *_ in step.attrs["chain"])
+            return clip(y, numbers.least, numbers.most) if is_limited else y
         table = nest_constant("lut", numbers.lut)
         if step.read_type(0) == INT8:
             return Lookup(table, x - INT8.low)

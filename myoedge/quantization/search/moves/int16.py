@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from myoedge.numerics.arrays import ceil_div
+from myoedge.quantization.formats import fused_tables, int16_groups, with_tables_apart
 from myoedge.quantization.search.candidates import (
     Candidate,
     Group,
@@ -28,8 +29,9 @@ def wider_tensors(search: Search, state: SearchState) -> Proposals:
     """Propose more int16 tensors: as many as fit the smallest cycle budget that is not used up,
     then the next budget.
 
-    Finally the noisiest tensors are proposed, because many cheap tensors may leave no cycles for an
-    expensive one.
+    Then the noisiest tensors are proposed, because many cheap tensors may leave no cycles for an
+    expensive one; finally all tensors, because few samples do not show what rarely changes a
+    comparison.
     """
     key = id(state.design.calibration)
     if not state.design.int16:
@@ -42,8 +44,18 @@ def wider_tensors(search: Search, state: SearchState) -> Proposals:
                 break
             tried = yield Proposal(REMEDY, design)
     share = max(search.shares(state), default=math.inf)
-    if math.isinf(share) or not candidates:
-        return
+    if not math.isinf(share) and candidates:
+        yield from _noisiest_tensors(search, state, candidates, share)
+    order = sorted(candidates, key=lambda c: -float(c.noise.max()) / c.cost_cycles)
+    groups = dict.fromkeys((*(c.names for c in order), *_groups(state)))
+    left = [group for group in groups if group not in state.design.int16]
+    yield Proposal(f"{REMEDY} for all tensors", _widest_design(search, state, left, share))
+
+
+def _noisiest_tensors(
+    search: Search, state: SearchState, candidates: Sequence[Candidate], share: float
+) -> Proposals:
+    key = id(state.design.calibration)
     if key not in search.narrow:
         search.narrow[key] = search.workshop.state(replace(state.design, int16=()))
     tried = search.narrow[key]
@@ -60,6 +72,12 @@ def fewer_tensors(before: SearchState, design: Design) -> Design:
     if design.int16[:kept] != before.design.int16:
         kept = 0
     return replace(design, int16=design.int16[: kept + (len(design.int16) - kept) // 2])
+
+
+def _groups(state: SearchState) -> list[Group]:
+    """Return the tensors that may become int16, in groups that share their parameters."""
+    graph = with_tables_apart(state.design.graph, fused_tables(state.design.graph))
+    return int16_groups(graph, state.network.engined.params)
 
 
 def _candidates(search: Search, state: SearchState) -> Sequence[Candidate]:
@@ -94,9 +112,16 @@ def _pick_candidates(
     noise = state.noise
     picked = picked_candidates(others, noise, search.limits, rest, worth)
     groups: list[Group] = [c.names for c in (*first, *picked)]
+    return _widest_design(search, state, groups, share)
+
+
+def _widest_design(
+    search: Search, state: SearchState, groups: Sequence[Group], share: float
+) -> Design:
+    """Return a design with as many of the groups, the first ones, as fit the cycle limit."""
     low, high, count = 0, len(groups), len(groups)
     while True:
-        wider = replace(design, int16=(*design.int16, *groups[:count]))
+        wider = replace(state.design, int16=(*state.design.int16, *groups[:count]))
         more = search.more_cycles(search.workshop.make(wider, state.network))
         if count and more > share:
             high = count - 1
