@@ -11,7 +11,7 @@ With a scale of a power of two, their integers have no rounding errors, which a 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain
 
 import numpy as np
@@ -19,7 +19,7 @@ import numpy as np
 from myoedge.graph.ir import Graph, Node
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT16
-from myoedge.numerics.pointwise import COMPARISONS, Chain, evaluate
+from myoedge.numerics.pointwise import COMPARISONS, Call, Chain, evaluate
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.base import OPS
 from myoedge.operators.interpreter import PRE, has_table
@@ -53,19 +53,26 @@ def fraction_bits(
     groups   tensors that share their scale, each of which has the most bits of the group
     States of loops start with 0 bits; the bits grow until they agree with those of the loop's body.
     """
-    computed = {node.name: 0 for node in graph.nodes}
-    computed |= {node.name + PRE: 0 for node in graph.nodes if has_table(node)}
-    constants = {name: _bits_of(graph.array(name)) for name in ranges if graph.is_const(name)}
-    bits = dict.fromkeys(chain(ranges, *groups), OTHER) | computed | constants
-    while True:
+    bits = _first_bits(graph, (*ranges, *chain.from_iterable(groups)))
+    before = dict[str, int]()
+    while bits != before:
         before = dict(bits)
         for node in graph.nodes:
             for name, count in _bits_of_results(graph, node, bits, ranges).items():
                 bits[name] = max(bits[name], count)
         for group in groups:
             bits.update(dict.fromkeys(group, max(bits[name] for name in group)))
-        if bits == before:
-            return {name: count for name, count in bits.items() if count < OTHER}
+    return {name: count for name, count in bits.items() if count < OTHER}
+
+
+def _first_bits(graph: Graph, names: Iterable[str]) -> dict[str, int]:
+    """Return the fraction bits of constants, 0 of computed tensors, and OTHER of inputs."""
+    bits = {name: _bits_of(graph.array(name)) if graph.is_const(name) else OTHER for name in names}
+    for node in graph.nodes:
+        bits[node.name] = 0
+        if has_table(node):
+            bits[node.name + PRE] = 0
+    return bits
 
 
 def _bits_of_results(
@@ -109,16 +116,19 @@ def _possible_values(calls: Chain, values: Array | None) -> Array | None:
     values   all arguments; None for any
     """
     for call in calls:
-        name, *parameters = call
-        if name in POSSIBLE_VALUES and values is None:
-            values = POSSIBLE_VALUES[name]
-        elif name in OF_TWO and values is None:
-            found = [_possible_values(inner, None) for inner in parameters]
-            a, b = (np.unique(x) if x is not None else None for x in found)
-            values = OF_TWO[name](a, b).ravel() if a is not None and b is not None else None
-        elif values is not None:
-            values = evaluate([call], values)
+        values = _values_of_any(call) if values is None else evaluate([call], values)
     return values
+
+
+def _values_of_any(call: Call) -> Array | None:
+    """Return all values that a function can have for any argument; None if they cannot be
+    listed."""
+    name, *parameters = call
+    if name not in OF_TWO:
+        return POSSIBLE_VALUES.get(name)
+    found = [_possible_values(inner, None) for inner in parameters]
+    listed = [np.unique(values) for values in found if values is not None]
+    return OF_TWO[name](*listed).ravel() if len(listed) == len(found) else None
 
 
 def _bits_of(values: Array) -> int:

@@ -47,7 +47,9 @@ def wider_tensors(search: Search, state: SearchState) -> Proposals:
     if not math.isinf(share) and candidates:
         yield from _noisiest_tensors(search, state, candidates, share)
     order = sorted(candidates, key=lambda c: -float(c.noise.max()) / c.cost_cycles)
-    groups = dict.fromkeys((*(c.names for c in order), *_groups(state)))
+    graph = with_tables_apart(state.design.graph, fused_tables(state.design.graph))
+    others = int16_groups(graph, state.network.engined.params)
+    groups = dict.fromkeys((*(c.names for c in order), *others))
     left = [group for group in groups if group not in state.design.int16]
     yield Proposal(f"{REMEDY} for all tensors", _widest_design(search, state, left, share))
 
@@ -72,12 +74,6 @@ def fewer_tensors(before: SearchState, design: Design) -> Design:
     if design.int16[:kept] != before.design.int16:
         kept = 0
     return replace(design, int16=design.int16[: kept + (len(design.int16) - kept) // 2])
-
-
-def _groups(state: SearchState) -> list[Group]:
-    """Return the tensors that may become int16, in groups that share their parameters."""
-    graph = with_tables_apart(state.design.graph, fused_tables(state.design.graph))
-    return int16_groups(graph, state.network.engined.params)
 
 
 def _candidates(search: Search, state: SearchState) -> Sequence[Candidate]:
