@@ -143,23 +143,32 @@ def test_a_function_fused_into_a_layer_stands_apart_where_16_bits_are() -> None:
 
 @pytest.mark.parametrize("kind", [INT8, INT16])
 def test_linear_functions_of_16_bits_are_exact_to_a_step(kind: ElementType, tmp_path: Path) -> None:
-    """All 2**16 values, with drawn slopes and offsets, rounded by fractions."""
+    """All 2**16 values, with drawn slopes, offsets and clamps, rounded by fractions."""
     rng, layers = np.random.default_rng(5), []
     every = np.arange(INT16.low, INT16.high + 1).astype(INT16.dtype)
-    for _ in range(12):
-        slope, offset = rng.normal(0, 2), rng.normal(0, 0.1)
+    for turn in range(24):
+        slope, offset = rng.choice([-1, 1]) * rng.uniform(0.1, 4), rng.normal(0, 0.1)
         x = QuantParams(2.0**-15 * rng.uniform(0.5, 2), int(rng.integers(-2000, 2000)), INT16)
         y = QuantParams(
             2.0 ** (1 - kind.bits) * rng.uniform(0.5, 4), int(rng.integers(-9, 9)), kind
         )
         chain: tuple[Any, ...] = (("affine", float(slope), float(offset)),)
+        low, high = sorted(rng.normal(0, 0.5, 2).tolist()) if turn % 2 else (-math.inf, math.inf)
+        factor = 1.0
+        if turn % 2:
+            factor = float(rng.choice([-1.0, 0.5]))
+            low = -math.inf if turn % 4 == 1 else low
+            chain += ("clamp", low, high), ("affine", factor, 0.0)
         layer = Layer(step_of(chain, x, y, len(every)), (every,))
         assert isinstance(layer.step.integers, LineParams)
-        steps = [
-            (Fraction(slope) * (v - x.zero_point) * Fraction(x.scale) + Fraction(offset))
-            / Fraction(y.scale)
-            + y.zero_point
+        lines = (
+            Fraction(slope) * (v - x.zero_point) * Fraction(x.scale) + Fraction(offset)
             for v in every[::97].tolist()
+        )
+        steps = [
+            Fraction(min(max(line, low), high)) * Fraction(factor) / Fraction(y.scale)
+            + y.zero_point
+            for line in lines
         ]
         wanted = [min(max(round(step), y.low), y.high) for step in steps]
         found = integer_step(layer.step, layer.data)[::97]
