@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from myoedge.graph.ir import Graph, Node, Shape
-from myoedge.numerics.element_type import ElementType
+from myoedge.numerics.element_type import INT8, INT16, ElementType
 from myoedge.operators.base import OPS
 from myoedge.operators.format import ANY, INT8_ALONE, Format
 from myoedge.operators.kernel import CLUSTER, NINE_CORES, Kernel, Tiling
@@ -48,6 +48,17 @@ def operand_places(node: Node) -> list[int]:
     """Return the positions of a node's operands: inputs read at run time, without weights."""
     op = OPS[node.op]
     return [i for i in range(len(node.inputs))[: op.operands.read] if i not in op.weights.at]
+
+
+def read_beside_int16(node: Node, index: int, shapes: Sequence[Shape], out: Shape) -> list[int]:
+    """Return the positions of the operands that kernels with int16 input `index` read in either
+    width."""
+    wide = [f for f in _supported_types(node, shapes, out) if INT16 in f.of_operand(index)]
+    return [
+        i
+        for i in operand_places(node)
+        if i != index and any({INT8, INT16} <= {*form.of_operand(i)} for form in wide)
+    ]
 
 
 def layer_shapes(graph: Graph, node: Node) -> tuple[list[Shape], Shape]:

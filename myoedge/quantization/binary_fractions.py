@@ -67,7 +67,7 @@ def fraction_bits(
 
 def _first_bits(graph: Graph, names: Iterable[str]) -> dict[str, int]:
     """Return the fraction bits of constants, 0 of computed tensors, and OTHER of inputs."""
-    bits = {name: _bits_of(graph.array(name)) if graph.is_const(name) else OTHER for name in names}
+    bits = {name: bits_of(graph.array(name)) if graph.is_const(name) else OTHER for name in names}
     for node in graph.nodes:
         bits[node.name] = 0
         if has_table(node):
@@ -87,7 +87,7 @@ def _bits_of_results(
     if node.op == "mul":
         result = min(sum(read), OTHER)
     elif node.op == "affine":
-        factor, addend = (_bits_of(graph.array(name)) for name in node.inputs[1:])
+        factor, addend = (bits_of(graph.array(name)) for name in node.inputs[1:])
         result = min(max(read[0] + factor, addend), OTHER)
     elif node.op in KEEP_MULTIPLES or OPS[node.op].is_data_movement:
         result = max(read)
@@ -96,7 +96,7 @@ def _bits_of_results(
         after = _bits_of_table(node.attrs["act"], result, ranges[before])
         return {before: result, node.name: after}
     limits = evaluate(node.attrs.get("act", ()), np.array([-np.inf, np.inf]))
-    return {node.name: max(result, _bits_of(limits[np.isfinite(limits)]))}
+    return {node.name: max(result, bits_of(limits[np.isfinite(limits)]))}
 
 
 def _bits_of_table(calls: Chain, bits: int, span: Range) -> int:
@@ -107,7 +107,7 @@ def _bits_of_table(calls: Chain, bits: int, span: Range) -> int:
     low, high = (math.floor(span[0] * 2**bits), math.ceil(span[1] * 2**bits))
     is_listed = bits < OTHER and high - low <= INT16.high
     found = _possible_values(calls, np.arange(low, high + 1) / 2**bits if is_listed else None)
-    return OTHER if found is None else _bits_of(found)
+    return OTHER if found is None else bits_of(found)
 
 
 def _possible_values(calls: Chain, values: Array | None) -> Array | None:
@@ -131,7 +131,7 @@ def _values_of_any(call: Call) -> Array | None:
     return OF_TWO[name](*listed).ravel() if len(listed) == len(found) else None
 
 
-def _bits_of(values: Array) -> int:
+def bits_of(values: Array) -> int:
     """Return the fewest fraction bits with which all values are exact; OTHER if there are none."""
     for count in range(OTHER):
         steps = np.ldexp(values.astype(np.float64), count)

@@ -26,6 +26,7 @@ from myoedge.operators.interpreter import PRE, has_table
 from myoedge.operators.kernel_formats import weight_bits
 from myoedge.quantization.calibrate import Calibration
 from myoedge.quantization.consistency import QUANTIZED
+from myoedge.quantization.constants import constants_of
 from myoedge.quantization.first_states import int16_states
 from myoedge.quantization.formats import (
     fills,
@@ -36,7 +37,7 @@ from myoedge.quantization.formats import (
 from myoedge.quantization.layer_rules import LayerRule, weight_rule
 from myoedge.quantization.ports import QuantPort
 from myoedge.quantization.stated_widths import stated_int16, wide_weights
-from myoedge.quantization.tensor_params import choose_params, constants_of, inner_params
+from myoedge.quantization.tensor_params import choose_params, inner_params
 
 OVERFLOW = "E117"
 
@@ -133,7 +134,7 @@ def quantize_graph(
     ranges = calibration.ranges
     names = (*ranges, *constants_of(graph, ranges), *fills(graph))
     int16 |= stated_int16(graph, names, rules) | int16_states(graph, names, ranges)
-    params = choose_params(graph, ranges, int16)
+    params = choose_params(graph, ranges, int16, inner=inner)
     params |= inner_params(graph, params, ranges, inner)
     digest = graph.digest
     wide = {name for name, q in params.items() if q.element_type == INT16}

@@ -12,18 +12,21 @@ from myoedge.graph.ir import Graph, Node, Shape
 from myoedge.numerics.element_type import INT8, INT16
 from myoedge.numerics.quant_params import QuantParams, range_params, symmetric_params
 from myoedge.operators.base import OPS
-from myoedge.operators.interpreter import PRE, result_bounds
+from myoedge.operators.interpreter import result_bounds
 from myoedge.operators.kernel_formats import always_reads, always_writes
-from myoedge.operators.library.masks import MASK_GAP
 from myoedge.operators.queries import own_params
 from myoedge.operators.turns import loop_of
 from myoedge.quantization.binary_fractions import fraction_bits, with_exact_scale
+from myoedge.quantization.constants import (
+    constants_beside,
+    constants_of,
+    following_constants,
+)
 from myoedge.quantization.formats import (
     fills,
     fused_tables,
     int16_groups,
     integer_tensors,
-    operand_names,
     residual_streams,
     rounded_apart,
     shared_scale_groups,
@@ -43,19 +46,22 @@ def choose_params(
     ranges: Mapping[str, Range],
     int16: frozenset[str] = frozenset(),
     apart: Container[str] = (),
+    inner: frozenset[str] = frozenset(),
 ) -> dict[str, QuantParams]:
     """Return the quantisation parameters of every tensor and constant operand.
 
     Tensors that must share parameters get those that an operator fixes for int8, otherwise those of
     the model file, otherwise parameters for the union of their ranges.
     ranges   range of every tensor
-    int16    int16 tensors in addition to residual streams
+    int16    int16 tensors in addition to residual streams and to constants beside int16 operands
     apart    nodes whose result does not share the parameters of its operands
+    inner    tensors inside groups of layers that keep 16 bits, beside which constants do
     """
     padding = fills(graph).keys()
     spans = {**ranges, **constants_of(graph, ranges), **_padding_ranges(graph, ranges)}
     int16 |= residual_streams(graph) | rounded_apart(graph, spans)
     always = _int16_only_tensors(graph)
+    int16 |= _constants_beside_int16(graph, ranges, int16 | always | inner)
     fixed = {node.name: q for node in graph.nodes if (q := own_params(node)) is not None}
     groups = shared_scale_groups(graph, spans, apart)
     exact = fraction_bits(graph, spans, groups)
@@ -72,6 +78,20 @@ def choose_params(
         params.update(dict.fromkeys(names, chosen))
     integers = filter(fixed.__contains__, integer_tensors(graph))
     return params | {name: fixed[name] for name in integers}
+
+
+def _constants_beside_int16(
+    graph: Graph, ranges: Mapping[str, Range], int16: frozenset[str]
+) -> frozenset[str]:
+    """Return the constants that are int16 because an operand beside them is.
+
+    int16   int16 tensors that are not so in the model file
+    """
+    given = (name for name, q in graph.all_given.items() if q.params.element_type == INT16)
+    wide = int16.union(given)
+    if not wide:
+        return wide
+    return following_constants(constants_beside(graph, ranges), wide)
 
 
 def _padding_ranges(graph: Graph, ranges: Mapping[str, Range]) -> dict[str, Range]:
@@ -168,33 +188,6 @@ def _int8_params(graph: Graph, names: Sequence[str], spans: Mapping[str, Range])
         if any(node.inputs[i] in names for i in at):
             return symmetric
     return affine
-
-
-def constants_of(graph: Graph, ranges: Mapping[str, Range]) -> dict[str, Range]:
-    """Return the ranges of all constants that operators read as integers, by name."""
-    declared: dict[str, Range] = {}
-    for node in graph.nodes:
-        for index, name in enumerate(node.inputs):
-            if name in graph.constants and name in operand_names(node):
-                low, high = _constant_range(graph, node, index, ranges)
-                before = declared.get(name, (low, high))
-                declared[name] = min(before[0], low), max(before[1], high)
-    return declared
-
-
-def _constant_range(graph: Graph, node: Node, index: int, ranges: Mapping[str, Range]) -> Range:
-    """Return the range of a constant; for an addend, clipped where it exceeds the other operand's
-    range so far that the sum saturates."""
-    value = graph.array(node.inputs[index])
-    low, high = float(value.min()), float(value.max())
-    if node.attrs.get("masked") and index == len(node.inputs) - 1:
-        return 0.0, 1.0
-    name = node.inputs[1 - index] if node.op == "add" else ""
-    other = graph.arrays.get(name, np.array(ranges.get(name, (np.inf,))))
-    if low > -MASK_GAP or not np.isfinite(other).all():
-        return low, high
-    least = ranges.get(node.name + PRE, ranges[node.name])[0] - float(other.max())
-    return min(max(low, least), high), high
 
 
 # --- tensors that only members of one group of element-wise layers read, and their parameters -----

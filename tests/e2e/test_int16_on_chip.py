@@ -17,6 +17,7 @@ from torch import nn
 import myoedge
 from myoedge.numerics.arrays import Array
 from tests.conftest import save_exported, thinned
+from tests.support.networks.small import Splines
 
 
 class Normalised(nn.Module):
@@ -145,3 +146,12 @@ def test_16_bits_are_exact_on_the_chip(name: str, tmp_path: Path) -> None:
     report = built(make, calib, tmp_path)
     assert {row["dtype"] for row in report["layers"] if row["op"] != "argmax"} == {"int16"}
     assert report["quantization"]["sqnr_db"] > LEAST_DB.get(name, 40.0)
+
+
+@pytest.mark.slow
+def test_splines_have_16_bits_in_few_cycles(tmp_path: Path) -> None:
+    """Knots of 8 bits leave 36 dB, at as many cycles."""
+    windows = np.random.default_rng(2).standard_normal((8, 1, 16)).astype(np.float32)
+    report = built(Splines, windows, tmp_path)
+    assert report["quantization"]["sqnr_db"] > 60.0
+    assert report["cycles"]["total"] <= 8_000

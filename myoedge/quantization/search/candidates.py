@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 
 import numpy as np
 
@@ -19,6 +20,7 @@ from myoedge.operators.interpreter import PRE
 from myoedge.operators.kernel_formats import read_together, weight_bits
 from myoedge.operators.turns import times_run
 from myoedge.quantization.calibrate import InputArrays, subsample_evenly
+from myoedge.quantization.constants import constants_beside, following_constants
 from myoedge.quantization.formats import fused_tables, int16_groups, with_tables_apart
 from myoedge.quantization.layer_rules import LayerRule
 from myoedge.quantization.scales import QuantGraph, quantize_node
@@ -72,10 +74,12 @@ def int16_candidates(
     graph = with_tables_apart(network.graph, fused_tables(network.graph))
     eight = {name for name, q in network.params.items() if q.element_type != INT16}
     groups = [g for g in int16_groups(graph, network.params) if not eight.isdisjoint(g)]
-    groups = groups_together(graph, groups)
+    groups = _with_constants(graph, network, groups_together(graph, groups))
     few = subsample_evenly(samples, noise_samples(graph, groups, NOISE_SAMPLES))
     names = [name for _, name in judged_rows(network)]
-    params = choose_params(graph, ranges) | {name: network.params[name] for name in inner}
+    params = choose_params(graph, ranges, inner=inner) | {
+        name: network.params[name] for name in inner
+    }
     changes = [rounded_group(graph, params, group) for group in groups]
     found = zip(groups, added_noise(graph, few, names, changes, params), strict=True)
     cost = _cost_estimator(network, graph, params, cycles, tuple(rules))
@@ -105,6 +109,20 @@ def groups_together(graph: Graph, groups: Sequence[Group]) -> list[Group]:
             joined[joined.index(parts[0])] = tuple(name for group in parts for name in group)
             joined = [group for group in joined if group not in parts[1:]]
     return joined
+
+
+def _with_constants(graph: Graph, network: QuantGraph, groups: Sequence[Group]) -> list[Group]:
+    """Add to each group the int8 constants that become int16 with it; they are no candidates of
+    their own."""
+    beside = constants_beside(graph, network.calibration.ranges)
+    narrow = network.params.keys() - network.int16
+    added = [
+        sorted((following_constants(beside, {*group}) & narrow).difference(group))
+        for group in groups
+    ]
+    follow = {*chain.from_iterable(added)}
+    pairs = zip(groups, added, strict=True)
+    return [(*group, *more) for group, more in pairs if not follow.issuperset(group)]
 
 
 def _cost_estimator(

@@ -200,3 +200,26 @@ class Silent(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.words(self.body(x[:, None]).mean((2, 3)))
+
+
+class Splines(nn.Module):
+    """A layer of a Kolmogorov-Arnold network: a cubic B-spline of each input, and SiLU."""
+
+    def __init__(self, inputs: int = 16, outputs: int = 16, intervals: int = 5) -> None:
+        super().__init__()
+        knots = (torch.arange(-3, intervals + 4) * 2 / intervals - 1) * 3
+        self.register_buffer("knots", knots.expand(inputs, -1).contiguous())
+        self.base, self.curves = (
+            nn.Linear(inputs, outputs),
+            nn.Linear(inputs * (intervals + 3), outputs),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        knots, x1 = self.knots, x.unsqueeze(-1)
+        assert isinstance(knots, Tensor)
+        bases = ((x1 >= knots[:, :-1]) & (x1 < knots[:, 1:])).to(x.dtype)
+        for k in range(1, 4):
+            up = (x1 - knots[:, : -(k + 1)]) / (knots[:, k:-1] - knots[:, : -(k + 1)])
+            down = (knots[:, k + 1 :] - x1) / (knots[:, k + 1 :] - knots[:, 1:-k])
+            bases = up * bases[:, :, :-1] + down * bases[:, :, 1:]
+        return self.base(nn.functional.silu(x)) + self.curves(bases.flatten(1))
