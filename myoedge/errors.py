@@ -98,10 +98,13 @@ def raised(warning: Notice) -> MyoedgeError:
 
 @contextmanager
 def set_in(
-    place: str, words: Mapping[str, str] | None = None, code: str | None = None
+    place: str,
+    words: Mapping[str, str] | None = None,
+    code: str | None = None,
+    fact: str = "set in",
 ) -> Iterator[None]:
     """Context manager that adds `place`, the file or option that set the wrong value, to errors
-    raised in it; "" adds nothing.
+    raised in it, as a fact of this name; "" adds nothing.
 
     words   text -> replacement, in remedies and for options in titles; empty remedies are dropped
     code    code of the errors to change; None: all errors
@@ -115,7 +118,7 @@ def set_in(
         for word, other in (words or {}).items():
             tries = [text.replace(word, other) for text in tries]
             title = title.replace(word, other) if word.startswith("--") else title
-        facts = {**dict(old.facts), **({"set in": place} if place else {})}
+        facts = {**dict(old.facts), **({fact: place} if place else {})}
         raise MyoedgeError(old.code, title, facts, filter(None, tries)) from None
 
 

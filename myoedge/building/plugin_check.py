@@ -11,7 +11,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from importlib import metadata
+from importlib import import_module, metadata
 from itertools import chain
 from types import ModuleType
 
@@ -20,7 +20,7 @@ import numpy as np
 import myoedge.operators as families
 from myoedge.backends import host
 from myoedge.building.config_tables import PluginsTable
-from myoedge.building.plugin_rows import CheckedRow, checked_rows
+from myoedge.building.plugin_rows import NO_ROW, CheckedRow, checked_rows
 from myoedge.building.plugins import GROUP, KINDS, load_plugins
 from myoedge.codegen.project import make_sources
 from myoedge.errors import MyoedgeError
@@ -28,7 +28,9 @@ from myoedge.graph.ir import Graph, Node
 from myoedge.graph.origin import Origin
 from myoedge.numerics.arrays import Array
 from myoedge.operators.base import OPS
-from myoedge.operators.cases import Draw, drawn_use, drawn_uses
+from myoedge.operators.cases import Draw, drawn_use, drawn_uses, rounding_advice
+from myoedge.operators.formula import FORMULAS
+from myoedge.operators.import_rows import import_rows
 from myoedge.operators.interpreter import integer_step
 from myoedge.plan.schedule import make_plan
 from myoedge.quantization.calibrate import Calibration
@@ -39,8 +41,10 @@ from myoedge.quantization.scales import OVERFLOW, QuantGraph, quantize_graph
 from myoedge.system import tools
 from myoedge.system.notebook import Card, Shown
 from myoedge.targets import DEFAULT
+from myoedge.version import __version__
 
 COUNT = 24  # random test cases per operator
+NOTHING = 'nothing imports it: ROWS = (api.import_row("{}", "lab::call(x)"),) in its module'
 OK, DIFFERS, NOT_CHECKED, UNUSABLE = "ok", "differs", "not checked", "unusable"
 
 
@@ -105,10 +109,16 @@ class PluginCheck(Shown):
 
 
 def check_package(package: str) -> PluginCheck:
-    """Load all entry points of an installed package, and test its operators.
+    """Load all entry points of an installed package, and test its operators; or the formulas of a
+    folder of myoedge/operators.
 
     Errors: E256 the package is not installed, or has no entry points of myoedge.
     """
+    family = f"{families.__name__}.{package}"
+    if formulas := [x for x in FORMULAS if _is_in(OPS[x].real.__module__, family)]:
+        tested = tuple(map(_check_by_name, formulas))
+        found_rows = _check_rows_of([import_module(family)], formulas)
+        return PluginCheck(package, __version__, (), tested, found_rows)
     found = _find_distribution(package)
     groups = [GROUP + kind for kind in KINDS]
     points = [point for point in found.entry_points if point.group in groups]
@@ -120,21 +130,23 @@ def check_package(package: str) -> PluginCheck:
     # nothing is new if this process loaded them before
     names = [name for name in OPS if name not in before] or _operators_defined_in(added)
     operators = tuple(map(_check_by_name, names))
-    return PluginCheck(
-        found.name, found.version, rows, operators, _check_rows_of_packages(points, names)
-    )
-
-
-def _check_rows_of_packages(
-    points: Iterable[metadata.EntryPoint], names: Iterable[str]
-) -> tuple[CheckedRow, ...]:
-    """Check the import rows of the packages of entry points, by uses of these operators."""
-    families.modules("torch_library")  # registers the calls of plug-ins in torch
-    tops, cases = {_top_package(point.module) for point in points}, drawn_uses()
+    tops = {_top_package(point.module) for point in points}
     own = [package for package in families.ADDED if _top_package(package.__name__) in tops]
-    tables = [module for x in own for module in families.with_table(x, "import_rows")]
+    return PluginCheck(found.name, found.version, rows, operators, _check_rows_of(own, names))
+
+
+def _check_rows_of(packages: Iterable[ModuleType], names: Sequence[str]) -> tuple[CheckedRow, ...]:
+    """Check the import rows of packages by uses of these operators, each of which needs a row."""
+    families.modules("torch_library")  # registers the calls of plug-ins in torch
+    cases = drawn_uses()
+    tables = [module for x in packages for module in families.with_table(x, "import_rows")]
+    rows = [row for table in tables for row in table.ROWS]
     uses = {name: drawn(name) for name in names if name in cases}
-    return checked_rows([row for table in tables for row in table.ROWS], uses)
+    imported = {op for row in import_rows() for op in row.ops.split()}
+    lacking = [
+        CheckedRow(name, 0, NO_ROW, NOTHING.format(name)) for name in names if name not in imported
+    ]
+    return (*checked_rows(rows, uses), *lacking)
 
 
 def _top_package(module: str) -> str:
@@ -142,13 +154,22 @@ def _top_package(module: str) -> str:
 
 
 def _operators_defined_in(packages: Iterable[ModuleType]) -> list[str]:
-    return [n for n in OPS for p in packages if OPS[n].real.__module__.startswith(p.__name__)]
+    return [n for n in OPS for p in packages if _is_in(OPS[n].real.__module__, p.__name__)]
+
+
+def _is_in(module: str, package: str) -> bool:
+    return f"{module}.".startswith(f"{package}.")
 
 
 def _check_by_name(name: str) -> CheckedOperator:
     if name in drawn_uses():
         return checked_operator(name, drawn(name))
-    return CheckedOperator(name, 0, NOT_CHECKED, f"no {name} in CASES of the operator's module")
+    return CheckedOperator(
+        name,
+        0,
+        NOT_CHECKED,
+        f'CASES of its module draws no uses of {name}: CASES = api.uses("{name}")',
+    )
 
 
 def _find_distribution(package: str) -> metadata.Distribution:
@@ -194,7 +215,7 @@ def checked_operator(name: str, cases: Sequence[DrawnCase]) -> CheckedOperator:
     try:
         cause = next(_differences(cases), "")
     except MyoedgeError as error:
-        if error.code != OVERFLOW:
+        if error.code not in (OVERFLOW, "E111"):
             raise
         cause = _error_cause(error)
     return CheckedOperator(name, len(cases), DIFFERS if cause else OK, cause)
@@ -208,7 +229,9 @@ def _differences(cases: Sequence[DrawnCase]) -> Iterator[str]:
         if len(outside):
             at = tuple(map(int, outside[0]))
             wanted = f"{low[at]:.4g} to {high[at]:.4g}"
-            yield f"{_about_case(case)}: integer gives {y[at]} at {list(at)}, real allows {wanted}"
+            found = f"integer gives {y[at]} at {list(at)}, real allows {wanted}"
+            advice = rounding_advice(case, np.maximum(low - y, y - high))
+            yield f"{_about_case(case)}: {found}{advice}"
     compiled = [case for case in cases if not OPS[case.op].view]
     if compiled:
         yield from _differences_of_c(compiled)

@@ -28,7 +28,7 @@ from myoedge.operators.import_rows import (
 )
 from myoedge.system.user_code import cause_of
 
-OK, NEVER, NO_CASE = "ok", "never matches", "no case"
+OK, NEVER, NO_CASE, NO_ROW = "ok", "never matches", "no case", "no row"
 Uses = Mapping[str, Sequence[DrawnUse]]
 
 
@@ -36,9 +36,9 @@ Uses = Mapping[str, Sequence[DrawnUse]]
 class CheckedRow:
     """Result of importing the drawn uses of operators through one import row.
 
-    call    the call of PyTorch or ONNX
+    call    the call of PyTorch or ONNX; the operator's name if it has no row
     uses    number of uses that it imported
-    state   "ok", "never matches" or "no case"
+    state   "ok", "never matches", "no case" or "no row"
     cause   reason, if it is not ok
     """
 

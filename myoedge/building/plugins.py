@@ -20,7 +20,7 @@ import myoedge.operators as families
 from myoedge.building.config import FILE, find
 from myoedge.building.config_tables import PluginsTable
 from myoedge.building.plugin_returns import checked_rows, with_checked_returns
-from myoedge.errors import MyoedgeError
+from myoedge.errors import MyoedgeError, set_in
 from myoedge.operators.base import registered_together
 from myoedge.quantization.recordings import files
 from myoedge.quantization.recordings.reading import ONLY, Content, Reading, plain
@@ -69,7 +69,9 @@ def _load_entry_point(kind: str, name: str) -> Plugin:
         top = point.module.partition(".")[0]  # a folder, or the only module of the package
         located = [package.locate_file(x) for x in (top, f"{top}.py")] if package else []
         plugin = Plugin(kind, name, *about, tuple(Path(str(place)) for place in located))
-        with converted(lambda error: _plugin_raised_error(plugin, error)), _import_or_undo(point):
+        of_package = set_in(" ".join(about).strip(), code="E257", fact="package")
+        raising = converted(lambda error: _plugin_raised_error(plugin, error))
+        with of_package, raising, _import_or_undo(point):
             _USE[kind](plugin, point)
         _LOADED[kind, name] = plugin
     return _LOADED[kind, name]

@@ -20,6 +20,7 @@ from myoedge.nest.ir import (
     as_expr,
     as_index,
 )
+from myoedge.nest.undecided import refuse_negative_bits
 
 
 def maximum(a: Value, b: Value) -> Expr:
@@ -74,6 +75,7 @@ def is_zero(bits: Value) -> bool:
 
 def rounded_shift(value: Expr, bits: Value) -> Expr:
     """Return value / 2**bits, rounded half up; the value itself for 0 bits."""
+    refuse_negative_bits(bits, "rounded_shift(x, {})", "x << {}")
     return value if is_zero(bits) else (value + (1 << bits >> 1)) >> bits
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from myoedge.nest.primitive import Numbers, Primitive
-from myoedge.nest.undecided import FACTOR, NoValue, Undecided
+from myoedge.nest.undecided import FACTOR, NoValue, Undecided, refuse_negative_bits
 from myoedge.numerics.requant import whole_number
 
 
@@ -33,9 +33,11 @@ class Expr(NoValue):
         return Binary("*", self, as_expr(other))
 
     def __rshift__(self, other: Value) -> Expr:
+        refuse_negative_bits(other, ">> {}", "<< {}")
         return Binary(">>", self, as_expr(other))
 
     def __lshift__(self, other: Value) -> Expr:
+        refuse_negative_bits(other, "<< {}", ">> {}")
         return Binary("<<", self, as_expr(other))
 
     def __lt__(self, other: Value) -> Expr:

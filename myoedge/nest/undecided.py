@@ -73,6 +73,17 @@ def stated_by_author() -> Iterator[None]:
         _STATED.reset(before)
 
 
+def refuse_negative_bits(bits: Any, shift: str, other: str) -> None:
+    """Refuse a shift by a negative number in a function of an author.
+
+    shift   the shift as it is written, with {} for the bits
+    other   the shift in the other direction
+    """
+    if _STATED.get() and not isinstance(bits, NoValue) and bits < 0:
+        instead = f"{other.format(-bits)} in place of {shift.format(bits)}"
+        raise Undecided(f"a shift by {bits} bits", instead)
+
+
 class NoValue:
     """Base class of formulas: refuses what would need their values."""
 

@@ -5,9 +5,13 @@ fills base.OPS."""
 from __future__ import annotations
 
 import pkgutil
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
+
+from myoedge.errors import MyoedgeError
+from myoedge.system.user_code import cause_of, converted
 
 FOLDER = Path(__file__).parent
 SEPARATE = ("import_rows", "qdq", "cases", "torch_library")  # modules that do not define operators
@@ -54,7 +58,17 @@ def _package(family: str) -> ModuleType:
     return import_module(f"{__name__}.{family}")
 
 
+def _family_error(family: str, error: BaseException) -> MyoedgeError:
+    """Return E257 for a family that cannot be imported, as one that is being written."""
+    facts = {"cause": cause_of(error, [FOLDER / family])}
+    title = f"the operators in {FOLDER / family} cannot be imported"
+    return MyoedgeError(
+        "E257", title, facts, [f"correct {str(facts['cause']).rpartition('(')[2].rstrip(')')}"]
+    )
+
+
 for family in families():
-    define(_package(family))
+    with converted(partial(_family_error, family)):
+        define(_package(family))
 table = import_module(f"{__name__}.base").OPS  # in one order, whatever family imports another first
 table |= {name: table.pop(name) for name in sorted(table)}

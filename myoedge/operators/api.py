@@ -21,22 +21,24 @@ from myoedge.nest.formulas import (
     rounded_shift,
     where,
 )
-from myoedge.nest.ir import Expr, Lookup, as_expr
+from myoedge.nest.ir import Array as NestArray
+from myoedge.nest.ir import Expr, Lookup, Value, as_expr
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.operators.base import QuantizedNode, QuantizeInputs, register
-from myoedge.operators.cases import elementwise_use
+from myoedge.operators.cases import uses
 from myoedge.operators.described import constant, nest_constant
 from myoedge.operators.formula import FORMULAS, Formula, field_of
 from myoedge.operators.graph_builder import GraphBuilder, Unsupported, weights
-from myoedge.operators.import_rows import Arguments, ImportRow, adding, first
+from myoedge.operators.import_rows import Arguments, ImportRow, first, import_row
 from myoedge.operators.integer_params import Scaled
-from myoedge.operators.stated_class import StatedClass
+from myoedge.operators.stated_class import StatedClass, usual_name
 
 IN_QUANTIZE = "compute it in quantize, and return it as an annotated constant"
 TABLE = 'self.lookup("{}", index) for a table'
 CONSTANTS = "constants=1 in the class statement"
 ACCUMULATOR_MAX = 2**30
+Floats = Any  # of `real`: NumPy's functions are of many types
 Constant = Expr  # in `nest`: a number, or the element of an array at the result's place
 
 
@@ -54,8 +56,8 @@ class NotThere(LookupError):
 class ElementwiseOperator:
     """Base class of an operator that is a formula per element; a subclass registers it.
 
-    name       name of the operator
-    doc        what it computes, for `myoedge ops`
+    name       name of the operator; by default dead_zone for a class DeadZone
+    doc        what it computes, for `myoedge ops`; by default the first line of its docstring
     constants  number of inputs, the last ones, that are constants: one value, or one per channel
     limits     attribute -> its smallest and largest value
 
@@ -79,6 +81,8 @@ class ElementwiseOperator:
         limits: Mapping[str, tuple[float, float]] | None = None,
         **others: Any,
     ) -> None:
+        name = name or usual_name(cls)
+        doc = doc or (cls.__doc__ or "").strip().partition("\n")[0]
         given = {"name": name, "doc": doc, "constants": constants, "limits": limits}
         place = sys._getframe(1)  # the class statement
         line = f"{Path(place.f_code.co_filename).name}:{place.f_lineno}"
@@ -94,6 +98,9 @@ class ElementwiseOperator:
     ):
         self.attrs: Mapping[str, float] = attrs
         self._site, self._step = site, step
+        # One array per constant that nest reads, however often: C has each once
+        self._tables: dict[str, NestArray] = {}
+        self._elements: dict[str, Value] = {}
 
     @property
     def as_data(self) -> bool:
@@ -117,7 +124,7 @@ class ElementwiseOperator:
         return self._site
 
     def multipliers(self, *factors: float | Array) -> tuple[float, list[Array]]:
-        """Return what the operands of a weighted sum are multiplied by: (unit, integers).
+        """Return what the operands of a weighted sum are multiplied by: (unit, numbers).
 
         factors   real factor of each operand: a number, or one per channel
         """
@@ -131,7 +138,8 @@ class ElementwiseOperator:
         values = self._input_values(name)
         if np.ndim(values) != 1:
             raise NotThere(f"{name} is a number, no table", f"self.{name}")
-        return Lookup(nest_constant(name, values), as_expr(index))
+        table = self._tables.setdefault(name, nest_constant(name, values))
+        return Lookup(table, as_expr(index))
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("_"):
@@ -142,7 +150,8 @@ class ElementwiseOperator:
             needs = f"one integer, or one per channel of {list(out)}"
             raise NotThere(f"{name} has shape {list(shape)}, not {needs}", TABLE.format(name))
         index = broadcast_index(broadcast_axes(out), shape)
-        return constant(cast(QuantizedNode, self._step), field_of(name), index)
+        own = constant(cast(QuantizedNode, self._step), field_of(name), index)
+        return self._elements.setdefault(name, own)
 
     def _input_values(self, name: str) -> Any:
         stated = FORMULAS[self._operator].stated.constants
@@ -167,14 +176,14 @@ def _describe_input(values: Sequence[Any], operand: int, function: str) -> Any:
 
 def common_unit(*terms: tuple[float | Array, int]) -> tuple[float, list[Array]]:
     """Return what the terms of a sum are multiplied by, so that it stays in 32 bits: (unit of the
-    sum, integers).
+    sum, numbers, which are rounded where `quantize` returns them).
 
     terms   real value of one unit of a term (a number, or one per channel), and the largest
             magnitude of the term
     """
     largest = np.max(sum(np.abs(value) * reach for value, reach in terms))
     unit = max(float(largest), 1e-30) / ACCUMULATOR_MAX
-    return unit, [np.rint(value / unit).astype(np.int32) for value, _ in terms]
+    return unit, [np.asarray(value / unit, np.float64) for value, _ in terms]
 
 
 __all__ = [
@@ -183,18 +192,19 @@ __all__ = [
     "Constant",
     "ElementwiseOperator",
     "Expr",
+    "Floats",
     "GraphBuilder",
     "ImportRow",
     "Scaled",
     "Unsupported",
-    "adding",
     "clip",
     "common_unit",
-    "elementwise_use",
     "first",
+    "import_row",
     "maximum",
     "minimum",
     "rounded_shift",
+    "uses",
     "weights",
     "where",
 ]

@@ -297,9 +297,14 @@ OPS: dict[str, OpDef] = OperatorTable()
 _TABLES = [OPS]  # `register` adds to the last table
 
 
+def is_taken(name: str) -> bool:
+    """Return whether an operator has this name."""
+    return any(name in table for table in _TABLES)
+
+
 def register(op: OpDef) -> OpDef:
     """Add an operator to OPS when its module is imported. Errors: ValueError for a taken name."""
-    if any(op.name in table for table in _TABLES):
+    if is_taken(op.name):
         raise ValueError(f"there is an operator {op.name} already: this one needs another name")
     _TABLES[-1][op.name] = op
     return op

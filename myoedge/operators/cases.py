@@ -16,12 +16,11 @@ import numpy as np
 
 from myoedge.errors import MyoedgeError
 from myoedge.graph.ir import Attrs, Shape
-from myoedge.nest.ir import Binary, Number, walk
 from myoedge.nest.reference import NestReference
 from myoedge.numerics.arrays import Array
 from myoedge.operators import modules
-from myoedge.operators.base import QuantizedNode
-from myoedge.operators.formula import FORMULAS, Formula
+from myoedge.operators.base import OPS, QuantizedNode
+from myoedge.operators.formula import FORMULAS, Formula, field_of
 
 T = TypeVar("T")
 Range = tuple[float, float]
@@ -39,6 +38,7 @@ ACTS: tuple[Chain, ...] = (
     (("silu",),), (("sigmoid",),), (("tanh",),), (("leaky_relu", 0.1),),
     (("abs",), ("affine", -0.5, 1.0)),
 )  # fmt: skip
+FACTOR_BITS = 8  # that a formula's constants keep of its range, at least
 
 
 def exact(case: Any) -> float:
@@ -196,10 +196,10 @@ def weight_slack(case: Any) -> Array:
     return np.asarray(error / case.target.scale)
 
 
-def elementwise_use(
+def uses(
     op: str, torch: str = "", **attrs: Sequence[float]
-) -> Callable[[Draw], DrawnUse]:
-    """Return a function that draws uses of an operator that is a formula.
+) -> dict[str, Callable[[Draw], DrawnUse]]:
+    """Return CASES of one operator that is a formula: its name, and a function that draws uses.
 
     torch   the oracle, as in DrawnUse; checks of plug-ins use `real` in its place
     attrs   attribute -> values of which each use has one
@@ -213,7 +213,7 @@ def elementwise_use(
         if op not in FORMULAS:
             facts = {"needs": f"one of {', '.join(FORMULAS)}", "has": op}
             title = "CASES draws uses of an operator that no class defines"
-            raise MyoedgeError("E257", title, facts, [f'elementwise_use("{[*FORMULAS][-1]}")'])
+            raise MyoedgeError("E257", title, facts, [f'uses("{[*FORMULAS][-1]}")'])
         formula = FORMULAS[op]
         count, own = len(formula.operands), {name: d.pick(of) for name, of in attrs.items()}
         out, part = d.broadcast(1, 4) if count > 1 else (d.shape(1, 4, 9), ())
@@ -222,38 +222,91 @@ def elementwise_use(
         weights = tuple(d.rng.normal(size=whole[-1]) for _ in formula.weights)
         common = d.common(count, act=True)
         common |= {"int16": tuple(at for at in range(count) if d.integer(0, 2) == 0)}
+        _refuse_lacking_attributes(formula, own, [*map(np.ones, shapes), *weights])
         return DrawnUse(op, own, shapes, torch, weights=weights, slack=constants_slack, **common)
 
-    return draw
+    return {op: draw}
+
+
+def _refuse_lacking_attributes(formula: Formula, own: Attrs, inputs: Sequence[Array]) -> None:
+    """Raise E257 if the float function reads an attribute that a use has not."""
+    try:
+        OPS[formula.name].real(own, *inputs)
+    except MyoedgeError as error:
+        if not isinstance(error.__cause__, KeyError):
+            raise
+        lacking, given = error.__cause__.args[0], "".join(f", {x}=..." for x in own)
+        owner = dict(error.notice.facts)["class"]
+        needs, has = f"values of {lacking}, which real reads", ", ".join(own) or "none"
+        facts = {"class": owner, "needs": needs, "has": has}
+        title = f"CASES of {formula.name} cannot be used: an attribute has no values"
+        tries = [f'uses("{formula.name}"{given}, {lacking}=(0.5, 1.0))']
+        raise MyoedgeError("E257", title, facts, tries) from error
 
 
 def constants_slack(case: Any) -> Array:
-    """Return the deviation of each result if all constants of a formula are off by the half that
-    rounding may add, in output steps; numbers of bits in shifts are exact."""
-    step, numbers = case.step, case.step.integers
-    formula = FORMULAS[step.node.op]
-    exact = _compute_accumulators(formula, step, case.data)
-    moved = np.zeros(step.out)
-    for name in (x for x in formula.constants if not _is_shift(formula, step, x)):
-        other = replace(numbers, **{name: getattr(numbers, name) + 1})
-        moved += np.abs(
-            _compute_accumulators(formula, replace(step, integers=other), case.data) - exact
-        )
+    """Return by how much the rounding of a formula's constants moves each result, in output steps.
+    Integers that `quantize` returns are exact; of what it leaves to be rounded, no more is excused
+    than `excused`."""
+    numbers = case.step.integers
+    moved = np.minimum(_moved(case, rounded_off(case)), excused(case))
     factor = numbers.mult / 2.0 ** (numbers.shift + numbers.pre)
     rounded = np.where(numbers.pre, 2.0**numbers.pre, 0.0)  # by the pre-shift
-    return np.asarray((moved + rounded) / 2 * factor)
+    return np.asarray((moved + rounded / 2) * factor)
 
 
-def _is_shift(formula: Formula, step: QuantizedNode, name: str) -> bool:
-    """Return whether a formula shifts by a constant."""
-    bits = Number(max(int(np.max(getattr(step.integers, name))), 1))
-    with_bits = replace(step, integers=replace(step.integers, **{name: bits}))
-    shifts = (
-        part.operands[1]
-        for part in formula.accumulator(with_bits).parts
-        if isinstance(part, Binary) and part.operation in (">>", "<<", "long >>")
+def rounded_off(case: Any) -> dict[str, Array]:
+    """Return what rounding took from each constant of a formula."""
+    formula, numbers = FORMULAS[case.op], case.step.integers
+    stated = formula.scaled(case.site).constants
+    return {name: np.asarray(x) - getattr(numbers, field_of(name)) for name, x in stated.items()}
+
+
+def _moved(case: Any, rounded: Mapping[str, Array]) -> Array:
+    """Return by how much the formula's results move, if so much was taken from its constants."""
+    step, formula = case.step, FORMULAS[case.op]
+    exact = _compute_accumulators(formula, step, case.data)
+    moved = np.zeros(step.out)
+    for name, less in rounded.items():
+        field = field_of(name)
+        other = getattr(step.integers, field) + np.where(np.asarray(less) < 0, -1, 1)
+        near = replace(step, integers=replace(step.integers, **{field: other}))
+        share = np.abs(less) if np.shape(less) in ((), (1,), step.out[-1:]) else np.abs(less).max()
+        moved += np.abs(_compute_accumulators(formula, near, case.data) - exact) * share
+    return moved
+
+
+def excused(case: Any) -> Array:
+    """Return what half a step of an operand does to each result; at least an 8-bit step of the
+    formula's range, as factors of two terms may share their bits."""
+    step, formula, data = case.step, FORMULAS[case.op], [x.astype(np.int64) for x in case.data]
+    exact = _compute_accumulators(formula, step, data)
+    least = np.full(step.out, step.integers.acc_bound / 2.0**FACTOR_BITS)
+    changed = (
+        _compute_accumulators(formula, step, [x + (i == at) for i, x in enumerate(data)]) - exact
+        for at in range(len(data))
     )
-    return any(part is bits for amount in shifts for part in walk(amount))
+    return np.asarray(np.max([least, *(np.abs(x) / 2 for x in changed)], axis=0))
+
+
+def rounding_advice(case: Any, distance: Array) -> str:
+    """Return what to change in `quantize` if the rounding of its constants explains a difference;
+    "" if it does not.
+
+    distance   of each result from what the float function gives, in output steps
+    """
+    if case.op not in FORMULAS:
+        return ""
+    rounded, most = rounded_off(case), excused(case)
+    coarse = [x for x, less in rounded.items() if np.any(_moved(case, {x: less}) > most)]
+    if coarse:
+        return f"; a smaller unit in quantize, so that rounding {coarse[0]} loses less"
+    integers = [x for x, less in rounded.items() if not np.any(less)]
+    moved = np.minimum(_moved(case, dict.fromkeys(integers, np.array(0.5))), most)
+    numbers = case.step.integers
+    if np.any(distance > moved * numbers.mult / 2.0 ** (numbers.shift + numbers.pre)):
+        return ""
+    return f"; {', '.join(integers)} unrounded in quantize: myoedge rounds, and knows by how much"
 
 
 def _compute_accumulators(formula: Formula, step: QuantizedNode, data: Sequence[Array]) -> Array:
@@ -269,7 +322,7 @@ def drawn_uses() -> dict[str, Callable[[Draw], DrawnUse]]:
         if not (isinstance(own, Mapping) and all(map(callable, own.values()))):
             title = f"CASES of {module.__name__} cannot be used"
             facts = {"needs": "a function of a Draw per operator", "has": f"{own!r}"[:60]}
-            tries = ['CASES = {"gains": elementwise_use("gains")}']
+            tries = ['CASES = uses("gains")']
             raise MyoedgeError("E257", title, facts, tries)
         found |= own
     return found
@@ -280,6 +333,6 @@ def drawn_use(op: str, draw: Draw) -> DrawnUse:
     made = drawn_uses()[op](draw)
     if not isinstance(made, DrawnUse):
         facts = {"needs": "a DrawnUse", "has": f"a {type(made).__name__}"}
-        tries = [f'CASES = {{"{op}": elementwise_use("{op}")}}']
+        tries = [f'CASES = uses("{op}")']
         raise MyoedgeError("E257", f"the function of {op} in CASES returned no use", facts, tries)
     return made

@@ -5,12 +5,14 @@ rules of streams, transposes and files from elsewhere; the formula as its author
 from __future__ import annotations
 
 import ast
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, make_dataclass, replace
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
+from myoedge.errors import MyoedgeError
 from myoedge.graph.ir import Attrs, Node, Shape
 from myoedge.nest.formulas import broadcast_axes, broadcast_index
 from myoedge.nest.intervals import intervals
@@ -160,23 +162,73 @@ class Formula:
             out = tuple(map(int, np.broadcast_shapes(*(shapes[at] for at in self.operands))))
         except ValueError as refusal:
             raise Unsupported(f"{self.name} of shapes {stated}") from refusal
-        if any(shapes[at] not in ((), (1,), out[-1:]) for at in self.weights):
-            reason = f"{self.name} of shapes {stated}: a constant has one value per channel"
-            raise Unsupported(reason, f"a constant of shape {list(out[-1:])} or [1]")
+        for at in self.weights:
+            if shapes[at] not in ((), (1,), out[-1:]):
+                reason = f"{self.name} of shapes {stated}: a constant has one value per channel"
+                reason += f", and channels are the last axis, {out[-1:] and out[-1]} here"
+                raise Unsupported(reason, self._fitting_constant(shapes[at], out))
         return out
+
+    def _fitting_constant(self, shape: Shape, out: Shape) -> str:
+        """Return what to pass in place of a constant of another shape."""
+        count = math.prod(shape)
+        if count in (1, *out[-1:]):
+            return f"the constant as .reshape({count})"
+        if count in out:
+            axis, (x, *_) = out.index(count), self.stated.operands
+            moved = f"{x}.transpose({axis}, -1) and the constant as .reshape({count})"
+            return f"{moved}, and .transpose({axis}, -1) of the result"
+        return f"a constant of shape {list(out[-1:])} or [1]"
 
     def quantize(self, site: QuantizeInputs) -> FormulaParams:
         """Return the operator's constants, with those that requantise the formula's result."""
-        right = faults_of_quantize(self.stated)
-        made: Scaled = self.stated.call(
-            "quantize", self._example_layer(site.attrs, site), (), right
-        )
+        made = self.scaled(site)
         own = {field_of(name): as_integers(x) for name, x in made.constants.items()}
         zeros = np.array([site.params(at).zero_point for at in self.operands], np.int32)
         more: dict[str, Any] = {**own, "zeros": zeros}
         bare = self.params(pre=0, mult=0, offset=0, shift=0, acc_bound=0, **more)
         bound = min(self.bound(site, bare), INT32_MAX)  # a layer beyond is refused (E117)
         return with_requant(self.params, site, float(made.unit) / site.target.scale, bound, more)
+
+    def scaled(self, site: QuantizeInputs) -> Scaled:
+        """Return what the class's `quantize` states, before its constants are rounded.
+
+        Errors: E257; E111 for an attribute whose value leaves no unit.
+        """
+        try:
+            return self._scaled(site)
+        except MyoedgeError as error:
+            numbers = {x: y for x, y in site.attrs.items() if isinstance(y, int | float)}
+            for name, value in numbers.items():
+                if self._has_unit(replace(site, attrs={**site.attrs, name: 1.0})):
+                    raise self._attribute_error(name, value, error) from error
+            raise
+
+    def _scaled(self, site: QuantizeInputs) -> Scaled:
+        right = faults_of_quantize(self.stated)
+        made: Scaled = self.stated.call(
+            "quantize", self._example_layer(site.attrs, site), (), right
+        )
+        return made
+
+    def _has_unit(self, site: QuantizeInputs) -> bool:
+        try:
+            return bool(self._scaled(site))
+        except MyoedgeError:
+            return False
+
+    def _attribute_error(self, name: str, value: Any, error: MyoedgeError) -> MyoedgeError:
+        """Return E111 for a value of an attribute for which `quantize` has no result."""
+        facts = {**dict(error.notice.facts), "attribute": f"{name} = {value}"}
+        title = f"{self.name} cannot be built with {name} = {value}"
+        low, high = (0.001, 1000) if value <= 0 else (0, value / 2)
+        limit = f'limits={{"{name}": ({low:g}, {high:g})}} in its class statement'
+        return MyoedgeError(
+            "E111",
+            title,
+            facts,
+            [f"another {name} in the model", f"to refuse it at import: {limit}"],
+        )
 
     def bound(self, site: QuantizeInputs, integers: FormulaParams) -> int:
         """Return the largest |result of the formula|, before requantisation."""

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import ast
 import difflib
+import re
 import sys
-from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -63,9 +64,13 @@ class ImportRow:
 
     def __post_init__(self) -> None:
         if not self.place:
-            frame = sys._getframe(2)  # that calls ImportRow
-            place = f"{'/'.join(Path(frame.f_code.co_filename).parts[-2:])}:{frame.f_lineno}"
-            object.__setattr__(self, "place", place)
+            object.__setattr__(self, "place", _place_of_call(3))  # of ImportRow
+
+
+def _place_of_call(depth: int) -> str:
+    """Return file and line of a calling function; that many frames above this one."""
+    frame = sys._getframe(depth)
+    return f"{'/'.join(Path(frame.f_code.co_filename).parts[-2:])}:{frame.f_lineno}"
 
 
 class GivenArguments(dict[str, Any]):
@@ -168,12 +173,30 @@ def first(a: Arguments) -> str:
     return str(a["self"] if "self" in a else a["input"])
 
 
-def adding(op: str, *operands: str, only: Arguments | None = None, **attrs: str) -> Row:
-    """Return an import function that adds an operator; those of its inputs that it turns into
-    integers must be parameters. A call with an argument that is not read is refused.
+def import_row(
+    op: str, aten: str = "", onnx: str = "", *, only: Arguments | None = None
+) -> ImportRow:
+    """Return the row of calls whose arguments are an operator's inputs and attributes; inputs that
+    it turns into integers must be parameters. A call with an argument that is not read is refused.
+
+    aten   calls of PyTorch with the names of their arguments, "lerp.Scalar(self, end, *, weight)":
+           the operator's inputs in their order, after the star its attributes, with the argument's
+           name if that differs, "weight: alpha"
+    onnx   as in ImportRow, with these names; without `aten`, the first one has those of attributes
+    only   an argument that is not read -> its value, {"reduction": 0}; by default None or False
+    """
+    place = _place_of_call(2)
+    names, signature = _parse_signature(aten or onnx.partition(";")[0], place)
+    operands = [argument.arg for argument in signature.args]
+    attrs = {x.arg: _argument_type(x, x.arg) if aten else x.arg for x in signature.kwonlyargs}
+    row = _adding(op, operands, attrs, only or {})
+    return ImportRow(op, row, names if aten else "", onnx, place=place)
+
+
+def _adding(op: str, operands: Sequence[str], attrs: Mapping[str, str], only: Arguments) -> Row:
+    """Return an import function that adds an operator.
 
     operands   names of the call's tensors, in the order of the operator's inputs
-    only       an argument that is not read -> its value, {"reduction": 0}; by default None or False
     attrs      attribute -> name of the call's argument
     """
     read = {*operands, *attrs.values()}
@@ -181,7 +204,7 @@ def adding(op: str, *operands: str, only: Arguments | None = None, **attrs: str)
     def row(b: GraphBuilder, a: Arguments, out: Any) -> str:
         tensors = [a[name] for name in operands]
         given = {name: a[argument] for name, argument in attrs.items()}
-        _refuse_unread_arguments({x: a[x] for x in a if x not in read}, only or {})
+        _refuse_unread_arguments({x: a[x] for x in a if x not in read}, only)
         for at in OPS[op].weights.at:
             own = operands[at]
             weights(
@@ -190,6 +213,20 @@ def adding(op: str, *operands: str, only: Arguments | None = None, **attrs: str)
         return b.add(op, *tensors, **given)
 
     return row
+
+
+def _parse_signature(text: str, place: str) -> tuple[str, ast.arguments]:
+    """Return the names in front of a signature, and its arguments. Errors: E257."""
+    names, _, rest = text.strip().partition("(")
+    try:
+        (signature,) = ast.parse(f"def _({rest}: ...").body
+    except SyntaxError:
+        known = ", ".join(re.findall(r"[^\W\d]\w*|\*(?=.*\w)", rest)) or "self"
+        facts = {"row": place, "needs": "a call with the names of its arguments", "has": text}
+        title = f"the import row of {names} cannot be used"
+        raise MyoedgeError("E257", title, facts, [f'"{names}({known})"']) from None
+    assert isinstance(signature, ast.FunctionDef)
+    return names.strip(), signature.args
 
 
 def _refuse_unread_arguments(others: Arguments, only: Arguments) -> None:
@@ -293,12 +330,10 @@ def _row_error(entry: ImportRow, error: BaseException) -> MyoedgeError:
 
 def onnx_row(entry: ImportRow, text: str) -> tuple[str, OnnxRow]:
     """Parse an ONNX signature; return (operator, import function for its nodes)."""
-    name, _, rest = text.strip().partition("(")
-    (signature,) = ast.parse(f"def _({rest}: ...").body
-    assert isinstance(signature, ast.FunctionDef)
+    name, signature = _parse_signature(text, entry.place)
 
     def row(c: OnnxCall) -> Any:
-        given = GivenArguments(_bind_arguments(signature.args, c), entry)
+        given = GivenArguments(_bind_arguments(signature, c), entry)
         return entry.row(c.builder, given, c.outs if entry.all_results else (*c.outs, None)[0])
 
     return name, row

@@ -76,11 +76,11 @@ class Scaled:
     """Result of a formula's `quantize`.
 
     unit        real value of one unit of the formula's result, > 0
-    constants   integer constants by name: numbers, or arrays of one dimension: one integer per
-                channel, or a table that `lookup` reads
+    constants   integer constants by name: numbers, or arrays of one dimension: one per channel, or
+                a table that `lookup` reads; numbers that are no integers are rounded
     """
 
-    def __init__(self, unit: float, **constants: int | Array) -> None:
+    def __init__(self, unit: float, **constants: float | Array) -> None:
         self.unit, self.constants = unit, constants
 
 
@@ -94,8 +94,10 @@ def is_unit(unit: Any) -> bool:
 
 
 def as_integers(value: Any) -> int | Array:
-    """Return a checked constant as an int, or as an array of int8, int16 or int32."""
+    """Return a checked constant, rounded to an int, or to an array of int8, int16 or int32."""
     values = np.asarray(value)
+    if values.dtype.kind == "f":
+        values = np.rint(values.astype(np.float64)).astype(np.int32)
     if values.ndim == 0:
         return int(values)
     kept = values.dtype.name in C_TYPES

@@ -20,6 +20,7 @@ from myoedge.nest.ir import Expr
 from myoedge.nest.undecided import Undecided, stated_by_author
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.requant import INT32_MAX
+from myoedge.operators.base import is_taken
 from myoedge.operators.integer_params import Scaled, is_unit
 from myoedge.system.user_code import cause_of, converted
 
@@ -120,7 +121,7 @@ class StatedClass:
         usual = f"mend {cause.rpartition('(')[2].rstrip(')')}; self.attrs is {dict(layer.attrs)}"
         # Which row gives an attribute that is missing
         name = str(error.args[0]) if isinstance(error, KeyError) and error.args else ""
-        row = f'; or its row gives it: api.adding("{self.name}", ..., {name}="{name}")'
+        row = f'; or its row gives it: "...(..., *, {name})", and CASES, {name}=(0.5, 1.0)'
         usual += row if name.isidentifier() else ""
         returns = {"real": "an array of floats", "quantize": self.scaled, "nest": FORMULAS_HAVE}
         fault = Mistake(returns[hook], cause, getattr(error, "instead", "") or usual)
@@ -152,16 +153,21 @@ def shown(made: Any) -> str:
     return f"{made!s}"[:60] if is_plain else f"a {type(made).__name__}"
 
 
+def usual_name(stated: type) -> str:
+    """Return the name of an operator whose class states none: "dead_zone" for DeadZone."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", stated.__name__).lower()
+
+
 # --- the statement --------------------------------------------------------------------------------
 
 
 def _check_name(own: StatedClass, stated: Mapping[str, Any]) -> Iterator[Mistake]:
     name = stated["name"]
     if not (isinstance(name, str) and NAME.fullmatch(name)):
-        lower = (
-            re.sub(r"\W+", "_", own.stated.__name__, flags=re.ASCII).lower().strip("_0123456789")
-        )
-        yield Mistake("small letters, digits and _", repr(name), f'name="{lower}"')
+        lower = re.sub(r"\W+", "_", usual_name(own.stated), flags=re.ASCII).strip("_0123456789")
+        yield Mistake("small letters, digits and _", repr(name), f'name="{lower or "own"}"')
+    elif is_taken(name):
+        yield Mistake("a name that no operator has", f"{name}, which is one", f'name="own_{name}"')
 
 
 def _check_docstring(own: StatedClass, stated: Mapping[str, Any]) -> Iterator[Mistake]:
@@ -177,11 +183,13 @@ def _check_constants(own: StatedClass, stated: Mapping[str, Any]) -> Iterator[Mi
         return
     count, most = stated["constants"], len(own.inputs) - 1
     if isinstance(count, bool) or not isinstance(count, int) or not 0 <= count <= most:
+        nest = own.arguments("nest") if "nest" in vars(own.stated) else own.arguments("real")
+        right = most + 2 - len(nest) if _has_plain_arguments(nest) else 0
         yield Mistake(
             f"the number of the last inputs of real({', '.join(own.inputs)}) that are constants, "
             f"0 to {most}",
             repr(count),
-            "constants=0",
+            f"constants={min(max(right, 0), max(most, 0))}",
         )
 
 
@@ -314,9 +322,9 @@ def _faults_of_names(own: StatedClass, given: Iterable[str]) -> Iterator[Mistake
 
 def _faults_of_constant(name: str, value: Any) -> Iterator[Mistake]:
     values = np.asarray(value)
-    if values.dtype.kind not in "iub":
-        rounded = f"{name}=np.rint({name}).astype(np.int64)"
-        yield Mistake(f"{name} of 32-bit integers", f"{shown(value)}", rounded)
+    if values.dtype.kind not in "iubf" or not np.isfinite(values).all():
+        finite = f"{name}=np.nan_to_num({name})" if values.dtype.kind == "f" else f"{name}=1"
+        yield Mistake(f"{name} as finite numbers", f"{shown(value)}", finite)
     elif not _in_int32(values):
         largest = int(np.abs(values.astype(object)).max())
         clipped = f"{name}=np.clip({name}, -{INT32_MAX}, {INT32_MAX})"

@@ -19,7 +19,8 @@ from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT16, INT32
 from myoedge.numerics.pointwise import evaluate
 from myoedge.numerics.quant_params import QuantParams
-from myoedge.operators.base import OPS, QuantizedNode
+from myoedge.numerics.weight_format import EIGHT_BITS
+from myoedge.operators.base import OPS, QuantizedNode, QuantizeInputs
 from myoedge.operators.cases import DrawnUse
 from myoedge.operators.interpreter import PRE
 from myoedge.operators.kernel_formats import (
@@ -34,7 +35,7 @@ from myoedge.operators.recurrent.cells import gate_params
 from myoedge.quantization.calibrate import Calibration
 from myoedge.quantization.layer_rules import LayerRule
 from myoedge.quantization.masked_ranges import Range
-from myoedge.quantization.scales import QuantGraph, quantize_graph
+from myoedge.quantization.scales import QuantGraph, quantize_graph, site_of
 from myoedge.quantization.tensor_params import INNER_HEADROOM
 
 INDICES = QuantParams(1.0, 0, INT32)
@@ -194,6 +195,11 @@ class DrawnCase(DrawnUse):
     @property
     def step(self) -> QuantizedNode:
         return self.quant.steps[0]
+
+    @property
+    def site(self) -> QuantizeInputs:
+        """Arguments of the operator's `quantize`; the format of weights is the usual one."""
+        return site_of(self.quant.graph, self.step.node, self.quant.params, EIGHT_BITS)
 
     def params(self, name: str) -> QuantParams:
         return self.quant.params[name]

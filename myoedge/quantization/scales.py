@@ -10,7 +10,7 @@ from itertools import chain
 
 import numpy as np
 
-from myoedge.errors import MyoedgeError
+from myoedge.errors import MyoedgeError, set_in
 from myoedge.graph.ir import Graph, Node
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.element_type import INT8, INT16, ElementType
@@ -259,7 +259,8 @@ def quantized_at(
 ) -> QuantizedNode:
     """Quantise one node from the arguments that site_of returns."""
     names, (low, high) = operand_names(node), limits(node, site.target)
-    integers = OPS[node.op].constants.quantize(site)
+    with set_in(node.where, code="E111", fact="layer"):
+        integers = OPS[node.op].constants.quantize(site)
     if has_table(node):
         table = make_table(node.attrs["act"], site.target, params[node.name])
         integers = replace(integers, table=table)

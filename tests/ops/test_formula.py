@@ -25,8 +25,8 @@ from myoedge.operators.api import (
     Constant,
     ElementwiseOperator,
     Scaled,
-    elementwise_use,
     rounded_shift,
+    uses,
     where,
 )
 from myoedge.operators.base import OPS
@@ -63,11 +63,7 @@ def define_others() -> dict[str, Any]:
         def nest(self, x: Any, gate: Any) -> Any:
             return where(abs(gate) > self.limit, x, 0)
 
-    return {
-        "kept_above": elementwise_use(
-            "kept_above", "torch.where(x1.abs() > factor * w0, x0, 0.0)", factor=(0.3, 1.0)
-        )
-    }
+    return uses("kept_above", "torch.where(x1.abs() > factor * w0, x0, 0.0)", factor=(0.3, 1.0))
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -78,11 +74,9 @@ def operators() -> Iterator[None]:
     page = ModuleType("page")
     exec(code_of(PAGE, "myoedge/operators/lerp/__init__.py"), page.__dict__)
     sys.path.insert(0, str(ROOT / "tests" / "plugins" / "gains"))
-    gains = import_module("myoedge_gains")
+    import_module("myoedge_gains")
     sys.path.pop(0)
-    by_torch = {"gains": elementwise_use("gains", "x0 * w0")}
-    added = {**page.CASES, **gains.CASES, **by_torch, **define_others()}
-    harness.USES.update(added)
+    harness.USES.update(page.CASES | uses("gains", "x0 * w0") | define_others())
     yield
     harness.drawn.cache_clear()
     for table, kept in before:
@@ -138,7 +132,7 @@ def test_a_wrong_unit_is_found_beside_numbers_of_bits(name: str, factor: float) 
         def nest(self, x: Any) -> Any:
             return rounded_shift(x * self.one, self.bits)
 
-    draw, of_use = Draw(np.random.default_rng(1)), elementwise_use(name)
+    draw, of_use = Draw(np.random.default_rng(1)), uses(name)[name]
     cases = [DrawnCase(**vars(of_use(draw))) for _ in range(24)]
     assert checked_operator(name, cases).state == ("ok" if factor == 1 else "differs")
 

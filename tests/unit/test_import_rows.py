@@ -55,13 +55,13 @@ def test_a_row_of_an_overload_that_torch_lacks_is_told(
     target = f"aten.{operator}{overload or '.default'}"
 
     def rows(aten: str) -> None:
-        row = api.ImportRow("atan2", api.adding("atan2", "self", *second), aten)
+        row = api.import_row("atan2", f"{aten}(self, {second})")
         monkeypatch.setattr(static_shapes, "import_rows", lambda: [row])
         known = dict.fromkeys(aten_names(aten), torch_row(row))
         others = {x: y for x, y in calls.IMPORT.items() if x != target}
         monkeypatch.setattr(calls, "IMPORT", {**others, **known})
 
-    second = ("other",) if operator == "atan2" else ("end",)
+    second = "other" if operator == "atan2" else "end"
     program = torch.export.export(functions[operator], (torch.ones(2),))
     rows(name)
     with pytest.raises(MyoedgeError, match="there is no such overload") as caught:

@@ -343,27 +343,28 @@ WRONG = {  # what is replaced in the package, by what, exit code, what is said
     "no array": ("return x * factors", "return list(x)", 2, "real returned a list"),
     "no limit": ("return x * self.gain", "return x * self.lookup('gain', x)", 4,
                  'has self.lookup("gain", x) of any value; try '),
-    "an argument": ('"x", "factors")', '"x", "factor")', 2,
+    "an argument": ("(x, factors)", "(x, factor)", 2,
                     "needs one of x, factors; has factor"),
-    "a call": ('"lab::gain")', '"lab::gains")', 2, "lab.gains.default: torch has no such call"),
-    "a call of others": ('"lab::gain")', '"lab::gain relu")', 2,
+    "a call": ('"lab::gain(', '"lab::gains(', 2, "lab.gains.default: torch has no such call"),
+    "a call of others": ('"lab::gain(', '"lab::gain relu(', 2,
                          "aten.relu.default, and so has a row of table"),
-    "ONNX's operator of others": ('"lab::gain")', '"lab::gain", "LeakyRelu(x)")', 2,
+    "ONNX's operator of others": ('factors)")', 'factors)", "LeakyRelu(x)")', 2,
                                   "LeakyRelu, and so has a row of table"),
     "an attribute without a row": ("return x * factors", "return x * factors + 0 * self.attrs['k']",
                                    2, "KeyError: 'k'"),
-    "an operator of a row": ('ImportRow("gains"', 'ImportRow("add"', 2, "no use of add in CASES"),
-    "a row that refuses": ('api.adding("gains", "x", "factors")', "refuse", 2, "refused: never"),
-    "an attribute": ('elementwise_use("gains")', 'elementwise_use("gains", factor=3)', 2,
+    "an operator of a row": ('import_row("gains"', 'import_row("add"', 2, "no use of add in CASES"),
+    "a row that refuses": ('import_row("gains", "lab::gain(x, factors)")',
+                           'ImportRow("gains", refuse, "lab::gain")', 2, "refused: never"),
+    "an attribute": ('api.uses("gains")', 'api.uses("gains", factor=3)', 2,
                      "factor of gains is 3, not several values"),
-    "another operator": ('elementwise_use("gains")', 'elementwise_use("gain")', 2,
-                         "uses of an operator that no class defines"),
-    "cases that are no table": ('{"gains": elementwise_use("gains")}', "None", 2,
+    "another operator": ('api.uses("gains")', 'api.uses("gain")', 2,
+                         'no uses of gains: CASES = api.uses("gains")'),
+    "cases that are no table": ('api.uses("gains")', "None", 2,
                                 "has    None"),
-    "a case that is no function": ('elementwise_use("gains")', "3", 2, "has    {'gains': 3}"),
-    "a case without a use": ('elementwise_use("gains")', "lambda draw: draw.shape", 2,
+    "a case that is no function": ('api.uses("gains")', '{"gains": 3}', 2, "has    {'gains': 3}"),
+    "a case without a use": ('api.uses("gains")', '{"gains": lambda draw: draw.shape}', 2,
                              "has    a method"),
-    "no cases": ('"gains": elem', '"gain": elem', 2, "no gains in CASES of the operator's"),
+    "no cases": ('api.uses("gains")', "{}", 2, 'no uses of gains: CASES = api.uses("gains")'),
     "no rows": ("ROWS = (", "ROWS = (1, ", 2, "ROWS of its import_rows is"),
 }  # fmt: skip
 Run = Callable[..., subprocess.CompletedProcess[str]]
@@ -408,7 +409,10 @@ def test_an_operator_of_torch_library_builds_where_a_plugin_has_it(
         assert built.stdout == f"{wide}\n"
     rows = tmp_path / "site" / "myoedge_gains" / "__init__.py"
     rows.write_text(
-        rows.read_text().replace('api.adding("gains", "x", "factors")', "lambda *a: 'gains'")
+        rows.read_text().replace(
+            'import_row("gains", "lab::gain(x, factors)")',
+            "ImportRow('gains', lambda *a: 'gains', 'lab::gain')",
+        )
     )
     wrong = gains("-m", "myoedge", "quantize", "m.pt2", "--calib", "random").stderr
     assert "error[E257] the plug-in gains cannot be used" in wrong, wrong
@@ -474,7 +478,7 @@ def test_a_package_that_is_wrong_is_told_so(name: str, gains: Run, tmp_path: Pat
     assert old in path.read_text()
     text = path.read_text().replace(old, new).replace("ROWS =", f"{REFUSE}ROWS =")
     if "'k'" in new:  # a use has it, but the row does not
-        text = text.replace('elementwise_use("gains")', 'elementwise_use("gains", k=[1])')
+        text = text.replace('api.uses("gains")', 'api.uses("gains", k=[1])')
     path.write_text(text)
     done = gains("-m", "myoedge", "plugin", "check", "myoedge_gains")
     assert done.returncode == code, done.stdout + done.stderr
@@ -484,8 +488,11 @@ def test_a_package_that_is_wrong_is_told_so(name: str, gains: Run, tmp_path: Pat
 @pytest.mark.parametrize(
     ("row", "words"),
     [
-        ('ImportRow("gain", api.adding("gain", "x"), "lab::gain")', "no operator gain: its own"),
-        ('ImportRow("gains", api.adding("gain", "x"), "lab::gain")', "there is no operator gain"),
+        ('api.import_row("gain", "lab::gain(x)")', "no operator gain: its own"),
+        (
+            'ImportRow("gains", api.import_row("gain", "lab::gain(x)").row, "lab::gain")',
+            "there is no operator gain",
+        ),
         ('ImportRow("gains", lambda b, a, out: b.add("gain"), "lab::gain")', "no operator gain"),
         ('ImportRow("gains", lambda b, a, out: 1 // 0, "lab::gain")', "ZeroDivisionError"),
     ],
@@ -507,7 +514,7 @@ def test_a_row_that_adds_nothing_is_the_plugin_s_error(row: str, words: str) -> 
 
 def test_an_argument_that_a_row_does_not_read_has_one_value() -> None:
     """Losses of torch are means by default: no silent import as an operator of each element."""
-    row = api.adding("add", "self", "target", only={"reduction": 0})
+    row = api.import_row("add", "loss(self, target)", only={"reduction": 0}).row
     for reduction, weight in ((0, None), (0, False), (1, None), (0, "x"), (0, 0)):
         builder = GraphBuilder()
         x = builder.input("x", (2, 3))
@@ -519,7 +526,8 @@ def test_an_argument_that_a_row_does_not_read_has_one_value() -> None:
             row(builder, given, (2, 3))
         accepted = re.search(r"only=(\{.*\})", str(caught.value))
         assert accepted is not None
-        wider = api.adding("add", "self", "target", only={"reduction": 0, **eval(accepted[1])})
+        only = {"reduction": 0, **eval(accepted[1])}
+        wider = api.import_row("add", "loss(self, target)", only=only).row
         assert builder.shape(wider(builder, given, (2, 3))) == (2, 3)
 
 

@@ -9,12 +9,11 @@ from typing import Any
 import numpy as np
 
 from myoedge.operators import api
-from myoedge.operators.api import Array, Constant, Expr, Scaled, elementwise_use
+from myoedge.operators.api import Array, Constant, Expr, Scaled, uses
 
 HALF = 0.5  # conditions are 0.0 or 1.0
 MULT_BITS = 14  # of factors
 LARGEST = 2**29  # product of an operand and its factor that needs no limit before
-LARGE = 4  # bits of a factor that leaves the other one MULT_BITS - LARGE
 
 
 class Choice(api.ElementwiseOperator, name="where", doc="one of two tensors, by a condition"):
@@ -33,13 +32,16 @@ class Choice(api.ElementwiseOperator, name="where", doc="one of two tensors, by 
     def quantize(self) -> Scaled:
         y, span = self.site.target, 2.0**self.site.target.element_type.bits
         factors = [min(self.params(at).scale / y.scale, span) for at in (1, 2)]
-        bits = MULT_BITS - min(math.ceil(math.log2(max(factors))), LARGE)
-        a_mult, b_mult = (round(math.ldexp(factor, bits)) for factor in factors)
+        reaches = self.params(1).reach, self.params(2).reach
+        terms = [*zip(reaches, factors, strict=True)]
+        largest = max(min(reach * factor, 2 * span) for reach, factor in terms)  # with a limit
+        bits = min(MULT_BITS, math.floor(math.log2(LARGEST / largest)))
+        a_mult, b_mult = (math.ldexp(factor, bits) for factor in factors)
         a_most, b_most = (
-            min(math.ceil(span / factor), reach) if reach * mult > LARGEST else reach
-            for reach, factor, mult in zip(
-                (self.params(1).reach, self.params(2).reach), factors, (a_mult, b_mult), strict=True
-            )
+            min(math.ceil(span / factor), reach)
+            if math.ldexp(reach * factor, bits) > LARGEST
+            else reach
+            for reach, factor in terms
         )
         return Scaled(
             math.ldexp(y.scale, -bits),
@@ -56,4 +58,4 @@ class Choice(api.ElementwiseOperator, name="where", doc="one of two tensors, by 
         return api.where(condition > self.most, a, b)
 
 
-CASES = {"where": elementwise_use("where", "torch.where(x0 > 0.5, x1, x2)")}
+CASES = uses("where", "torch.where(x0 > 0.5, x1, x2)")

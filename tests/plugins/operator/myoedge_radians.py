@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 
-from myoedge.operators.api import ElementwiseOperator, ImportRow, Scaled, elementwise_use, first
+from myoedge.operators.api import ElementwiseOperator, ImportRow, Scaled, first, uses
 
 
 class Radians(ElementwiseOperator, name="radians", doc="a tensor times a number"):
@@ -24,4 +24,4 @@ def to_radians(b, a, out):
 
 
 ROWS = (ImportRow("radians", to_radians, "deg2rad"),)
-CASES = {"radians": elementwise_use("radians", factor=[math.pi / 180])}
+CASES = uses("radians", factor=[math.pi / 180])
