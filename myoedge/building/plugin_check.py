@@ -28,8 +28,9 @@ from myoedge.graph.ir import Graph, Node
 from myoedge.graph.origin import Origin
 from myoedge.numerics.arrays import Array
 from myoedge.operators.base import OPS
-from myoedge.operators.cases import Draw, drawn_use, drawn_uses, rounding_advice
+from myoedge.operators.cases import Draw, drawn_use, drawn_uses
 from myoedge.operators.formula import FORMULAS
+from myoedge.operators.formula_rounding import rounding_advice
 from myoedge.operators.import_rows import import_rows
 from myoedge.operators.interpreter import integer_step
 from myoedge.plan.schedule import make_plan
@@ -115,50 +116,62 @@ def check_package(package: str) -> PluginCheck:
     Errors: E256 the package is not installed, or has no entry points of myoedge.
     """
     family = f"{families.__name__}.{package}"
-    if formulas := [x for x in FORMULAS if _is_in(OPS[x].real.__module__, family)]:
-        tested = tuple(map(_check_by_name, formulas))
-        found_rows = _check_rows_of([import_module(family)], formulas)
-        return PluginCheck(package, __version__, (), tested, found_rows)
+    if formulas := [x for x in FORMULAS if _is_defined_in(x, family)]:
+        return PluginCheck(
+            package, __version__, (), *_check_operators([import_module(family)], formulas)
+        )
     found = _find_distribution(package)
+    points = _entry_points_of(found)
+    rows, names = _load_operators(points)
+    tops = {_top_package(point.module) for point in points}
+    own = [package for package in families.ADDED if _top_package(package.__name__) in tops]
+    return PluginCheck(found.name, found.version, rows, *_check_operators(own, names))
+
+
+def _entry_points_of(found: metadata.Distribution) -> list[metadata.EntryPoint]:
+    """Return the entry points of an installed package that are for myoedge. Errors: E256."""
     groups = [GROUP + kind for kind in KINDS]
     points = [point for point in found.entry_points if point.group in groups]
     if not points:
         facts = {"needs": f"entry points of {', '.join(groups)}", "has": "none of them"}
-        raise MyoedgeError("E256", f"{package} is no plug-in of myoedge", facts)
+        raise MyoedgeError("E256", f"{found.name} is no plug-in of myoedge", facts)
+    return points
+
+
+def _load_operators(
+    points: Iterable[metadata.EntryPoint],
+) -> tuple[tuple[CheckedPoint, ...], list[str]]:
+    """Load entry points; return them, and the names of their operators."""
     before, added = {*OPS}, [*families.ADDED]
     rows = tuple(_load_plugin(point.group.removeprefix(GROUP), point.name) for point in points)
     # nothing is new if this process loaded them before
-    names = [name for name in OPS if name not in before] or _operators_defined_in(added)
+    known = [x for x in OPS for p in added if _is_defined_in(x, p.__name__)]
+    return rows, [name for name in OPS if name not in before] or known
+
+
+def _check_operators(
+    packages: Iterable[ModuleType], names: Sequence[str]
+) -> tuple[tuple[CheckedOperator, ...], tuple[CheckedRow, ...]]:
+    """Check operators, and by their uses the import rows of packages; each operator needs a row."""
     operators = tuple(map(_check_by_name, names))
-    tops = {_top_package(point.module) for point in points}
-    own = [package for package in families.ADDED if _top_package(package.__name__) in tops]
-    return PluginCheck(found.name, found.version, rows, operators, _check_rows_of(own, names))
-
-
-def _check_rows_of(packages: Iterable[ModuleType], names: Sequence[str]) -> tuple[CheckedRow, ...]:
-    """Check the import rows of packages by uses of these operators, each of which needs a row."""
     families.modules("torch_library")  # registers the calls of plug-ins in torch
     cases = drawn_uses()
-    tables = [module for x in packages for module in families.with_table(x, "import_rows")]
-    rows = [row for table in tables for row in table.ROWS]
     uses = {name: drawn(name) for name in names if name in cases}
+    tables = [table for x in packages for table in families.with_table(x, "import_rows")]
+    rows = [row for table in tables for row in table.ROWS]
     imported = {op for row in import_rows() for op in row.ops.split()}
-    lacking = [
+    lacking = (
         CheckedRow(name, 0, NO_ROW, NOTHING.format(name)) for name in names if name not in imported
-    ]
-    return (*checked_rows(rows, uses), *lacking)
+    )
+    return operators, (*checked_rows(rows, uses), *lacking)
 
 
 def _top_package(module: str) -> str:
     return module.partition(".")[0]
 
 
-def _operators_defined_in(packages: Iterable[ModuleType]) -> list[str]:
-    return [n for n in OPS for p in packages if _is_in(OPS[n].real.__module__, p.__name__)]
-
-
-def _is_in(module: str, package: str) -> bool:
-    return f"{module}.".startswith(f"{package}.")
+def _is_defined_in(op: str, package: str) -> bool:
+    return f"{OPS[op].real.__module__}.".startswith(f"{package}.")
 
 
 def _check_by_name(name: str) -> CheckedOperator:

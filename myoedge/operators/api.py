@@ -30,9 +30,10 @@ from myoedge.operators.cases import uses
 from myoedge.operators.described import constant, nest_constant
 from myoedge.operators.formula import FORMULAS, Formula, field_of
 from myoedge.operators.graph_builder import GraphBuilder, Unsupported, weights
-from myoedge.operators.import_rows import Arguments, ImportRow, first, import_row
+from myoedge.operators.import_rows import Arguments, ImportRow, first
 from myoedge.operators.integer_params import Scaled
-from myoedge.operators.stated_class import StatedClass, usual_name
+from myoedge.operators.stated_class import CAPITAL, StatedClass
+from myoedge.operators.stated_rows import import_row
 
 IN_QUANTIZE = "compute it in quantize, and return it as an annotated constant"
 TABLE = 'self.lookup("{}", index) for a table'
@@ -81,7 +82,7 @@ class ElementwiseOperator:
         limits: Mapping[str, tuple[float, float]] | None = None,
         **others: Any,
     ) -> None:
-        name = name or usual_name(cls)
+        name = name or CAPITAL.sub("_", cls.__name__).lower()
         doc = doc or (cls.__doc__ or "").strip().partition("\n")[0]
         given = {"name": name, "doc": doc, "constants": constants, "limits": limits}
         place = sys._getframe(1)  # the class statement

@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Definition of an operator from its formula: integer constants, description, bounds, kernels, and
-rules of streams, transposes and files from elsewhere; the formula as its author writes it."""
+rules of streams, transposes and files from elsewhere."""
 
 from __future__ import annotations
 
-import ast
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, make_dataclass, replace
@@ -16,8 +15,7 @@ from myoedge.errors import MyoedgeError
 from myoedge.graph.ir import Attrs, Node, Shape
 from myoedge.nest.formulas import broadcast_axes, broadcast_index
 from myoedge.nest.intervals import intervals
-from myoedge.nest.ir import Binary, Element, Expr, Lookup, Nest, Number, Where
-from myoedge.nest.nodes import is_magnitude
+from myoedge.nest.ir import Expr, Nest
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.requant import INT32_MAX
 from myoedge.operators.attributes import OTHERS, SCALAR, number, optional
@@ -56,7 +54,6 @@ if TYPE_CHECKING:
     from myoedge.operators.api import ElementwiseOperator
 
 FORMULAS: dict[str, Formula] = {}
-FUNCTIONS = {"max": "maximum", "min": "minimum"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -198,10 +195,12 @@ class Formula:
         try:
             return self._scaled(site)
         except MyoedgeError as error:
-            numbers = {x: y for x, y in site.attrs.items() if isinstance(y, int | float)}
-            for name, value in numbers.items():
-                if self._has_unit(replace(site, attrs={**site.attrs, name: 1.0})):
-                    raise self._attribute_error(name, value, error) from error
+            for name in (x for x, y in site.attrs.items() if isinstance(y, int | float)):
+                try:
+                    self._scaled(replace(site, attrs={**site.attrs, name: 1.0}))
+                except MyoedgeError:
+                    continue
+                raise self._attribute_error(name, site.attrs[name], error) from error
             raise
 
     def _scaled(self, site: QuantizeInputs) -> Scaled:
@@ -210,12 +209,6 @@ class Formula:
             "quantize", self._example_layer(site.attrs, site), (), right
         )
         return made
-
-    def _has_unit(self, site: QuantizeInputs) -> bool:
-        try:
-            return bool(self._scaled(site))
-        except MyoedgeError:
-            return False
 
     def _attribute_error(self, name: str, value: Any, error: MyoedgeError) -> MyoedgeError:
         """Return E111 for a value of an attribute for which `quantize` has no result."""
@@ -279,60 +272,3 @@ class Formula:
         along = rule.axis == rank - 1
         has_axis = any(at.shapes[w] not in ((), (1,)) for w in self.weights)
         return None if along and has_axis else rule
-
-
-# --- a formula as its author writes it ------------------------------------------------------------
-
-
-def text_of(formula: Formula, part: Expr) -> str:
-    """Return a part of a formula as its author writes it."""
-    own = {field_of(name): name for name in formula.stated.constants}
-    match part:
-        case Number():
-            return str(part.value)
-        case Element():
-            return f"self.{own.get(part.array.name, part.array.name)}"
-        case Binary():
-            return _binary_text(formula, part)
-        case Where():
-            return _call_text(formula, "where", *part.operands)
-        case Lookup():
-            name = own.get(part.array.name, part.array.name)
-            return f'self.lookup("{name}", {text_of(formula, part.at)})'
-    return type(part).__name__
-
-
-def _binary_text(formula: Formula, part: Binary) -> str:
-    names = {f"x{at}": name for at, name in enumerate(formula.stated.operands)}
-    match part:
-        case Binary("-", Element(array=array), _) if array.name in names:
-            return names[array.name]
-        case Binary("max", left) if is_magnitude(part):
-            return _call_text(formula, "abs", left)
-        case Binary("min", Binary("max", value, low) as inner, high) if not is_magnitude(inner):
-            return _call_text(formula, "clip", value, low, high)
-        case Binary("<", Number() as number, value):
-            return f"{bracketed(formula, value)} > {bracketed(formula, number)}"
-        case Binary("max" | "min"):
-            return _call_text(formula, FUNCTIONS[part.operation], part.left, part.right)
-    left, operation = part.left, part.operation
-    goes_on = operation in "+*" and isinstance(left, Binary) and left.operation == operation
-    first = text_of(formula, left) if goes_on else _operand_text(formula, left, operation)
-    return f"{first} {operation} {_operand_text(formula, part.right, operation)}"
-
-
-def _operand_text(formula: Formula, part: Expr, operation: str) -> str:
-    is_product = isinstance(part, Binary) and part.operation == "*"
-    bare = is_product and operation in "+-"
-    return text_of(formula, part) if bare else bracketed(formula, part)
-
-
-def _call_text(formula: Formula, function: str, *arguments: Expr) -> str:
-    return f"{function}({', '.join(text_of(formula, x) for x in arguments)})"
-
-
-def bracketed(formula: Formula, part: Expr) -> str:
-    """Return a part of a formula as text, in brackets if it is a sum or product."""
-    text = text_of(formula, part)
-    is_infix = isinstance(ast.parse(text, mode="eval").body, ast.BinOp | ast.Compare)
-    return f"({text})" if is_infix else text

@@ -17,7 +17,8 @@ from myoedge.nest.ir import Binary, Element, Expr, Lookup, Nest, Number, Where
 from myoedge.nest.rebuild import merged, rebuilt, with_operands
 from myoedge.numerics.requant import INT32_MAX
 from myoedge.operators.base import QuantizedNode
-from myoedge.operators.formula import FORMULAS, Formula, bracketed, text_of
+from myoedge.operators.formula import FORMULAS, Formula
+from myoedge.operators.formula_text import bracketed, text_of
 from myoedge.operators.named_parts import NamedParts
 
 SUMS = ("+", "-", "max", "min", "<", "==")  # whose operands have one unit

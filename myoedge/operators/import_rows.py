@@ -10,7 +10,7 @@ import ast
 import difflib
 import re
 import sys
-from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -23,8 +23,7 @@ from myoedge.graph.ir import Shape
 from myoedge.graph.match import NoMatch
 from myoedge.numerics.arrays import Array
 from myoedge.operators import modules
-from myoedge.operators.base import OPS
-from myoedge.operators.graph_builder import GraphBuilder, Unsupported, weights
+from myoedge.operators.graph_builder import GraphBuilder, Unsupported
 from myoedge.system.user_code import cause_of, converted
 
 Arguments = Mapping[str, Any]  # by parameter name: tensors as names, other arguments as values
@@ -64,10 +63,10 @@ class ImportRow:
 
     def __post_init__(self) -> None:
         if not self.place:
-            object.__setattr__(self, "place", _place_of_call(3))  # of ImportRow
+            object.__setattr__(self, "place", place_of_call(3))  # of ImportRow
 
 
-def _place_of_call(depth: int) -> str:
+def place_of_call(depth: int) -> str:
     """Return file and line of a calling function; that many frames above this one."""
     frame = sys._getframe(depth)
     return f"{'/'.join(Path(frame.f_code.co_filename).parts[-2:])}:{frame.f_lineno}"
@@ -173,49 +172,7 @@ def first(a: Arguments) -> str:
     return str(a["self"] if "self" in a else a["input"])
 
 
-def import_row(
-    op: str, aten: str = "", onnx: str = "", *, only: Arguments | None = None
-) -> ImportRow:
-    """Return the row of calls whose arguments are an operator's inputs and attributes; inputs that
-    it turns into integers must be parameters. A call with an argument that is not read is refused.
-
-    aten   calls of PyTorch with the names of their arguments, "lerp.Scalar(self, end, *, weight)":
-           the operator's inputs in their order, after the star its attributes, with the argument's
-           name if that differs, "weight: alpha"
-    onnx   as in ImportRow, with these names; without `aten`, the first one has those of attributes
-    only   an argument that is not read -> its value, {"reduction": 0}; by default None or False
-    """
-    place = _place_of_call(2)
-    names, signature = _parse_signature(aten or onnx.partition(";")[0], place)
-    operands = [argument.arg for argument in signature.args]
-    attrs = {x.arg: _argument_type(x, x.arg) if aten else x.arg for x in signature.kwonlyargs}
-    row = _adding(op, operands, attrs, only or {})
-    return ImportRow(op, row, names if aten else "", onnx, place=place)
-
-
-def _adding(op: str, operands: Sequence[str], attrs: Mapping[str, str], only: Arguments) -> Row:
-    """Return an import function that adds an operator.
-
-    operands   names of the call's tensors, in the order of the operator's inputs
-    attrs      attribute -> name of the call's argument
-    """
-    read = {*operands, *attrs.values()}
-
-    def row(b: GraphBuilder, a: Arguments, out: Any) -> str:
-        tensors = [a[name] for name in operands]
-        given = {name: a[argument] for name, argument in attrs.items()}
-        _refuse_unread_arguments({x: a[x] for x in a if x not in read}, only)
-        for at in OPS[op].weights.at:
-            own = operands[at]
-            weights(
-                b, tensors[at], f"{own} of {op}", f"{own} as a buffer or parameter of the module"
-            )
-        return b.add(op, *tensors, **given)
-
-    return row
-
-
-def _parse_signature(text: str, place: str) -> tuple[str, ast.arguments]:
+def parse_signature(text: str, place: str) -> tuple[str, ast.arguments]:
     """Return the names in front of a signature, and its arguments. Errors: E257."""
     names, _, rest = text.strip().partition("(")
     try:
@@ -227,22 +184,6 @@ def _parse_signature(text: str, place: str) -> tuple[str, ast.arguments]:
         raise MyoedgeError("E257", title, facts, [f'"{names}({known})"']) from None
     assert isinstance(signature, ast.FunctionDef)
     return names.strip(), signature.args
-
-
-def _refuse_unread_arguments(others: Arguments, only: Arguments) -> None:
-    """Refuse arguments that a row does not read, unless they are None, False, private, or have the
-    values in `only`."""
-    wrong = [
-        x
-        for x, value in others.items()
-        if x[0] != "_"
-        and not (bool(value == only[x]) if x in only else value is None or value is False)
-    ]
-    if wrong:
-        has = ", ".join(f"{x} = {others[x]!r}" for x in wrong)
-        row = ", ".join(f'"{x}": {others[x]!r}' for x in wrong)
-        unless = f"to accept this, if its operator computes it: only={{{row}}}"
-        raise Unsupported(f"{has}, which its row does not read; {unless}")
 
 
 def one_by_one(row: Row) -> Row:
@@ -330,7 +271,7 @@ def _row_error(entry: ImportRow, error: BaseException) -> MyoedgeError:
 
 def onnx_row(entry: ImportRow, text: str) -> tuple[str, OnnxRow]:
     """Parse an ONNX signature; return (operator, import function for its nodes)."""
-    name, signature = _parse_signature(text, entry.place)
+    name, signature = parse_signature(text, entry.place)
 
     def row(c: OnnxCall) -> Any:
         given = GivenArguments(_bind_arguments(signature, c), entry)
@@ -343,7 +284,7 @@ def _bind_arguments(signature: ast.arguments, c: OnnxCall) -> Arguments:
     """Return a node's inputs and attributes by the argument names of a signature."""
     arguments: dict[str, Any] = {}
     for i, argument in enumerate(signature.args):
-        name, kind = argument.arg, _argument_type(argument, "tensor")
+        name, kind = argument.arg, argument_type(argument, "tensor")
         if kind in OLDER and kind in c.attrs:
             arguments[name] = tuple(np.ravel(c.attrs[kind]).tolist())
         elif not name.startswith("_"):
@@ -358,7 +299,7 @@ def _bind_arguments(signature: ast.arguments, c: OnnxCall) -> Arguments:
 
 def _attribute_value(argument: ast.arg, default: ast.expr | None, c: OnnxCall) -> Any:
     """Return the value of an attribute of a node, with the type of its default."""
-    name = _argument_type(argument, argument.arg)
+    name = argument_type(argument, argument.arg)
     if default is None and name not in c.attrs:
         raise Unsupported(f"no attribute {name}", f"give {c.op} the attribute {name}")
     usual = None if default is None else ast.literal_eval(default)
@@ -366,5 +307,5 @@ def _attribute_value(argument: ast.arg, default: ast.expr | None, c: OnnxCall) -
     return value if usual is None else type(usual)(value)
 
 
-def _argument_type(argument: ast.arg, default: str) -> str:
+def argument_type(argument: ast.arg, default: str) -> str:
     return default if argument.annotation is None else ast.unparse(argument.annotation)

@@ -24,6 +24,7 @@ from myoedge.operators.base import is_taken
 from myoedge.operators.integer_params import Scaled, is_unit
 from myoedge.system.user_code import cause_of, converted
 
+CAPITAL = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")  # in the name of a class, where a word begins
 NAME = re.compile(r"[a-z][a-z0-9_]*", re.ASCII)
 FORMULAS_HAVE = "formulas: + - * >> << < >, abs(), and functions of myoedge.operators.api"
 
@@ -153,19 +154,15 @@ def shown(made: Any) -> str:
     return f"{made!s}"[:60] if is_plain else f"a {type(made).__name__}"
 
 
-def usual_name(stated: type) -> str:
-    """Return the name of an operator whose class states none: "dead_zone" for DeadZone."""
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", stated.__name__).lower()
-
-
 # --- the statement --------------------------------------------------------------------------------
 
 
 def _check_name(own: StatedClass, stated: Mapping[str, Any]) -> Iterator[Mistake]:
     name = stated["name"]
     if not (isinstance(name, str) and NAME.fullmatch(name)):
-        lower = re.sub(r"\W+", "_", usual_name(own.stated), flags=re.ASCII).strip("_0123456789")
-        yield Mistake("small letters, digits and _", repr(name), f'name="{lower or "own"}"')
+        lower = re.sub(r"\W+", "_", CAPITAL.sub("_", own.stated.__name__).lower(), flags=re.ASCII)
+        lower = lower.strip("_0123456789") or "own"
+        yield Mistake("small letters, digits and _", repr(name), f'name="{lower}"')
     elif is_taken(name):
         yield Mistake("a name that no operator has", f"{name}, which is one", f'name="own_{name}"')
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from myoedge.errors import MyoedgeError, escaped, named_input
@@ -94,12 +94,14 @@ def instead(target: str) -> str:
 
     target   name of the operator: "LSTM", or with its domain "com.acme.Fancy"
     """
+    from myoedge.frontend.operator_table import ONNX_IMPORT
+
     known = target.rpartition(".")[2]
     advice = ADVICE.get(known) or SPECIAL.get(target)
     if advice:
         return f"use {advice}"
     if "." in target:
-        if target in _imported_operators():
+        if target in ONNX_IMPORT:
             return ""  # a row knows it, and has refused this use
         return (
             f'name a plug-in with a row of "{target}(...)" in myoedge.toml: [plugins] operators = '
@@ -108,13 +110,6 @@ def instead(target: str) -> str:
     if target.endswith("()"):
         return INLINE
     return f"rewrite {target} with supported operators, or move it to the host"
-
-
-def _imported_operators() -> Collection[str]:
-    """Return the operators that have an import row, of plug-ins, too."""
-    from myoedge.frontend.operator_table import ONNX_IMPORT
-
-    return ONNX_IMPORT.keys()
 
 
 def wrong_opset(path: Path, opset: int, newest: int, cause: str = "") -> MyoedgeError:
