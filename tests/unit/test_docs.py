@@ -9,6 +9,7 @@ import json
 import os
 import re
 import runpy
+import subprocess
 import sys
 import types
 from collections.abc import Callable
@@ -354,6 +355,13 @@ def test_the_page_of_operators_is_short_and_its_plugin_is_the_one_that_is_tested
     assert len(text(page).splitlines()) <= 100
     file = "tests/plugins/gains/myoedge_gains/__init__.py"
     assert text(ROOT / file).endswith(code_of(page, file))
+    for own in (file, "myoedge/operators/lerp/__init__.py"):
+        words, code = (
+            [sys.executable, "-m", "ruff", "format", "--isolated", "-"],
+            code_of(page, own),
+        )
+        made = subprocess.run(words, input=code, capture_output=True, text=True).stdout
+        assert 0 < made.count("\n") <= 25, made
 
 
 # ---- the page of operators, which is made with the site

@@ -365,6 +365,12 @@ WRONG = {  # what is replaced in the package, by what, exit code, what is said
     "a case without a use": ('api.uses("gains")', '{"gains": lambda draw: draw.shape}', 2,
                              "has    a method"),
     "no cases": ('api.uses("gains")', "{}", 2, 'no uses of gains: CASES = api.uses("gains")'),
+    "no row of an operator": ("ROWS = (", "ROWS_ = (", 2, "import row   gains: nothing"),
+    "a bracket": ('factors)")', 'factors")', 2, 'try "lab::gain(x, factors)"'),
+    "a name of others": ('doc="one', 'name="add", doc="one', 2,
+                         'add, which is one; try name="own_add"'),
+    "an attribute without values": ("return x * factors", "return x * factors * self.attrs['more']",
+                                    2, 'uses("gains", more=(0.5, 1.0))'),
     "no rows": ("ROWS = (", "ROWS = (1, ", 2, "ROWS of its import_rows is"),
 }  # fmt: skip
 Run = Callable[..., subprocess.CompletedProcess[str]]

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import myoedge
+from tests.support.pages import code_of
 
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = ROOT / "tests" / "support" / "typed_user.py"
@@ -37,6 +38,17 @@ def strictly_checked(program: Path, cache: Path) -> subprocess.CompletedProcess[
 @pytest.mark.slow
 def test_strict_type_checks_pass_and_see_mistakes(tmp_path: Path) -> None:
     checked = strictly_checked(PROGRAM, tmp_path)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    page = ROOT / "docs" / "developers" / "adding-an-operator.md"
+    own = tmp_path / "own.py"
+    code = code_of(page, "myoedge/operators/lerp/__init__.py")
+    formulas = ("np.hypot(a, b)", "np.tanh(a) + abs(b)", "np.where(a > 0, b, 0.0)", "a * np.abs(b)")
+    parts = [code.replace("from", "import numpy as np\nfrom", 1)]
+    for at, formula in enumerate(formulas):
+        more = "class " + code.partition("class ")[2].replace("Lerp", f"Own{at}")
+        parts.append(more.replace('a + self.attrs["weight"] * (b - a)', formula, 1))
+    own.write_text("\n".join(parts))
+    checked = strictly_checked(own, tmp_path)
     assert checked.returncode == 0, checked.stdout + checked.stderr
     wrong = tmp_path / "wrong.py"
     wrong.write_text(
