@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the rounding of a formula's constants does to results, in checks of its operator."""
+"""Effect of rounded constants on the results of a formula, in checks of its operator."""
 
 from __future__ import annotations
 
