@@ -158,12 +158,16 @@ def _check_operators(
     cases = drawn_uses()
     uses = {name: drawn(name) for name in names if name in cases}
     tables = [table for x in packages for table in families.with_table(x, "import_rows")]
-    rows = [row for table in tables for row in table.ROWS]
+    rows = checked_rows([row for table in tables for row in table.ROWS], uses)
+    return operators, (*rows, *_lacking_rows(names))
+
+
+def _lacking_rows(names: Iterable[str]) -> Iterator[CheckedRow]:
+    """Yield a row for each operator that no row imports."""
     imported = {op for row in import_rows() for op in row.ops.split()}
-    lacking = (
-        CheckedRow(name, 0, NO_ROW, NOTHING.format(name)) for name in names if name not in imported
-    )
-    return operators, (*checked_rows(rows, uses), *lacking)
+    for name in names:
+        if name not in imported:
+            yield CheckedRow(name, 0, NO_ROW, NOTHING.format(name))
 
 
 def _top_package(module: str) -> str:
