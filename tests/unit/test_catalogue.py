@@ -62,6 +62,9 @@ SHARED = {
         "frontend.torch.constant_calls",
         "passes.spectra",
         "passes.reject_qdq",
+        "operators.formula",  # a number of the model
+        "quantization.scales",  # its layer
+        "building.plugin_check",
     },
     "E203": {
         "building.options",
@@ -244,6 +247,7 @@ SHARED = {
         "codegen.library",
         "frontend.torch.static_shapes",
         "system.hooks",
+        "operators.__init__",
         "operators.base",
         "operators.cases",
         "operators.import_rows",
