@@ -73,7 +73,8 @@ def check(terminal: Terminal, package: str) -> None:
             _print_plugin_row(terminal, "import row", name, row.state, row.cause)
     if code := found.exit_code:
         sys.exit(code)
-    terminal.next(*next_steps.after_plugin_check(found.named_points))
+    if found.entry_points:  # else it is a folder of the package itself
+        terminal.next(*next_steps.after_plugin_check(found.named_points))
 
 
 def _print_plugin_row(terminal: Terminal, kind: str, name: str, state: str, cause: str) -> None:

@@ -27,7 +27,8 @@ def import_row(
     aten   calls of PyTorch with the names of their arguments, "lerp.Scalar(self, end, *, weight)":
            the operator's inputs in their order, after the star its attributes, with the argument's
            name if that differs, "weight: alpha"
-    onnx   as in ImportRow, with these names; without `aten`, the first one has those of attributes
+    onnx   as in ImportRow, with these names; without `aten`, the first one has those of attributes.
+           An operator without a bracket has the arguments of `aten`
     only   an argument that is not read -> its value, {"reduction": 0}; by default None or False
     """
     place = place_of_call(2)
@@ -35,7 +36,10 @@ def import_row(
     operands = [argument.arg for argument in signature.args]
     attrs = {x.arg: argument_type(x, x.arg) if aten else x.arg for x in signature.kwonlyargs}
     row = _adding(op, operands, attrs, only or {})
-    return ImportRow(op, row, names if aten else "", onnx, place=place)
+    own = ", ".join([*operands, *(["*", *attrs.values()] if attrs else [])])
+    named = filter(None, map(str.strip, onnx.split(";")))
+    texts = [x if "(" in x else f"{x}({own})" for x in named]
+    return ImportRow(op, row, names if aten else "", "; ".join(texts), place=place)
 
 
 def _adding(op: str, operands: Sequence[str], attrs: Mapping[str, str], only: Arguments) -> Row:

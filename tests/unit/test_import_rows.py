@@ -82,3 +82,15 @@ def test_torch_has_the_overload_of_every_row() -> None:
     lacking = {name: place for name, place in rows if arguments_of_call(name) is None}
     assert {name.split(".")[1] for name in lacking} <= UNKNOWN, lacking
     assert len(rows) > 300
+
+
+def test_an_operator_of_onnx_without_a_bracket_has_the_arguments_of_torch() -> None:
+    torchs = "lab::dead_zone(x, *, threshold, gain: factor)"
+    row = api.import_row(
+        "add", torchs, "lab.DeadZone; lab.Dead(x, *, threshold=0.5, factor: g = 1.0)"
+    )
+    assert aten_names(row.aten) == ["lab.dead_zone.default"]
+    assert row.onnx.split("; ") == [
+        "lab.DeadZone(x, *, threshold, factor)",
+        "lab.Dead(x, *, threshold=0.5, factor: g = 1.0)",
+    ]
