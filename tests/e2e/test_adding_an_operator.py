@@ -29,8 +29,8 @@ test_ops.follow(harness.drawn(name, 200))
 for each in (test_ops.test_an_operator_is_complete, test_ops.test_a_batch_is_its_samples,
              test_stored_numbers.test_no_damage_is_accepted_but_of_weights):
     inspect.unwrap(each)(name)
-for part, compare in (("c", lambda f: test_ops.compare(f, name, 40, 0, "-O0")),
-                      ("tiles", lambda f: test_tiles.compare(name, 40, 0, f))):
+for part, compare in (("c", lambda f: test_ops.compare(f, [name], 40, 0, "-O0")),
+                      ("tiles", lambda f: test_tiles.compare([name], 40, 0, f))):
     (folder / part).mkdir()
     compare(folder / part)
 for case in harness.drawn(name, 20):
