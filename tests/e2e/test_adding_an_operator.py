@@ -99,3 +99,24 @@ def test_the_operator_of_the_page_is_an_operator(checkout: Path) -> None:
     assert exact(run(checkout, "-c", BUILD))
     shown = run(checkout, "-m", "myoedge", "ops", "--md").stdout
     assert "| `lerp` | the weighted mean, a + weight * (b - a) | yes | `lerp` |" in shown
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("    def nest", "    de nest", "SyntaxError: invalid syntax (__init__.py, line 20)"),
+        ("import api\n", "import apis\n", "(__init__.py:4)"),
+        ('doc="the', 'name="add", doc="the', "add, which is one"),
+    ],
+)
+def test_a_mistake_in_the_package_is_told_without_a_traceback(
+    checkout: Path, old: str, new: str, said: str
+) -> None:
+    place = checkout / FILE
+    assert old in place.read_text()
+    place.write_text(place.read_text().replace(old, new, 1))
+    done = run(checkout, "-m", "myoedge", "plugin", "check", "lerp")
+    assert done.returncode == 2
+    assert done.stderr.startswith("error[E257] the operator")
+    assert said in done.stderr
+    assert "Traceback" not in done.stderr
