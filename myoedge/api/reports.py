@@ -84,7 +84,7 @@ def calibrate_energy(measurements: StrPath) -> EnergyCalibration:
 
 @with_plugin_errors
 def peaks(build: Build | StrPath) -> Peaks:
-    """Return the buffers in use at the peak of L1, L2 and L3. Errors: E222 no build, or a build of
+    """Return the buffers in use at the peak of each memory. Errors: E222 no build, or a build of
     an older version."""
     from myoedge.reports.peaks import Peaks
     from myoedge.reports.peaks import peaks as peaks_of

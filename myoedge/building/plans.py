@@ -104,7 +104,8 @@ def _check_clock(network: QuantGraph, request: BuildRequest, notice: Notice) -> 
     lost = sorted({x.name for x in chip.levels} - {x.name for x in there.levels})
     name = f"{chip.least_hz(dict.fromkeys(lost, 1)) / 1e6:g} MHz"
     if lost and fits(network, replace(request, point=name)):
-        slow = f"{there.point.clock_hz / 1e6:g} MHz, without {' and '.join(lost).upper()}"
+        without = " and ".join(x.upper() for x in lost)
+        slow = f"{there.point.clock_hz / 1e6:g} MHz, without {without}"
         facts, tries = {**dict(notice.facts), "clock": slow}, [f'--operating-point "{name}"']
         title = "the clock is too slow for the memories that the network needs"
         raise MyoedgeError("E302", title, facts, tries)

@@ -122,7 +122,7 @@ def _quantized_facts(quantized: Quantized) -> Iterator[tuple[str, str]]:
 @click.command("inspect")
 @click.argument("path", type=click.Path(), metavar="MODEL|DIR", required=False)
 @click.option(
-    "--memory", is_flag=True, help="Show the buffers at the peak of L1, L2 and L3 (of a build)."
+    "--memory", is_flag=True, help="Show the buffers at the peak of each memory (of a build)."
 )
 @click.option(
     "--factory", metavar="PKG.MOD:FN", help="Function that builds a checkpoint's network."

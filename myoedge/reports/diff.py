@@ -205,7 +205,7 @@ def paired_layers(old: Report, new: Report) -> Iterator[tuple[str, Report | None
 
 
 def _make_change(where: str, fact: Fact, old: Mapping[str, Any], new: Mapping[str, Any]) -> Change:
-    return Change(where, fact, value_at(old, fact.key), value_at(new, fact.key))
+    return Change(where, fact, fact.value_in(old), fact.value_in(new))
 
 
 def _incomparable_paths(old: Report, new: Report) -> set[str]:

@@ -41,6 +41,7 @@ class Fact:
     bound    name of its bound in [check] and in a sweep's [bounds]; "": it has none
     short    its name in tables; "": the title
     alike    paths of report.json: where two builds differ in one of them, neither value is better
+    absent   the value of a report without it
     value    the value; None: not known
     """
 
@@ -51,6 +52,7 @@ class Fact:
     bound: str = ""
     short: str = ""
     alike: tuple[str, ...] = ()
+    absent: Value = None
     value: Value = None
 
     @property
@@ -58,10 +60,15 @@ class Fact:
         """The value with its unit."""
         return self.unit.show(self.value)
 
+    def value_in(self, report: Mapping[str, Any]) -> Value:
+        """Return the value in a report, or of one of its layers."""
+        found: Value = value_at(report, self.key)
+        return self.absent if found is None else found
+
 
 def titled(*reports: Mapping[str, Any]) -> list[Fact]:
     """Return FACTS with the names of the last report's memories, without those of memories that no
-    report's chip has."""
+    report's chip has, and those of further memory levels with data."""
     titles = IN_FLASH if near_memory.has_flash(reports[-1]) else {}
     lacks = {
         key
@@ -69,12 +76,22 @@ def titled(*reports: Mapping[str, Any]) -> list[Fact]:
         if not any(value_at(report, x) for report in reports for x in (key, size))
     }
     known = (fact for fact in FACTS if fact.key not in lacks)
-    return [replace(fact, title=titles.get(fact.key, fact.title)) for fact in known]
+    named = [replace(fact, title=titles.get(fact.key, fact.title)) for fact in known]
+    return [*named, *_facts_of_levels(reports)]
+
+
+def _facts_of_levels(reports: Sequence[Mapping[str, Any]]) -> Iterator[Fact]:
+    """Yield the facts of the memory levels other than L3 in which a report has data."""
+    names = dict.fromkeys(name for report in reports for name in near_memory.levels(report))
+    for name in names:
+        short, key = name.upper(), f"memory.levels.{name}"
+        if name != "l3":
+            yield Fact(key, f"{short} memory", BYTES, -1, "memory", short, alike=CHIP, absent=0)
 
 
 def facts(report: Mapping[str, Any]) -> list[Fact]:
     """Return the facts of a build that its report knows, in order."""
-    made = (replace(fact, value=value_at(report, fact.key)) for fact in titled(report))
+    made = (replace(fact, value=fact.value_in(report)) for fact in titled(report))
     return [fact for fact in made if fact.value is not None]
 
 

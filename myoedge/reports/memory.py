@@ -54,7 +54,7 @@ def memory(plan: Plan) -> Row:
     """Return the `memory` entry of report.json: bytes of L1, L2 and L3 by kind of data, the buffers
     in use at the peak of L2, and all buffers of the L2 arena and of L1."""
     arena = [*_arena_rows(plan)]
-    buffers = [*arena, *(_l3_buffer_row(plan, transfer) for transfer in plan.constant_transfers)]
+    buffers = [*arena, *(_level_buffer_row(plan, transfer) for transfer in plan.constant_transfers)]
     peak, chip = fullest(buffers), plan.chip
     # tile buffers, stacks and runtime data
     l1_bytes = chip.l1_reserved_bytes + plan.l1_bytes if chip.l1_bytes else None
@@ -162,14 +162,17 @@ def _arena_rows(plan: Plan) -> Iterator[Row]:
         replace(at, row_bytes=0): name for name, at in made.items() if at.row_bytes
     }
     names = dict(zip(made, made, strict=True))
+    levels = {"window": {"level": plan.chip.map_level.name}}
     for life in plan.lives:
-        other = SCRATCH if life.name == scratch_name(life.first) else "window"
         name = names.get(life.name) or by_rows.get(plan.where.get(life.name), life.name)
         node = plan.quant.graph.producer.get(name)
+        other = SCRATCH if life.name == scratch_name(life.first) else "window"
+        kind = "result" if node else other
         yield {
             "name": name,
-            "kind": "result" if node else other,
+            "kind": kind,
             **({} if node else {"step": life.first}),
+            **levels.get(kind, {}),
             "label": (node or plan.steps[life.first].node).label,
             "offset": plan.placement.offsets[life.name],
             "size_bytes": life.size_bytes,
@@ -195,14 +198,15 @@ def _l3_map_row(plan: Plan, name: str) -> Row:
     }
 
 
-def _l3_buffer_row(plan: Plan, transfer: LevelTransfer) -> Row:
-    """Return the report's row of an L2 buffer with weights from L3, in use from the start of the
-    transfer to the last read."""
+def _level_buffer_row(plan: Plan, transfer: LevelTransfer) -> Row:
+    """Return the report's row of an L2 buffer with weights from a memory level, in use from the
+    start of the transfer to the last read."""
     chunk, clock = transfer.chunk, plan.timeline_steps
     node = plan.steps[chunk.step].node
     return {
         "name": f"{node.name} {chunk.array} {chunk.start}",
         "kind": "weights",
+        "level": transfer.level,
         "step": chunk.step,
         "label": node.label,
         "offset": transfer.l2,

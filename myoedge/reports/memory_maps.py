@@ -115,7 +115,7 @@ def _draw_result(
     tail = [f"…{path.rpartition('.')[2]}"] if "." in path else []
     names = ((name, *tail, row["op"]),)
     if buffer["kind"] != "result":
-        title = f"{name}: {near_memory.BUFFERS[buffer['kind']]}, {_format_location(buffer)}"
+        title = f"{name}: {near_memory.buffer_name(buffer)}, {_format_location(buffer)}"
         return _draw_box(buffer, frame, top, title, names, "l3")
     look = "peak" if buffer["name"] in report["memory"]["peak_buffers"] else "calm"
     layers, last = report["layers"], buffer["last_step"]
@@ -132,12 +132,12 @@ def _format_location(buffer: Row) -> str:
 def budget(report: Report) -> list[dict[str, Any]]:
     """Return the segments of the bar that shows the use of L2, as fractions of the size of L2, or
     of the used bytes if L2 has no limit."""
-    memory = report["memory"]
     limit = report["target"]["l2_bytes"]
     sizes = near_memory.sizes(report)
     parts = [(*SEGMENTS[use], size) for use, size in sizes.items() if size is not None]
-    if memory["l3_bytes"]:
-        renamed = {"activations": "activations, data from L3"}
+    levels = [name.upper() for name in near_memory.levels(report)]
+    if levels:
+        renamed = {"activations": f"activations, data from {' and '.join(levels)}"}
         parts = [(kind, renamed.get(name, name), size) for kind, name, size in parts]
     if limit is not None:
         name = "free, code included" if None in sizes.values() else "free"

@@ -9,15 +9,17 @@ from typing import Any
 
 from myoedge.reports.report_json import Report
 
-BUFFERS = {  # kind of a buffer -> its name
-    "result": "result",
-    "scratch": "scratch",
-    "weights": "weights from L3",
-    "window": "window on L3",
-}
+# Kind of a buffer of a memory level's data -> its name; others have the name of their kind
+OF_LEVELS = {"weights": "weights from {}", "window": "window on {}"}
 # Of a chip with flash: the code's use of it, as other programs of the library have other code
 PROGRAM_CODE = "code with the test program"
 Sizes = Mapping[str, int | None]  # use -> bytes; None: unknown before the program is linked
+
+
+def buffer_name(buffer: Mapping[str, Any]) -> str:
+    """Return the name of a buffer by its kind and memory level."""
+    kind: str = buffer["kind"]
+    return OF_LEVELS.get(kind, kind).format(buffer.get("level", "l3").upper())
 
 
 def has_flash(report: Mapping[str, Any]) -> bool:
@@ -83,6 +85,14 @@ def flash_sizes(report: Report) -> Sizes:
     if not has_flash(report):
         return {}
     return {"weights": memory["weights_bytes"], PROGRAM_CODE: memory["code_bytes"]}
+
+
+def levels(report: Mapping[str, Any]) -> Mapping[str, int]:
+    """Return memory level behind the memory of activations -> bytes, of levels with data; reports
+    of version 0.1.0 have L3 alone."""
+    memory = report["memory"]
+    sizes = memory.get("levels", {"l3": memory["l3_bytes"]})
+    return {name: size for name, size in sizes.items() if size}
 
 
 def used_bytes(parts: Sizes) -> int:

@@ -93,10 +93,10 @@ Parts = Sequence[tuple[Held, Row | None]]  # with its buffer, unless it is perma
 
 
 def peaks(report: Report) -> tuple[Peak, ...]:
-    """Return the peaks of the memories that the build uses: L1, L2, L3."""
-    return tuple(
-        peak for peak in (_l1_peak(report), _l2_peak(report), _l3_peak(report)) if peak.used_bytes
-    )
+    """Return the peaks of the memories that the build uses: L1, L2, the levels behind it."""
+    levels = (_level_peak(report, name) for name in near_memory.levels(report))
+    found = (_l1_peak(report), _l2_peak(report), *levels)
+    return tuple(peak for peak in found if peak.used_bytes)
 
 
 def _l1_peak(report: Report) -> Peak:
@@ -118,7 +118,7 @@ def _l2_peak(report: Report) -> Peak:
     at = fullest(memory["buffers"])
     rows = alive(memory["buffers"], at)
     owners = ((owner(report, row), own) for row, own in zip(rows, own_bytes(rows), strict=True))
-    buffers = _buffers_of_layers(report, (near_memory.BUFFERS[row["kind"]] for row in rows), owners)
+    buffers = _buffers_of_layers(report, map(near_memory.buffer_name, rows), owners)
     parts: list[tuple[Held, Row | None]] = list(zip(buffers, rows, strict=True))
     resident = [
         *_constants(report),
@@ -150,22 +150,25 @@ def _constants(report: Report) -> Iterator[Held]:
 
 
 def owner(report: Report, buffer: Row) -> Row:
-    """Return the row of the layer that writes an arena buffer, or reads its weights from L3."""
+    """Return the row of the layer that writes an arena buffer, or reads its weights from a
+    memory level."""
     if "step" in buffer:
         return dict(report["layers"][buffer["step"]])
     name = buffer["name"]
     return next(dict(row) for row in report["layers"] if name in wording.results(row))
 
 
-def _l3_peak(report: Report) -> Peak:
-    weights = ((row, row["weights_l3_bytes"]) for row in report["layers"])
-    maps = ((owner(report, row), row["size_bytes"]) for row in report["memory"]["l3_maps"])
+def _level_peak(report: Report, name: str) -> Peak:
+    memory = report["memory"]
+    weights = ((row, row[f"weights_{name}_bytes"]) for row in report["layers"])
+    in_level = memory["l3_maps"] if name == "l3" else ()
+    maps = ((owner(report, row), row["size_bytes"]) for row in in_level)
     held = _buffers_of_layers(report, repeat("weights"), weights)
     parts = [
         (entry, None) for entry in (*held, *_buffers_of_layers(report, repeat("result"), maps))
     ]
-    used, limit = report["memory"]["l3_bytes"], report["target"].get("l3_bytes")
-    return _describe_peak("L3", used, limit, report, parts, (), 0.0)
+    used, limit = near_memory.levels(report)[name], report["target"].get(f"{name}_bytes")
+    return _describe_peak(name.upper(), used, limit, report, parts, (), 0.0)
 
 
 def _describe_peak(

@@ -298,7 +298,7 @@ def peak(report: Report) -> str:
     names, memory, sizes = layer_names(report), report["memory"], Counter[str]()
     for row in memory["buffers"]:
         if row["name"] in memory["peak_buffers"]:
-            sizes[names.get(row["name"], near_memory.BUFFERS[row["kind"]])] += row["size_bytes"]
+            sizes[names.get(row["name"], near_memory.buffer_name(row))] += row["size_bytes"]
     return ", ".join(f"{name} ({size(count)})" for name, count in sizes.items())
 
 
@@ -314,8 +314,8 @@ def behind_l2(report: Report) -> list[str]:
     """Format what a run moves from each level behind L2, and the size of the boot image."""
     memory = report["memory"]
     moved = {"l3": from_l3(report)} if memory["l3_bytes"] else {}
-    others = {name: count for name, count in memory.get("levels", {}).items() if name != "l3"}
-    moved |= {name: f"weights {size(count)}" for name, count in others.items() if count}
+    others = {x: count for x, count in near_memory.levels(report).items() if x != "l3"}
+    moved |= {name: f"weights {size(count)}" for name, count in others.items()}
     texts = [f"from {name.upper()} in every run: {text}" for name, text in moved.items()]
     stored = memory.get("boot_image_bytes")
     return [*texts, f"boot image {size(stored)}"] if texts and stored else texts

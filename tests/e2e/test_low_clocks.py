@@ -24,9 +24,12 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return save_exported(net, (torch.zeros(1, 64),), tmp_path_factory.mktemp("low") / "m.pt2")
 
 
-def built(model: Path, folder: Path, point: str, l2: str | None = L2) -> myoedge.Build:
+def built(
+    model: Path, folder: Path, point: str, l2: str | None = L2, memory: str | None = None
+) -> myoedge.Build:
     calib = np.random.default_rng(0).standard_normal((8, 1, 64), np.float32)
     given = {"calib": calib, "output": folder, "l2": l2, "operating_point": point}
+    given["memory"] = memory
     return myoedge.build(model, simulate=False, **given)
 
 
@@ -43,6 +46,12 @@ def test_a_network_that_needs_l3_is_told_its_clock(model: Path, tmp_path: Path) 
             verb(build, operating_point="239MHz")
         assert raised.value.notice.tries == ('--operating-point "240 MHz"',)
     assert myoedge.energy(build, operating_point="240 MHz")["duty"] is None
+
+
+def test_clocks_below_that_of_mram_lack_both_memories(model: Path, tmp_path: Path) -> None:
+    with pytest.raises(MyoedgeError, match="too slow") as raised:
+        built(model, tmp_path / "out", "20MHz", memory="mram=auto")
+    assert dict(raised.value.notice.facts)["clock"] == "20 MHz, without L3 and MRAM"
 
 
 def test_a_network_in_l2_is_exact_at_the_lowest_clock(model: Path, tmp_path: Path) -> None:

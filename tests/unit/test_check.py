@@ -69,6 +69,31 @@ def test_a_figure_may_be_worse_by_its_bound(
     assert statuses(old, new, **bounds).get(path) == status
 
 
+@pytest.mark.parametrize(
+    ("before", "after", "text", "status"),
+    [
+        ({}, {"mram": 1024}, "0 B -> 1 KiB (+1,024)", "worse"),
+        ({"mram": 1024}, {}, "1 KiB -> 0 B (-100.0 %)", "ok"),
+        ({"mram": 1024}, {"mram": 2048}, "1 KiB -> 2 KiB (+100.0 %)", "worse"),
+        ({"mram": 0}, {}, None, None),
+    ],
+)
+def test_memory_levels_are_compared_also_where_one_build_has_none(
+    good: myoedge.Build,
+    before: dict[str, int],
+    after: dict[str, int],
+    text: str | None,
+    status: str | None,
+) -> None:
+    old, new = (changed(dict(good.report), "memory.levels", x) for x in (before, after))
+    rows = {row.change.fact.title: row for row in check_reports(old, new, {}).figures}
+    row = rows.get("MRAM memory")
+    assert (row and row.status) == status
+    assert (text or "") in (row.text if row else "")
+    told = [change for change in compare(old, new) if change.fact.title == "MRAM memory"]
+    assert len(told) == bool(text)
+
+
 def test_decibels_are_absolute(good: myoedge.Build) -> None:
     old = dict(good.report)
     db = old["quantization"]["sqnr_db"]

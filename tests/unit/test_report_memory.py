@@ -246,6 +246,31 @@ def test_every_build_for_a_chip_names_the_parts_beside_it(
     assert (said in report_html(report)) == bool(parts)
 
 
+def test_buffers_and_peaks_have_the_names_of_their_memory_levels() -> None:
+    """Of weights in MRAM, without and beside L3: what the plan's transfers read."""
+    chip = find_chip("gap9").with_optional("mram")
+    small = chip.with_level("mram", reserved_bytes=chip.level("mram").bytes - 1024)
+    whole = planned(20).l2_bytes
+    for other, names in ((chip.without_external("ram"), {"mram"}), (small, {"mram", "l3"})):
+        made = planned(20, on=replace(other, l2_bytes=whole * 2 // 3, l2_reserved_bytes=0))
+        assert {x.level for x in made.transfers} == names
+        report = make_report(made, Outcome("net"))
+        rows = [row for row in report["memory"]["buffers"] if row["kind"] == "weights"]
+        assert [row["level"] for row in rows] == [x.level for x in made.transfers]
+        shown = report_html(report)
+        for level in ("l3", "mram"):
+            assert (f"weights from {level.upper()}" in shown) == (level in names)
+        found = of(report)
+        assert {*found} == {"L1", "L2", *(name.upper() for name in names)}
+        told = {part.what for part in found["L2"].held if " from " in part.what}
+        assert told <= {f"weights from {name.upper()}" for name in names}
+        for name in names:
+            assert found[name.upper()].used_bytes == len(made.image(name))
+        data = [part["name"] for part in memory_maps.budget(report) if "data from" in part["name"]]
+        listed = " and ".join(x.name.upper() for x in made.chip.levels if x.name in names)
+        assert data == [f"activations, data from {listed}"]
+
+
 @pytest.mark.parametrize("mram_bytes", [0, 1_887_428])
 def test_the_start_up_that_writes_mram_says_so(report: Report, mram_bytes: int) -> None:
     memory = {**report["memory"], "levels": {"l3": 5, "mram": mram_bytes}}
