@@ -26,8 +26,7 @@ from myoedge.streaming.convert import (
     windowed_stream,
     without_states,
 )
-from myoedge.streaming.first_iterations import from_first_frame
-from myoedge.streaming.loops import with_skip_factors
+from myoedge.streaming.loops import with_sequences_of_states, with_skip_factors
 from myoedge.streaming.stream import Stream
 from myoedge.streaming.time_axis import Axes, follow_time
 from myoedge.targets import Chip
@@ -128,7 +127,7 @@ def check_stream(graph: Graph, table: StreamTable) -> Graph:
     if in_windows(table):
         _context_around_pass(graph, window_axes(graph, table.axis), table)
     else:
-        graph = from_first_frame(with_skip_factors(graph))
+        graph = with_sequences_of_states(with_skip_factors(graph))
         _frames_per_pass(graph, infer_time_axes(graph, table.axis), table)
     return graph
 

@@ -79,8 +79,9 @@ STAGES: tuple[tuple[str, tuple[RewritePattern, ...]], ...] = (
     ("fuse", (*FOLD, *FUSE)),
 )
 ROLLED: tuple[tuple[str, Callable[[Graph], Graph]], ...] = (  # before the first stage
-    ("rows of loops", compute_rows_at_once),
     ("cells", roll_cells),
+    ("unrolled loops", roll_recurrences),
+    ("rows of loops", compute_rows_at_once),
     ("layers of steps", partial(apply, (join_steps,))),
     ("written-out scans", roll_scans),
 )
@@ -97,9 +98,11 @@ def prepare(graph: Graph) -> Graph:
     Errors: E115 if an output turns out to be a constant; those of the checks of spectra and QDQ.
     """
     check(graph, "imported")
-    graph = prune(graph)
+    computed, graph = graph.constants, prune(graph)
     for _, rolled in ROLLED:
-        graph = attempt(rolled, graph) or graph
+        known = replace(graph, constants={**computed, **graph.constants})  # states of loops, too
+        graph = attempt(rolled, known) or graph
+    graph = prune(graph)
     for name, rules in STAGES:
         before, graph = graph, apply(rules, graph)
         if (further := AFTER_STAGE.get(name)) is not None:

@@ -179,12 +179,16 @@ class UnrolledBody:
     def graph(self) -> Graph:
         return self.unrolled.graph
 
+    def in_order(self) -> list[Column]:
+        """Return the columns in topological order."""
+        order = {node.name: at for at, node in enumerate(self.graph.nodes)}
+        return sorted(self.columns, key=lambda column: order[column[-1]])
+
     @cached_property
     def stateful(self) -> dict[Column, None]:
         """Columns that depend on a state, in topological order."""
-        order = {node.name: at for at, node in enumerate(self.graph.nodes)}
         found: dict[Column, None] = {}
-        for column in sorted(self.columns, key=lambda column: order[column[-1]]):
+        for column in self.in_order():
             inputs = self.unrolled.inputs(column)
             if any(x in self.states or x in found for x in inputs):
                 found[column] = None

@@ -11,6 +11,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 
+import numpy as np
+
 from myoedge.graph.ir import Attrs, Graph, Node, Shape, prune, ranked
 from myoedge.graph.match import attempt, behind, found, require, writer
 from myoedge.operators.graph_builder import GraphBuilder, concat, expand, reshape, slice_axis
@@ -150,12 +152,21 @@ class _HoistedLoop:
 
     def _values_before_iterations(self, state: str, values: str) -> str:
         """Return the values of a state that the iterations read, [steps, *shape]: the initial
-        value, then the values after all iterations except the last."""
-        patch, shape = self.patch, self.graph.shape(state)
-        parts = [reshape(patch, self._initial_value(state), (1, *shape))]
-        if self.steps > 1:
-            parts.append(slice_axis(patch, values, 0, 0, self.steps - 1))
-        return concat(patch, parts, 0)
+        value, then the values after all iterations except the last.
+
+        Errors: NoMatch if the initial value is a constant of several numbers: a stream, which pads
+        frames with one number, computes the state in the loop.
+        """
+        patch, shape, initial = self.patch, self.graph.shape(state), self._initial_value(state)
+        begun = self.graph.find_array(initial)
+        if self.steps == 1:
+            return reshape(patch, initial, (1, *shape))
+        earlier = slice_axis(patch, values, 0, 0, self.steps - 1)
+        if begun is None:
+            return concat(patch, [reshape(patch, initial, (1, *shape)), earlier], 0)
+        require(np.all(begun == begun.flat[0]))
+        pads = ((1, 0), *((0, 0) for _ in shape))
+        return patch.add("pad", earlier, pads=pads, value=float(begun.flat[0]))
 
     def _initial_value(self, state: str) -> str:
         return self.graph.producer[state].inputs[0]
@@ -257,6 +268,7 @@ class _HoistedLoop:
         b = self._values_in_all_iterations(term, shape)
         initial = self._initial_value(state)
         if not is_zeros(self.graph, initial):
+            require(not self.graph.is_const(initial))  # a stream begins a scan with zeros
             b = self._add_initial_state(a, b, initial)
         return self.patch.add("scan", a, b, axis=0, origin=node.origin)
 

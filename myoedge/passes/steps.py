@@ -232,13 +232,13 @@ def _merge_slices(patch: GraphBuilder, nodes: Sequence[Node]) -> str:
     [steps, ...]. Errors: NoMatch."""
     source, cuts = nodes[0].inputs[0], [node.attrs["cuts"] for node in nodes]
     require(all(node.inputs[0] == source for node in nodes))
-    axis, joined = _joined_cuts(cuts)
+    axis, joined = joined_cuts(cuts)
     y = patch.add("slice", source, cuts=joined)
     y = transpose(patch, y, (axis, *(d for d in range(len(cuts[0])) if d != axis)))
     return reshape(patch, y, (len(nodes), *patch.graph.shape(nodes[0].name)))
 
 
-def _joined_cuts(cuts: Sequence[Cuts]) -> tuple[int, Cuts]:
+def joined_cuts(cuts: Sequence[Cuts]) -> tuple[int, Cuts]:
     """Return the axis along which slices are consecutive, and the cuts of the slice that selects
     their elements in order. Errors: NoMatch."""
     axes = [axis for axis in range(len(cuts[0])) if any(c[axis] != cuts[0][axis] for c in cuts)]

@@ -14,6 +14,11 @@ from myoedge.graph.ir import Graph, Node, Shape
 from myoedge.operators.base import OPS
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
 from myoedge.operators.turns import IN_LOOPS, READ, STATE, WRITE
+from myoedge.streaming.frames_one_by_one import (
+    SINGLE,
+    constants_that_change,
+    drops_time_axis,
+)
 from myoedge.streaming.loops import SequenceLoop, loops_of
 
 Axes = Mapping[str, int]  # tensor -> axis
@@ -23,8 +28,6 @@ T = TypeVar("T")
 FACTORS = "factors of input {} change from frame to frame"  # title of E131
 TIMES = "brings frames of different times together"  # reasons in E131
 RATES = "joins tensors of different rates"
-SINGLE = "joins frames one by one"
-ALL_FRAMES = "apply a layer to all frames at once: head(torch.stack(states, 1)), not head(state)"
 
 
 @dataclass(frozen=True)
@@ -74,7 +77,7 @@ def _check_joined_frames(graph: Graph, paths: TimeAxisMap) -> None:
             name = next(name for name in node.inputs if name in paths.axis)
             first_axis, last_axis = sorted((paths.axis[name], node.attrs["axis"]))
             if {*graph.shape(name)[first_axis : last_axis + 1]} == {1}:
-                raise not_causal(graph, paths.axis, node, SINGLE, ALL_FRAMES)
+                raise _one_by_one(graph, paths.axis, node)
 
 
 def rules_in_order(
@@ -96,8 +99,7 @@ def rules_in_order(
         rates = {rate[name] * rule.rate for name, rule in rules.items()}
         rate[node.name] = _only_candidate(rates, graph, axis, node, RATES)
         if any(x in graph.constants for x in operands_per_frame(graph, node, axis[node.name])):
-            reason = "has constants that change from frame to frame"
-            raise not_causal(graph, axis, node, reason)
+            raise _changing_constants(graph, axis, node)
         yield node.name, rules
 
 
@@ -116,6 +118,8 @@ def _follow_loop(
 ) -> Mapping[str, StreamingRule]:
     """Return the rules of a node of a loop over time; its results have no time axis, only the
     sequences that it writes."""
+    if any(map(graph.is_const, loop.sequences)):
+        raise _changing_constants(graph, axis, node)
     if any(axis.get(name) != 0 for name in loop.sequences):
         raise not_causal(graph, axis, node, "reads sequences of which not all are along time")
     if node.op == READ:
@@ -157,8 +161,24 @@ def _causal_rule(graph: Graph, node: Node, name: str, axes: Axes) -> StreamingRu
     if rule is None and node.op == "attention" and axes[name] != 0:
         raise _attention_error(graph, axes, node)
     if rule is None:
+        if node.op == "concat" and drops_time_axis(graph, name, axes):
+            raise _one_by_one(graph, axes, node)
         raise not_causal(graph, axes, node, *_explain_refusal(graph, node, name, axes))
     return rule
+
+
+def _one_by_one(graph: Graph, axes: Axes, node: Node) -> MyoedgeError:
+    """Return error E131 for a concat of single frames."""
+    if (changing := constants_that_change(graph, node)) is not None:
+        return _changing_constants(graph, axes, changing)
+    return not_causal(graph, axes, node, *SINGLE)
+
+
+def _changing_constants(graph: Graph, axes: Axes, node: Node) -> MyoedgeError:
+    """Return error E131 for a node with constants of each frame."""
+    title = f"{node.where} cannot run on a stream: it has constants that change from frame to frame"
+    needs = "the same constants in all frames, as a stream has no end"
+    return stream_error(graph, axes, title, needs, "the constants to which they converge")
 
 
 def _explain_refusal(graph: Graph, node: Node, name: str, axes: Axes) -> tuple[str, ...]:
@@ -170,8 +190,6 @@ def _explain_refusal(graph: Graph, node: Node, name: str, axes: Axes) -> tuple[s
     if _joins_windows(graph, node, name, axes[name]):
         reason = f"joins the frames of {first[0]} windows along one axis"
         return reason, f"export it with an input of {[1, *first[1:]]}: one window"
-    if first[0] > 1 and _drops_time_axis(graph, name, axes):
-        return SINGLE, ALL_FRAMES
     is_behind = node.op == "concat" and node.attrs["axis"] == axes[name]
     return (TIMES if is_behind else "takes all frames at once",)
 
@@ -183,15 +201,6 @@ def _joins_windows(graph: Graph, node: Node, name: str, axis: int) -> bool:
         return False
     joined = next((n for n in node.attrs["shape"] if n > 1), 1)
     return bool(shape[0] == windows and joined == windows * shape[axis])
-
-
-def _drops_time_axis(graph: Graph, name: str, axes: Axes) -> bool:
-    """Return whether a reshape before this tensor drops the axis of a single frame."""
-    while (node := graph.producer.get(name)) is not None:
-        name = next((x for x in node.inputs if x in axes), "")
-        if node.op == "reshape" and graph.shape(name)[axes[name]] == 1:
-            return graph.shape(node.name)[axes[node.name]] > 1
-    return False
 
 
 def _only_candidate(
@@ -226,7 +235,7 @@ def not_causal(graph: Graph, axes: Axes, node: Node, reason: str, *tries: str) -
 
 
 def _attention_error(graph: Graph, axes: Axes, node: Node) -> MyoedgeError:
-    """Return error E131 for attention that cannot be streamed, with the reason and remedies."""
+    """Return error E131 for attention that cannot be streamed."""
     window = graph.shape(graph.inputs[0])[axes[graph.inputs[0]]]
     past, future = node.attrs["window"] or (window, window)
     reason = "stores no keys and values of earlier frames"

@@ -20,8 +20,7 @@ from myoedge.quantization.scales import quantize_graph
 from myoedge.reports.streams import measured_on, stream_report
 from myoedge.streaming.causal import causal_stream
 from myoedge.streaming.convert import infer_time_axes
-from myoedge.streaming.first_iterations import from_first_frame
-from myoedge.streaming.loops import with_skip_factors
+from myoedge.streaming.loops import with_sequences_of_states, with_skip_factors
 from myoedge.streaming.stream import passes
 
 FRAMES, CHANNELS = 12, 4
@@ -106,7 +105,7 @@ def test_the_report_names_states_if_samples_behind_others_give_other_integers(na
     rng = np.random.default_rng(0)
     (source,) = graph.inputs
     windows = {source: rng.normal(size=(8, *graph.shape(source))).astype(np.float32)}
-    graph = from_first_frame(with_skip_factors(graph))
+    graph = with_sequences_of_states(with_skip_factors(graph))
     q = quantize_graph(graph, calibrate(graph, windows, Observer("minmax"), "noise"))
     stream = causal_stream(q, infer_time_axes(graph, 1), 1)
     axis = stream.inputs[0].axis

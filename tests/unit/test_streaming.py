@@ -449,7 +449,7 @@ WINDOWS: Mapping[str, tuple[nn.Module, tuple[int, ...], int, str, bool]] = {
         "brings frames of different times together",
         False,
     ),
-    "steps of a loop": (Function(unrolled), (2, 8, 4), 1, "joins frames one by one", False),
+    "steps of a loop": (Function(unrolled), (2, 5, 4), 1, "joins frames one by one", False),
     "a cumulative sum": (
         Function(lambda x: x.cumsum(1)),
         (2, FRAMES, 4),

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from myoedge.graph.ir import Attrs
+from myoedge.graph.ir import Attrs, Shape
 from myoedge.nest.formulas import broadcast_axes, broadcast_index, clip, long_shift, rounded_shift
 from myoedge.nest.ir import Array as Operand
 from myoedge.nest.ir import Axis, Expr, Nest
@@ -30,7 +30,6 @@ from myoedge.operators.common_rules import (
     all_beside_axis,
     axis_permuted,
     final_state,
-    same_shape,
     without_time,
 )
 from myoedge.operators.cumsum import cumulative
@@ -40,7 +39,7 @@ from myoedge.operators.graph_builder import GraphBuilder, slice_axis
 from myoedge.operators.import_rows import ImportRow
 from myoedge.operators.qdq import Write, Writer, number, reshaped, sliced
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule, StreamState
-from myoedge.operators.traits import Constants, Described
+from myoedge.operators.traits import Constants, Described, Operands
 
 STATE_BITS = 7  # fraction bits of a state, in output steps: 255 << 7 fits 16 bits
 MOST = (1 << 15) - 1
@@ -61,11 +60,11 @@ def along(
 ) -> Array:
     """Run a recurrence along attrs["axis"]; return the states after all iterations.
 
-    a, b     operands, one slice per iteration
+    a, b     operands, one slice per iteration; a may have axes of extent 1
     step     (a_t, state, b_t) -> next state
     before   initial state; (): 0
     """
-    moved_a, moved_b = (np.moveaxis(x, attrs["axis"], 0) for x in (a, b))
+    moved_a, moved_b = (np.moveaxis(x, attrs["axis"], 0) for x in (np.broadcast_to(a, b.shape), b))
     state, states = before[0] if before else np.zeros_like(moved_b[0]), []
     for at, more in zip(moved_a, moved_b, strict=True):
         state = step(at, state, more)
@@ -74,9 +73,9 @@ def along(
 
 
 def real(attrs: Attrs, a: Array, b: Array, *before: Array) -> Array:
-    """Compute the states h_t = a_t h_(t-1) + b_t of a linear recurrence in floats; a and b have the
-    same shape.
+    """Compute the states h_t = a_t h_(t-1) + b_t of a linear recurrence in floats.
 
+    a, b     factors, of the shape of b or with axes of extent 1, and terms
     before   optional initial state, without the axis
     """
     return along(attrs, a, b, lambda a, state, b: a * state + b, before)
@@ -171,7 +170,7 @@ def meaning(step: QuantizedNode[ScanParams]) -> Nest:
 
 def last_meaning(step: QuantizedNode[ScanParams]) -> Nest:
     """Describe the state after the last iteration, int32 or int64, without the axis."""
-    (axes, others), arrays = axes_along(step.shapes[0], step.attrs["axis"]), operands(step)
+    (axes, others), arrays = axes_along(step.shapes[1], step.attrs["axis"]), operands(step)
     state = last(axes[step.attrs["axis"]], _states_of_iterations(step, axes, arrays))
     return Nest(others, arrays, result(step), tuple(axis.at for axis in others), state)
 
@@ -181,7 +180,7 @@ def streaming_rule(at: OperandAxis) -> StreamingRule | None:
     by frame."""
     if at.operand > 1 or at.axis != at.attrs["axis"] % len(at.shapes[0]):
         return all_beside_axis(at)
-    shape = without_time(at.attrs, *at.shapes)
+    shape = _last_shape(at.attrs, *at.shapes)
     state = StreamState(2, "h", shape, STATE, last="scan_last", by_step=_state_of_types)
     return StreamingRule(at.axis, carries=(state,))
 
@@ -191,24 +190,30 @@ def _state_of_types(state: StreamState, step: QuantizedNode) -> StreamState:
     return replace(state, params=WIDE_STATE) if step.has_int16 else state
 
 
+def _last_shape(attrs: Attrs, a: Shape, b: Shape, *before: Shape) -> Shape:
+    """Return the shape of a state, without the axis."""
+    return without_time(attrs, b)
+
+
 SCAN = add_operator(
     name="scan",
     attributes={"axis": AXIS},
     doc="linear recurrence along an axis: h_t = a_t * h_(t-1) + b_t, 16-bit states",
-    shape=same_shape,
+    shape=lambda attrs, a, b, *before: b,
     real=real,
     integer=Described(meaning),
     constants=Constants(quantize, kinds=(ScanParams,)),
     kernels=generated(EITHER_WIDTH, ON_STREAMS),
     permute_rule=axis_permuted,
     streaming_rule=streaming_rule,
+    operands=Operands(broadcast={0: None}),
 )
 
 SCAN_LAST = final_state(
     SCAN,
     name="scan_last",
     doc="state of scan after the last step: on streams",
-    shape=without_time,
+    shape=_last_shape,
     real=last_real,
     integer=Described(last_meaning),
     kernels=generated(*KEPT),
@@ -223,8 +228,9 @@ def _make_scan_writer(*, kept: bool) -> Write:
     """
 
     def node(w: Writer, step: QuantizedNode, a: str, b: str, *before: str) -> str:
-        axis, states, shape = step.attrs["axis"], list[str](), [*step.shapes[0]]
+        axis, states, shape = step.attrs["axis"], list[str](), [*step.shapes[1]]
         steps, shape[axis] = shape[axis], 1
+        is_one = step.shapes[0][axis] == 1  # factor of all iterations
         # The step of a scan's states, to which b's multiplier converts
         factor = math.ldexp(step.integers.b_mult, -step.integers.b_shift)
         unit = w.params[step.node.inputs[1]].scale / factor if factor else 1.0
@@ -233,7 +239,8 @@ def _make_scan_writer(*, kept: bool) -> Write:
             state = w.node("Mul", reshaped(w, first, *shape), number(w, unit))
         for t in range(steps):
             more = sliced(w, b, t, t + 1, axis)
-            decayed = w.node("Mul", sliced(w, a, t, t + 1, axis), state) if state else ""
+            factor_now = a if is_one else sliced(w, a, t, t + 1, axis)
+            decayed = w.node("Mul", factor_now, state) if state else ""
             state = w.node("Add", decayed, more) if decayed else more
             states.append(state)
         if not kept:
