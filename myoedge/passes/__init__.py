@@ -79,11 +79,11 @@ STAGES: tuple[tuple[str, tuple[RewritePattern, ...]], ...] = (
     ("fuse", (*FOLD, *FUSE)),
 )
 ROLLED: tuple[tuple[str, Callable[[Graph], Graph]], ...] = (  # before the first stage
-    ("cells", roll_cells),
-    ("unrolled loops", roll_recurrences),
     ("rows of loops", compute_rows_at_once),
+    ("cells", roll_cells),
     ("layers of steps", partial(apply, (join_steps,))),
     ("written-out scans", roll_scans),
+    ("unrolled loops", lambda graph: compute_rows_at_once(roll_recurrences(graph))),
 )
 AFTER_STAGE: Mapping[str, Callable[[Graph], Graph]] = {
     "find": limit_infinities,

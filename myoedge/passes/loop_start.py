@@ -26,6 +26,7 @@ from myoedge.passes.loop_columns import MOST_PEELED, Column, Unrolled, UnrolledB
 from myoedge.passes.steps import joined_cuts
 
 MOST_TRIED = 256  # combinations of constants as states
+MOST_COMPUTED = 1 << 21  # elements that all of them compute; zeros and ones are tried in any case
 SCALES = (0.1, 1.0, 10.0)  # of the random operands for which the first steps give the same values
 MOST_UNKNOWNS = 128  # elements of states for which equations are solved
 CLOSER = 0.5  # by which a step of Newton's method must reduce what is missing
@@ -33,12 +34,16 @@ STEP, RANK = 1e-3, 1e-9  # of its differences; smallest singular value, of the l
 SAME = 1e-5  # largest difference, of the largest value: computed constants are float32
 
 
-def from_first_step(body: UnrolledBody) -> UnrolledBody | None:
+def from_first_step(body: UnrolledBody, least: int) -> UnrolledBody | None:
     """Return the body of a loop with the steps in front of it as steps of the loop, which begins
-    with constant states; None if it begins so already, or if no constants give these steps."""
+    with constant states; None if it begins so already, or if no constants give these steps.
+
+    least   least number of steps in front
+    """
     if all(body.graph.is_const(initial) for _, initial in body.states.values()):
         return None
-    tried = (attempt(_with_first_steps, body, count) for count in range(1, MOST_PEELED + 1))
+    counts = range(max(least, 1), MOST_PEELED + 1)
+    tried = (attempt(_with_first_steps, body, count) for count in counts)
     return next(filter(None, tried), None)
 
 
@@ -162,7 +167,10 @@ def _find_states(made: _FirstSteps, same: Mapping[str, str]) -> dict[str, Array]
     """Return constant -> state before the first step, for which tensors are the same as those made
     in their place. Errors: NoMatch."""
     cases, shapes = [_Case.of(made, same, scale) for scale in SCALES], made.first_states()
-    tried = itertools.islice(_possible_states(made.body.graph, shapes), MOST_TRIED)
+    most = MOST_COMPUTED // sum(tensor.size for tensor in made.tensors.values())
+    tried = itertools.islice(
+        _possible_states(made.body.graph, shapes), min(max(most, 2), MOST_TRIED)
+    )
     for first in itertools.chain(tried, _solved_states(cases, shapes)):
         if all(case.is_same(first) for case in cases):
             return first
@@ -187,7 +195,7 @@ def _solved_states(
 ) -> Iterator[dict[str, Array]]:
     """Yield the states that Newton's method finds, as long as it comes closer: those of a program
     that begins with Python's numbers, or of a body that has other states than the program."""
-    x, before = np.zeros(sum(map(math.prod, shapes.values()))), np.float64(math.inf)
+    x, before = np.zeros(sum(map(math.prod, shapes.values()))), math.inf
 
     def missing(x: Array) -> Array:
         first = _parts(x, shapes)
@@ -200,7 +208,8 @@ def _solved_states(
         slopes = [(missing(x + STEP * unit) - now) / STEP for unit in np.eye(len(x))]
         if not np.isfinite(slopes).all():
             return
-        before, x = np.linalg.norm(now), x - np.linalg.lstsq(np.stack(slopes, 1), now, RANK)[0]
+        before = float(np.linalg.norm(now))
+        x = x - np.linalg.lstsq(np.stack(slopes, 1), now, RANK)[0]
         yield {name: part.astype(np.float32) for name, part in _parts(x, shapes).items()}
 
 

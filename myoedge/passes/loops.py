@@ -48,24 +48,18 @@ def in_loop_order(graph: Graph) -> Graph:
 def _roll_one_recurrence(unrolled: Unrolled) -> Iterator[Graph]:
     """Yield graphs in which one unrolled recurrence is replaced by a loop."""
     for starts in loop_results(unrolled):
-        for body in _bodies(unrolled, starts):
-            if (made := _replace_by_loop(without_repeats(body))) is not None:
-                yield made
+        for first in range(MOST_PEELED + 1):
+            columns = [column[first:] for column in starts]
+            if min(map(len, columns)) < FEWEST:
                 break
-
-
-def _bodies(unrolled: Unrolled, starts: Sequence[Column]) -> Iterator[UnrolledBody]:
-    """Yield bodies of a loop with some results: those that begin with constant states, then those
-    that begin with the results of steps in front of the loop, the most steps first."""
-    later = []
-    for first in range(MOST_PEELED + 1):
-        columns = [column[first:] for column in starts]
-        body = unrolled_body(unrolled, columns) if min(map(len, columns)) >= FEWEST else None
-        if body is not None and body.states:
-            whole = from_first_step(body)
-            yield from () if whole is None else (whole,)
-            later.append(body)
-    yield from later
+            body = unrolled_body(unrolled, columns)
+            if body is None or not body.states:
+                continue
+            if (made := _replace_by_loop(without_repeats(body))) is not None:
+                whole = from_first_step(body, first)
+                longer = None if whole is None else _replace_by_loop(without_repeats(whole))
+                yield longer or made
+                break
 
 
 @dataclass
