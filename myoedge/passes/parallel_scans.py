@@ -194,6 +194,8 @@ def _scan_of_one(axis: int, x: str, first: _Case, second: _Case) -> FoundScan | 
     h, terms = (np.moveaxis(y, axis, 0) for y in (first.result, first.source(x)))
     factors = np.zeros_like(h)
     factors[1:] = (h[1:] - terms[1:]) / h[:-1]
+    if np.allclose(factors[1:], factors[1], rtol=TOLERANCE, atol=0.0):  # the first multiplies 0
+        factors[:] = factors[1]
     a = np.moveaxis(factors, 0, axis)
     if not factors.any() or not second.is_scan(axis, a, x):
         return None
