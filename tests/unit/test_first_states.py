@@ -6,12 +6,16 @@ torch runs over a recording, and keeps the states that it has.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 import numpy as np
 import pytest
 import torch
+from torch import Tensor, nn
 
 from myoedge.building.config_tables import StreamTable
 from myoedge.building.stream_rate import check_stream
+from myoedge.errors import MyoedgeError
 from myoedge.graph.ir import Graph
 from myoedge.operators.interpreter import run_float
 from myoedge.operators.turns import loop_spans
@@ -78,3 +82,43 @@ def test_a_stream_is_torch_over_the_recording(step: Step, beginning: str) -> Non
         wanted = network(torch.from_numpy(x)).numpy()
     assert real.shape == wanted.shape
     assert 10 * np.log10(np.sum(wanted**2) / np.sum((wanted - real) ** 2)) > 20
+
+
+class Kalman(nn.Module):
+    """A filter of a random walk, with gains that were computed before; a number or a tensor each.
+
+    gains   how each frame reads its own
+    """
+
+    def __init__(self, gains: Callable[[Tensor, int], Tensor | float], *, bounded: bool) -> None:
+        super().__init__()
+        self.gains, self.bounded = gains, bounded
+        self.register_buffer("table", 1 / torch.arange(2.0, STEPS + 2)[:, None].repeat(1, CHANNELS))
+
+    def forward(self, x: Tensor) -> Tensor:
+        m, found = torch.zeros(1, CHANNELS), []
+        for t, row in enumerate(x.unbind(1)):
+            m = m + self.gains(self.table, t) * (row - m)
+            m = torch.tanh(m) if self.bounded else m
+            found.append(m)
+        return torch.stack(found, 1)
+
+
+GAINS: Mapping[str, Callable[[Tensor, int], Tensor | float]] = {
+    "Python's numbers": lambda table, t: 1 / (t + 2),
+    "tensors": lambda table, t: torch.full((1, CHANNELS), 1 / (t + 2)),
+    "rows of a buffer": lambda table, t: table[t],
+}
+
+
+@pytest.mark.parametrize("bounded", [False, True])
+@pytest.mark.parametrize("gains", GAINS)
+def test_constants_of_each_frame_are_named(gains: str, bounded: bool) -> None:
+    """A stream has no last frame; the constant to which they converge streams."""
+    network = Kalman(GAINS[gains], bounded=bounded).eval()
+    with pytest.raises(MyoedgeError, match="constants that change from frame to frame") as caught:
+        check_stream(prepared(network, 1, STEPS, CHANNELS), StreamTable(axis=1))
+    assert caught.value.code == "E131"
+    assert caught.value.notice.tries[0] == "the constants to which they converge"
+    converged = Kalman(lambda table, t: 0.1, bounded=bounded).eval()
+    assert check_stream(prepared(converged, 1, STEPS, CHANNELS), StreamTable(axis=1))
