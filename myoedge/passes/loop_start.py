@@ -166,7 +166,7 @@ class _FirstSteps:
 def _find_states(made: _FirstSteps, same: Mapping[str, str]) -> dict[str, Array]:
     """Return constant -> state before the first step, for which tensors are the same as those made
     in their place. Errors: NoMatch."""
-    cases, shapes = [_Case.of(made, same, scale) for scale in SCALES], made.first_states()
+    cases, shapes = [_RandomOperands.of(made, same, scale) for scale in SCALES], made.first_states()
     most = MOST_COMPUTED // sum(tensor.size for tensor in made.tensors.values())
     tried = itertools.islice(
         _possible_states(made.body.graph, shapes), min(max(most, 2), MOST_TRIED)
@@ -191,7 +191,7 @@ def _possible_states(graph: Graph, shapes: Mapping[str, Shape]) -> Iterator[dict
 
 
 def _solved_states(
-    cases: Sequence[_Case], shapes: Mapping[str, Shape]
+    cases: Sequence[_RandomOperands], shapes: Mapping[str, Shape]
 ) -> Iterator[dict[str, Array]]:
     """Yield the states that Newton's method finds, as long as it comes closer: those of a program
     that begins with Python's numbers, or of a body that has other states than the program."""
@@ -233,7 +233,7 @@ def _distinct(arrays: Iterable[Array], shape: Shape) -> Iterator[Array]:
 
 
 @dataclass(frozen=True)
-class _Case:
+class _RandomOperands:
     """Random operands of the first steps, and what the steps of the graph give for them.
 
     same    tensor of the graph -> the one that is made in its place
@@ -247,7 +247,7 @@ class _Case:
     wanted: Mapping[str, Array]
 
     @classmethod
-    def of(cls, made: _FirstSteps, same: Mapping[str, str], scale: float) -> _Case:
+    def of(cls, made: _FirstSteps, same: Mapping[str, str], scale: float) -> _RandomOperands:
         graph, rng = made.body.graph, np.random.default_rng(0)
         names = dict.fromkeys((*graph.inputs, *made.operands_outside()))
         drawn = {name: scale * rng.standard_normal(graph.shape(name)) for name in names}

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 
 import numpy as np
@@ -26,11 +27,13 @@ def drops_time_axis(graph: Graph, name: str, axes: Mapping[str, int]) -> bool:
     return False
 
 
-def constants_that_change(graph: Graph, joined: Node) -> Node | None:
-    """Return the nearest node of the last joined frame that computes with other constants than the
-    one in its place in the frame before; None if the frames differ in other things, such as the
-    weights of a layer."""
-    pairs = [joined.inputs[-2:]]
+def constants_that_change(graph: Graph, node: Node) -> Node | None:
+    """Return the nearest node that computes the last of the frames which are joined behind a node
+    with other constants than the frame before; None if the frames differ in other things, such as
+    the weights of a layer."""
+    while node.op != "concat" and graph.users.get(node.name):
+        node = graph.users[node.name][0]
+    pairs = [*itertools.pairwise(node.inputs)][-1:] if node.op == "concat" else []
     for before, after in pairs:  # `pairs` grows in the loop
         nodes = graph.producer.get(before), graph.producer.get(after)
         if before == after or None in nodes or len(pairs) > MOST_PAIRS:

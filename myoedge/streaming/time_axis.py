@@ -161,7 +161,7 @@ def _causal_rule(graph: Graph, node: Node, name: str, axes: Axes) -> StreamingRu
     if rule is None and node.op == "attention" and axes[name] != 0:
         raise _attention_error(graph, axes, node)
     if rule is None:
-        if node.op == "concat" and drops_time_axis(graph, name, axes):
+        if graph.shape(graph.inputs[0])[0] > 1 and drops_time_axis(graph, name, axes):
             raise _one_by_one(graph, axes, node)
         raise not_causal(graph, axes, node, *_explain_refusal(graph, node, name, axes))
     return rule

@@ -411,10 +411,10 @@ def fits_windows(graph: Graph, axis: int) -> bool:
 
 
 def unrolled(x: Tensor) -> Tensor:
-    """A loop of too few steps for one loop: each frame is picked, and its axis dropped."""
+    """A loop whose weights change: each frame is picked, and its axis dropped."""
     state, states = torch.zeros(len(x), 4), []
-    for frame in x.unbind(1):
-        state = torch.tanh(F.linear(frame, torch.eye(4) / 2) + state @ torch.ones(4, 4) / 9)
+    for at, frame in enumerate(x.unbind(1), 9):
+        state = torch.tanh(F.linear(frame, torch.eye(4) / 2) + state @ (torch.ones(4, 4) / at))
         states.append(state)
     return torch.stack(states, 1)
 
@@ -449,7 +449,7 @@ WINDOWS: Mapping[str, tuple[nn.Module, tuple[int, ...], int, str, bool]] = {
         "brings frames of different times together",
         False,
     ),
-    "steps of a loop": (Function(unrolled), (2, 5, 4), 1, "joins frames one by one", False),
+    "steps of a loop": (Function(unrolled), (2, 8, 4), 1, "joins frames one by one", False),
     "a cumulative sum": (
         Function(lambda x: x.cumsum(1)),
         (2, FRAMES, 4),
