@@ -54,11 +54,8 @@ def _with_first_steps(body: UnrolledBody, count: int) -> UnrolledBody | None:
     first = _find_states(made, same)
     graph, starts = made.graph_from(first, same), made.starts()
     whole = unrolled_body(Unrolled(graph), starts)
-    return whole if whole is not None and all(map(graph.is_const, _initial(whole))) else None
-
-
-def _initial(body: UnrolledBody) -> Iterator[str]:
-    return (initial for _, initial in body.states.values())
+    states = () if whole is None else whole.states.values()
+    return whole if all(graph.is_const(initial) for _, initial in states) else None
 
 
 @dataclass

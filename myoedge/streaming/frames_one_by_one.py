@@ -31,25 +31,37 @@ def constants_that_change(graph: Graph, node: Node) -> Node | None:
     """Return the nearest node that computes the last of the frames which are joined behind a node
     with other constants than the frame before; None if the frames differ in other things, such as
     the weights of a layer."""
-    while node.op != "concat" and graph.users.get(node.name):
-        node = graph.users[node.name][0]
-    pairs = [*itertools.pairwise(node.inputs)][-1:] if node.op == "concat" else []
+    pairs = _last_joined_pair(graph, node)
     for before, after in pairs:  # `pairs` grows in the loop
-        nodes = graph.producer.get(before), graph.producer.get(after)
-        if before == after or None in nodes or len(pairs) > MOST_PAIRS:
+        one, other = graph.producer.get(before), graph.producer.get(after)
+        if one is None or other is None:
             continue
-        one, other = (node for node in nodes if node is not None)
-        if one.op != other.op or len(one.inputs) != len(other.inputs):
-            return None
-        inputs, weights = [*zip(one.inputs, other.inputs, strict=True)], OPS[one.op].weights.at
-        changed = [at for at, pair in enumerate(inputs) if _is_changed(graph, *pair)]
-        functions = ((node.attrs.get("chain"), node.attrs.get("act")) for node in (one, other))
-        if len({*functions}) > 1 or changed:
-            return None if {*changed} & {*weights} else other
+        if (one.op, len(one.inputs)) != (other.op, len(other.inputs)) or len(pairs) > MOST_PAIRS:
+            break
+        if changed := _changed_constants(graph, one, other):
+            return None if changed & {*OPS[one.op].weights.at} else other
+        inputs = zip(one.inputs, other.inputs, strict=True)
         pairs += (pair for pair in inputs if pair not in pairs)
     return None
 
 
-def _is_changed(graph: Graph, before: str, after: str) -> bool:
-    x, y = graph.find_array(before), graph.find_array(after)
-    return x is not None and y is not None and not np.array_equal(x, y)
+def _last_joined_pair(graph: Graph, node: Node) -> list[tuple[str, str]]:
+    """Return the last two tensors of the concat behind a node; [] if there is none."""
+    while node.op != "concat" and graph.users.get(node.name):
+        node = graph.users[node.name][0]
+    if node.op != "concat":
+        return []
+    pairs = [*itertools.pairwise(node.inputs)]
+    return pairs[-1:]
+
+
+def _changed_constants(graph: Graph, one: Node, other: Node) -> set[int]:
+    """Return the positions of constants that differ between two nodes; -1: a function's numbers."""
+    is_same = all(one.attrs.get(name) == other.attrs.get(name) for name in ("chain", "act"))
+    values = (
+        (graph.find_array(x), graph.find_array(y))
+        for x, y in zip(one.inputs, other.inputs, strict=True)
+    )
+    constants = ((at, x, y) for at, (x, y) in enumerate(values) if x is not None and y is not None)
+    changed = {at for at, x, y in constants if not np.array_equal(x, y)}
+    return changed if is_same else {*changed, -1}

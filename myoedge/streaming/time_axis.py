@@ -118,10 +118,8 @@ def _follow_loop(
 ) -> Mapping[str, StreamingRule]:
     """Return the rules of a node of a loop over time; its results have no time axis, only the
     sequences that it writes."""
-    if any(map(graph.is_const, loop.sequences)):
-        raise _changing_constants(graph, axis, node)
     if any(axis.get(name) != 0 for name in loop.sequences):
-        raise not_causal(graph, axis, node, "reads sequences of which not all are along time")
+        raise _beside_time(graph, axis, node, loop)
     if node.op == READ:
         return loop.rules()
     if node.op == WRITE:
@@ -134,6 +132,15 @@ def _follow_loop(
     elif any(name in axis for name in node.inputs):
         raise not_causal(graph, axis, node, "reads all frames in every iteration of a loop")
     return {}
+
+
+def _beside_time(graph: Graph, axis: Axes, node: Node, loop: SequenceLoop) -> MyoedgeError:
+    """Return error E131 for a loop that reads other sequences than frames."""
+    is_constant = any(map(graph.is_const, loop.sequences))
+    if is_constant:
+        return _changing_constants(graph, axis, node)
+    reason = "reads sequences of which not all are along time"
+    return not_causal(graph, axis, node, reason)
 
 
 def changing_factors(name: str) -> MyoedgeError:
