@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Why a network computes its frames one by one, without a loop that a stream could go on with."""
+"""Why frames are joined in a way that a stream cannot go on with: one by one, or with windows."""
 
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Mapping
 
 import numpy as np
@@ -25,6 +26,15 @@ def drops_time_axis(graph: Graph, name: str, axes: Mapping[str, int]) -> bool:
         if node.op == "reshape" and graph.shape(name)[axes[name]] == 1:
             return graph.shape(node.name)[axes[node.name]] > 1
     return False
+
+
+def joins_windows(graph: Graph, node: Node, name: str, axis: int) -> bool:
+    """Return whether a reshape makes one axis of a batch axis above 1 and the time axis."""
+    shape, windows = graph.shape(name), graph.shape(graph.inputs[0])[0]
+    if node.op != "reshape" or windows == 1 or math.prod(shape[:axis]) != windows:
+        return False
+    joined = next((n for n in node.attrs["shape"] if n > 1), 1)
+    return bool(shape[0] == windows and joined == windows * shape[axis])
 
 
 def constants_that_change(graph: Graph, node: Node) -> Node | None:

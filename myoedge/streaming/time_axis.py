@@ -18,6 +18,7 @@ from myoedge.streaming.frames_one_by_one import (
     SINGLE,
     constants_that_change,
     drops_time_axis,
+    joins_windows,
 )
 from myoedge.streaming.loops import SequenceLoop, loops_of
 
@@ -194,20 +195,11 @@ def _explain_refusal(graph: Graph, node: Node, name: str, axes: Axes) -> tuple[s
     if node.op in IN_LOOPS:
         return ("runs in a loop over another axis than time",)
     first = graph.shape(graph.inputs[0])
-    if _joins_windows(graph, node, name, axes[name]):
+    if joins_windows(graph, node, name, axes[name]):
         reason = f"joins the frames of {first[0]} windows along one axis"
         return reason, f"export it with an input of {[1, *first[1:]]}: one window"
     is_behind = node.op == "concat" and node.attrs["axis"] == axes[name]
     return (TIMES if is_behind else "takes all frames at once",)
-
-
-def _joins_windows(graph: Graph, node: Node, name: str, axis: int) -> bool:
-    """Return whether a reshape makes one axis of a batch axis above 1 and the time axis."""
-    shape, windows = graph.shape(name), graph.shape(graph.inputs[0])[0]
-    if node.op != "reshape" or windows == 1 or math.prod(shape[:axis]) != windows:
-        return False
-    joined = next((n for n in node.attrs["shape"] if n > 1), 1)
-    return bool(shape[0] == windows and joined == windows * shape[axis])
 
 
 def _only_candidate(
