@@ -93,6 +93,36 @@ def test_recurrent_steps_read_as_many_planes_as_bits(
     assert checked.exact["simulator"], checked.difference
 
 
+@pytest.mark.filterwarnings("ignore:The tensor attributes")
+@pytest.mark.parametrize(
+    ("kind", "units", "bits"), [(nn.GRU, 100, 4), (nn.GRU, 100, 2), (nn.RNN, 140, 4)]
+)
+def test_streamed_recurrent_weights_of_any_number_of_units_have_few_bits(
+    tmp_path: Path, kind: type[nn.RNNBase], units: int, bits: int
+) -> None:
+    """Rows of 25 and 35 words, of which those of a unit would not fill the words that are stored:
+    units that come in every step have few bits, those that stay in L1 have 8."""
+    torch.manual_seed(0)
+    made = built(tmp_path, bits, kind(24, units), (4, 1, 24), engine="cores", l1="28KiB")
+    _, row = (row for row in made.report["layers"] if row["weight_bits"])
+    plan = json.loads((made.folder / "plan.json").read_text())
+    (sizes,) = [
+        {buffer["operand"]: buffer["size_bytes"] for buffer in step["tiles"]["buffers"]}
+        for step in plan["steps"]
+        if step["tiles"]["kernel"] == f"me_{kind.__name__.lower()}_streamed_s8"
+    ]
+    gates, columns = 3 if kind is nn.GRU else 1, 32 // bits
+    of_unit = gates * (units + -units % columns)
+    stay = sizes.get("resident_weights", 0) // of_unit
+    weights_bytes = (units - stay) * of_unit * bits // 8 + stay * of_unit
+    numbers_bytes, tables_bytes = 16 * gates * units, 2 * 2 * 513
+    assert stay < units
+    assert 0 < row["weights_bytes"] - weights_bytes <= numbers_bytes + tables_bytes
+    checked = myoedge.validate(made, on=("host", "simulator"))
+    assert checked.exact["host"], checked.difference
+    assert checked.exact["simulator"], checked.difference
+
+
 class Steps(nn.Module):
     """A linear layer of nine cores, one of 3 rows, an LSTM whose weights come in every step."""
 

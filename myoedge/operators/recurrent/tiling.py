@@ -4,6 +4,7 @@ time step whose weights come with each tile."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import partial
@@ -26,7 +27,7 @@ from myoedge.operators.kernel import (
     TiledKernel,
     on_cluster,
 )
-from myoedge.operators.library.packed_weights import WORD_BYTES
+from myoedge.operators.library.packed_weights import WORD_BYTES, stored_bits
 from myoedge.operators.library.packing import packed_channels
 from myoedge.operators.recurrent.c_kernels import STREAMED, WHOLE, c_kernel
 from myoedge.targets.chip import Engine
@@ -46,14 +47,19 @@ STATES = (*STEPS, Format((SIXTEEN, EITHER), SIXTEEN, STORED_BITS))  # for any ty
 # ---- all weights in L1
 
 
-def in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
+def in_tiles(step: QuantizedNode, engine: Engine, multiple: int = 1) -> TiledKernel:
     """Return the tiled kernel of a recurrent layer; tiles are ranges of time steps, and states stay
-    in L1 between them."""
+    in L1 between them.
+
+    multiple   of which the words of h and of a row of weights are one
+    """
     (t, n, columns), units = step.shapes[0], step.out[-1]
-    gates, arrays, reverse = columns // units, _pack_constants(step), bool(step.attrs["reverse"])
+    gates, reverse = columns // units, bool(step.attrs["reverse"])
+    arrays = _pack_constants(step, multiple)
     size, parts = step.weight_type.size_bytes, 1 + bool(step.attrs.get("reset_first"))
     states = {f"{name}0": i for i, name in enumerate("hc"[: len(step.operands) - 1], start=1)}
-    given, words = step.integers.scalars, ceil_div(units * size, WORD_BYTES)
+    words = round_up(ceil_div(units * size, WORD_BYTES), multiple)
+    given = step.integers.scalars
     work = step_work(n, gates + parts - 1, words, units, engine.cores, parts)
     work *= PLAIN_C if gates == 1 else 1
     return TiledKernel(
@@ -96,20 +102,23 @@ def step_work(batch: int, loads: int, words: int, units: Any, cores: int, parts:
     return batch * (-(-units // cores) * unit_work) + parts * (60 * batch + 125)
 
 
-def _pack_constants(step: QuantizedNode) -> dict[str, Array]:
+def _pack_constants(step: QuantizedNode, multiple: int) -> dict[str, Array]:
     """Return the layer's constants, packed as me_recurrent.h describes."""
     return {
-        "weights": packed_rows(step.integers.weight, step.out[-1]),
+        "weights": packed_rows(step.integers.weight, step.out[-1], multiple),
         "channels": packed_channels(step),
         **{k: v for k, v in step.integers.arrays.items() if k in ("sigmoid", "tanh")},
     }
 
 
-def packed_rows(rows: Array, units: int) -> Array:
+def packed_rows(rows: Array, units: int, multiple: int = 1) -> Array:
     """Pack int8 or int16 recurrent weights [gates * units, C] for the kernels: for every unit and
-    word of columns, one word per gate."""
+    word of columns, one word per gate.
+
+    multiple   of which the words of a row are one
+    """
     columns = WORD_BYTES // rows.itemsize
-    words = np.pad(rows, ((0, 0), (0, -rows.shape[1] % columns)))
+    words = np.pad(rows, ((0, 0), (0, -rows.shape[1] % (columns * multiple))))
     words = words.reshape(units, len(rows) // units, -1, columns)
     return np.asarray(words.transpose(0, 2, 1, 3).reshape(-1))
 
@@ -169,15 +178,19 @@ def streamed(step: QuantizedNode, engine: Engine, most_bytes: int) -> TiledKerne
 
     most_bytes   maximum bytes of weights and channel constants that stay in L1
     """
-    on_cores, (t, n, columns), units = in_tiles(step, engine), step.shapes[0], step.out[-1]
+    (t, n, columns), units = step.shapes[0], step.out[-1]
+    of_gate, gates = WORD_BYTES // step.weight_type.size_bytes, columns // units
+    stored = WORD_BYTES * 8 // (stored_bits(step, step.weight_type) or step.weight_type.bits)
+    # Words of a gate's row of which those of all gates fill whole words of `stored` values.
+    on_cores = in_tiles(step, engine, stored // math.gcd(stored, gates * of_gate))
     rows = {name: on_cores.arrays[name].reshape(units, -1) for name in ("weights", "channels")}
     unit_bytes = sum(array[0].nbytes for array in rows.values())
     resident = min(most_bytes // unit_bytes, units - 1) // UNITS * UNITS
-    come, words = units - resident, rows["weights"][0].nbytes // (columns // units * WORD_BYTES)
+    come, words = units - resident, rows["weights"][0].nbytes // (gates * WORD_BYTES)
 
     def work(sizes: Sizes) -> Any:
         parts = (sizes["j"], resident * sizes["j"] // come)
-        return sum(step_work(n, columns // units, words, part, engine.cores) for part in parts)
+        return sum(step_work(n, gates, words, part, engine.cores) for part in parts)
 
     return replace(
         on_cores,
