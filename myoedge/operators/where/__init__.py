@@ -35,7 +35,8 @@ class Choice(api.ElementwiseOperator, name="where", doc="one of two tensors, by 
         reaches = self.params(1).reach, self.params(2).reach
         terms = [*zip(reaches, factors, strict=True)]
         largest = max(min(reach * factor, 2 * span) for reach, factor in terms)  # with a limit
-        bits = min(MULT_BITS, math.floor(math.log2(LARGEST / largest)))
+        small = min(math.ceil(math.log2(max(factors))), 0)
+        bits = min(MULT_BITS - small, math.floor(math.log2(LARGEST / largest)))
         a_mult, b_mult = (math.ldexp(factor, bits) for factor in factors)
         a_most, b_most = (
             min(math.ceil(span / factor), reach)
