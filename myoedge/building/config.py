@@ -69,14 +69,22 @@ def _read_file(path: Path) -> Config:
     return from_tables(_parse_file(path), path.name)
 
 
+# A key on the line of its table, as messages show settings: [quant] "head" = { weights = 4 }
+TABLE_AND_KEY = re.compile(r"^[ \t]*(\[[^\[\]\n]+\])[ \t]*([^\s#].*)$", re.MULTILINE)
+
+
 def _parse_file(path: Path) -> dict[str, Any]:
+    text = ""
     try:
-        return tomllib.loads(read_text(path))
+        text = read_text(path)
+        return tomllib.loads(text)
     except OSError as error:
         cause = {"cause": error.strerror}
         raise MyoedgeError("E231", f"{path} cannot be read", cause, ["myoedge init"]) from None
     except (ValueError, RecursionError) as error:
         tries = ['texts in quotes, numbers and true without: path = "model.pt2", samples = 256']
+        if one_line := TABLE_AND_KEY.search(text):
+            tries = [f"a line for the table and one for the key: {one_line[1]}, then {one_line[2]}"]
         title = f"{path.name} is not TOML"
         raise MyoedgeError("E231", title, {"cause": str(error)}, tries) from None
 

@@ -260,6 +260,7 @@ def test_nothing_to_calibrate_with(run: Run, tmp_path: Path) -> None:
         ("[calib]\nscale = 'x'", "E232", "\n  calib.scale  Input should be a valid number; or: "),
         ("[test]\nfile = 't.npz'", "E230", "try    test.file  ->  data, if that is meant"),
         ("[model]\npath = model.pt2", "E231", 'path = "model.pt2"'),
+        ('# a\n[quant] "*" = { weights = 3 }', "E231", '[quant], then "*" = { weights = 3 }'),
         ("[model\n", "E231", ""),
         ("a = " + "[" * 3000 + "]" * 3000, "E231", ""),
         ("[quant]\n'nowhere.*' = { weights = 'per_tensor' }", "E233", "stem"),
