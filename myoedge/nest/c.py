@@ -259,19 +259,16 @@ class _FunctionBody:
         independent ones follow each other."""
         dots = c_dots.dot_text(c_dots.without(self.dots, self._row_sums.named), len(prefixes), "s")
         if len(prefixes) > 1 and dots.in_loop and self._operations >= ROLLED_FROM:
-            return self._loop_after_dots(dots, len(prefixes))
+            # elements that share a row of a product: their sums, then a loop over what follows
+            count = len(prefixes)
+            rows = [row for dot in self.dots for row in dot.rows]
+            others = [array for array in self.arrays if array not in rows]
+            element = *self._lane("v", 0, dots.in_loop), *self._pointer_increments(1, others)
+            return [*dots.looped(element, count), *self._pointer_increments(count, rows)]
         columns = [
             self._column(prefix, ahead, dots.values[ahead]) for ahead, prefix in enumerate(prefixes)
         ]
         return [*dots.lines, *side_by_side(columns), *self._pointer_increments(len(prefixes))]
-
-    def _loop_after_dots(self, dots: c_dots.DotText, count: int) -> list[str]:
-        """Return the statements for `count` elements that share a row of a product: their sums,
-        then a loop over what follows."""
-        rows = [row for dot in self.dots for row in dot.rows]
-        others = [array for array in self.arrays if array not in rows]
-        element = *self._lane("v", 0, dots.in_loop), *self._pointer_increments(1, others)
-        return [*dots.looped(element, count), *self._pointer_increments(count, rows)]
 
     def _pointer_increments(
         self, count: int, arrays: Sequence[CArray] | None = None

@@ -87,14 +87,11 @@ class FormulaText:
         """Add a variable with a value to `lines`; return its name."""
         label, name = self.parts.labels.get(id(part), ""), self.next_name()
         comment = f" /* {label} */" if label else ""
-        self.lines.append(f"const {self._c_type(part)} {name} = {bare(text)};{comment}")
-        return name
-
-    def _c_type(self, part: Expr) -> str:
-        """Return the C type of a value."""
+        kind = self._number_type(part)
         if isinstance(part, Call) and part.primitive.results:
-            return part.primitive.c_type
-        return self._number_type(part)
+            kind = part.primitive.c_type
+        self.lines.append(f"const {kind} {name} = {bare(text)};{comment}")
+        return name
 
     def _number_type(self, part: Expr) -> str:
         """Return the C type of a value that is one number."""
@@ -230,11 +227,8 @@ class FormulaText:
         """Return whether a sum of parts, a number and half of a rounded unit stays inside int32 in
         any order. A description's sum of two terms does."""
         is_pair = not half and len(parts) + bool(number) <= 2
-        return is_pair or abs(number) + half + self._largest_magnitude(parts) <= INT32_MAX
-
-    def _largest_magnitude(self, parts: Sequence[Expr]) -> int:
-        """Return the largest magnitude of the sum of parts, in any order."""
-        return sum(max(map(abs, self.parts.ranges[id(part)])) for part in parts)
+        largest = sum(max(map(abs, self.parts.ranges[id(part)])) for part in parts)
+        return is_pair or abs(number) + half + largest <= INT32_MAX
 
     def _join_terms(self, others: Sequence[Expr], number: int) -> str:
         added = [self.of(x) for x in others] + [str(number)] * bool(number or not others)

@@ -64,10 +64,15 @@ def header(of: TileStruct) -> str:
     guard, name = f"{of.name.upper()}_H", of.name
     params = [f"const {ALL_TYPES[a.dtype]} *{n};" for n, a in of.tables.items()]
     params += ["int32_t nine_cores;"] if of.nine_cores else []
+    if of.flat.late:
+        waits = ", and waits for the others before it writes the next state"
+    else:
+        waits = ", and no barrier is inside"
+    tile_fields = "extent: iterations of each loop, the innermost last; *_step: in elements"
     lines = [
         "/* SPDX-License-Identifier: Apache-2.0",
         f" * Layers as one loop, operands in L1. Cores 0 .. {7 + of.nine_cores} call it together;",
-        f" * each computes its share{_needs_barrier(of.flat)}. */",
+        f" * each computes its share{waits}. */",
         f"#ifndef {guard}",
         f"#define {guard}",
         "",
@@ -77,7 +82,7 @@ def header(of: TileStruct) -> str:
         *(f"    {line}" for line in params or ["int32_t unused;"]),
         f"}} {name}_params;",
         "",
-        _steps_comment(of),
+        f"/* {'n: elements' if len(of.flat.loops) == 1 else tile_fields} */",
         "typedef struct {",
         *(f"    {line}" for line in _tile_field_lines(of)),
         f"}} {name}_tile;",
@@ -88,18 +93,6 @@ def header(of: TileStruct) -> str:
         "",
     ]
     return "\n".join(lines)
-
-
-def _needs_barrier(flat: FlatNest) -> str:
-    if flat.late:
-        return ", and waits for the others before it writes the next state"
-    return ", and no barrier is inside"
-
-
-def _steps_comment(of: TileStruct) -> str:
-    if len(of.flat.loops) == 1:
-        return "/* n: elements */"
-    return "/* extent: iterations of each loop, the innermost last; *_step: in elements */"
 
 
 def _tile_field_lines(of: TileStruct) -> Iterator[str]:

@@ -37,27 +37,20 @@ def write_loop(text: FormulaText, part: Reduced) -> str:
     text.lines += [row_start(each, name) for each, name in sums]
     count = _unroll_iterations(text, part, together)
     whole = part.axis.extent // count * count
-    first, end = _loop_bounds(text, part, whole)
+    first, end = ("0", str(whole)) if part.ends is None else map(text.of, part.ends)
     pointers, at = _write_pointers(text, together, axis, first), f"r{axis}"
     each = [at, *(f"{at} + {n}" for n in range(1, count))]
     body = _reduction_iterations(text, sums, pointers, each)
     step = f"{at}++" if count == 1 else f"{at} += {count}"
+    comment = "" if part.ends is None else f" /* at most {part.axis.extent} times */"
     text.lines += [
-        f"for (int32_t {at} = {first}; {at} < {end}; {step}) {{{_extent_comment(part)}",
+        f"for (int32_t {at} = {first}; {at} < {end}; {step}) {{{comment}",
         *(f"    {line}" for line in body),
         "}",
         *_reduction_iterations(text, sums, pointers, [*map(str, range(whole, part.axis.extent))]),
     ]
     text.texts |= {id(x): name for x, name in sums}
     return names[0]
-
-
-def _loop_bounds(text: FormulaText, part: Reduced, whole: int) -> tuple[str, str]:
-    """Return the first iteration of a loop and the one after its last, in C."""
-    if part.ends is None:
-        return "0", str(whole)
-    first, end = map(text.of, part.ends)
-    return first, end
 
 
 def _reduction_iterations(
@@ -77,7 +70,9 @@ def _reduction_iterations(
     for at in each:
         inside = text.inside(axis)
         for element, pointer in pointers.items():
-            inside.texts[element] = _write_load(inside, element, pointer)
+            load = inside.rows[element].next_value(pointer, inside.open[-1])
+            inside.texts[element] = inside.next_name()
+            inside.lines.append(f"const int32_t {inside.texts[element]} = {load};")
         steps = [row_step(inside, part, name, at) for part, name in sums]
         text.count = inside.count
         columns.append([*inside.lines, *steps])
@@ -108,16 +103,6 @@ def _write_pointers(
             pointers[id(element)] = f"{text.next_name()}_at"
             text.lines.append(text.rows[id(element)].pointer(pointers[id(element)], starts))
     return pointers
-
-
-def _write_load(text: FormulaText, element: int, pointer: str) -> str:
-    """Write the load of an element that the innermost reduced axis moves; return its variable.
-
-    element   its id
-    """
-    name, load = text.next_name(), text.rows[element].next_value(pointer, text.open[-1])
-    text.lines.append(f"const int32_t {name} = {load};")
-    return name
 
 
 def _independent_sums(text: FormulaText, part: Reduced) -> Iterator[Reduced]:
@@ -164,8 +149,3 @@ def _parts_of_axis(text: FormulaText, sums: Sequence[Reduced]) -> tuple[list[Exp
             ahead += reversed(inner.operands)
     moved = [x for x in walk(*values) if id(x) in inside and axis in axes[id(x)]]
     return moved, [*others.values()]
-
-
-def _extent_comment(part: Reduced) -> str:
-    """Return the comment behind the start of a loop whose extent is no literal."""
-    return "" if part.ends is None else f" /* at most {part.axis.extent} times */"

@@ -126,7 +126,9 @@ class _ScanFunctionBody:
         self.states = {id(state): f"s{n}" for n, (state, _, _) in enumerate(self.carried)}
         self.lasts = [part for part in parts if isinstance(part, Reduced)]
         self.steps = {array.name: array.tile_steps for array in self.arrays}
-        self.steps["y"] = self._loops_moving(len(self.arrays))
+        self.steps["y"] = tuple(
+            at for at, loop in enumerate(self.flat.loops) if loop.steps[len(self.arrays)]
+        )
         self.tables = named_tables(parts)
         self.formula = FormulaParts(
             tuple(value for _, value in flat.nest.results),
@@ -137,10 +139,6 @@ class _ScanFunctionBody:
             len(flat.reads),
             intervals(flat.nest),
         )
-
-    def _loops_moving(self, number: int) -> tuple[int, ...]:
-        """Return the loops that move through an array, by number."""
-        return tuple(at for at, loop in enumerate(self.flat.loops) if loop.steps[number])
 
     def tile(self, name: str) -> TileStruct:
         """Return what the header declares for a function of this name."""

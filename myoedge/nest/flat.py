@@ -95,7 +95,10 @@ class FlatNest:
         if not _is_elementwise_in_order(nest):
             return None
         if scanned := scanned_axes(nest.parts):
-            is_one = _has_one_scan_axis(nest, scanned)
+            reduced = {
+                (part.operation, part.axis) for part in nest.parts if isinstance(part, Reduced)
+            }
+            is_one = len(scanned) == 1 and reduced <= {("last", scanned[0])}
             return (
                 replace(_loops_along(nest, scanned[0], ()), scanned=scanned[0]) if is_one else None
             )
@@ -240,12 +243,6 @@ def _loops_along(nest: Nest, inner: Axis, over: tuple[Axis, ...]) -> FlatNest:
     outer = collapse_loops([axis.extent for axis in axes[:-1]], [x[:-1] for x in steps])
     last = Loop(inner.extent, tuple(x[-1] for x in steps))
     return FlatNest(nest, reads, (*outer, last), over)
-
-
-def _has_one_scan_axis(nest: Nest, scanned: Sequence[Axis]) -> bool:
-    """Return whether values are carried along one axis, and nothing else is reduced."""
-    reduced = {(part.operation, part.axis) for part in nest.parts if isinstance(part, Reduced)}
-    return len(scanned) == 1 and reduced <= {("last", scanned[0])}
 
 
 def _is_elementwise_in_order(nest: Nest) -> bool:

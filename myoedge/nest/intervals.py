@@ -320,17 +320,13 @@ def _range_of_reduction(part: Reduced, inner: Sequence[Range], loops: Sequence[A
         exact = _range_of_reduction(replace(part, operation="sum"), inner, loops)
         return exact if _is_within(exact, INT32) else INT32
     if part.ends and part.operation == "sum":
-        return _sum_of_iterations(_overall(value), *inner[1:])
+        (low, high), (first, end) = _overall(value), inner[1:]
+        counts = _maximum(end[0] - first[1], 1), _maximum(end[1] - first[0], 1)
+        return _minimum(*(low * n for n in counts)), _maximum(*(high * n for n in counts))
     if part.operation == "sum":
         low, high = (_reduce_end(part, end, np.sum, loops) for end in value)
         return low, high
     return _reduce_end(part, value[0], np.min, loops), _reduce_end(part, value[1], np.max, loops)
-
-
-def _sum_of_iterations(value: Interval, first: Range, end: Range) -> Range:
-    """Return the range of a sum of values from a first iteration to an end."""
-    counts = _maximum(end[0] - first[1], 1), _maximum(end[1] - first[0], 1)
-    return _minimum(*(value[0] * n for n in counts)), _maximum(*(value[1] * n for n in counts))
 
 
 def _reduce_end(part: Reduced, end: Any, reduction: Any, loops: Sequence[Axis]) -> Any:

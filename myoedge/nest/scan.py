@@ -186,7 +186,11 @@ class ScanReference:
         states, values = [known[id(x)] for x in scan.starts], []
         added = _iteration_addend(scan)
         if added is not None and id(added) in known:
-            return self._cumulative_sums(known[id(added)], states[0])
+            x = known[id(added)]
+            whole = [*(np.shape(x) or (1,) * self.loops)]
+            whole[self.at] = scan.axis.extent
+            every = np.broadcast_to(x, whole)
+            return np.asarray(states[0] + np.cumsum(every, axis=self.at, dtype=every.dtype))
         for number in range(scan.axis.extent):
             now = {part: self._elements_of_iteration(x, number) for part, x in known.items()}
             now |= dict(zip(map(id, scan.states), states, strict=True))
@@ -206,12 +210,6 @@ class ScanReference:
         if np.ndim(x) == 0 or x.shape[self.at] == 1:
             return x
         return x[(*(slice(None),) * self.at, slice(number, number + 1))]
-
-    def _cumulative_sums(self, x: Any, start: Any) -> Numbers:
-        whole = [*(np.shape(x) or (1,) * self.loops)]
-        whole[self.at] = self.scan.axis.extent
-        dtype = np.asarray(x).dtype
-        return np.asarray(start + np.cumsum(np.broadcast_to(x, whole), axis=self.at, dtype=dtype))
 
 
 def _iteration_addend(scan: Scan) -> Expr | None:

@@ -183,8 +183,13 @@ def choose_requant(
     multiplier.
     """
     bound, finer = np.asarray(acc_bound, np.int64), 1 << (element_type.bits - 8)
+    # Powers of two that only the rounding of scales to float32 keeps from it; the largest
+    # multiplier, 32767, would be less exact
+    exact = np.asarray(real, np.float64)
+    power = np.exp2(np.rint(np.log2(np.maximum(exact, 1e-300))))
+    near = np.where(np.abs(exact - power) < power * 2.0**-20, power, exact)
+    factor = np.minimum(near, finer * FACTOR_MAX)
     # A channel that is always 0 does not affect the pre-shift.
-    factor = np.minimum(_near_power_of_two(np.asarray(real, np.float64)), finer * FACTOR_MAX)
     wanted = np.where(bound > 0, factor, 0.0)
     pre = np.arange(pre_max + 1).reshape(-1, *[1] * wanted.ndim)  # an axis of candidates
     mult, offset, shift = _with_pre_shifts(pre, wanted, bound, zero_point)
@@ -195,13 +200,6 @@ def choose_requant(
     squares = (typical * error) ** 2 + dropped**2 / 3.0
     best = int(np.argmin(np.asarray(squares.reshape(len(pre), -1).max(axis=1))))
     return Requant(best, *(x[best, ...].astype(np.int32) for x in (mult, offset, shift)))
-
-
-def _near_power_of_two(real: Array) -> Array:
-    """Return factors, of which those are powers of two that only the rounding of scales to float32
-    keeps from it; the largest multiplier, 32767, would be less exact."""
-    power = np.exp2(np.rint(np.log2(np.maximum(real, 1e-300))))
-    return np.asarray(np.where(np.abs(real - power) < power * 2.0**-20, power, real))
 
 
 def _with_pre_shifts(

@@ -18,7 +18,6 @@ from myoedge.errors import MyoedgeError
 from myoedge.graph.ir import Shape
 from myoedge.nest.ir import Expr
 from myoedge.nest.undecided import Undecided, stated_by_author
-from myoedge.numerics.arrays import Array
 from myoedge.numerics.requant import INT32_MAX
 from myoedge.operators.base import is_taken
 from myoedge.operators.integer_params import Scaled, is_unit
@@ -322,14 +321,10 @@ def _faults_of_constant(name: str, value: Any) -> Iterator[Mistake]:
     if values.dtype.kind not in "iubf" or not np.isfinite(values).all():
         finite = f"{name}=np.nan_to_num({name})" if values.dtype.kind == "f" else f"{name}=1"
         yield Mistake(f"{name} as finite numbers", f"{shown(value)}", finite)
-    elif not _in_int32(values):
+    elif not (int(values.min(initial=0)) >= -INT32_MAX and int(values.max(initial=0)) <= INT32_MAX):
         largest = int(np.abs(values.astype(object)).max())
         clipped = f"{name}=np.clip({name}, -{INT32_MAX}, {INT32_MAX})"
         yield Mistake(f"{name} of 32-bit integers", f"magnitudes up to {largest:,}", clipped)
     elif values.ndim > 1 or not values.size:
         needs = f"{name} as a number, or of one dimension"
         yield Mistake(needs, f"shape {list(values.shape)}", f"{name}=np.ravel({name})")
-
-
-def _in_int32(values: Array) -> bool:
-    return int(values.min(initial=0)) >= -INT32_MAX and int(values.max(initial=0)) <= INT32_MAX

@@ -145,14 +145,13 @@ def read_rows(
         if loop.steps == 1 or loop.first == 0:
             continue
         for uses in _row_uses(steps, roots, rows, loop):
-            size = max(_bytes_of_operand(steps[at], number) for at, number, _ in uses)
+            size = max(
+                math.prod(steps[at].shapes[number]) * steps[at].read_type(number).size_bytes
+                for at, number, _ in uses
+            )
             row = LoopTensor(loop, uses[0][0], size, tuple(uses), is_row=True)
             found += [row] * (row.last_use < loop.last or row.setter > loop.first)
     return found
-
-
-def _bytes_of_operand(step: QuantizedNode, number: int) -> int:
-    return math.prod(step.shapes[number]) * step.read_type(number).size_bytes
 
 
 def _row_uses(

@@ -115,7 +115,10 @@ def energy_of(spans: Spans, by: Coefficients) -> Energy:
     weights = _weights_pj(activity)
     unit = work / sum(weights) if any(weights) else 0.0
     parts = (leakage, clocks, *(unit * weight for weight in weights), *rest)
-    return Energy(dict(zip(PARTS, parts, strict=True)), _sigma_j(row, by), _least_j(row, by))
+    fitted = _dot(row, [_dot(line, row) for line in by.covariance])
+    relative = math.hypot(by.workload, by.board)
+    sigma_j = math.hypot(math.sqrt(max(fitted, 0.0)), relative * _dot(row, by.values))
+    return Energy(dict(zip(PARTS, parts, strict=True)), sigma_j, _least_j(row, by))
 
 
 def _least_j(row: Sequence[float], by: Coefficients) -> float:
@@ -162,16 +165,6 @@ def _fixed(
 
 def _dot(a: Sequence[float], b: Sequence[float]) -> float:
     return sum(x * y for x, y in zip(a, b, strict=True))
-
-
-def _sigma_j(row: Sequence[float], by: Coefficients) -> float:
-    """Return the standard deviation of an energy in joules.
-
-    row   as joules_per_unit
-    """
-    fitted = _dot(row, [_dot(line, row) for line in by.covariance])
-    relative = math.hypot(by.workload, by.board)
-    return math.hypot(math.sqrt(max(fitted, 0.0)), relative * _dot(row, by.values))
 
 
 def units_of(spans: Spans) -> Vector:

@@ -89,20 +89,16 @@ def float_values(
     key = id(graph), _sample_digest(sample)
     run = None if runs is None else runs.runs.get(key)
     if run is None:
-        run = _run_sample(graph, sample)
+        seen = list[tuple[str, Array]]()
+        last = run_float(graph, sample, lambda name, x: seen.append((name, _make_read_only(x))))
+        # States of loops have their last values.
+        run = _FloatRun({name: _make_read_only(last.get(name, x)) for name, x in seen}, seen)
         if runs is not None:
             runs.keep(graph, key, run)
     if watch is not None:
         for name, value in run.seen:
             watch(name, value)
     return {**graph.arrays, **run.last}
-
-
-def _run_sample(graph: Graph, sample: Mapping[str, Array]) -> _FloatRun:
-    seen = list[tuple[str, Array]]()
-    last = run_float(graph, sample, lambda name, value: seen.append((name, _make_read_only(value))))
-    # States of loops have their last values.
-    return _FloatRun({name: _make_read_only(last.get(name, value)) for name, value in seen}, seen)
 
 
 def _sample_digest(sample: Mapping[str, Array]) -> bytes:

@@ -119,7 +119,10 @@ def _unknown_names_error(
         "has": _format_names(found),
     }
     facts |= {"[calib] classes": _format_names(names)} if names else {}
-    facts |= {"ambiguous": _explain_ambiguous_classes(graph)} if len(counts) > 1 else {}
+    if len(counts) > 1:  # several long axes
+        shape = "x".join(map(str, graph.shape(graph.outputs[0])))
+        along = "classes along one axis, frames along the others"
+        facts["ambiguous"] = f"the first output is {shape}: {along}"
     tries = [_class_names_remedy(found, names, count) for count in counts]
     return MyoedgeError("E225", f"{title}: not the classes of the network", facts, tries)
 
@@ -235,12 +238,6 @@ def class_counts(
 
 def _format_alternatives(counts: Sequence[int]) -> str:
     return " or ".join(map(str, counts))
-
-
-def _explain_ambiguous_classes(graph: Graph) -> str:
-    """Return why the number of classes is not known, for an output with several long axes."""
-    shape = "x".join(map(str, graph.shape(graph.outputs[0])))
-    return f"the first output is {shape}: classes along one axis, frames along the others"
 
 
 def _check_classes(labels: Array, graph: Graph, known: int, title: str) -> None:

@@ -50,12 +50,6 @@ class OperatingPoint:
         return replace(self, name=name, waiting_hz=clock_hz)
 
 
-def _clocks_of_text(name: str) -> list[int]:
-    """Return the clocks that a name of an operating point has, in Hz: "300/10 MHz"; [] for none."""
-    found = re.fullmatch(rf"\s*{MHZ}(?:\s*(?:MHz)?\s*/\s*{MHZ})?\s*MHz\s*", name, re.IGNORECASE)
-    return [round(float(x) * 1e3) * 1000 for x in found.groups() if x] if found else []
-
-
 @dataclass(frozen=True, slots=True)
 class Engine:
     """An engine that computes layers: cores, or an accelerator.
@@ -183,7 +177,8 @@ class Chip:
 
     def _point_of_clock_text(self, name: str) -> OperatingPoint:
         low_hz, high_hz = self.least_hz({}), max(point.clock_hz for point in self.points)
-        asked_hz = _clocks_of_text(name)
+        found = re.fullmatch(rf"\s*{MHZ}(?:\s*(?:MHz)?\s*/\s*{MHZ})?\s*MHz\s*", name, re.IGNORECASE)
+        asked_hz = [round(float(x) * 1e3) * 1000 for x in found.groups() if x] if found else []
         if not (asked_hz and low_hz <= asked_hz[-1] <= asked_hz[0] <= high_hz):
             names = ", ".join(point.name for point in self.points)
             span = f"{low_hz / 1e6:g} to {high_hz / 1e6:g} MHz"

@@ -36,7 +36,7 @@ from myoedge.numerics.arrays import Array
 from myoedge.system import tools
 from myoedge.system.elf import Program, read_program
 from myoedge.targets import find_chip
-from myoedge.targets.boards import Board, Probe
+from myoedge.targets.boards import Board
 
 RUN_S = 60.0  # per inference
 SDK_FOLDER = "gap_sdk"  # of a build: its project for the GAP SDK
@@ -230,15 +230,11 @@ def run_program(board: Board, program: Program, folder: Path, limit_s: float) ->
         raise MyoedgeError("E602", f"{board.name} has no probe in its board.toml")
     with openocd.session(openocd.find(), board.probe, folder) as link:
         openocd.check_chain(link, board, board.probe)
-        _start_program(link, board.probe, program)
+        link.ask(f"targets {board.probe.target}")
+        link.ask("arm semihosting enable")
+        link.put_word(EXIT_REGISTER, 0)  # clears the exit code of an earlier program
+        openocd.start_in_memory(link, board.probe, program.data, program.entry, lambda _: None)
         return _wait_for_exit_code(link, limit_s), link.running.says
-
-
-def _start_program(link: openocd.Session, probe: Probe, program: Program) -> None:
-    link.ask(f"targets {probe.target}")
-    link.ask("arm semihosting enable")
-    link.put_word(EXIT_REGISTER, 0)  # clears the exit code of an earlier program
-    openocd.start_in_memory(link, probe, program.data, program.entry, lambda _: None)
 
 
 def _wait_for_exit_code(link: openocd.Session, limit_s: float) -> int:

@@ -194,7 +194,12 @@ def run_application(
     sdk = find()
     with tools.scratch() as folder:
         for part in PARTS:
-            _copy(build / part, folder / part)
+            source = build / part
+            if source.is_dir():
+                ignored = shutil.ignore_patterns("build", "BUILD")
+                shutil.copytree(source, folder / part, ignore=ignored)
+            elif source.is_file():
+                shutil.copyfile(source, folder / part)
         _edit_file(build, folder, "gap_sdk/sdk.config", lambda text: text.replace(*PLATFORMS))
         made = folder / "made"
         _cmake(sdk, build, folder, "-S", str(folder / "gap_sdk"), "-B", str(made), *OPTIONS)
@@ -218,13 +223,6 @@ def _edit_file(build: Path, folder: Path, name: str, change: Callable[[str], str
         file.write_text(change(file.read_text(encoding="utf-8")), encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise damaged(build, error, name) from None
-
-
-def _copy(source: Path, target: Path) -> None:
-    if source.is_dir():
-        shutil.copytree(source, target, ignore=shutil.ignore_patterns("build", "BUILD"))
-    elif source.is_file():
-        shutil.copyfile(source, target)
 
 
 def _environment(sdk: Sdk, folder: Path) -> Mapping[str, str]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from fractions import Fraction
-from itertools import chain
 
 from myoedge.codegen.application import Period
 from myoedge.errors import MyoedgeError
@@ -73,7 +72,12 @@ def period_of(program: SensorProgram, chip: Chip, *, gated: bool = False) -> Per
         sample_s=float(1 / sensor.rate_hz),
         sample_cycles=of_sample,
         clocks_hz=clocks_hz(sensor, chip),
-        waiting_hz=tuple(_waiting_clocks(program, chip)),
+        waiting_hz=tuple(
+            (clock_hz, waiting_hz)
+            for clock_hz in _known_hz(chip)
+            for waiting_hz in _divided_hz(clock_hz, chip)
+            if _keeps_up(program, clock_hz, waiting_hz)
+        ),
     )
 
 
@@ -89,21 +93,18 @@ def clocks_hz(sensor: Sensor, chip: Chip) -> tuple[int, ...]:
     )
 
 
-def _waiting_clocks(program: SensorProgram, chip: Chip) -> Iterator[tuple[int, int]]:
-    """Yield (clock of the network, clock of waiting that keeps up, in whole kHz), for all clocks of
-    the chip and all that dividers make from them."""
-    for clock_hz in _known_hz(chip):
-        keep_up = (hz for hz in _divided_hz(clock_hz, chip) if _keeps_up(program, clock_hz, hz))
-        yield from ((clock_hz, waiting_hz) for waiting_hz in keep_up)
-
-
 def _divided_hz(clock_hz: int, chip: Chip, least_hz: int = 0) -> Iterator[int]:
-    """Yield the clocks of waiting that dividers make, ascending.
+    """Yield the clocks of waiting that dividers make, ascending, in tenths of a MHz if possible,
+    otherwise in whole kHz.
 
     least_hz   lowest of them; 0: the chip's
     """
     most = CLOCKS.settings(clock_hz, least_hz or chip.low_clocks_hz[0]).waiting
-    return (_asked_hz(clock_hz, waiting) for waiting in range(most, 1, -1))
+    for waiting in range(most, 1, -1):
+        exact_hz = CLOCKS.settings(clock_hz).hz / waiting
+        rough_hz = int(exact_hz // 100_000) * 100_000
+        is_same = rough_hz and CLOCKS.settings(clock_hz, rough_hz).waiting == waiting
+        yield rough_hz if is_same else int(exact_hz // 1000) * 1000
 
 
 def _keeps_up(program: SensorProgram, clock_hz: int, waiting_hz: int = 0) -> bool:
@@ -114,15 +115,6 @@ def _keeps_up(program: SensorProgram, clock_hz: int, waiting_hz: int = 0) -> boo
 def _known_hz(chip: Chip) -> list[int]:
     of_points = {point.clock_hz for point in chip.points}
     return sorted({*chip.low_clocks_hz, *of_points, *(hz for _, hz in chip.voltages)})
-
-
-def _asked_hz(clock_hz: int, waiting: int) -> int:
-    """Return the clock of waiting for which the generator divides by `waiting`, in tenths of a MHz
-    if possible, otherwise in whole kHz."""
-    exact_hz = CLOCKS.settings(clock_hz).hz / waiting
-    rough_hz = int(exact_hz // 100_000) * 100_000
-    is_same = rough_hz and CLOCKS.settings(clock_hz, rough_hz).waiting == waiting
-    return rough_hz if is_same else int(exact_hz // 1000) * 1000
 
 
 def check_clock(program: SensorProgram, chip: Chip) -> None:
@@ -151,7 +143,7 @@ def _remedy(program: SensorProgram, chip: Chip, least_hz: int = 0) -> str:
 
     least_hz   lowest clock of waiting; 0: any
     """
-    clocks = chain(_pairs(chip, least_hz), _clocks_alone(program, chip))
+    clocks = _candidate_clocks(program, chip, least_hz)
     if named := next((x for x in clocks if _keeps_up(program, *x)), None):
         return f'--operating-point "{"/".join(f"{hz / 1e6:g}" for hz in named)} MHz"'
     fastest = CLOCKS.settings(max(point_hz for _, point_hz in chip.voltages))
@@ -159,16 +151,15 @@ def _remedy(program: SensorProgram, chip: Chip, least_hz: int = 0) -> str:
     return f"[sensor] rate = {int(1 / max(taken_s, _late_s(program.sensor, fastest) / LATE_SHARE))}"
 
 
-def _pairs(chip: Chip, least_hz: int) -> Iterator[tuple[int, int]]:
-    clock_hz, waits = chip.point.clock_hz, chip.point.waiting_hz > 0
-    return ((clock_hz, hz) for hz in (_divided_hz(clock_hz, chip, least_hz) if waits else ()))
-
-
-def _clocks_alone(program: SensorProgram, chip: Chip) -> Iterator[tuple[int]]:
-    """Yield the chip's clock and those that an application may have in its place: higher ones if it
-    reads memories that lower ones may exclude."""
+def _candidate_clocks(
+    program: SensorProgram, chip: Chip, least_hz: int
+) -> Iterator[tuple[int, ...]]:
+    """Yield the chip's clock with clocks of waiting if it has one, then without, then others."""
     clock_hz = chip.point.clock_hz
+    if chip.point.waiting_hz > 0:
+        yield from ((clock_hz, hz) for hz in _divided_hz(clock_hz, chip, least_hz))
     yield (clock_hz,)
+    # An application may read memories that lower clocks exclude.
     yield from ((hz,) for hz in _known_hz(chip) if hz > clock_hz or not program.fast_peripherals)
 
 

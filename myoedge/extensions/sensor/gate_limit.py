@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from myoedge.catalogue import warning
-from myoedge.errors import MyoedgeError, Notice
+from myoedge.errors import Notice
 from myoedge.extensions.sensor.wake import (
     ENERGY_BITS,
     INTEGER_BITS,
@@ -54,11 +54,17 @@ def gate_of(table: WakeTable, plan: Plan, program: SensorProgram, data: Data) ->
     others = np.sort(values[classes != table.rest])
     if threshold is None:
         if data.is_random or not len(others):
-            raise _nothing_to_wake(table, data)
+            needs = f"recorded calibration windows with other decisions than class {table.rest}"
+            tries = ["[wake] threshold = 12.5, for example", "[wake] rest = 1, another class"]
+            raise wake_error(needs, *tries, has=data.source)
         miss = DEFAULT_MISS if miss is None else miss
         most = int(others[math.floor(Fraction(str(miss)) * len(others))])
         limit = limit_between(np.sort(values[classes == table.rest]), most, miss, output)
-        threshold = _threshold_of(limit, plan, program, output)
+        if output is None:
+            threshold = math.sqrt(limit / unit_energy(program))
+        else:
+            scale, zero = _scale_of(plan, output)
+            threshold = float((limit - zero) * scale)
     counts = (len(values), len(others), int((others < limit).sum()), int((values < limit).sum()))
     gate = Gate(limit, table.hold, table.rest, threshold, miss, *counts, output=output)
     return replace(gate, at_rest=sum(gate.resting(map(int, values))))
@@ -103,12 +109,6 @@ def limit_between(rest: Array, most: int, miss: float, output: GateOutput | None
     return math.isqrt(end * most) + 1 if output is None else (end + most + 1) // 2
 
 
-def _nothing_to_wake(table: WakeTable, data: Data) -> MyoedgeError:
-    needs = f"recorded calibration windows with other decisions than class {table.rest}"
-    tries = ["[wake] threshold = 12.5, for example", "[wake] rest = 1, another class"]
-    return wake_error(needs, *tries, has=data.source)
-
-
 def _only(values: Mapping[str, Array], names: Sequence[str]) -> dict[str, Array]:
     return {name: values[name] for name in names}
 
@@ -122,15 +122,6 @@ def _limit_of(
     scale, zero = _scale_of(plan, output)
     most = 1 << (INTEGER_BITS + 1)  # beyond all values
     return min(max(math.ceil(Fraction(threshold) / scale) + zero, -most), most)
-
-
-def _threshold_of(
-    limit: int, plan: Plan, program: SensorProgram, output: GateOutput | None
-) -> float:
-    if output is None:
-        return math.sqrt(limit / unit_energy(program))
-    scale, zero = _scale_of(plan, output)
-    return float((limit - zero) * scale)
 
 
 def _scale_of(plan: Plan, output: GateOutput) -> tuple[Fraction, int]:

@@ -199,21 +199,17 @@ def playback_lines(document: Mapping[str, Any]) -> list[str]:
     absent = f"{missing:,} missing, " if missing else ""
     lost = document["samples_lost"]
     flagged = f"{absent}{document['flagged_decisions']:,} flagged"
+    texts = enumerate(gate_texts(document.get("wake")))
     return [
         f"decisions {document['decisions']:,}, {verdict}; {flagged}",
         f"samples   {document['frames']:,}, {f'{lost:,}' if lost else 'none'} lost",
         *accuracy_lines(document.get("accuracy")),
-        *_wake_lines(document.get("wake")),
+        *[f"{'' if number else 'wake':<10}{text}" for number, text in texts],
         *_latency_lines(document["latency_s"], document.get("wake") or {}),
         *_power_lines(document),
         *_state_lines(document),
         *_saving_lines(document["largest"], document.get("savings", ())),
     ]
-
-
-def _wake_lines(wake: Mapping[str, Any] | None) -> list[str]:
-    texts = enumerate(gate_texts(wake))
-    return [f"{'' if number else 'wake':<10}{text}" for number, text in texts]
 
 
 def _latency_lines(latency: Mapping[str, Any] | None, wake: Mapping[str, Any]) -> list[str]:

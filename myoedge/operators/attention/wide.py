@@ -5,7 +5,6 @@ int64."""
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -195,17 +194,15 @@ def element_types(step: QuantizedNode) -> dict[str, ElementType]:
     return {**kinds, "y": step.element_type}
 
 
-def _set_element_types(operand: Operand, kinds: Mapping[str, ElementType]) -> Operand:
-    kind = kinds.get(operand.name)
-    return operand if kind is None else replace(operand, itemsize=kind.size_bytes)
-
-
 def in_tiles(step: QuantizedNode, engine: Engine, tiled: TiledKernel) -> TiledKernel:
     """Return the kernel for int16 operands, with the loops and operands of the int8 kernel
     `tiled`."""
     kinds = element_types(step)
     tables = [Operand.whole(name, getattr(step.integers, name)) for name in ("exp", "exp_far")]
-    *read, y = (_set_element_types(x, kinds) for x in tiled.operands)
+    *read, y = (
+        replace(x, itemsize=kinds[x.name].size_bytes) if x.name in kinds else x
+        for x in tiled.operands
+    )
     return replace(
         tiled,
         function="me_attention_s16",

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from myoedge.graph.ir import Shape
-from myoedge.numerics.arrays import Array
 from myoedge.operators.graph_builder import GraphBuilder, Unsupported, weights
 from myoedge.operators.import_rows import Arguments, ImportRow, Row, aten_names, first
 from myoedge.operators.library.arithmetic import number_of
@@ -201,15 +200,10 @@ def _mask_of_places(b: GraphBuilder, out: Shape, where: tuple[Any, ...]) -> str:
     constant have extent 1."""
     mask = np.zeros(out, np.float32)
     mask[where] = 1.0
-    return b.constant(_drop_constant_axes(mask))
-
-
-def _drop_constant_axes(mask: Array) -> Array:
-    """Reduce axes along which all elements are equal to extent 1."""
     for axis in range(mask.ndim):
         first = mask.take([0], axis)
         mask = first if (mask == first).all() else mask
-    return mask
+    return b.constant(mask)
 
 
 def _is_uniform_constant(b: GraphBuilder, value: Any) -> bool:

@@ -69,11 +69,8 @@ from myoedge.operators.traits import ByHand, Constants, Weights
 def shape(attrs: Attrs, x: Shape, w: Shape, *_: Shape) -> Shape:
     """Return the result shape [N, *T, K] for input x [N, *S, C] and weights w [K, *R, C/groups]."""
     spatial = zip(x[1:-1], w[1:-1], attrs["stride"], attrs["dilation"], attrs["pads"], strict=True)
-    return (x[0], *(_output_extent(*axis) for axis in spatial), w[0])
-
-
-def _output_extent(n: int, r: int, stride: int, dilation: int, pads: tuple[int, int]) -> int:
-    return (n + sum(pads) - (r - 1) * dilation - 1) // stride + 1
+    extents = ((n + sum(pads) - (r - 1) * d - 1) // step + 1 for n, r, step, d, pads in spatial)
+    return (x[0], *extents, w[0])
 
 
 def _groups_divide_channels(value: Any, site: NodeSite) -> bool:

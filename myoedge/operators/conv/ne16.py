@@ -270,17 +270,6 @@ def _weight_planes(step: QuantizedNode, way: JobSchedule) -> Array:
 MANY = 1024  # products per result; with fewer, the weights of 32 outputs are a small part of L1
 
 
-def _check_needs_sums(step: QuantizedNode, conv: Conv2dGeometry) -> ConstraintViolation | None:
-    """Check that a layer needs sums that the cores requantise.
-
-    It does if its weights come in parts because of many products, except 3x3 filters, whose own
-    jobs are faster; or if NE16 cannot requantise its results.
-    """
-    if (conv.taps >= MANY and not is_filter(conv)) or requantised_by_engine(step) is not None:
-        return None
-    return ConstraintViolation(f"{MANY:,} products per result", f"{conv.taps:,}", "more inputs")
-
-
 def sum_kernels(geometry_of: Geometries, *rules: Rule) -> tuple[Kernel, ...]:
     """Return the NE16 kernels that accumulate int32 sums, which the cores requantise.
 
@@ -294,7 +283,12 @@ def sum_kernels(geometry_of: Geometries, *rules: Rule) -> tuple[Kernel, ...]:
         return jobs_in_tiles(step, fastest(ways), engine)
 
     def needs_sums(step: QuantizedNode) -> ConstraintViolation | None:
-        return _check_needs_sums(step, geometry_of(step, 1))
+        """Check that weights come in parts because of many products, except 3x3 filters, whose own
+        jobs are faster; or that NE16 cannot requantise the results."""
+        conv = geometry_of(step, 1)
+        if (conv.taps >= MANY and not is_filter(conv)) or requantised_by_engine(step) is not None:
+            return None
+        return ConstraintViolation(f"{MANY:,} products per result", f"{conv.taps:,}", "more inputs")
 
     forms: dict[Format, tuple[Rule, ...]] = {
         INT8_PRODUCTS: (*rules, has_int8_products, needs_sums),

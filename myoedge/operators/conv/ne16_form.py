@@ -106,7 +106,12 @@ class JobForm:
     def _jobs(self, tile: Fields, units: int) -> Iterator[PlacedJob]:
         """Yield the jobs of some units: for each part of their products, the outputs of each group
         or 32 at a time, in each phase."""
-        pixels, size = [*self._pixels(tile, units)], 1 if self.way.scale else SUM_BYTES
+        # (rows and columns of results, steps, bytes to operands and results)
+        if self._is_run(tile) and self.way.mode == POINTWISE_MODE:
+            pixels = [(*self._run_pixels(tile, units), 0, 0)]
+        else:
+            pixels = [*self._image_pixels(tile, units)]
+        size = 1 if self.way.scale else SUM_BYTES
         steps = self._weight_steps(tile)
         for x, weights, inputs, added in self._inputs(tile):
             for start, k, group in self._outputs(tile):
@@ -147,16 +152,6 @@ class JobForm:
         for group in range(first // each, ceil_div(first + k, each)):
             start = max(group * each - first, 0)
             yield start, min((group + 1) * each - first, k) - start, group
-
-    def _pixels(
-        self, tile: Fields, units: int
-    ) -> Iterator[tuple[tuple[int, int], dict[str, int], int, int]]:
-        """Yield the pixels of jobs: (rows and columns of results, steps, bytes to operands and
-        results)."""
-        if self._is_run(tile) and self.way.mode == POINTWISE_MODE:
-            yield (*self._run_pixels(tile, units), 0, 0)
-        else:
-            yield from self._image_pixels(tile, units)
 
     def _run_pixels(self, tile: Fields, n: int) -> tuple[tuple[int, int], dict[str, int]]:
         """Return the pixels of n results in a row: three runs. If n is no multiple of 3, they

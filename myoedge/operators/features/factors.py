@@ -56,19 +56,15 @@ def predictor_in_integers(r: Array) -> Array:
     half, one = 1 << (RATIO_BITS - 1), 1 << RATIO_BITS
     for i in range(1, len(r)):
         rest = (r[i] << FRACTION_BITS) - sum(a * r[i - j] for j, a in enumerate(rows, 1))
-        ratio = _q30_quotient(rest >> FRACTION_BITS, energy)
+        rest >>= FRACTION_BITS  # |rest / energy| is clipped to 1 and rounded towards zero
+        size = np.minimum(np.abs(rest), energy) << RATIO_BITS
+        ratio = np.asarray(np.sign(rest) * (size // np.maximum(energy, 1)))
         turned = zip(rows, rows[::-1], strict=True)
         rows = [a - ((ratio * b + half) >> RATIO_BITS) for a, b in turned]
         drop = RATIO_BITS - FRACTION_BITS
         rows.append((ratio + (1 << (drop - 1))) >> drop)
         energy = (energy * ((one * one - ratio * ratio) >> RATIO_BITS)) >> RATIO_BITS
     return np.stack(rows)
-
-
-def _q30_quotient(a: Array, b: Array) -> Array:
-    """Return a / b in units of 2^-30, rounded towards zero and clipped to -1 .. 1; 0 if b is 0."""
-    size = np.minimum(np.abs(a), b)
-    return np.asarray(np.sign(a) * ((size << RATIO_BITS) // np.maximum(b, 1)))
 
 
 FORMS = ("value", "abs", "product", "larger", "ar")

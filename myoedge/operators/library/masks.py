@@ -56,25 +56,20 @@ class Sum:
 def masked_softmax(d: GraphBuilder, x: str, axis: int, added: Sum | None = None) -> str:
     """Add the softmax of x, or of x plus `added`; a mask found in the sum becomes an operand.
 
-    Errors: Unsupported as of `decide`.
+    Errors: Unsupported as of `decide`, or if a row of a mask alone has no visible key.
     """
     shape, total = d.shape(x), addends(d, x) + (added or Sum())
     if not any(factor.any() for _, factor in total.terms) and np.isneginf(total.known).any():
-        return d.constant(_constant_softmax(np.broadcast_to(total.known, shape), axis))
+        known = np.broadcast_to(total.known, shape)  # a mask alone: its scores have the factor 0
+        if not np.isfinite(known.max(axis=axis)).all():
+            raise Unsupported(NO_KEY)
+        return d.constant(np.asarray(OPS["softmax"].real({"axis": axis}, known), np.float32))
     found = decide(d, total, shape, axis)
     if found is None:
         x = full(d, unmasked(d, total.terms, total.known), shape) if added else x
         return d.add("softmax", x, axis=axis)
     scores, mask, attrs = found
     return d.add("softmax", full(d, scores, shape), mask, axis=axis, masked=True, **attrs)
-
-
-def _constant_softmax(scores: Array, axis: int) -> Array:
-    """Return the softmax of a mask alone, whose scores have the factor 0. Errors: Unsupported if a
-    row has no visible key."""
-    if not np.isfinite(scores.max(axis=axis)).all():
-        raise Unsupported(NO_KEY)
-    return np.asarray(OPS["softmax"].real({"axis": axis}, scores), np.float32)
 
 
 def decide(

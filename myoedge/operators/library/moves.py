@@ -194,7 +194,9 @@ def _copy_part_fields(name: str, x: Region, y: Region, loops: Sequence[Along]) -
 def turned(step: QuantizedNode, engine: Engine, loops: Sequence[Along]) -> TiledKernel:
     """Return the transposing kernel: results in memory order, sources with arbitrary strides; int16
     elements move as 2-byte units."""
-    halves = step.element_type.size_bytes == 2 and _moves_int16_halves(loops)
+    # Whether the innermost of several loops runs over the two bytes of int16 elements
+    two = len(loops) > 1 and loops[-1].whole and loops[-1].extent == 2
+    halves = step.element_type.size_bytes == 2 and two and _has_unit_stride(loops, len(loops) - 1)
     loops = loops[:-1] if halves else loops
     outer, size = max(len(loops) - LOOPS, 0), 1 + halves
     axes, dims = _loop_axes([loops])
@@ -210,13 +212,6 @@ def turned(step: QuantizedNode, engine: Engine, loops: Sequence[Along]) -> Tiled
         tile=lambda regions: _transpose_tile_fields(regions, loops, size),
         work=lambda sizes: work(y.extents(sizes), loops, engine.cores),
     )
-
-
-def _moves_int16_halves(loops: Sequence[Along]) -> bool:
-    """Return whether the innermost loop runs over the two bytes of int16 elements, inside other
-    loops."""
-    two = len(loops) > 1 and loops[-1].whole and loops[-1].extent == 2
-    return two and _has_unit_stride(loops, len(loops) - 1)
 
 
 def _halves_work(extents: Sequence[Any], loops: Sequence[Along], cores: int) -> Any:

@@ -95,7 +95,9 @@ class Nonfinite:
             same = f"{self.runs[x]}"
         else:
             same = f"{node.op} {read} {node.attrs}"
-            is_possible = depth > 0 and _can_be_nonfinite(node)
+            is_possible = (
+                depth > 0 and OPS[node.op].result.dtype == "float32" and node.op != "fake_quantize"
+            )
             sign = sign_of_result(node, [self.sign(name) for name in node.inputs])
         self.first[x] = self.equal.setdefault(same, x)
         self.possible |= {x: depth + 1} if is_possible else {}
@@ -242,7 +244,8 @@ class Nonfinite:
         if kind == "nan":
             zero_times = (
                 self.both(
-                    self._is_zero(x), self.union(self.where(y, "posinf"), self.where(y, "neginf"))
+                    self.unless(self.where(x, "any"), self._compare_with_zero(x, "eq")),
+                    self.union(self.where(y, "posinf"), self.where(y, "neginf")),
                 )
                 for x, y in ((a, b), (b, a))
             )
@@ -260,9 +263,6 @@ class Nonfinite:
         return self.union(
             self._compare_with_zero(x, "gt" if sign == "posinf" else "lt"), self.where(x, sign)
         )
-
-    def _is_zero(self, x: str) -> str:
-        return self.unless(self.where(x, "any"), self._compare_with_zero(x, "eq"))
 
     def _compare_with_zero(self, x: str, comparison: str) -> str:
         """Return 1 where the finite value of x compares with 0; "" if it never does."""
@@ -301,8 +301,3 @@ class Nonfinite:
             f"a guard against infinities that {node.op} has mixed with other elements",
             "guard the division, logarithm or root itself: a / torch.where(b == 0, 1.0, b)",
         )
-
-
-def _can_be_nonfinite(node: Node) -> bool:
-    """Return whether an operator's result may be infinite or NaN if an operand is."""
-    return OPS[node.op].result.dtype == "float32" and node.op != "fake_quantize"

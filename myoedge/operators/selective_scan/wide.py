@@ -96,7 +96,10 @@ def quantize(site: QuantizeInputs, bound: Array) -> WideScanParams | None:
         return None
     ups, largest = _operand_shifts(operands)
     scales = [operands[name].scale for name in OPERANDS]
-    term, size = _addend_and_state_step(bound, ups)
+    # The finest step of states, and the term, that the bounds on states and term allow
+    moved = 2.0 ** (96 - sum(ups.values()))
+    size = np.maximum(bound / 2.0 ** (STATE_BITS - 1), moved / INT32_MAX)
+    term = np.rint(np.minimum(moved / size, INT32_MAX)).astype(np.int32)
     ups["c_up"] = _normalising_shift(operands["c"].reach) - max(
         READ_BITS, site.shapes[2][-1].bit_length()
     )
@@ -156,14 +159,6 @@ def _operand_shifts(operands: Mapping[str, QuantParams]) -> tuple[dict[str, int]
     u = _upper_product_bound(v << _normalising_shift(v), INT32_MAX)
     ups = {f"{name}_up": _normalising_shift(most) for name, most in {**reach, "v": v}.items()}
     return ups, (1 << STATE_BITS) + _upper_product_bound(u, moved["b"]) + 1
-
-
-def _addend_and_state_step(bound: Array, ups: Mapping[str, int]) -> tuple[Array, Array]:
-    """Return (int32 term [D], step of states [D]), the finest that the bounds on states and term
-    allow."""
-    moved = 2.0 ** (96 - sum(ups.values()))
-    size = np.maximum(bound / 2.0 ** (STATE_BITS - 1), moved / INT32_MAX)
-    return np.rint(np.minimum(moved / size, INT32_MAX)).astype(np.int32), size
 
 
 def _upper_product_bound(a: int, b: int) -> int:

@@ -94,10 +94,6 @@ def high(a: Array, b: Array | int) -> Array:
 Complex = tuple[Array, Array]  # real and imaginary parts
 
 
-def _multiply_complex(z: Complex, cos: Array, sin: Array) -> Complex:
-    return high(z[0], cos) - high(z[1], sin), high(z[0], sin) + high(z[1], cos)
-
-
 def _multiply_by_roots(z: Complex, radix: int, w: Array) -> list[Complex]:
     """Multiply the `radix` parts of each group by their roots of unity, and shift them right;
     element 0 of each part is only shifted.
@@ -110,7 +106,8 @@ def _multiply_by_roots(z: Complex, radix: int, w: Array) -> list[Complex]:
     for j in range(radix):
         own = z[0][..., j, :], z[1][..., j, :]
         cos, sin = w[at * j * (len(w) // (radix * part))].T
-        products = _multiply_complex((own[0] >> (halvings - 1), own[1] >> (halvings - 1)), cos, sin)
+        a, b = own[0] >> (halvings - 1), own[1] >> (halvings - 1)
+        products = high(a, cos) - high(b, sin), high(a, sin) + high(b, cos)
         plain = (at == 0) | (j == 0)
         made = (np.where(plain, x >> halvings, y) for x, y in zip(own, products, strict=True))
         found.append((next(made), next(made)))

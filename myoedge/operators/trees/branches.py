@@ -94,19 +94,14 @@ class Forest:
                 way - at.start if way >= 0 else -1 - starts[-1 - way]
                 for way in self.links[at, 1:].reshape(-1).tolist()
             ]
-            nodes[at] = _split_by_test(
-                self.limits[at], self.links[at, 0], np.reshape(ways, (-1, 2))
-            )
+            less, more = np.reshape(ways, (-1, 2)).T
+            nodes[at, 0] = (self.limits[at] & 0xFFFF) | self.links[at, 0] << 16
+            nodes[at, 1] = (less & 0xFFFF) | more << 16
         return (
             nodes.astype(np.int32),
             np.array(places, np.int32),
             np.array(entries, np.int16).reshape(-1, 2),
         )
-
-
-def _split_by_test(limits: Array, features: Array, ways: Array) -> Array:
-    first = (limits & 0xFFFF) | features << 16
-    return np.stack([first, (ways[:, 0] & 0xFFFF) | ways[:, 1] << 16], axis=1)
 
 
 def unpacked_nodes(nodes: Array) -> tuple[Array, Array, Array, Array]:

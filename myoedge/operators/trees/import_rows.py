@@ -55,18 +55,13 @@ def classifier(d: GraphBuilder, a: Arguments, out: Any) -> tuple[str | None, str
     found = _read_node_lists(a, "class", classes)
     kind = a["post_transform"]
     if classes == 2 and {*a["class_ids"]} == {0} and len(_numbers_attribute(a, "base_values")) < 2:
-        found, kind = _scores_of_both_classes(found, a)
+        # The file stores only the second class's score
+        is_share = min(_numbers_attribute(a, "class_weights")) >= 0
+        one = found.leaves[:, :1].T, found.base[:1]
+        weight, base, kind = of_both_classes(*one, kind, is_share=is_share)
+        found = found._replace(leaves=weight.T, base=base)
     y = _add_forest(d, a["self"], found)
     return winner(d, y, a), transformed(d, y, kind)
-
-
-def _scores_of_both_classes(found: Ensemble, a: Arguments) -> tuple[Ensemble, str]:
-    """Return the ensemble with scores of both classes of a binary classifier, and the
-    post-transform; the file stores only the second class's score."""
-    is_share = min(_numbers_attribute(a, "class_weights")) >= 0
-    one = found.leaves[:, :1].T, found.base[:1]
-    weight, base, kind = of_both_classes(*one, a["post_transform"], is_share=is_share)
-    return found._replace(leaves=weight.T, base=base), kind
 
 
 def regressor(d: GraphBuilder, a: Arguments, out: Any) -> str:

@@ -77,15 +77,12 @@ def _tile(kernel: Kernel, step: QuantizedNode, engine: Engine, tables_in_l3: boo
     """Return the tiled kernel of a layer, made once: a search and a build plan it several times."""
     key = ("tiled", id(kernel), id(engine), tables_in_l3)
     if key not in step.derived:  # both are kept, so that no other object has their id
-        step.derived[key] = _make_tiled(kernel, step, engine, tables_in_l3), kernel, engine
+        tiled = replace(kernel.tiling(step, engine), preferred=engine.name == step.engine.name)
+        tiled = tiled.from_l3 or tiled if tables_in_l3 else tiled
+        tiled = with_packed_weights(step, tiled, engine)
+        tiled = replace(tiled, engine=engine.name, cost=_kernel_cost(tiled, engine))
+        step.derived[key] = tiled, kernel, engine
     return cast(TiledKernel, step.derived[key][0])
-
-
-def _make_tiled(kernel: Kernel, step: QuantizedNode, engine: Engine, in_l3: bool) -> TiledKernel:
-    tiled = replace(kernel.tiling(step, engine), preferred=engine.name == step.engine.name)
-    tiled = tiled.from_l3 or tiled if in_l3 else tiled
-    tiled = with_packed_weights(step, tiled, engine)
-    return replace(tiled, engine=engine.name, cost=_kernel_cost(tiled, engine))
 
 
 def candidates(step: QuantizedNode, chip: Chip, *, tables_in_l3: bool = False) -> list[TiledKernel]:

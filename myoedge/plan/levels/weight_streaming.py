@@ -72,25 +72,15 @@ def with_transfers(plan: Plan) -> Plan | None:
     digest, best = _make_digest_cache(plan), None
     for pieces in PIECES:
         known = chunks_of_constants(plan, pieces)
-        made = _stream(plan, known, digest)
+        # Parts that become resident may undo a balance of channels.
+        plans = [_stream_some(plan, known, digest, balanced=x) for x in _balances(plan)]
+        made = min(filter(None, plans), key=_parts_and_cycles, default=None)
         if made is not None and waits(made):
             made = _with_loop_residents(plan, made, known, digest)
         best = min(filter(None, (best, made)), key=_parts_and_cycles, default=None)
         if best is not None and not waits(best):
             break
     return best
-
-
-def _stream(
-    plan: Plan, known: Mapping[Part, Sequence[Chunk]], digest: Callable[[Chunk], bytes]
-) -> Plan | None:
-    """Return the fastest plan with transfers of some of these chunks; None if L2 is too small.
-
-    known   part of a constant -> its chunks
-    """
-    # Parts that become resident may undo a balance of channels.
-    made = (_stream_some(plan, known, digest, balanced=x) for x in _balances(plan))
-    return min(filter(None, made), key=_parts_and_cycles, default=None)
 
 
 def _balances(plan: Plan) -> tuple[bool, ...]:

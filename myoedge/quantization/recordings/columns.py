@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from myoedge.errors import MyoedgeError
 from myoedge.numerics.arrays import Array
 from myoedge.quantization.recordings.reading import (
     LABEL,
@@ -174,7 +173,10 @@ def _text_label_column(
     found = [i for i, column in enumerate(columns) if _are_class_names(column)]
     kept = _likeliest_labels(names, columns, found)
     if len(kept) > 1 and reading.columns is None:
-        raise _several_text_columns_error(source, [names[i] for i in kept])
+        labels = [names[i] for i in kept]
+        cause = f"each of these columns may be the label: {', '.join(labels)}"
+        tries = (f"[calib] label = {json.dumps(name, ensure_ascii=False)}" for name in labels)
+        raise unreadable(source, cause, (*tries,))
     return kept[0] if len(kept) == 1 else None
 
 
@@ -184,13 +186,6 @@ def _likeliest_labels(
     """Return the columns that are named as labels; if there are none, those with several names."""
     varied = [i for i in found if len(np.unique(_column_values(columns[i]))) > 1]
     return [i for i in found if folded(names[i]) in LIKELY_LABELS] or varied or found
-
-
-def _several_text_columns_error(source: str, names: Sequence[str]) -> MyoedgeError:
-    """Return E211 for several columns of text."""
-    cause = f"each of these columns may be the label: {', '.join(names)}"
-    tries = (f"[calib] label = {json.dumps(name, ensure_ascii=False)}" for name in names)
-    return unreadable(source, cause, (*tries,))
 
 
 def _are_class_names(column: Column) -> bool:

@@ -185,16 +185,13 @@ def read_npz(path: Path, reading: Reading) -> Content:
 
 
 def _drop_settings(arrays: dict[str, Array], reading: Reading) -> Content:
-    wanted = (reading.label, reading.array)
-    signals = {n: x for n, x in arrays.items() if n in wanted or not _is_setting(n, x)} or arrays
+    """Return the signals apart from single values of the recording, such as its rate; samples have
+    an axis."""
+    single = {n for n, x in arrays.items() if x.ndim == 0 or (x.size == 1 and is_rate(n))}
+    single -= {reading.label, reading.array}
+    signals = {n: x for n, x in arrays.items() if n not in single} or arrays
     settings = {n: arrays[n].reshape(()) for n in arrays.keys() - signals.keys()}
     return Content(signals, settings=settings)
-
-
-def _is_setting(name: str, x: Array) -> bool:
-    """Return whether an array is a single value of the recording, such as its rate; samples have an
-    axis."""
-    return x.ndim == 0 or (x.size == 1 and is_rate(name))
 
 
 def read_npy(path: Path, reading: Reading) -> Content:

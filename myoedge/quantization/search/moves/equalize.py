@@ -155,8 +155,12 @@ def _trace_reader(graph: Graph, node: Node, name: str, labels: Array) -> Array |
     weights, or the labels of another operator's result; None if the values must not be scaled."""
     if node.inputs[0] != name or node.inputs.count(name) > 1:
         return None
-    is_product = _is_product(graph, node, READERS)
-    return _column_channels(labels) if is_product else _result_labels(graph, node, labels)
+    if not _is_product(graph, node, READERS):
+        return _result_labels(graph, node, labels)
+    rows = labels.reshape(-1, labels.shape[-1])
+    channels = rows.max(axis=0)
+    is_one = np.all((rows == channels) | (rows == 0.0))  # one channel per column
+    return channels.astype(np.int64) if is_one else None
 
 
 def _is_product(graph: Graph, node: Node, operators: Sequence[str] = PRODUCTS) -> bool:
@@ -186,29 +190,18 @@ def _result_labels(graph: Graph, node: Node, labels: Array) -> Array | None:
     return np.asarray(OPS[op].real(node.attrs, labels))
 
 
-def _column_channels(labels: Array) -> Array | None:
-    """Return the channel of each column, [columns]; None if a column has several."""
-    rows = labels.reshape(-1, labels.shape[-1])
-    channels = rows.max(axis=0)
-    is_one = np.all((rows == channels) | (rows == 0.0))
-    return channels.astype(np.int64) if is_one else None
-
-
 def _relative_magnitudes(
     graph: Graph, link: _ChannelLink, samples: InputArrays, magnitudes: Mapping[str, Array]
 ) -> Array:
     """Return the ratio of each channel's magnitude to the largest, [1 + channels]: by samples for
     an input, otherwise by the weights before it."""
-    is_input = link.source in graph.inputs
-    sizes = _largest_values(graph, link, samples) if is_input else magnitudes[link.source]
+    if link.source in graph.inputs:
+        others = tuple(d for d in range(len(graph.shape(link.source))) if d != link.axis)
+        each = (as_read(graph, link.source, x) for x in samples[link.source])
+        sizes = np.asarray(np.max([np.abs(x).max(axis=others) for x in each], axis=0))
+    else:
+        sizes = magnitudes[link.source]
     return _relative_to_largest(np.concatenate([[0.0], sizes]))
-
-
-def _largest_values(graph: Graph, link: _ChannelLink, samples: InputArrays) -> Array:
-    """Return the largest magnitude of each channel of an input, [channels]."""
-    others = tuple(d for d in range(len(graph.shape(link.source))) if d != link.axis)
-    each = (as_read(graph, link.source, x) for x in samples[link.source])
-    return np.asarray(np.max([np.abs(x).max(axis=others) for x in each], axis=0))
 
 
 def _relative_to_largest(x: Array) -> Array:

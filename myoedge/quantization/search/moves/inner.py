@@ -8,7 +8,6 @@ from dataclasses import replace
 from itertools import chain
 
 from myoedge.quantization.search.bench import worst_db
-from myoedge.quantization.search.candidates import Group
 from myoedge.quantization.search.goal import LEAST_GAIN_DB, Goal
 from myoedge.quantization.search.state import (
     LITTLE,
@@ -33,7 +32,10 @@ def with_inner_tensors(
 
     start   the network, without int16 tensors of its own choice
     """
-    planned, groups = goal.planned_cycles, _inner_groups(start, goal)
+    graph = start.design.graph
+    is_open = KIND in goal.moves and not graph.has_fake_quantized
+    groups = inner_groups(graph, start.network.cores.params) if is_open else []
+    planned = goal.planned_cycles
     if planned is None or not groups:
         return start, ()
     before = planned(start.network.engined)
@@ -48,12 +50,6 @@ def with_inner_tensors(
     remedy = f"{remedy}, {why}" if why else remedy
     tried = TriedMove(remedy, found.measured.worst_db, more, not why)
     return (start if why else found), (tried,)
-
-
-def _inner_groups(start: SearchState, goal: Goal) -> list[Group]:
-    graph = start.design.graph
-    is_open = KIND in goal.moves and not graph.has_fake_quantized
-    return inner_groups(graph, start.network.cores.params) if is_open else []
 
 
 def _rejection_reason(start: SearchState, found: SearchState, before: float, after: float) -> str:
