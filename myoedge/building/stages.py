@@ -123,16 +123,11 @@ def environment_fingerprint() -> tuple[Any, ...]:
 
 @cache
 def _computer_fingerprint() -> tuple[Any, ...]:
-    from threadpoolctl import threadpool_info
-
     try:
         compiler = toolchain.compiler("zig").version
     except MyoedgeError:
         compiler = ""
-    # NumPy's linear algebra chooses its kernels by the type of the processor.
-    blas = (row for row in threadpool_info() if "numpy" in row["filepath"])
-    cpu_types = sorted(str(row.get("architecture")) for row in blas)
-    machine = (platform.machine(), sys.platform, sys.version, *cpu_types)
+    machine = (platform.machine(), sys.platform, sys.version, *_blas_cpu_type())
     return sources(), *map(_package_version, PACKAGES), compiler, *machine
 
 
@@ -140,6 +135,14 @@ def _package_version(package: str) -> str:
     with suppress(metadata.PackageNotFoundError):
         return metadata.version(package)
     return ""
+
+
+def _blas_cpu_type() -> list[str]:
+    """Return the processor type that NumPy's linear algebra selects."""
+    from threadpoolctl import threadpool_info
+
+    found = (row for row in threadpool_info() if "numpy" in row["filepath"])
+    return sorted(str(row.get("architecture")) for row in found)
 
 
 def _operator_packages() -> list[str]:

@@ -262,16 +262,14 @@ def describe(graph: Graph) -> dict[str, Any]:
                 "inputs": list(node.inputs),
                 "outputs": list(node.outputs),
                 "attrs": {key: plain(value) for key, value in sorted(node.attrs.items())},
-                "origin": [_origin_fields(origin) for origin in node.origin],
+                "origin": [
+                    {"path": o.path, "source": o.source} | ({"part": o.part} if o.part else {})
+                    for o in node.origin
+                ],
             }
             for node in graph.nodes
         ],
     }
-
-
-def _origin_fields(origin: Origin) -> dict[str, str]:
-    fields = {"path": origin.path, "source": origin.source}
-    return {**fields, "part": origin.part} if origin.part else fields
 
 
 def plain(value: Any) -> Any:

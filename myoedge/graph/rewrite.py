@@ -113,14 +113,10 @@ class MutableGraph:
 
     def _nearby_formats(self, node: Node) -> list[ConstantFormat]:
         """Return integer formats of constants that a node, or a producer of its operands, reads."""
-        used = {x for name in (node.name, *node.inputs) for x in self._tensors_read_by(name)}
+        writers = filter(None, map(self._producer.get, (node.name, *node.inputs)))
+        used = {x for writer in writers for x in writer.inputs}
         found = (self.view.format(name) for name in sorted(used))
         return [each for each in found if each is not None]
-
-    def _tensors_read_by(self, name: str) -> tuple[str, ...]:
-        """Return the names of tensors and constants that the writer of a tensor reads."""
-        node = self._producer.get(name)
-        return () if node is None else node.inputs
 
     def is_there(self, node: Node) -> bool:
         return self._producer.get(node.name) is node

@@ -187,8 +187,8 @@ class FormulaText:
         """Return a sum, shifted to the right: products are added by one instruction each, and the
         last one may include the shift."""
         number, products, others = self._split_terms([*self._flatten_terms(part)])
-        last = self._last_int16_product(products) if shift else None
-        half = 0 if last is None else 1 << shift >> 1
+        halves = [x for x in products if shift and all(map(self._is_int16, x.operands))]
+        half = 1 << shift >> 1 if halves else 0
         if not products or not self._sum_fits_int32([*products, *others], number, half):
             return shifted(
                 self._add_product(self.of(part.left), part.right)
@@ -196,14 +196,26 @@ class FormulaText:
                 else f"({self.of(part.left)} + {self.of(part.right)})",
                 shift,
             )
-        text = self._join_terms(others, number - half)
+        last = halves[-1] if halves else None
+        return self._joined_text(number - half, others, products, last, shift)
+
+    def _joined_text(
+        self,
+        number: int,
+        others: Sequence[Expr],
+        products: Sequence[Expr],
+        last: Expr | None,
+        shift: int,
+    ) -> str:
+        """Return the sum of a number, other terms and products, shifted; the instruction that adds
+        the product `last`, if there is one, rounds and shifts."""
+        added = [self.of(x) for x in others] + [str(number)] * bool(number or not others)
+        text = " + ".join(added).replace("+ -", "- ")
         for product in [x for x in products if x is not last]:
             text = self._add_product(text, product)
-        return shifted(text, shift) if last is None else self._add_last_product(text, last, shift)
-
-    def _add_last_product(self, text: str, product: Expr, shift: int) -> str:
-        """Return a sum with its last product, rounded and shifted."""
-        factors = ", ".join(map(self.bare, product.operands))
+        if last is None:
+            return shifted(text, shift)
+        factors = ", ".join(map(self.bare, last.operands))
         if text == "0":
             return f"me_mulsRN({factors}, {shift})"
         return f"me_macsRN({text}, {factors}, {shift})"
@@ -215,14 +227,6 @@ class FormulaText:
         others = [x for x in terms if not isinstance(x, Number) and x not in products]
         return sum(numbers), products, others
 
-    def _last_int16_product(self, products: Sequence[Expr]) -> Expr | None:
-        """Return the last product of two values of 16 bits."""
-        halves = [x for x in products if all(map(self._is_int16, x.operands))]
-        return halves[-1] if halves else None
-
-    def _is_product(self, part: Expr) -> bool:
-        return isinstance(part, Binary) and part.operation == "*" and self.is_own(part)
-
     def _sum_fits_int32(self, parts: Sequence[Expr], number: int, half: int) -> bool:
         """Return whether a sum of parts, a number and half of a rounded unit stays inside int32 in
         any order. A description's sum of two terms does."""
@@ -230,9 +234,8 @@ class FormulaText:
         largest = sum(max(map(abs, self.parts.ranges[id(part)])) for part in parts)
         return is_pair or abs(number) + half + largest <= INT32_MAX
 
-    def _join_terms(self, others: Sequence[Expr], number: int) -> str:
-        added = [self.of(x) for x in others] + [str(number)] * bool(number or not others)
-        return " + ".join(added).replace("+ -", "- ")
+    def _is_product(self, part: Expr) -> bool:
+        return isinstance(part, Binary) and part.operation == "*" and self.is_own(part)
 
     def _add_product(self, text: str, product: Expr) -> str:
         if text == "0":

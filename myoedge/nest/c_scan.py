@@ -278,18 +278,14 @@ class _ScanFunctionBody:
     def _final_value_names(self) -> dict[int, str]:
         return {id(part): name for part, name in self._final_values}
 
-    def _final_carried_value(self, state: Carried, after: Expr) -> str:
-        """Return a carried value after the last iteration, of the type of its formula."""
-        name, kind = self.states[id(state)], value_type(self.formula.types[id(after)])
-        return name if kind == value_type(state.limits) else f"(({kind}){name})"
-
     def _final_stores(self, start: str) -> Iterator[str]:
         """Yield the stores of results that only the last iteration has."""
         if self._writes_every_iteration:
             return
-        names = {
-            id(after): self._final_carried_value(state, after) for state, _, after in self.carried
-        }
+        names = dict[int, str]()
+        for state, _, after in self.carried:  # of the type of its formula
+            name, kind = self.states[id(state)], value_type(self.formula.types[id(after)])
+            names[id(after)] = name if kind == value_type(state.limits) else f"(({kind}){name})"
         loads = {
             id(part): names.get(id(_last_iteration_value(part)), "") for part in self.lasts
         } | self._final_value_names

@@ -192,24 +192,25 @@ class ScanReference:
             every = np.broadcast_to(x, whole)
             return np.asarray(states[0] + np.cumsum(every, axis=self.at, dtype=every.dtype))
         for number in range(scan.axis.extent):
-            now = {part: self._elements_of_iteration(x, number) for part, x in known.items()}
-            now |= dict(zip(map(id, scan.states), states, strict=True))
-            self._add_iteration(now)
+            now = self._compute_iteration(number, known, states)
             states = [now[id(x)] for x in scan.nexts]
             values.append(np.asarray(now[id(scan.value)]))
         shape = np.broadcast_shapes((1,) * self.loops, *(x.shape for x in values))
         return np.concatenate([np.broadcast_to(x, shape) for x in values], axis=self.at)
 
-    def _add_iteration(self, now: dict[int, Any]) -> None:
-        """Add the values of an iteration to those that it reads, by id of the part."""
+    def _compute_iteration(
+        self, number: int, known: Mapping[int, Any], states: Sequence[Any]
+    ) -> dict[int, Any]:
+        """Return the values of an iteration, and those that it reads, by id of the part."""
+        at = (*(slice(None),) * self.at, slice(number, number + 1))
+        now = {
+            part: x if np.ndim(x) == 0 or x.shape[self.at] == 1 else x[at]
+            for part, x in known.items()
+        }
+        now |= dict(zip(map(id, self.scan.states), states, strict=True))
         for part, compute in self.inner:
             now[id(part)] = compute(*(now[id(x)] for x in part.operands))
-
-    def _elements_of_iteration(self, x: Any, number: int) -> Any:
-        """Return the elements of an iteration."""
-        if np.ndim(x) == 0 or x.shape[self.at] == 1:
-            return x
-        return x[(*(slice(None),) * self.at, slice(number, number + 1))]
+        return now
 
 
 def _iteration_addend(scan: Scan) -> Expr | None:

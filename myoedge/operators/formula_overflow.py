@@ -216,7 +216,9 @@ def _suggest_clips(formula: Formula, nest: Nest) -> tuple[Line, list[Line]]:
         if part is None:
             break
         name, limited = text_of(formula, part), _limit_operands(part, ranges)
-        found = found or (f"{{0}} {_format_limits(ranges[id(part)])}", name)
+        low, high = ranges[id(part)]
+        span = "of any value" if (low, high) == UNKNOWN else f"from {low:,} to {high:,}"
+        found = found or (f"{{0}} {span}", name)
         if not limited:
             return found, []
         for operand, (low, high) in limited:
@@ -224,10 +226,6 @@ def _suggest_clips(formula: Formula, nest: Nest) -> tuple[Line, list[Line]]:
             clips.append((form, text_of(formula, operand), name))
         nest = _clip_operands(nest, part, {id(x): clip(x, *span) for x, span in limited})
     return found, clips
-
-
-def _format_limits(limits: Interval) -> str:
-    return "of any value" if limits == UNKNOWN else f"from {limits[0]:,} to {limits[1]:,}"
 
 
 def _clip_operands(nest: Nest, part: Expr, clips: Mapping[int, Expr]) -> Nest:

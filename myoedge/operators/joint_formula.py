@@ -7,8 +7,7 @@ y[k] = sum over c of a[c, k] * b[k].
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Hashable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Collection, Hashable, Mapping, Sequence
 from dataclasses import fields, replace
 
 import numpy as np
@@ -233,21 +232,16 @@ def _varying_constants(layer: QuantizedNode) -> Collection[str]:
     return OPS[layer.node.op].constants.learnt.ranges.keys() | LIMITS
 
 
-def _describe_layer(layer: QuantizedNode, meaning: Callable[[QuantizedNode], Nest]) -> Nest:
-    """Return the description of a layer; one that depends on its numbers, such as a plug-in's, has
-    them in it, so that another training has other C."""
-    with suppress(Undecided):
-        return meaning(numbers_as_data(layer))
-    return meaning(replace(layer, as_data=False))
-
-
 def _description_in_order(layer: QuantizedNode) -> Nest | None:
     """Return the description of a layer that computes the elements of its result in order; None
     without one."""
     meaning = OPS[layer.node.op].meaning
     if meaning is None or layer.behind or layer.members:
         return None
-    nest = _describe_layer(layer, meaning)
+    try:
+        nest = meaning(numbers_as_data(layer))
+    except Undecided:  # it depends on the layer's numbers: another training has other C
+        nest = meaning(replace(layer, as_data=False))
     extents = tuple(axis.extent for axis in nest.axes)
     in_order = nest.at == tuple(axis.at for axis in nest.axes) and extents == nest.out.shape
     return nest if in_order else None

@@ -156,9 +156,7 @@ def _best_pair_by_layer(
     for step, behind in _candidate_pairs(q, steps, roots):
         both = None if step.node.name in best else _fuse_pair(step, behind, roots)
         if both is not None:
-            fused = cycles(both)  # not finite without a fused kernel
-            saved = unfused_cycles(both, cycles) - fused if math.isfinite(fused) else 0.0
-            pair = _FusedPair(step.node.name, both, saved)
+            pair = _FusedPair(step.node.name, both, _saved_cycles(both, cycles))
             second = behind.node.name
             best[second] = max(best.get(second, pair), pair, key=lambda one: one.gain_cycles)
     return best.items()
@@ -230,3 +228,9 @@ def _fuse_pair(step: QuantizedNode, behind: QuantizedNode, roots: Roots) -> Quan
             *(behind.read_type(n) for n in others),
         ),
     )
+
+
+def _saved_cycles(both: QuantizedNode, cycles: Cycles) -> float:
+    """Return the estimated cycles that fusing two layers saves; 0 without a fused kernel."""
+    fused = cycles(both)
+    return unfused_cycles(both, cycles) - fused if math.isfinite(fused) else 0.0

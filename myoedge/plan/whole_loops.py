@@ -97,10 +97,13 @@ class WholeLoops:
         rows     its reads, by number, of rows
         states   its reads of states -> the results in their places
         """
+        chain: ChainNest = step.integers.chain
         at: Sequence[int] = step.integers.chain.operands
-        return all(self._reads_whole_rows(step, number, at[number]) for number in rows) and all(
-            self._is_state(step, at[number], result) for number, result in states.items()
-        )
+        for number in rows:
+            size = chain.flat.row_size(number) * step.read_type(at[number]).size_bytes
+            if size != self.rows(step.operands[at[number]]):
+                return False
+        return all(self._is_state(step, at[number], result) for number, result in states.items())
 
     def _is_state(self, step: QuantizedNode, at: int, number: int) -> bool:
         """Return whether an operand is the whole state that a result replaces."""
@@ -112,12 +115,6 @@ class WholeLoops:
             and math.prod(step.shapes[at]) * step.read_type(at).size_bytes == size
             and step.read_type(at) == result.element_type
         )
-
-    def _reads_whole_rows(self, step: QuantizedNode, number: int, at: int) -> bool:
-        """Return whether a chain reads all of a sequence's row."""
-        chain: ChainNest = step.integers.chain
-        size = chain.flat.row_size(number) * step.read_type(at).size_bytes
-        return size == self.rows(step.operands[at])
 
     def _is_row_result(self, result: QuantizedNode) -> bool:
         return result.node.op == WRITE or bool(self.rows(result.node.name))

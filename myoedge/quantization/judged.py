@@ -98,7 +98,12 @@ def _elements_that_count(
 ) -> Callable[[Array], Array]:
     if row.axis is None:
         return lambda x: np.clip(x.astype(np.float64), -row.reach, row.reach).reshape(-1)
-    counts = _probability_counts(row, row.axis, exact, real)
+    # Elements whose probability, or chance to be the argmax, is not negligible
+    if row.mask:
+        counts = seen_elements(exact, real[row.mask], row.axis)
+    else:
+        least = -CHOSEN_GAP if row.is_chosen_from else -MASK_GAP
+        counts = np.asarray(exact - exact.max(axis=row.axis, keepdims=True) > least)
     if not row.is_compared_only:
         return lambda x: x.reshape(counts.shape)[counts].astype(np.float64)
 
@@ -108,12 +113,3 @@ def _elements_that_count(
         return np.asarray((values - mean)[counts])
 
     return differences
-
-
-def _probability_counts(row: Row, axis: int, scores: Array, real: Mapping[str, Array]) -> Array:
-    """Return bool per element: whether its probability, or its chance to be the argmax, is not
-    negligible."""
-    if row.mask:
-        return seen_elements(scores, real[row.mask], axis)
-    least = -CHOSEN_GAP if row.is_chosen_from else -MASK_GAP
-    return np.asarray(scores - scores.max(axis=axis, keepdims=True) > least)

@@ -31,7 +31,7 @@ def fitted_labels(
     -> int64 classes [samples] or [samples, frames]; float64 targets [samples, targets]
     Errors: E214 neither classes nor targets, E216 NaN, E225 unknown classes.
     """
-    labels = _numbers_as_names(_as_strings(labels), names)
+    labels = _with_text_labels(labels, names)
     if labels.dtype.kind == "U":
         return _number_labels(labels, graph, names, title)
     if labels.dtype.kind not in "iubf":
@@ -69,17 +69,13 @@ def is_whole(labels: Array) -> bool:
     return labels.dtype.kind != "f" or bool((labels == np.rint(labels)).all())
 
 
-def _as_strings(labels: Array) -> Array:
-    """Convert bytes and Python strings to an array of strings; other labels are unchanged."""
+def _with_text_labels(labels: Array, names: Sequence[str]) -> Array:
+    """Convert bytes, Python strings, and whole numbers if all of them are class names, such as "1",
+    "2" and "5", to an array of strings; other labels are unchanged."""
     if labels.dtype.kind == "S":
         return np.char.decode(labels, "utf-8", "backslashreplace")
-    is_text = labels.dtype.kind == "O" and all(isinstance(x, str) for x in labels.flat)
-    return labels.astype(str) if is_text else labels
-
-
-def _numbers_as_names(labels: Array, names: Sequence[str]) -> Array:
-    """Convert whole numbers to texts if all of them are class names, such as "1", "2" and "5";
-    other labels are unchanged."""
+    if labels.dtype.kind == "O" and all(isinstance(x, str) for x in labels.flat):
+        return labels.astype(str)
     if not names or labels.dtype.kind not in "iubf" or not np.isfinite(labels).all():
         return labels
     texts: Array = labels.astype(np.int64).astype(str)

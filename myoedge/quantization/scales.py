@@ -181,18 +181,14 @@ def _unchanged_steps(
 def _overflow_error(step: QuantizedNode, graph: Graph) -> MyoedgeError:
     """Return E117 for a layer."""
     facts = {"needs": f"at most {INT32_MAX:,}", "has": f"{step.bound:,} at the worst input"}
-    remedies = [_reduce_sums(step, graph)]
+    remedies = ["fewer products per output: smaller kernels, fewer channels, or groups"]
+    has_weights = weight_bits(step.node.op) and step.weight_type == INT16
+    if has_weights and any(graph.format(name) is not None for name in step.node.inputs):
+        remedies = ["int8 weights in the file: weight_type=QuantType.QInt8 of quantize_static"]
     if (found := overflow(step)) is not None:
         facts["has"], remedies = found
     title = f"{step.node.where} could overflow its 32-bit accumulator"
     return MyoedgeError(OVERFLOW, title, facts, remedies)
-
-
-def _reduce_sums(step: QuantizedNode, graph: Graph) -> str:
-    has_weights = weight_bits(step.node.op) and step.weight_type == INT16
-    if has_weights and any(graph.format(name) is not None for name in step.node.inputs):
-        return "int8 weights in the file: weight_type=QuantType.QInt8 of quantize_static"
-    return "fewer products per output: smaller kernels, fewer channels, or groups"
 
 
 def quantize_node(

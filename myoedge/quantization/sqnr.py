@@ -60,8 +60,12 @@ def measured_tensor(q: QuantGraph, output: str) -> str:
     before a sigmoid fused as a table."""
     name = before_final(q, output)
     node = q.graph.producer.get(name)
-    is_sigmoid = node is not None and _last_pointwise_functions(node) == (("sigmoid",),)
-    return name + PRE if is_sigmoid else name
+    if node is None:
+        return name
+    # Functions of `name.pre` are fused into the operator or in a separate node.
+    apart = node.op == "table" and node.inputs[0] == name + PRE
+    chain: Chain = node.attrs["chain"] if apart else node.attrs.get("act", ())
+    return name + PRE if chain == (("sigmoid",),) else name
 
 
 def judged_tensors(q: QuantGraph, output: str) -> tuple[str, ...]:
@@ -70,14 +74,6 @@ def judged_tensors(q: QuantGraph, output: str) -> tuple[str, ...]:
     before = measured_tensor(q, output)
     has_end = _final_function(q, output) is not None and output in q.params
     return (before, output) if has_end else (before,)
-
-
-def _last_pointwise_functions(node: Node) -> Chain:
-    """Return the pointwise functions applied to `name.pre`, fused into the operator or in a
-    separate node."""
-    apart = node.op == "table" and node.inputs[0] == node.name + PRE
-    chain: Chain = node.attrs["chain"] if apart else node.attrs.get("act", ())
-    return chain
 
 
 def _final_function(q: QuantGraph, output: str) -> str | None:

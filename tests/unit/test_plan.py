@@ -20,7 +20,7 @@ from torch import Tensor, nn
 import myoedge
 from myoedge.building.budget import Budget, plan_within
 from myoedge.operators.base import QuantizedNode
-from myoedge.operators.kernel import Kernel, TiledKernel
+from myoedge.operators.kernel import TiledKernel
 from myoedge.plan.chain_choice import join_chains
 from myoedge.plan.chains import JoinableLayers
 from myoedge.plan.l1 import layer_kernels
@@ -30,7 +30,7 @@ from myoedge.plan.placement import LiveRange, Placement, lower_bound
 from myoedge.plan.plan import Plan, l1_room_bytes
 from myoedge.plan.schedule import contiguous_slice, make_plan
 from myoedge.quantization.scales import QuantGraph
-from myoedge.targets import Chip, find_chip
+from myoedge.targets import Chip, Engine, KernelCost, find_chip
 from tests.conftest import save_exported
 from tests.support.networks.small import Two
 from tests.unit.test_report import quantized, residual
@@ -246,12 +246,12 @@ def test_kernels_of_a_layer_are_made_once(monkeypatch: pytest.MonkeyPatch) -> No
     """A search plans a network several times; a changed layer and other engines count anew."""
     made: list[str] = []
 
-    def counting(kernel: Kernel, step: QuantizedNode, *rest: Any) -> TiledKernel:
-        made.append(step.node.name)
-        return make_tiled(kernel, step, *rest)
+    def counting(kernel: TiledKernel, engine: Engine) -> KernelCost:
+        made.append(engine.name)
+        return cost_of(kernel, engine)
 
-    make_tiled = layer_kernels._make_tiled
-    monkeypatch.setattr(layer_kernels, "_make_tiled", counting)
+    cost_of = layer_kernels._kernel_cost
+    monkeypatch.setattr(layer_kernels, "_kernel_cost", counting)
     step, chip = quantized(residual()).steps[0], find_chip("gap9")
     first, again = (layer_kernels.candidates(step, x) for x in (chip, replace(chip)))
     assert [*map(id, first)] == [*map(id, again)]

@@ -47,20 +47,15 @@ def firmware_callback(
         if not trainer.is_global_zero:
             return
         samples = trainer.train_dataloader if calib is None else calib
-        unseen = _validation_loader(trainer) if test is None else test
+        loaders = trainer.val_dataloaders
+        several = loaders if isinstance(loaders, list | tuple) else [loaders]
+        unseen = several[0] if test is None and len(several) == 1 else test
         built = build_module(module, calib=samples, test=unseen, **options)
         metrics = {f"{PREFIX}{path}": x for path, x in figures(built.report).items()}
         for logger in trainer.loggers:
             logger.log_metrics(metrics, step=trainer.global_step)
 
     return LambdaCallback(on_fit_end=on_fit_end)
-
-
-def _validation_loader(trainer: Trainer) -> Given | None:
-    """Return the validation loader; None without one, or with several."""
-    loaders = trainer.val_dataloaders
-    several = loaders if isinstance(loaders, list | tuple) else [loaders]
-    return several[0] if len(several) == 1 else None
 
 
 def build_module(module: nn.Module, *, calib: Given, **options: Any) -> Build:

@@ -153,16 +153,14 @@ def from_json(document: Mapping[str, Any]) -> SensorProgram:
     }
     values["sensor"] = Sensor(**{**sensor, "pins": Pins(**sensor["pins"])})
     values["point"] = OperatingPoint(**values["point"])
-    values["gate"] = _gate_from_json(values["gate"]) if values.get("gate") else None
+    values["gate"] = gate = values.get("gate") or None
+    if gate is not None:
+        output = None if gate.get("output") is None else GateOutput(**gate["output"])
+        values["gate"] = Gate(**{**gate, "output": output})
     values["layout"] = SampleLayout(**values["layout"])
     values["conversion"] = CountConversion(**conversion)
     values["other_outputs_bytes"] = tuple(values["other_outputs_bytes"])
     return SensorProgram(**values)
-
-
-def _gate_from_json(document: Mapping[str, Any]) -> Gate:
-    output = document.get("output")
-    return Gate(**{**document, "output": None if output is None else GateOutput(**output)})
 
 
 def sensor_program(

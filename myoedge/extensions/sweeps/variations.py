@@ -69,8 +69,7 @@ def variations(report: Report, settings: Config, arguments: Arguments) -> tuple[
         *_weights(report, settings, arguments),
         *_resident_bits(report, settings, arguments),
         *_memories(report, arguments),
-        *_engine(report, settings, arguments),
-        *_tiles(report, arguments),
+        *_estimated_choices(report, settings, arguments),
     )
 
 
@@ -236,15 +235,14 @@ def _memories(report: Report, arguments: Arguments) -> Iterator[Variation]:
         yield Variation("memory", title, options={"memory": f"{level.name}=auto"})
 
 
-def _engine(report: Report, settings: Config, arguments: Arguments) -> Iterator[Variation]:
-    """Yield all layers on the cores, if the engines were chosen by estimated cycles."""
+def _estimated_choices(
+    report: Report, settings: Config, arguments: Arguments
+) -> Iterator[Variation]:
+    """Yield what may replace choices by estimated cycles: all layers on the cores, and tiles chosen
+    by simulated cycles, if that takes only seconds."""
     engines = {row["engine"] for row in report["layers"] if row["macs"]}
-    if arguments.get("engine", AUTO) != AUTO or settings.engine or ACCELERATOR.name not in engines:
-        return
-    yield Variation("engine", "all layers on the cores", options={"engine": CORES})
-
-
-def _tiles(report: Report, arguments: Arguments) -> Iterator[Variation]:
-    """Yield tiles chosen by simulated instead of estimated cycles, if that takes only seconds."""
+    is_chosen = arguments.get("engine", AUTO) == AUTO and not settings.engine
+    if is_chosen and ACCELERATOR.name in engines:
+        yield Variation("engine", "all layers on the cores", options={"engine": CORES})
     if report["cycles"]["total"] <= TUNED_CYCLES and not arguments.get("tune"):
         yield Variation("tiles", "tiles by simulated cycles", options={"tune": True})

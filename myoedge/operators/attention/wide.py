@@ -92,6 +92,10 @@ def quantize(inputs: QuantizeInputs) -> WideAttentionParams | None:
     drop = int(np.clip(-2 - math.frexp(factor)[1], 0, 31))
     largest = ENTRY_MAX << DISTANCE_BITS
     mult = min(max(round(math.ldexp(factor, DISTANCE_BITS + drop)), 1), largest)
+    # Constants for q = ((acc >> (top - 14)) * (share / sum') >> 16) + half >> out_shift, with the
+    # sum of exponentials sum' in 16 bits
+    share = min(math.ldexp(v.scale / y.scale, v_drop), RATIO_MAX)
+    out_shift = int(np.clip(14 - math.frexp(share)[1], 0, 30))
     numbers: dict[str, Any] = {
         **dict(zip(DROPS, (q_drop, k_drop, v_drop), strict=True)),
         "bias_mult": min(round(math.ldexp(ratio, shift)), 2**bias_bits),
@@ -99,7 +103,8 @@ def quantize(inputs: QuantizeInputs) -> WideAttentionParams | None:
         "distance_drop": drop,
         "mult": mult,
         "most": -(-largest // mult),
-        **_probability_constants(math.ldexp(v.scale / y.scale, v_drop)),
+        "share": min(round(math.ldexp(share, out_shift + 17)), INT32_MAX),
+        "out_shift": out_shift,
         "v_zero": v.zero_point,
         "zero": y.zero_point,
     }
@@ -128,14 +133,6 @@ def exp_tables() -> dict[str, Any]:
         "exp": np.asarray(np.rint(EXP_ONE * np.exp(-at)), np.uint16),
         "exp_far": np.asarray(np.rint((EXP_ONE + 1) * np.exp(-256 * at)), np.uint16),
     }
-
-
-def _probability_constants(ratio: float) -> dict[str, int]:
-    """Return constants for q = ((acc >> (top - 14)) * (share / sum') >> 16) + half >> out_shift,
-    with the sum of exponentials sum' in 16 bits."""
-    ratio = min(ratio, RATIO_MAX)
-    shift = int(np.clip(14 - math.frexp(ratio)[1], 0, 30))
-    return {"share": min(round(math.ldexp(ratio, shift + 17)), INT32_MAX), "out_shift": shift}
 
 
 def integer(step: QuantizedNode, q: Array, k: Array, v: Array, *more: Array) -> Array:

@@ -140,6 +140,11 @@ def jobs_in_tiles(step: QuantizedNode, way: JobSchedule, engine: Engine) -> Tile
     constants = _sum_constants if is_sums else _constants
     strided = is_sums or not (table or way.turned)
     x, y = conv.read(()), replace(conv.write(cut), position_stride="conv.y_stride" * strided)
+    finish: str | int = 0  # the C function that finishes results
+    if way.parts:
+        finish = REQUANTISE
+    elif step.table is not None or way.number == WINDOWS:
+        finish = "me_ne16_finish_bytes"
     return TiledKernel(
         function="me_ne16_jobs",
         callbacks=(REQUANTISE,) * is_sums,
@@ -151,7 +156,7 @@ def jobs_in_tiles(step: QuantizedNode, way: JobSchedule, engine: Engine) -> Tile
             *table,
             way.in_memory(replace(y, itemsize=way.sizes[1])),
         ),
-        op={**_job_fields(step, way), "finish": _finish(step, way), "beside": 0},
+        op={**_job_fields(step, way), "finish": finish, "beside": 0},
         tile=way.fields,
         launches_next_tile=way.launches_next_tile,
         jobs=JobForm(way, _copied(way)),
@@ -160,13 +165,6 @@ def jobs_in_tiles(step: QuantizedNode, way: JobSchedule, engine: Engine) -> Tile
         cost=engine.kernels.get(f"me_ne16_jobs, {_row(step, way)}", FREE),
         l1_only=True,
     )
-
-
-def _finish(step: QuantizedNode, way: JobSchedule) -> str | int:
-    """Return the C function that finishes results; 0: none."""
-    if way.parts:
-        return REQUANTISE
-    return "me_ne16_finish_bytes" if step.table is not None or way.number == WINDOWS else 0
 
 
 def _row(step: QuantizedNode, way: JobSchedule) -> str:

@@ -112,7 +112,10 @@ class JobForm:
         else:
             pixels = [*self._image_pixels(tile, units)]
         size = 1 if self.way.scale else SUM_BYTES
-        steps = self._weight_steps(tile)
+        steps = dict[str, int]()
+        if (parts := self.way.parts) is not None:  # a job has not all weights of an output
+            of_output = int(tile["parts"]) * self.way.bits * parts.plane_bytes
+            steps = {"weight_plane": 18 // parts.size, "weight_channel": of_output}
         for x, weights, inputs, added in self._inputs(tile):
             for start, k, group in self._outputs(tile):
                 for extent, of_pixels, x_from, y_from in pixels:
@@ -219,13 +222,6 @@ class JobForm:
         if self.way.turned:
             return int(tile["y_row"])
         return self._result_bytes(tile) * (1 if self._is_run(tile) else int(tile["conv.ow"]))
-
-    def _weight_steps(self, tile: Fields) -> dict[str, int]:
-        """Return the steps of weights, if a job has not all of an output."""
-        if self.way.parts is None:
-            return {}
-        of_output = int(tile["parts"]) * self.way.bits * self.way.parts.plane_bytes
-        return {"weight_plane": 18 // self.way.parts.size, "weight_channel": of_output}
 
     def _shape(self, k: int, inputs: int, size: tuple[int, int], added: int) -> Shape:
         """Return the shape of a job for rows x columns results, without steps."""

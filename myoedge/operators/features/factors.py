@@ -175,18 +175,15 @@ def _is_factor(value: Any, length: int) -> bool:
     form, *sides, test, limit = value
     if form not in FORMS or not all(are_whole(side, 2, -1, length - 1) for side in sides):
         return False
-    if form == "ar":
-        return _is_coefficient(*sides) and test == "" and limit >= 0.0
-    return _are_samples(form, *sides) and test in ("", *TESTS)
+    if form == "ar" and (test != "" or limit < 0.0):
+        return False
+    return _are_sides(form, *sides) and test in ("", *TESTS)
 
 
-def _are_samples(form: str, a: tuple[int, int], b: tuple[int, int]) -> bool:
+def _are_sides(form: str, a: tuple[int, int], b: tuple[int, int]) -> bool:
+    if form == "ar":  # a predictor of a[0] coefficients has coefficient b[0]
+        return a[1] == b[1] == -1 and 1 <= b[0] <= a[0] <= MOST_ORDER
     return min(a[0], b[0]) >= 0 and (a == b or form in ("product", "larger"))
-
-
-def _is_coefficient(order: tuple[int, int], index: tuple[int, int]) -> bool:
-    """Return whether a predictor has this coefficient."""
-    return order[1] == index[1] == -1 and 1 <= index[0] <= order[0] <= MOST_ORDER
 
 
 def unpacked(row: Iterable[int]) -> Factor:
@@ -240,7 +237,12 @@ class Group:
         [coefficient, 0, 0] of a predictor."""
         if not self.edges:
             return [[f[0].b[0], 0, 0] for f in self.features]
-        return [[*self._histogram_cells(*_test_interval(f)), 0] for f in self.features]
+        rows = list[list[int]]()
+        for low, end in map(_test_interval, self.features):
+            first = 0 if low is None else self.edges.index(low) + 1
+            last = len(self.edges) + 1 if end is None else self.edges.index(end) + 1
+            rows.append([first, max(first, last), 0])
+        return rows
 
     @property
     def is_sum(self) -> bool:
@@ -251,11 +253,6 @@ class Group:
     def value(self) -> Factor:
         """The value that all tests compare, as a factor without test; or the predictor."""
         return self.features[0][0]._replace(test="")
-
-    def _histogram_cells(self, low: int | None, end: int | None) -> list[int]:
-        first = 0 if low is None else self.edges.index(low) + 1
-        last = len(self.edges) + 1 if end is None else self.edges.index(end) + 1
-        return [first, max(first, last)]
 
 
 def _test_interval(feature: Sequence[Factor]) -> Interval:

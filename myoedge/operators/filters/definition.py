@@ -54,7 +54,11 @@ def filter_kernel(
     sample_work     number of signals of the busiest core -> work per sample
     """
     outer, steps, inner = outer_inner(step.shapes[0], step.attrs["axis"])
-    scale = {} if _returns_state(step) else _output_scale_fields(step)
+    scale = dict[str, int | str]()
+    if not _returns_state(step):  # fields of me_filter_scale, which converts to output steps
+        limits, wide = limit_fields(step), int(step.element_type == INT16)
+        of_scale = {**limits, **step.integers.named(("mult", "offset", "shift")), "wide": wide}
+        scale = {f"samples.{name}": value for name, value in of_scale.items()}
     fields = {"steps": steps, "inner": inner, "keeps": int(_returns_state(step)), **numbers}
     pointers = ["x", "y", *["before"] * (len(step.shapes) > 1), *["scratch"] * (scratch_bytes > 0)]
     return TiledKernel(
@@ -94,13 +98,6 @@ def _filter_operands(
         *table_operand(step),
         Operand("y", OUT, *written, (), step.element_type.size_bytes),
     )
-
-
-def _output_scale_fields(step: QuantizedNode) -> dict[str, int | str]:
-    """Return the fields of me_filter_scale, which converts results to output steps."""
-    numbers = step.integers.named(("mult", "offset", "shift"))
-    scale = {**limit_fields(step), **numbers, "wide": int(step.element_type == INT16)}
-    return {f"samples.{name}": value for name, value in scale.items()}
 
 
 def stored(step: QuantizedNode, samples: Array) -> Array:

@@ -119,7 +119,10 @@ def _work_per_word_with_limits(
     limited = LIMITED_WORDS.get(kernel, 0.0)
     if step.as_data:
         return SUM_WORDS[32] + limited
-    return _work_per_word(op) + (0.0 if loops == 1 and is_unlimited(step) else limited)
+    words = 0.71 if _has_small_multipliers(op) else 1.0  # a faster code path
+    if "bits" in op:
+        words = SUM_WORDS[op["bits"]]
+    return words + (0.0 if loops == 1 and is_unlimited(step) else limited)
 
 
 def _multiplier_sum_bits(op: Mapping[str, Any]) -> int:
@@ -132,11 +135,6 @@ def _multiplier_sum_bits(op: Mapping[str, Any]) -> int:
 
 def _has_small_multipliers(op: Mapping[str, Any]) -> bool:
     return "a_mult" in op and all(-128 <= op[name] <= 127 for name in ("a_mult", "b_mult"))
-
-
-def _work_per_word(op: Mapping[str, Any]) -> float:
-    """Return the work units per word of results; small multipliers have a faster code path."""
-    return SUM_WORDS[op["bits"]] if "bits" in op else 0.71 if _has_small_multipliers(op) else 1.0
 
 
 def is_unlimited(step: QuantizedNode) -> bool:

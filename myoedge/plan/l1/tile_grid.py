@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from myoedge.numerics.arrays import Array, round_up
-from myoedge.operators.kernel import Operand, TiledKernel
+from myoedge.operators.kernel import TiledKernel
 from myoedge.targets.costs import TransferCost
 
 ALIGNMENT = 8  # bytes: start of a buffer in L1
@@ -88,7 +88,12 @@ class Grid:
     @cached_property
     def transfer_cycles(self) -> dict[str, Array]:
         """Cycles of one tile's transfer between L2 and L1, by operand."""
-        return {o.name: _operand_transfer_cycles(o, self) for o in self.kernel.operands}
+        cycles = dict[str, Array]()
+        for operand in self.kernel.operands:
+            size, lines = operand.footprint(self.all_sizes), operand.lines(self.all_sizes)
+            load_cycles = self.cost.command_cycles + self.cost.load_cycles(size, lines)
+            cycles[operand.name] = np.asarray(load_cycles)
+        return cycles
 
     @cached_property
     def compute_cycles(self) -> Array:
@@ -126,8 +131,3 @@ def readable(size_bytes: int) -> int:
 def aligned(size: Any) -> Any:
     """Round the size of a buffer up to the alignment of buffers in L1."""
     return round_up(size, ALIGNMENT)
-
-
-def _operand_transfer_cycles(operand: Operand, grid: Grid) -> Array:
-    size, lines = operand.footprint(grid.all_sizes), operand.lines(grid.all_sizes)
-    return np.asarray(grid.cost.command_cycles + grid.cost.load_cycles(size, lines))

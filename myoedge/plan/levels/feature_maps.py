@@ -126,7 +126,9 @@ def access(
     count = strips(operand, tiling.choice.order[0]) if tiling.choice.order else 1
     size = math.prod(operand.shape) * operand.itemsize // count
     if not all(
-        _rows_are_in_one_strip(x, size) for tile in tiling.tiles for x in tile.moved(operand.name)
+        _bytes_in_strip(x, size)[1] <= size
+        for tile in tiling.tiles
+        for x in tile.moved(operand.name)
     ):
         return None
     groups = _parts_of_strip(tiling, operand, size, count, most // count)
@@ -136,14 +138,9 @@ def access(
     return None if operand.written and any(leads) else in_parts
 
 
-def _rows_are_in_one_strip(x: Transfer, strip_bytes: int) -> bool:
-    """Return whether every row of a transfer lies within one strip."""
-    across = x.stride % strip_bytes == 0
-    return x.at % strip_bytes + (x.line if across else x.end - x.at) <= strip_bytes
-
-
 def _bytes_in_strip(x: Transfer, strip_bytes: int) -> tuple[int, int]:
-    """Return (first byte, end) of a transfer's bytes, relative to the strip in which it begins."""
+    """Return (first byte, end) of a transfer's bytes, relative to the strip in which it begins; the
+    end is outside of it if a row is not within one strip."""
     start = x.at % strip_bytes
     return start, start + (x.line if x.stride % strip_bytes == 0 else x.end - x.at)
 

@@ -81,14 +81,11 @@ def held_as_in(plan: Plan, chunks: Sequence[Chunk]) -> list[Chunk]:
         held.setdefault((chunk.step, chunk.array), []).append(chunk)
 
     def as_held(x: Chunk) -> Chunk:
-        known = held.get((x.step, x.array), ())
-        common = sum(_common_bytes(x, other) for other in known)
+        common, end = 0, x.start + x.size_bytes
+        for other in held.get((x.step, x.array), ()):
+            last = min(end, other.start + other.size_bytes)
+            common += max(last - max(x.start, other.start), 0)
         loop = steps.loop_at(x.first)
         return x if loop is None or common < x.size_bytes else _held(x, loop, steps)
 
     return [as_held(x) for x in chunks]
-
-
-def _common_bytes(a: Chunk, b: Chunk) -> int:
-    end = min(a.start + a.size_bytes, b.start + b.size_bytes)
-    return max(end - max(a.start, b.start), 0)

@@ -105,7 +105,11 @@ def _stream_some(
     *,
     balanced: bool,
 ) -> Plan | None:
-    """Return the plan of `_stream`; resident parts are chosen with channels balanced or not."""
+    """Return the fastest plan with transfers of some of these chunks; None if L2 is too small.
+
+    known      part of a constant -> its chunks
+    balanced   whether resident parts are chosen so that channels end together
+    """
     window, work = window_bytes(plan), computed(plan)
     most, less, levels = _resident_room(plan, known), PIECE_BYTES, levels_for_constants(plan)
     fastest = residences(known, work, window, levels, most, balanced=balanced)
@@ -130,7 +134,7 @@ def _with_loop_residents(
 
     plan    the plan without transfers
     made    the plan with transfers
-    known   as for `_stream`
+    known   as for `_stream_some`
     """
     work, sizes = computed(plan), sizes_bytes(known)
     stays = sum(sizes[part] for part in known if not _is_moved(made, known[part]))
@@ -147,7 +151,7 @@ def _resident_room(plan: Plan, known: Mapping[Part, Sequence[Chunk]]) -> int:
     """Return the bytes of L2 for resident ones of these parts.
 
     plan    a plan without transfers
-    known   as for `_stream`
+    known   as for `_stream_some`
     """
     room, most = window_bytes(plan), plan.chip.resident_bytes
     if most is None:
