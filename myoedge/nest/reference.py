@@ -203,8 +203,12 @@ class _NestCompiler:
 
     def _compile_reduction(self, part: Reduced, value: Numbers, *ends: Any) -> Any:
         at = self.loops.index(part.axis)
-        if ends:
-            value = self._values_between(part, value, *ends)
+        if ends:  # outside of them, a value that changes no reduction
+            shape = [part.axis.extent if axis == part.axis else 1 for axis in self.loops]
+            each, limits = np.arange(part.axis.extent).reshape(shape), np.iinfo(self.dtype)
+            rest = {"sum": 0, "max": limits.min, "min": limits.max}[part.operation]
+            is_inside = (each >= ends[0]) & (each < ends[1])
+            value = np.where(is_inside, value, self.dtype(rest))
         own = np.shape(value)
         whole = [*(1,) * (len(self.loops) - len(own)), *own]
         value = np.reshape(value, whole)
@@ -218,14 +222,6 @@ class _NestCompiler:
             return total.astype(np.int32).astype(self.dtype)
         kind = {"dtype": self.dtype} if part.operation == "sum" else {}
         return REDUCED[part.operation](value, axis=at, keepdims=True, **kind)
-
-    def _values_between(self, part: Reduced, value: Numbers, first: Any, end: Any) -> Numbers:
-        """Return the values from a first iteration to an end, and elsewhere one that changes no
-        reduction."""
-        shape = [part.axis.extent if axis == part.axis else 1 for axis in self.loops]
-        each, limits = np.arange(part.axis.extent).reshape(shape), np.iinfo(self.dtype)
-        rest = {"sum": 0, "max": limits.min, "min": limits.max}[part.operation]
-        return np.where((each >= first) & (each < end), value, self.dtype(rest))
 
     def _compile_matrix_product(self, axis: Axis, a: Numbers, b: Numbers) -> Numbers:
         """Return the sum over an axis of a * b, as one matrix product: rows are the loops that only

@@ -92,7 +92,9 @@ class BatchedNode:
         if (frames := self.frames) is not None:
             axes = zip(pairs, frames.operands, strict=True)
             made = compute([self._as_frames(x, shared, axis) for (x, shared), axis in axes])
-            return [self._as_samples(np.asarray(y), frames.result) for y in made]
+            at = frames.result
+            split = (*self.out[:at], self.count, *self.out[at:])
+            return [np.ascontiguousarray(np.moveaxis(np.reshape(y, split), at, 0)) for y in made]
         every = range(self.count)
         calls = [compute([x if shared else x[at] for x, shared in pairs]) for at in every]
         return [
@@ -108,11 +110,6 @@ class BatchedNode:
             return np.repeat(x, self.count, axis)
         _, *shape = x.shape
         return np.moveaxis(x, 0, axis).reshape(*shape[:axis], -1, *shape[axis + 1 :])
-
-    def _as_samples(self, y: Array, axis: int) -> Array:
-        """Return a result with frames along an axis as [samples, *out]."""
-        apart = y.reshape(*self.out[:axis], self.count, *self.out[axis:])
-        return np.ascontiguousarray(np.moveaxis(apart, axis, 0))
 
 
 def batched_node(graph: Graph, node: Node, batch: Batch, axes: Sequence[int] = (0,)) -> BatchedNode:

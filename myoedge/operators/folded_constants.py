@@ -23,18 +23,15 @@ def with_folded_constants(
     constants   tensor -> its integers, for the constants of the network
     """
     chain: ChainNest = step.integers.chain
-    known = {} if step.as_data else _constant_operands(step, constants)
+    known = dict[int, Array]()
+    if not step.as_data:
+        operands = zip(chain.flat.nest.operands, step.operands, strict=True)
+        known = {id(array): constants[name] for array, name in operands if name in constants}
     found = FoldedNest.of(chain.flat.nest, known) if known else None
     made = None if found is None else chain_of(found.nest, _labels_of(chain, found))
     if found is None or made is None:
         return None
     return replace(_without_operands(step, found.gone), integers=ChainParams(chain=made))
-
-
-def _constant_operands(step: QuantizedNode, constants: Mapping[str, Array]) -> dict[int, Array]:
-    """Return id of a constant operand of the description -> its values."""
-    named = zip(step.integers.chain.flat.nest.operands, step.operands, strict=True)
-    return {id(array): constants[name] for array, name in named if name in constants}
 
 
 def _without_operands(step: QuantizedNode, gone: Set[int]) -> QuantizedNode:

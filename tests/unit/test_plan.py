@@ -30,7 +30,9 @@ from myoedge.plan.placement import LiveRange, Placement, lower_bound
 from myoedge.plan.plan import Plan, l1_room_bytes
 from myoedge.plan.schedule import contiguous_slice, make_plan
 from myoedge.quantization.scales import QuantGraph
-from myoedge.targets import Chip, Engine, KernelCost, find_chip
+from myoedge.targets import Chip, find_chip
+from myoedge.targets.chip import Engine
+from myoedge.targets.costs import KernelCost
 from tests.conftest import save_exported
 from tests.support.networks.small import Two
 from tests.unit.test_report import quantized, residual

@@ -115,19 +115,14 @@ def _attention_operands(step: QuantizedNode) -> Iterator[Operand]:
 def _tile_fields(regions: Mapping[str, Region]) -> Fields:
     places = {name: f"@{name}" for name in ("q", "k", "v", "bias", "mask", "y", "scratch")}
     q, k, v = (regions[name] for name in "qkv")
-    heads = {
-        "heads": q.extent[2],
-        **{f"{n}_step": _mask_head_bytes(regions.get(n)) for n in ("bias", "mask")},
-    }
+    heads = {"heads": q.extent[2]}
+    for name in ("bias", "mask"):  # bytes from one head's to the next; 0 if all heads share one
+        extent = regions[name].extent if name in regions else (1, 1)
+        heads[f"{name}_step"] = math.prod(extent[2:]) if extent[1] > 1 else 0
     rows = {"rows": q.extent[1], "first_row": q.start[1]}
     keys = {"keys": k.extent[1], "first_key": k.start[1] if k.extent[1] else 0}
     values = {"values": v.extent[3], "first_value": v.start[3]}
     return {**places, **rows, **keys, **values, **heads}
-
-
-def _mask_head_bytes(added: Region | None) -> int:
-    """Return the bytes from one head's mask to the next; 0 if all heads share one mask."""
-    return math.prod(added.extent[2:]) if added is not None and added.extent[1] > 1 else 0
 
 
 def _tile_work(step: QuantizedNode, cores: int, tile: Sizes) -> Any:
