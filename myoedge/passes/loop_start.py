@@ -4,8 +4,8 @@
 A loop that begins with a constant state has other first steps than later ones: import computes what
 depends on constants only (0.9 * state). The steps behind are the pattern by which the first steps
 are made anew, from a constant state. Which constant that was is not in the graph: zeros and the
-constants of the program are tried. One is taken only if the first steps give the same values as
-before, for random operands.
+constants of the program are tried, then those that solve the first steps' equations. One is taken
+only if the first steps give the same values as before, for random operands of three magnitudes.
 """
 
 from __future__ import annotations
