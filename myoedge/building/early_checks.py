@@ -62,11 +62,11 @@ def _data_capacities(chip: Chip, limits: Budget) -> dict[str, int]:
     held = {"L2": l2_bytes} | {x.name.upper(): x.room_bytes for x in chip.levels}
     stored = [
         {
-            f"{x.name.upper()} for streamed weights": x.room_bytes,
-            f"{x.name.upper()} for the program and its weights in L2": x.program_bytes,
+            f"{name} for streamed weights": x.room_bytes,
+            f"{name} for the program and its weights in L2": min(x.program_bytes, x.bytes),
         }
         for x in chip.optional_levels
-        if x.program_bytes and limits.external == "none"
+        if x.program_bytes and limits.external == "none" and (name := x.name.upper())
     ]
     return min([held, *stored], key=_total_bytes)
 

@@ -144,7 +144,8 @@ def build_request(options: BuildOptions, settings: Config) -> BuildRequest:
     board = _board(options, settings, chip)
     chip = on_board(chip, board)
     cannot = _readers_of_no_level(options, parts)
-    chip, unused = _enable_levels(chip, options, cannot), [x.name for x in chip.optional_levels]
+    unused = [x.name for x in chip.optional_levels if x.room_bytes]
+    chip = _enable_levels(chip, options, cannot, board)
     sizes = {name: getattr(options, name) for name in budget.MEMORIES}
     given = possible(chip, budget.given(settings.budget, **sizes))
     limits = budget.with_parts_of(budget.for_app(options.app, chip, given), board)
@@ -239,9 +240,11 @@ def _readers_of_no_level(options: BuildOptions, parts: Container[str]) -> list[s
     return [name for name, is_given in cannot.items() if is_given]
 
 
-def _enable_levels(chip: Chip, options: BuildOptions, cannot: Sequence[str]) -> Chip:
+def _enable_levels(
+    chip: Chip, options: BuildOptions, cannot: Sequence[str], board: Board | None
+) -> Chip:
     """Return the chip with the optional memory levels that a build may use. Errors: E204 no such
-    choice, or programs that cannot read them.
+    choice, programs that cannot read them, or a board with no room in them.
 
     cannot   options and tables whose programs read none
     """
@@ -258,7 +261,17 @@ def _enable_levels(chip: Chip, options: BuildOptions, cannot: Sequence[str]) -> 
         title = f"programs of {' and '.join(cannot)} read no weights from {options.memory[:-5]}"
         tries = [f"without {' and '.join(cannot)}", f"--memory {known[0]}"]
         raise MyoedgeError("E204", title, tries=tries)
-    return chip.with_optional(options.memory.partition("=")[0])
+    name = options.memory.partition("=")[0]
+    level = next(x for x in chip.optional_levels if x.name == name)
+    if board is not None and not level.room_bytes:
+        title = f"the board {board.id} has no room for weights in {name}"
+        facts = {
+            "needs": f"more than {level.reserved_bytes:,} B, which program and records take",
+            "has": f"{level.bytes:,} B" if level.bytes else f"no [flash.{name}] in board.toml",
+        }
+        tries = [f"--memory {known[0]}", f"[flash.{name}] in board.toml, if {board.id} has it"]
+        raise MyoedgeError("E204", title, facts, tries)
+    return chip.with_optional(name)
 
 
 def _source_options(options: BuildOptions, settings: Config) -> SourceOptions:

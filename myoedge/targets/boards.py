@@ -169,8 +169,10 @@ def on_board(chip: Chip, board: Board | None) -> Chip:
     if board is None:
         return chip
     chip = chip if board.core is None else board.core.limited(chip)
-    if board.ram is not None:
-        chip = chip.with_level("l3", bytes=min(board.ram.bytes, chip.l3_bytes))
+    most_bytes = {} if board.ram is None else {"l3": board.ram.bytes}
+    if board.flash:  # all of them: a flash on the chip that is not among them is not used
+        most_bytes |= {x.name: 0 for x in chip.optional_levels}
+    chip = chip.with_sizes(most_bytes | {name: x.bytes for name, x in board.flash.items()})
     clocks_hz = {name: flash.clock_hz for name, flash in board.flash.items() if flash.clock_hz}
     return chip.with_clocks(clocks_hz)
 

@@ -22,6 +22,7 @@ from tests.conftest import save_exported
 PARTS = {"none": (), "flash": ("flash",), "ram": ("flash", "ram")}
 NO_PARTS = 'id = "bare"\nname = "bare"\nchip = "gap9"\ntried = false\n'
 OCTOSPI = '[flash.octospi]\npart = "flash"\nbytes = 67_108_864\nsector_bytes = 8192\n'
+MRAM = '[flash.mram]\npart = "eMRAM"\nbytes = 2_097_152\nsector_bytes = 8192\n'
 RAM = '[ram]\npart = "RAM"\nbytes = 33_554_432\n'
 
 
@@ -154,6 +155,11 @@ CASES: dict[str, tuple[tuple[int, int, dict[str, str]], str, tuple[str, ...]]] =
     "late, board": ((128, 6, {"board": NO_PARTS, "l2": "64KiB"}), "E302", (MEMORY, BITS, TOML, L2)),
     "late, board with flash": (
         (128, 6, {"board": NO_PARTS + OCTOSPI, "l2": "64KiB"}),
+        "E302",
+        (BITS, TOML, L2),
+    ),
+    "late, board with both flashes": (
+        (128, 6, {"board": NO_PARTS + MRAM + OCTOSPI, "l2": "64KiB"}),
         "E302",
         (MEMORY, BITS, TOML, L2),
     ),
