@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from myoedge.building import budget
@@ -17,6 +17,7 @@ from myoedge.building.applications import (
 )
 from myoedge.building.budget import Budget
 from myoedge.building.config_tables import FAST, Config, StreamTable
+from myoedge.building.optional_levels import enable_levels, readers_of_no_level
 from myoedge.building.options import BuildOptions
 from myoedge.building.plugins import Plugin, described_board, load_plugins
 from myoedge.codegen.firmware import ProgramTooLarge
@@ -25,7 +26,6 @@ from myoedge.codegen.names import check_prefix
 from myoedge.errors import MyoedgeError
 from myoedge.numerics.element_type import INT8
 from myoedge.operators.engine_choice import CORES, FASTEST
-from myoedge.system.hooks import hooks
 from myoedge.targets import DEFAULT, Chip, find_chip, first_chip
 from myoedge.targets.boards import Board, on_board
 from myoedge.targets.chip import AUTO_POINT, WITHOUT_POINT
@@ -143,9 +143,8 @@ def build_request(options: BuildOptions, settings: Config) -> BuildRequest:
     parts, plugins = requested_parts(options, settings), load_plugins(settings.plugins)
     board = _board(options, settings, chip)
     chip = on_board(chip, board)
-    cannot = _readers_of_no_level(options, parts)
-    unused = [x.name for x in chip.optional_levels if x.room_bytes]
-    chip = _enable_levels(chip, options, cannot, board)
+    cannot = readers_of_no_level(options, parts)
+    chip, unused = enable_levels(chip, options, cannot, board)
     sizes = {name: getattr(options, name) for name in budget.MEMORIES}
     given = possible(chip, budget.given(settings.budget, **sizes))
     limits = budget.with_parts_of(budget.for_app(options.app, chip, given), board)
@@ -161,7 +160,7 @@ def build_request(options: BuildOptions, settings: Config) -> BuildRequest:
         _minimum_weight_bits(options, settings),
         tuple(parts.values()),
         _source_options(options, settings),
-        () if cannot else tuple(x for x in unused if not chip.level(x).bytes),
+        unused,
     )
     budget.within(_check_waiting(request), limits)
     return request
@@ -224,54 +223,6 @@ def board_with(chip: str, name: str, tries: Sequence[str] = ()) -> Board:
         title = f"the board {board.id} has another chip than {chip}"
         raise MyoedgeError("E204", title, {"has": board.chip}, [*tries, "without --board"])
     return board
-
-
-def _readers_of_no_level(options: BuildOptions, parts: Container[str]) -> list[str]:
-    """Return the options and tables whose programs read no optional memory levels.
-
-    parts   names of the parts of the firmware
-    """
-    application = find_application(options.app)
-    cannot = {
-        "--weights-blob": options.weights_blob,
-        f"--app {options.app}": application is not None and not application.levels,
-        **{f"[{x.name}]": x.name in parts and not x.levels for x in hooks("parts")},
-    }
-    return [name for name, is_given in cannot.items() if is_given]
-
-
-def _enable_levels(
-    chip: Chip, options: BuildOptions, cannot: Sequence[str], board: Board | None
-) -> Chip:
-    """Return the chip with the optional memory levels that a build may use. Errors: E204 no such
-    choice, programs that cannot read them, or a board with no room in them.
-
-    cannot   options and tables whose programs read none
-    """
-    names = [level.name for level in chip.optional_levels]
-    known = [f"{name}={choice}" for name in names for choice in ("off", "auto")]
-    if options.memory is None or options.memory in known[::2]:
-        return chip
-    if options.memory not in known:
-        facts = {"has": ", ".join(known) or f"no such memory of {chip.name}"}
-        tries = [*(f"--memory {choice}" for choice in known[1::2]), "without --memory"]
-        title = f"there is no choice of memory {options.memory}"
-        raise MyoedgeError("E204", title, facts, tries)
-    if cannot:
-        title = f"programs of {' and '.join(cannot)} read no weights from {options.memory[:-5]}"
-        tries = [f"without {' and '.join(cannot)}", f"--memory {known[0]}"]
-        raise MyoedgeError("E204", title, tries=tries)
-    name = options.memory.partition("=")[0]
-    level = next(x for x in chip.optional_levels if x.name == name)
-    if board is not None and not level.room_bytes:
-        title = f"the board {board.id} has no room for weights in {name}"
-        facts = {
-            "needs": f"more than {level.reserved_bytes:,} B, which program and records take",
-            "has": f"{level.bytes:,} B" if level.bytes else f"no [flash.{name}] in board.toml",
-        }
-        tries = [f"--memory {known[0]}", f"[flash.{name}] in board.toml, if {board.id} has it"]
-        raise MyoedgeError("E204", title, facts, tries)
-    return chip.with_optional(name)
 
 
 def _source_options(options: BuildOptions, settings: Config) -> SourceOptions:

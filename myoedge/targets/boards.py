@@ -9,7 +9,7 @@ import re
 import shlex
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -172,9 +172,19 @@ def on_board(chip: Chip, board: Board | None) -> Chip:
     most_bytes = {} if board.ram is None else {"l3": board.ram.bytes}
     if board.flash:  # all of them: a flash on the chip that is not among them is not used
         most_bytes |= {x.name: 0 for x in chip.optional_levels}
-    chip = chip.with_sizes(most_bytes | {name: x.bytes for name, x in board.flash.items()})
+    chip = _with_sizes(chip, most_bytes | {name: x.bytes for name, x in board.flash.items()})
     clocks_hz = {name: flash.clock_hz for name, flash in board.flash.items() if flash.clock_hz}
     return chip.with_clocks(clocks_hz)
+
+
+def _with_sizes(chip: Chip, most_bytes: Mapping[str, int]) -> Chip:
+    """Return the chip with memory levels of at most these bytes. Optional levels of no bytes stay:
+    no program starts from them."""
+    levels, optional = (
+        tuple(replace(x, bytes=min(x.bytes, most_bytes.get(x.name, x.bytes))) for x in own)
+        for own in (chip.levels, chip.optional_levels)
+    )
+    return replace(chip, levels=tuple(x for x in levels if x.bytes), optional_levels=optional)
 
 
 def own_ids() -> list[str]:

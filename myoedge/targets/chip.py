@@ -283,17 +283,6 @@ class Chip:
         levels, optional = (tuple(map(clocked, x)) for x in (self.levels, self.optional_levels))
         return replace(self, levels=levels, optional_levels=optional)
 
-    def with_sizes(self, most_bytes: Mapping[str, int]) -> Chip:
-        """Return the chip with memory levels of at most these bytes. Optional levels of no bytes
-        stay, as no program starts from them."""
-
-        def sized(level: MemoryLevel) -> MemoryLevel:
-            return replace(level, bytes=min(level.bytes, most_bytes.get(level.name, level.bytes)))
-
-        levels, optional = (tuple(map(sized, x)) for x in (self.levels, self.optional_levels))
-        levels = tuple(level for level in levels if level.bytes)
-        return replace(self, levels=levels, optional_levels=optional)
-
     def with_optional(self, *names: str) -> Chip:
         """Return the chip with these of its optional levels."""
         more = tuple(level for level in self.optional_levels if level.name in names)

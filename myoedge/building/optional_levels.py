@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Optional memory levels of a chip that a build uses, by --memory and the board."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Sequence
+
+from myoedge.building.applications import find_application
+from myoedge.building.options import BuildOptions
+from myoedge.errors import MyoedgeError
+from myoedge.system.hooks import hooks
+from myoedge.targets import Chip
+from myoedge.targets.boards import Board
+from myoedge.targets.memory_level import MemoryLevel
+
+OFF, AUTO = "off", "auto"  # choices of a level
+
+
+def readers_of_no_level(options: BuildOptions, parts: Container[str]) -> list[str]:
+    """Return the options and tables whose programs read no optional memory levels.
+
+    parts   names of the parts of the firmware
+    """
+    application = find_application(options.app)
+    cannot = {
+        "--weights-blob": options.weights_blob,
+        f"--app {options.app}": application is not None and not application.levels,
+        **{f"[{x.name}]": x.name in parts and not x.levels for x in hooks("parts")},
+    }
+    return [name for name, is_given in cannot.items() if is_given]
+
+
+def enable_levels(
+    chip: Chip, options: BuildOptions, cannot: Sequence[str], board: Board | None
+) -> tuple[Chip, tuple[str, ...]]:
+    """Return the chip with the optional memory levels that a build uses, and the names of those
+    that it could use too. Errors: E204 no such choice, programs that cannot read them, or a board
+    with no room in them.
+
+    cannot   options and tables whose programs read none
+    """
+    chosen = _chosen_level(chip, options.memory)
+    free = {x.name for x in chip.optional_levels if x.room_bytes and not cannot}
+    if chosen is None:
+        return chip, tuple(sorted(free))
+    if cannot:
+        title = f"programs of {' and '.join(cannot)} read no weights from {chosen.name}"
+        tries = [f"without {' and '.join(cannot)}", f"--memory {chosen.name}={OFF}"]
+        raise MyoedgeError("E204", title, tries=tries)
+    if board is not None and chosen.name not in free:
+        raise _no_room_error(chosen, board)
+    return chip.with_optional(chosen.name), tuple(sorted(free - {chosen.name}))
+
+
+def _chosen_level(chip: Chip, memory: str | None) -> MemoryLevel | None:
+    """Return the level that --memory enables; None for none. Errors: E204 no such choice."""
+    levels = {f"{x.name}={choice}": x for x in chip.optional_levels for choice in (OFF, AUTO)}
+    if memory is None or memory in levels:
+        return levels[memory] if memory is not None and memory.endswith(AUTO) else None
+    facts = {"has": ", ".join(levels) or f"no such memory of {chip.name}"}
+    tries = [*(f"--memory {x.name}={AUTO}" for x in chip.optional_levels), "without --memory"]
+    raise MyoedgeError("E204", f"there is no choice of memory {memory}", facts, tries)
+
+
+def _no_room_error(level: MemoryLevel, board: Board) -> MyoedgeError:
+    table = f"[flash.{level.name}]"
+    facts = {
+        "needs": f"more than {level.reserved_bytes:,} B, which program and records take",
+        "has": f"{level.bytes:,} B" if level.bytes else f"no {table} in board.toml",
+    }
+    tries = [f"--memory {level.name}={OFF}", f"{table} in board.toml, if {board.id} has it"]
+    title = f"the board {board.id} has no room for weights in {level.name}"
+    return MyoedgeError("E204", title, facts, tries)
