@@ -80,6 +80,7 @@ SHARED = {
         "extensions.boards.flashing",
         "extensions.gap_sdk.gvsoc",
         "backends.onnx_agreement",
+        "building.optional_levels",
         "building.request",
         "building.simulate",
         "codegen.names",
