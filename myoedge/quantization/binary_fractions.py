@@ -53,16 +53,27 @@ def fraction_bits(
     groups   tensors that share their scale, each of which has the most bits of the group
     States of loops start with 0 bits; the bits grow until they agree with those of the loop's body.
     """
+    spans = {**ranges} | _spans_of(groups, ranges)
     bits = _first_bits(graph, (*ranges, *chain.from_iterable(groups)))
     before = dict[str, int]()
     while bits != before:
         before = dict(bits)
         for node in graph.nodes:
-            for name, count in _bits_of_results(graph, node, bits, ranges).items():
+            for name, count in _bits_of_results(graph, node, bits, spans).items():
                 bits[name] = max(bits[name], count)
         for group in groups:
             bits.update(dict.fromkeys(group, max(bits[name] for name in group)))
     return {name: count for name, count in bits.items() if count < OTHER}
+
+
+def _spans_of(groups: Iterable[Sequence[str]], ranges: Mapping[str, Range]) -> dict[str, Range]:
+    """Return the range of all tensors of its group, for each tensor: a loop's state has the values
+    of its body, too."""
+    spans = dict[str, Range]()
+    for group in groups:
+        lows, highs = zip(*(ranges[name] for name in group), strict=True)
+        spans |= dict.fromkeys(group, (min(lows), max(highs)))
+    return spans
 
 
 def _first_bits(graph: Graph, names: Iterable[str]) -> dict[str, int]:

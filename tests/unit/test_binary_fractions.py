@@ -24,6 +24,7 @@ from myoedge.quantization.calibrate import Observer, calibrate
 from myoedge.quantization.formats import shared_scale_groups
 from myoedge.quantization.scales import quantize_graph
 from myoedge.quantization.search.goal import UNLIMITED, Goal
+from myoedge.quantization.search.moves import int16
 from myoedge.quantization.sqnr import measure
 from myoedge.quantization.tensor_params import constants_of
 from tests.support.searches import searched, workshop_of
@@ -146,7 +147,10 @@ class Refractory(nn.Module):
         return torch.stack(spikes, 1)
 
 
-def test_all_tensors_get_16_bits_where_few_samples_show_no_noise() -> None:
+def test_all_tensors_get_16_bits_where_few_samples_show_no_noise(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(int16, "int16_candidates", lambda *_: [])
     graph = prepare(
         from_exported(torch.export.export(Refractory().eval(), (torch.zeros(1, 40, 8),)))
     )
@@ -157,4 +161,4 @@ def test_all_tensors_get_16_bits_where_few_samples_show_no_noise() -> None:
         True
     ]
     assert {*graph.inputs} <= found.design.names
-    assert found.measured.worst_db > 20.0
+    assert found.measured.worst_db > 30.0
