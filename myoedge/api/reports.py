@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
@@ -192,4 +192,6 @@ def check(
     from myoedge.reports.check import check_reports
 
     bounds = asdict(find(config).settings.check)
-    return check_reports(_accepted_report(against), as_build(build).report, bounds)
+    found = check_reports(_accepted_report(against), (new := as_build(build)).report, bounds)
+    old = against.folder if isinstance(against, Build) else against
+    return replace(found, old=str(old), new=str(new.folder))

@@ -114,7 +114,8 @@ class BudgetTable:
     """[budget]: limits of a build.
 
     latency, l1, l2, l3, flash, energy   as text with units: "20 ms", "900 KiB", "1 mJ"
-    external   most parts beside the chip: "none", "flash" to start from, or "ram" too
+    external   most parts beside the chip: "none", "flash" to start from, or "ram": both, as L3 is
+               filled from flash
     sqnr   in dB, for all outputs or by output
     """
 

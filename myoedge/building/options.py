@@ -196,7 +196,9 @@ class BuildOptions(QuantizeOptions):
     board    id or board.toml of the board whose memories the program may use; None: any
     output   folder; None: build/<model>-<target>. An earlier build there is replaced
     l1 .. l3   limit for each memory, such as "64KiB"; None: [budget], else the chip's size
-    memory   "mram=auto": weights may also be in the flash on the chip; None or "mram=off": not
+    memory   "mram=auto": weights may also be in the flash on the chip; external RAM and flash stay
+             in use where they are faster, unless [budget] external excludes them. None or
+             "mram=off": not
     app      name of an application to generate around the network, with its program or project:
              "gap-sdk", "mlperf", "sensor", or one of an installed extension
     operating_point   "high", "low", a clock ("300MHz"), of --app sensor two ("240/10 MHz"), or
@@ -228,7 +230,9 @@ class BuildOptions(QuantizeOptions):
     l2: str | int | None = _option("Limit for L2, code included.", metavar="SIZE")
     l3: str | int | None = _option("Limit for L3.", metavar="SIZE")
     memory: str | None = _option(
-        "mram=auto: weights also in the flash on the chip; mram=off (default).", metavar="CHOICE"
+        "mram=auto: weights also in the flash on the chip, outside it only where this is faster or"
+        " there is no room ([budget] external); mram=off (default).",
+        metavar="CHOICE",
     )
     operating_point: str | None = _option(
         "high (default), low, auto (default of --app sensor), 300MHz, or 240/10MHz (--app sensor).",

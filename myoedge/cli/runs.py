@@ -146,12 +146,16 @@ def _show_validation(terminal: Terminal, validation: Validation) -> None:
     )
 
 
-def _print_changes(terminal: Terminal, rows: Changes, page: str | None) -> None:
+def _print_changes(terminal: Terminal, new: Build, rows: Changes, page: str | None) -> None:
+    from myoedge.reports import speed
     from myoedge.reports.diff import print_diff
 
     result = {"verdict": asdict(rows.verdict), "changes": [row.plain() for row in rows]}
     if not terminal.json_printed("changes/1", result):
         print_diff(rows, terminal.out)
+        has_startup = any(change.fact.key == "cycles.startup" for change in rows)
+        if has_startup and (written := speed.startup_writes(new.report)):
+            terminal.text(f"start-up cycles: {written[0].lower()}{written[1:]}", soft_wrap=True)
     if page:
         terminal.progress(f"page: {page}")
 
@@ -201,7 +205,7 @@ def report(
     if against is not None and figures is not None:
         raise click.UsageError("--figures is for one build: without --against.")
     if against is not None:
-        _print_changes(terminal, api.report(chosen, against=against, html=html), html)
+        _print_changes(terminal, chosen, api.report(chosen, against=against, html=html), html)
     elif not terminal.json_printed("report/1", api.report(chosen, html=html, figures=figures)):
         print_report(_localise_commands(chosen), terminal.out, html=page)
         _print_stale_energies(terminal, chosen)

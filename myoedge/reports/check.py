@@ -74,10 +74,15 @@ class CheckRow:
 
 @dataclass(frozen=True, slots=True)
 class Check(Tabular):
-    """Comparison of a build with an accepted one: one row per figure that both may have."""
+    """Comparison of a build with an accepted one: one row per figure that both may have.
+
+    old, new   folders of the accepted build and of the build, for commands
+    """
 
     name: str
     figures: tuple[CheckRow, ...]
+    old: str = "OLD"
+    new: str = "NEW"
 
     @property
     def failed(self) -> tuple[CheckRow, ...]:
@@ -121,7 +126,7 @@ class Check(Tabular):
             *self._commands(),
             "a higher limit in [check] of myoedge.toml, if the change is acceptable",
             "a new build to compare with",
-            "myoedge report NEW --against OLD, layer by layer",
+            f"{command('report', self.new, '--against', self.old)}, layer by layer",
         ]
         verdict = "is worse than" if WORSE in facts else "cannot be compared with"
         title = f"{self.name} {verdict} the accepted build"
@@ -136,13 +141,13 @@ class Check(Tabular):
         )
         backends = [path.removeprefix("exact.") for path in gone if path.startswith("exact.")]
         if backends:
-            yield f"myoedge validate NEW --on {','.join(backends)}"
+            yield command("validate", self.new, "--on", ",".join(backends))
         if "cycles.total" in gone:
-            yield "myoedge simulate NEW"
+            yield command("simulate", self.new)
         if CHIP in old:  # it has operating points of its own
             yield f"myoedge build --target {old[CHIP]}"
         elif POINT in old:
-            yield command("energy", "NEW", "--operating-point", old[POINT])
+            yield command("energy", self.new, "--operating-point", old[POINT])
 
 
 def check_reports(old: Report, new: Report, bounds: Mapping[str, float | None]) -> Check:

@@ -42,10 +42,7 @@ def external_parts(plan: Plan, boot_bytes: int) -> list[str]:
     chip, levels = plan.chip, plan.chip.levels
     parts = {x.external for x in levels if x.external and plan.level_bytes(x.name)}
     for flash in (x for x in chip.optional_levels if x.program_bytes):
-        room = flash.program_bytes
-        if not plan.image_bytes(flash.name):
-            room += flash.bytes - flash.reserved_bytes
-        if boot_bytes > room:
+        if boot_bytes > flash.boot_room_bytes(plan.image_bytes(flash.name)):
             parts.add("flash")
     return sorted({*parts, *(["flash"] if parts else [])})
 

@@ -4,10 +4,11 @@ from flash."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from myoedge.reports.report_json import Report
+from myoedge.targets import find_chip
 
 # Kind of a buffer of a memory level's data -> its name; others have the name of their kind
 OF_LEVELS = {"weights": "weights from {}", "window": "window on {}"}
@@ -93,6 +94,17 @@ def levels(report: Mapping[str, Any]) -> Mapping[str, int]:
     memory = report["memory"]
     sizes = memory.get("levels", {"l3": memory["l3_bytes"]})
     return {name: size for name, size in sizes.items() if size}
+
+
+def boot_image(report: Report, size: Callable[[float | None], str]) -> Iterator[str]:
+    """Yield the size of the boot image, with the room for it in the flash on the chip."""
+    if stored := report["memory"].get("boot_image_bytes"):
+        text, weights = f"boot image {size(stored)}", levels(report)
+        for level in find_chip(report["target"]["chip"]).optional_levels:
+            if level.program_bytes:
+                room = size(level.boot_room_bytes(weights.get(level.name, 0)))
+                text += f", {level.name.upper()} has room for {room}"
+        yield text
 
 
 def used_bytes(parts: Sizes) -> int:

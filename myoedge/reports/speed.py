@@ -187,10 +187,14 @@ def startup(report: Report) -> str:
     if startup_cycles is None:
         return ""
     text = f"{startup_cycles:,} cycles before the first layer, not counted above"
-    if stored := report["memory"].get("levels", {}).get("mram"):
-        size = wording.size(stored)
-        text += f". They write {size} of weights into MRAM, once per device; later ones compare"
-    return text
+    return f"{text}. {written}" if (written := startup_writes(report)) else text
+
+
+def startup_writes(report: Report) -> str:
+    """Tell that start-up cycles write weights into MRAM; "" without weights there."""
+    stored = report["memory"].get("levels", {}).get("mram")
+    text = f"They write {wording.size(stored)} of weights into MRAM, once per device"
+    return f"{text}; later ones compare" if stored else ""
 
 
 def accelerator_cycles(report: Report) -> Mapping[str, int]:

@@ -317,8 +317,7 @@ def behind_l2(report: Report) -> list[str]:
     others = {x: count for x, count in near_memory.levels(report).items() if x != "l3"}
     moved |= {name: f"weights {size(count)}" for name, count in others.items()}
     texts = [f"from {name.upper()} in every run: {text}" for name, text in moved.items()]
-    stored = memory.get("boot_image_bytes")
-    return [*texts, f"boot image {size(stored)}"] if texts and stored else texts
+    return [*texts, *near_memory.boot_image(report, size)] if texts else texts
 
 
 def external_parts(report: Report) -> str:

@@ -46,6 +46,11 @@ class MemoryLevel:
         """Bytes for data of the network."""
         return max(self.bytes - self.reserved_bytes, 0)
 
+    def boot_room_bytes(self, image_bytes: int) -> int:
+        """Return the bytes for a boot image beside an image of weights; without one (0), the boot
+        image may take that room too."""
+        return self.program_bytes + (0 if image_bytes else self.room_bytes)
+
     def cycles(self, size_bytes: int) -> float:
         """Return the cycles of a transfer."""
         return self.start_cycles + size_bytes / self.bytes_per_cycle

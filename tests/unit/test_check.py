@@ -239,6 +239,9 @@ def test_a_larger_network_is_worse(good: myoedge.Build, tmp_path: Path) -> None:
     ran = command("check", "now", "--against", good.folder, "--annotations", cwd=tmp_path)
     assert ran.code == 3
     assert "E305" in ran.err
+    assert f"myoedge report now --against {good.folder}, layer by layer" in " ".join(
+        ran.err.split()
+    )
     assert "::error title=model%3A myoedge check::latency" in ran.err
 
 

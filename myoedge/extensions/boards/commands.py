@@ -97,7 +97,7 @@ def _print_console(terminal: Terminal, folder: str | None, options: dict[str, An
 @click.option(
     "--table",
     metavar="FLASH",
-    help="Partition table of l3.bin: mram (default, SDK 5.x) or octospi (4.x, untried).",
+    help="Partition table of weights: mram (default, SDK 5.x) or octospi (4.x, untried).",
 )
 @click.option(
     "--elf", type=click.Path(), metavar="FILE", help="Program (default: gap_sdk/build/myoedge_app)."
@@ -109,8 +109,9 @@ def flash(terminal: Terminal, folder: str | None, no_console: bool, **options: A
     """Write a build's application to a board, verify, start and identify it.
 
     FOLDER is the output of build --app gap-sdk, with the application compiled by the SDK in
-    gap_sdk/build; default: the newest below build/. If weights are in L3, a file system with
-    l3.bin overwrites the start of the octal flash and of MRAM, even with --to ram (W602).
+    gap_sdk/build; default: the newest below build/. Weights are written to flash even with --to
+    ram (W602): l3.bin to the octal flash, mram.bin to MRAM. MRAM's start gets a table of both. The
+    octal flash is left alone without l3.bin, unless --to octospi.
     """
     from myoedge.extensions.boards import verbs
 

@@ -12,7 +12,7 @@ import os
 import re
 import shlex
 import shutil
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,6 +21,7 @@ from typing import Any
 import numpy as np
 
 from myoedge.backends.build import Build
+from myoedge.backends.build_folder import IMAGES
 from myoedge.backends.doctor import ToolRow, tool_row
 from myoedge.backends.equivalence import chip_inputs
 from myoedge.backends.measurement import (
@@ -77,6 +78,7 @@ def project_files(
         "lowest_hz": plan.chip.least_hz(levels_bytes(plan)),
         "voltages": plan.chip.voltages,
         **mram_values(plan),
+        "target": image_target(plan.image_files),
     }
     files = _render_folder(values)
     if application is not None:
@@ -133,6 +135,15 @@ def marker_of(build: Build) -> str:
     return found.group()
 
 
+def image_target(images: Container[str]) -> str:
+    """Return the target of gap_sdk/CMakeLists.txt that makes an image of the program; l3.cmake has
+    that with weights.
+
+    images   files of memory levels that the build has: "l3.bin", "mram.bin"
+    """
+    return "image_with_l3" if any(name in images for name in IMAGES) else "image"
+
+
 def image_step(build: Build, options: Mapping[str, Any]) -> Iterator[str]:
     """Yield the commands that compile a build's application with the GAP SDK, if it has one."""
     source = build.folder / SDK_FOLDER
@@ -141,8 +152,7 @@ def image_step(build: Build, options: Mapping[str, Any]) -> Iterator[str]:
     if "GAP_SDK_HOME" not in os.environ:
         yield ". GAP9_SDK/configs/gap9_evk_audio.sh   # GAP9_SDK: the folder of the GAP SDK"
     made = source / "build"
-    has_files = build.report["memory"]["l3_bytes"] or build.mram_image
-    target = "image_with_l3" if has_files else "image"
+    target = image_target(build.digests)
     yield printable(shlex.join(["cmake", "-S", str(source), "-B", str(made)]))
     yield printable(shlex.join(["cmake", "--build", str(made), "--target", target]))
 

@@ -186,7 +186,8 @@ def test_no_path_is_tcl(
 
 def test_help_says_what_is_overwritten_by_default(tmp_path: Path) -> None:
     told = " ".join(command("flash", "--help", cwd=tmp_path).out.split())
-    assert "l3.bin overwrites the start of the octal flash and of MRAM, even with --to ram" in told
+    assert "Weights are written to flash even with --to ram (W602)" in told
+    assert "l3.bin to the octal flash, mram.bin to MRAM" in told
 
 
 def test_nothing_is_overwritten_for_a_program_in_ram(two: Build, elf: Path, state: Path) -> None:
