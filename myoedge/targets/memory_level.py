@@ -48,8 +48,9 @@ class MemoryLevel:
 
     def boot_room_bytes(self, image_bytes: int) -> int:
         """Return the bytes for a boot image beside an image of weights; without one (0), the boot
-        image may take that room too."""
-        return self.program_bytes + (0 if image_bytes else self.room_bytes)
+        image may take that room too. A board may have less of this memory than is reserved."""
+        rest_bytes = 0 if image_bytes else self.bytes - self.reserved_bytes
+        return max(self.program_bytes + rest_bytes, 0)
 
     def cycles(self, size_bytes: int) -> float:
         """Return the cycles of a transfer."""
