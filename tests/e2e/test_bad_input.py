@@ -274,6 +274,16 @@ def test_project_file(
     refused(ran, 2, code, word)
 
 
+def test_a_setting_as_messages_show_it_is_two_lines(run: Run, small: Path, tmp_path: Path) -> None:
+    """What the error tells is done as it is printed."""
+    config, quantize = tmp_path / "myoedge.toml", ("quantize", small / "model.pt2")
+    config.write_text('[quant] "*" = { weights = 4 }')
+    told = run(*quantize, "--calib", small / "calib.npz", "--json")
+    (remedy,) = told.json["error"]["tries"]
+    config.write_text("\n".join(remedy.partition(": ")[2].split(", then ")))
+    assert run(*quantize, "--calib", small / "calib.npz").code == 0
+
+
 @pytest.mark.parametrize(("text", "code"), [("myoedge = 3", 2), ("other = 3", 0)])
 def test_table_in_pyproject(run: Run, small: Path, tmp_path: Path, text: str, code: int) -> None:
     (tmp_path / "pyproject.toml").write_text(f"[tool]\n{text}\n")
