@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 
+from myoedge.graph.constants import Constant
 from myoedge.graph.ir import Graph, Node, prune
 from myoedge.graph.match import attempt
 from myoedge.graph.rewrite import RewritePattern, apply
@@ -83,7 +84,6 @@ ROLLED: tuple[tuple[str, Callable[[Graph], Graph]], ...] = (  # before the first
     ("cells", roll_cells),
     ("layers of steps", partial(apply, (join_steps,))),
     ("written-out scans", roll_scans),
-    ("unrolled loops", lambda graph: compute_rows_at_once(roll_recurrences(graph))),
 )
 AFTER_STAGE: Mapping[str, Callable[[Graph], Graph]] = {
     "find": limit_infinities,
@@ -95,14 +95,35 @@ AFTER_STAGE: Mapping[str, Callable[[Graph], Graph]] = {
 def prepare(graph: Graph) -> Graph:
     """Fold, fuse and lower an imported graph for calibration, quantisation and planning.
 
+    Recurrences are rolled into loops before the first stage or behind the folding: an iteration
+    folds more beside constants, and matches the others before its own first state is folded. The
+    graph with fewer parts is taken.
+
     Errors: E115 if an output turns out to be a constant; those of the checks of spectra and QDQ.
     """
     check(graph, "imported")
     computed, graph = graph.constants, prune(graph)
     for _, rolled in ROLLED:
-        known = replace(graph, constants={**computed, **graph.constants})  # states of loops, too
-        graph = attempt(rolled, known) or graph
-    graph = prune(graph)
+        graph = attempt(rolled, _with_constants(graph, computed)) or graph
+    known = _with_constants(graph, computed)
+    early = attempt(lambda x: compute_rows_at_once(roll_recurrences(x)), known) or known
+    late = _lower(prune(graph))
+    return late if early is known else min(late, _lower(prune(early)), key=_count_parts)
+
+
+def _with_constants(graph: Graph, computed: Mapping[str, Constant]) -> Graph:
+    """Return the graph with constants that import computed, too: states of loops may be among
+    them."""
+    return replace(graph, constants={**computed, **graph.constants})
+
+
+def _count_parts(graph: Graph) -> int:
+    """Count the nodes; twice those that only move data, of which each iteration may have some."""
+    return len(graph.nodes) + sum(node.op in ("slice", "concat") for node in graph.nodes)
+
+
+def _lower(graph: Graph) -> Graph:
+    """Run the stages, then give tensors their names."""
     for name, rules in STAGES:
         before, graph = graph, apply(rules, graph)
         if (further := AFTER_STAGE.get(name)) is not None:

@@ -122,3 +122,27 @@ def test_constants_of_each_frame_are_named(gains: str, bounded: bool) -> None:
     assert caught.value.notice.tries[0] == "the constants to which they converge"
     converged = Kalman(lambda table, t: 0.1, bounded=bounded).eval()
     assert check_stream(prepared(converged, 1, STEPS, CHANNELS), StreamTable(axis=1))
+
+
+class Images(nn.Module):
+    """A recurrence over images: a convolution of each image and the state."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(4, 2, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        h, found = torch.zeros(1, 2, 6, 6), []
+        for image in x.unbind(1):
+            h = torch.tanh(self.conv(torch.cat([image, h], 1)))
+            found.append(h)
+        return torch.stack(found, 1)
+
+
+def test_no_step_transposes() -> None:
+    """Images are put in the order of channels once, before the loop, not in each step."""
+    graph = prepared(Images().eval(), 1, STEPS, 2, 6, 6)
+    (span,) = loop_spans(graph.nodes)
+    assert span.steps == STEPS
+    body = graph.nodes[span.first : span.end]
+    assert all(node.op != "transpose" for node in body)
