@@ -294,8 +294,10 @@ def _localise_commands(build: Build) -> dict[str, Any]:
 
 
 def as_typed(how: str, folder: str) -> str:
-    """Return a suggestion's command for the current folder; TOML lines are unchanged."""
-    if not folder or not how.startswith("myoedge "):  # "": an unknown folder
+    """Return a suggestion's lines with its command for the current folder; TOML lines are
+    unchanged."""
+    if not folder or os.path.realpath(folder) == os.path.realpath("."):  # "": an unknown folder
         return how
-    is_here = os.path.realpath(folder) == os.path.realpath(".")
-    return how if is_here else f"(cd {shlex.quote(folder)} && {how})"
+    place, start = shlex.quote(folder), "myoedge "
+    lines = how.split("\n")
+    return "\n".join(f"(cd {place} && {x})" if x.startswith(start) else x for x in lines)

@@ -24,10 +24,12 @@ from myoedge.building.operating_points import at_operating_point, cheapest_point
 from myoedge.building.stream_rate import keeps_up
 from myoedge.errors import MyoedgeError, Notice, set_in
 from myoedge.extensions.sweeps.executors import RESULTS, on_processes
+from myoedge.extensions.sweeps.figures import changes, figures
 from myoedge.extensions.sweeps.order import ordered
-from myoedge.extensions.sweeps.suggestions import Suggestion, figures, said, suggestions
+from myoedge.extensions.sweeps.suggestions import Suggestion, suggestions
 from myoedge.extensions.sweeps.variations import BASE, Variation, variations
-from myoedge.reports import speed
+from myoedge.power.model import Coefficients
+from myoedge.reports import near_memory, speed
 from myoedge.reports.budget import broken_latency
 from myoedge.reports.energy import with_energy
 from myoedge.reports.period import clocked_by
@@ -130,17 +132,19 @@ def advise(build: Build, jobs: int, say: Say) -> Advice:
             base = measured(BASE)
         assert base.report is not None
         _check_same(build, digests, base, arguments.given.get("model") or found.settings.model.path)
-        asked = variations(report, found.settings, arguments.given)
+        points = _operating_points(base.report, by)
+        is_timed = bool(near_memory.levels(base.report))  # cycles of transfers depend on the clock
+        asked = [*variations(report, found.settings, arguments.given), *points * is_timed]
         builds, pointless = ordered(asked, base.report, by, arguments.given)
         say(f"unchanged build simulated; {len(builds)} builds to compare")
-        rest = [*_operating_point_variations(base, say)]
+        rest = [] if is_timed else [*_of_same_run(points, base, say)]
         rest += (results := _measure_all(builds, measured, base, jobs, say))
     whole = []
     for one in rest:
         variation = one.variation
         if variation.options:
-            how = build_command(arguments, variation.options, build.folder)
-            variation = replace(variation, how=how)
+            typed = build_command(arguments, variation.options, build.folder)
+            variation = replace(variation, command=typed)
         whole.append(replace(one, variation=variation))
     found_mw = _played_more_mw(report, base)
     advice = replace(
@@ -235,28 +239,35 @@ def _outcome(result: Tried, base: Tried) -> str:
     assert base.report is not None
     if result.report is None:
         return f"{result.variation.title}: {result.code}"
-    changes = ", ".join(said(figures(base.report), figures(result.report)))
-    return f"{result.variation.title}: {changes or 'no change'}"
+    found = changes(figures(base.report), figures(result.report))
+    return f"{result.variation.title}: {found.text}"
 
 
-def _operating_point_variations(base: Tried, say: Say) -> Iterator[Tried]:
-    """Yield variations at other operating points, computed from the same run: the chip's, or the
-    one of least average power for an application that sets the clock."""
-    report = base.report
-    assert report is not None
-    chip, target = find_chip(report["target"]["chip"]), report["target"]
-    names = [point.name for point in chip.points]
-    if clocked_by(report):
-        names = [cheapest_point(report, chip, coefficients())]
-    for name in names:
-        if name != target["operating_point"]:
-            options = {"operating_point": name}
-            variation = Variation("operating point", f"operating point {name}", options=options)
-            there = at_operating_point(report, chip.at(name), False, coefficients())
-            if keeps_up(there) and broken_latency(there) is None:
-                result = Tried(variation, there)
-                say(f"     {_outcome(result, base)}, by the same run")
-                yield result
+def _operating_points(report: Report, by: Coefficients) -> tuple[Variation, ...]:
+    """Return variations at other operating points: the chip's, or the one of least average power
+    for an application that sets the clock."""
+    chip, now = find_chip(report["target"]["chip"]), report["target"]["operating_point"]
+    is_clocked = clocked_by(report)
+    names = [cheapest_point(report, chip, by)] if is_clocked else [x.name for x in chip.points]
+    return tuple(
+        Variation("operating point", f"operating point {name}", options={"operating_point": name})
+        for name in names
+        if name != now
+    )
+
+
+def _of_same_run(points: Iterable[Variation], base: Tried, say: Say) -> Iterator[Tried]:
+    """Yield variations at other operating points, computed from the run of the unchanged build,
+    which takes as many cycles there."""
+    assert base.report is not None
+    chip, by = find_chip(base.report["target"]["chip"]), coefficients()
+    for one in points:
+        at = chip.at(one.options["operating_point"])
+        there = at_operating_point(base.report, at, False, by)
+        if keeps_up(there) and broken_latency(there) is None:
+            result = Tried(one, there)
+            say(f"     {_outcome(result, base)}, by the same run")
+            yield result
 
 
 def _played_more_mw(report: Report, base: Tried) -> float:

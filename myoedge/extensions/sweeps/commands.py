@@ -79,10 +79,10 @@ def sweep(terminal: Terminal, file: str, junit: str | None, **options: Any) -> N
 )
 @common
 def advise(terminal: Terminal, folder: str | None, jobs: int | None) -> None:
-    """Measure what would make a build better: at most five suggestions, each with its gain.
+    """Measure what would make a build better: at most five suggestions, with gains and costs.
 
     FOLDER is a build made on this computer; default: the newest below build/. Its network is built
-    and simulated again, with one change per build: this takes as long as up to ten builds. Those
+    and simulated again, with one change per build: this takes as long as five to fifteen. Those
     that can gain most come first; Ctrl-C ends with the suggestions found until then.
     Suggestions are also added to the report, under "What to do next".
     """

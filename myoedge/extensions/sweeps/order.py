@@ -8,9 +8,9 @@ from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 
 from myoedge.building.operating_points import application_points, cheapest
+from myoedge.extensions.sweeps.figures import LEAST_GAIN
 from myoedge.extensions.sweeps.suggestions import (
     BITS,
-    LEAST_GAIN,
     OF_A_DECIBEL,
     OF_A_PART,
     missing_db,
@@ -18,6 +18,7 @@ from myoedge.extensions.sweeps.suggestions import (
 from myoedge.extensions.sweeps.variations import FEW_BITS, Arguments, Variation, path_of
 from myoedge.numerics.element_type import INT8
 from myoedge.power.model import Coefficients
+from myoedge.reports import near_memory
 from myoedge.reports.energy import as_point, average_mw
 from myoedge.reports.period import clocked_by
 from myoedge.reports.report_json import Report
@@ -25,7 +26,7 @@ from myoedge.reports.speed import layer_cycles
 from myoedge.targets import ACCELERATOR, find_chip
 from myoedge.targets.chip import AUTO_POINT, OperatingPoint
 
-PASSES = "frames"  # kind of variations that change more than the network's work
+POWER = ("frames", "operating point")  # kinds that change more than the network's work
 PRECISE = ("16 bits", "ranges")  # kinds that gain SQNR
 STORED = (*BITS, "memory")  # kinds that change where weights are stored
 SAVED_BITS = 1 - FEW_BITS / INT8.bits  # largest saved fraction of the weights' bytes
@@ -54,7 +55,7 @@ def most_gained(variation: Variation, report: Report, share: float) -> float:
 
     share   of the network in the average power
     """
-    if variation.kind == PASSES or share >= 1:
+    if variation.kind in POWER or share >= 1:
         return math.inf
     gain = -math.log1p(-share * _most_of_work(variation, report))
     if variation.kind in PRECISE:
@@ -71,11 +72,11 @@ def _most_of_work(variation: Variation, report: Report) -> float:
     """Return the largest fraction of the network's work that a variation can save: of layers on
     the accelerator that move to the cores all, of layers with fewer bits that are in L2 what
     the bits save."""
-    rows, patterns = report["layers"], [*variation.quant]
+    rows, patterns = report["layers"], [*variation.tables.get("quant", ())]
     cycles = [layer_cycles(row) or 0 for row in rows]
     if variation.kind == "engine":
         return _share(cycles, [row["engine"] == ACCELERATOR.name for row in rows])
-    if variation.kind not in BITS or report["memory"]["levels"]:
+    if variation.kind not in BITS or near_memory.levels(report):
         return 1.0
     paths = [path_of(row) for row in rows]
     named = [any(fnmatchcase(path, pattern) for pattern in patterns) for path in paths]

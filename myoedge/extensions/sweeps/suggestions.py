@@ -5,47 +5,38 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from myoedge.extensions.sweeps.figures import (
+    LEAST_GAIN,
+    LEAST_MEMORY_GAIN,
+    FigureChanges,
+    Figures,
+    changes,
+    keeps_up_now,
+    memory_bytes,
+)
 from myoedge.extensions.sweeps.variations import Variation
-from myoedge.reports import wording
-from myoedge.reports.facts import value_at
-from myoedge.reports.report_json import GOOD_DB, WEAK_DB, Report
-from myoedge.reports.speed import duration
+from myoedge.reports.report_json import GOOD_DB, WEAK_DB
 
 MOST, MOST_OF_A_KIND = 5, 2
-LEAST_GAIN = 0.02  # fraction of energy or cycles
 LEAST_GAIN_DB = 1.0
-LEAST_MEMORY_GAIN = 0.02  # fraction of L2
 LATER, OF_A_DECIBEL = 0.1, 0.05  # weights relative to the logarithm of energy
 OF_A_PART = 0.2  # the same, of a part beside the chip
 MOST_POINTS_LOST = 0.01  # of accuracy
-BITS = ("weights", "residency")  # kinds of variations with fewer bits
-PATHS = {
-    "cycles": "cycles.total",
-    "latency_s": "latency_s",
-    "energy_uj": "energy_uj.value",
-    "sqnr_db": "quantization.sqnr_db",
-    "accuracy": "quantization.accuracy_int8",
-    "l2_bytes": "memory.l2_peak_bytes",
-    "l3_bytes": "memory.l3_bytes",
-    "chip_l2_bytes": "target.l2_bytes",
-}
-
-PARTS = ("flash", "RAM")  # beside the chip: a network that needs a RAM needs a flash too
-
-Figures = Mapping[str, float | None]
+BITS = ("weights", "residency", "search")  # kinds of variations with fewer bits
 
 
 @dataclass(frozen=True)
 class Suggestion:
     """A measured variation that improves a build.
 
-    title      title of the variation
-    text       title and gains: "frames = 16: 3.2 instead of 18.5 mW, 8 ms later"
-    how        lines for myoedge.toml, or the command that builds it
-    old, new   figures of the existing build, and of the variation
+    title          title of the variation
+    text           title, gains and costs: "frames = 16: 3.2 instead of 18.5 mW; costs: 8 ms later"
+    how            lines for myoedge.toml, the command that builds it, or both
+    old, new       figures of the existing build, and of the variation
+    gains, costs   figures that are better and worse, as text
     """
 
     title: str
@@ -53,62 +44,54 @@ class Suggestion:
     how: str
     old: Figures
     new: Figures
-
-
-def figures(report: Report, more_mw: float = 0.0) -> dict[str, float | None]:
-    """Return the figures by which suggestions are ranked: those in PATHS, the average power if
-    the period is known, a stream's delay in seconds from the first sample of a pass to its outputs
-    or an application's to its decision, and the number of parts beside the chip.
-
-    more_mw   to be added to the average power
-    """
-    values: dict[str, float | None] = {name: value_at(report, path) for name, path in PATHS.items()}
-    duty = report.get("duty") or {}
-    values["average_mw"] = duty["average_mw"][0] + more_mw if duty.get("keeps_up") else None
-    stream = report.get("stream")
-    hops_s = stream["pass_frames"] / stream["frame_hz"] if stream and stream["frame_hz"] else 0.0
-    inference_s, decision_s = values["latency_s"], report.get("decision_s")
-    other_s = None if inference_s is None else inference_s + hops_s
-    values["delay_s"] = other_s if decision_s is None else decision_s
-    values["external_parts"] = len(report["memory"]["external"])
-    return values
+    gains: tuple[str, ...] = ()
+    costs: tuple[str, ...] = ()
 
 
 def suggestions(
     base: Figures, tried: Sequence[tuple[Variation, Figures]]
 ) -> tuple[Suggestion, ...]:
-    """Return at most MOST suggestions, the best first, and few of each kind."""
-    better = [
-        (variation, new)
-        for variation, new in tried
-        if gains(base, new) and not _loses_too_much(base, new) and worth(base, new) >= LEAST_GAIN
-    ]
-    ranked = sorted(better, key=lambda pair: (-worth(base, pair[1]), pair[0].title))
+    """Return at most MOST suggestions, the best first, few of each kind; of variations that change
+    the figures alike the one with the fewest settings."""
+    alike = dict[FigureChanges, tuple[Variation, Figures]]()
+    for variation, new in sorted(tried, key=lambda pair: (pair[0].settings_count, pair[0].title)):
+        if (
+            is_better(base, new)
+            and not _loses_too_much(base, new)
+            and worth(base, new) >= LEAST_GAIN
+        ):
+            alike.setdefault(changes(base, new), (variation, new))
+    ranked = sorted(alike.items(), key=lambda item: (-worth(base, item[1][1]), item[1][0].title))
     kinds, kept = Counter[str](), list[Suggestion]()
-    for variation, new in ranked:
+    for found, (variation, new) in ranked:
         kinds[variation.kind] += 1
         if kinds[variation.kind] <= MOST_OF_A_KIND and len(kept) < MOST:
-            leaves_l3 = bool(base["l3_bytes"]) and new["l3_bytes"] == 0
-            fit = " fit L2" * (variation.kind in BITS and leaves_l3)
-            text = f"{variation.title}{fit}: {', '.join(said(base, new))}"
-            kept.append(Suggestion(variation.title, text, variation.how, base, new))
+            fit = " fit L2" * (variation.kind in BITS and _behind_l2(base) > 0 == _behind_l2(new))
+            text = f"{variation.title}{fit}: {found.text}"
+            rest = found.gains, found.costs
+            kept.append(Suggestion(variation.title, text, variation.how, base, new, *rest))
     return tuple(kept)
 
 
-def gains(base: Figures, new: Figures) -> bool:
+def _behind_l2(build: Figures) -> float:
+    """Return the bytes in memories behind L2."""
+    return memory_bytes(build) - (build["l2_bytes"] or 0)
+
+
+def is_better(base: Figures, new: Figures) -> bool:
     """Return whether a variation improves one of the figures by more than a negligible amount."""
     if keeps_up_now(base, new) or _saved_parts(base, new) > 0:
         return True
     costs = ("energy_uj", "cycles") if base["average_mw"] is None else ("average_mw",)
-    cheaper = max(less(name, base, new) for name in costs)
-    is_nearer = _gained_db(base, new) >= LEAST_GAIN_DB and (base["sqnr_db"] or 0.0) < GOOD_DB
+    cheaper = max(1.0 - math.exp(-_saving(name, base, new)) for name in costs)
+    old_db, db = base["sqnr_db"] or 0.0, new["sqnr_db"] or 0.0
+    is_nearer = db - old_db >= LEAST_GAIN_DB and old_db < GOOD_DB
     return cheaper >= LEAST_GAIN or _saved_l2_fraction(base, new) >= LEAST_MEMORY_GAIN or is_nearer
 
 
 def _saved_l2_fraction(base: Figures, new: Figures) -> float:
-    """Return the saved fraction of L2, including data streamed from L3."""
-    taken = [(f["l2_bytes"] or 0) + (f["l3_bytes"] or 0) for f in (base, new)]
-    return (taken[0] - taken[1]) / (base["chip_l2_bytes"] or math.inf)
+    """Return the saved fraction of L2, including data in memories behind it."""
+    return (memory_bytes(base) - memory_bytes(new)) / (base["chip_l2_bytes"] or math.inf)
 
 
 def _saved_parts(base: Figures, new: Figures) -> float:
@@ -116,18 +99,13 @@ def _saved_parts(base: Figures, new: Figures) -> float:
     return (base["external_parts"] or 0) - (new["external_parts"] or 0)
 
 
-def keeps_up_now(base: Figures, new: Figures) -> bool:
-    """Return whether only the new build processes the stream in real time."""
-    return base["average_mw"] is None and new["average_mw"] is not None
-
-
 def _loses_too_much(base: Figures, new: Figures) -> bool:
-    """Return whether a variation loses too much SQNR or accuracy."""
+    """Return whether a variation loses too much SQNR or accuracy, or no longer keeps up."""
     old_db, db = base["sqnr_db"], new["sqnr_db"]
     is_weak = old_db is not None and db is not None and db < min(WEAK_DB, old_db - LEAST_GAIN_DB)
     known = base["accuracy"] is not None and new["accuracy"] is not None
     lost = (base["accuracy"] or 0.0) - (new["accuracy"] or 0.0) if known else 0.0
-    return is_weak or lost > MOST_POINTS_LOST
+    return is_weak or lost > MOST_POINTS_LOST or keeps_up_now(new, base)
 
 
 def worth(base: Figures, new: Figures) -> float:
@@ -137,9 +115,9 @@ def worth(base: Figures, new: Figures) -> float:
     if keeps_up_now(base, new):
         return math.inf
     power = "energy_uj" if base["average_mw"] is None else "average_mw"
-    saved = _format_saving(power, base, new) + _saved_l2_fraction(base, new)
+    saved = _saving(power, base, new) + _saved_l2_fraction(base, new)
     saved += OF_A_PART * _saved_parts(base, new)
-    later = -min(_format_saving("delay_s", base, new), 0.0)
+    later = -min(_saving("delay_s", base, new), 0.0)
     old_db, db = (min(x["sqnr_db"] or 0.0, GOOD_DB) for x in (base, new))
     return saved - LATER * later + OF_A_DECIBEL * (db - old_db)
 
@@ -149,71 +127,7 @@ def missing_db(sqnr_db: float | None) -> float:
     return 0.0 if sqnr_db is None else max(GOOD_DB - sqnr_db, 0.0)
 
 
-def _gained_db(base: Figures, new: Figures) -> float:
-    return (new["sqnr_db"] or 0.0) - (base["sqnr_db"] or 0.0)
-
-
-def less(name: str, base: Figures, new: Figures) -> float:
-    """Return the fraction by which a figure of the new build is smaller; 0 if unknown.
-
-    name   name of the figure
-    """
-    return 1.0 - math.exp(-_format_saving(name, base, new))
-
-
-def _format_saving(name: str, base: Figures, new: Figures) -> float:
+def _saving(name: str, base: Figures, new: Figures) -> float:
+    """Return the logarithm of a figure's ratio, old to new; 0 if one is not known."""
     old, now = base[name], new[name]
     return math.log(old / now) if old and now else 0.0
-
-
-def said(base: Figures, new: Figures) -> Iterator[str]:
-    """Yield the gains and costs of a variation, each as text: "3.2 instead of 18.5 mW", "-12 %
-    energy", "+6.0 dB", "8 ms later"."""
-    old_mw, mw = base["average_mw"], new["average_mw"]
-    if mw and keeps_up_now(base, new):
-        yield f"keeps up with the stream, at {wording.three_digits(mw)} mW"
-    elif old_mw and mw:
-        if abs(less("average_mw", base, new)) >= LEAST_GAIN / 2:
-            yield f"{wording.three_digits(mw)} instead of {wording.three_digits(old_mw)} mW"
-        yield from _format_db_change(base, new)
-    else:
-        yield from _format_db_change(base, new)
-        yield from _format_percent_change("energy", "energy_uj", base, new)
-        yield from _format_percent_change("cycles", "cycles", base, new)
-    yield from _describe_memory(base, new)
-    if old_mw or base["cycles"] == new["cycles"]:
-        yield from _describe_delay(base, new)
-
-
-def _format_db_change(base: Figures, new: Figures) -> Iterator[str]:
-    old, now = base["accuracy"], new["accuracy"]
-    if old is not None and now is not None and round(100 * (now - old), 1):
-        yield f"{100 * (now - old):+.1f} points"
-    won = _gained_db(base, new)
-    if round(won, 1):
-        yield f"{won:+.1f} dB"
-
-
-def _format_percent_change(noun: str, name: str, base: Figures, new: Figures) -> Iterator[str]:
-    if base[name] and round(percent := -100 * less(name, base, new)):
-        yield f"{percent:+.0f} % {noun}"
-
-
-def _describe_memory(base: Figures, new: Figures) -> Iterator[str]:
-    """Yield the changes of the memories as text, "90 KiB less of L3", and the parts beside the chip
-    that are no longer needed, "no external RAM and flash"."""
-    for name, memory in (("l2_bytes", "L2"), ("l3_bytes", "L3")):
-        change = round((new[name] or 0) - (base[name] or 0))
-        if abs(change) >= LEAST_MEMORY_GAIN * (base["chip_l2_bytes"] or math.inf):
-            yield f"{wording.size(abs(change))} {'less' if change < 0 else 'more'} of {memory}"
-    needed, left = (int(f["external_parts"] or 0) for f in (base, new))
-    if left < needed:
-        yield f"no external {' and '.join(PARTS[left:needed][::-1])}"
-
-
-def _describe_delay(base: Figures, new: Figures) -> Iterator[str]:
-    """Yield the change of a stream's delay as text, "8 ms later"; nothing if it is small."""
-    if base["delay_s"] and new["delay_s"]:
-        later_s = new["delay_s"] - base["delay_s"]
-        if abs(later_s) >= LEAST_GAIN * base["delay_s"]:
-            yield f"{duration(abs(later_s))} {'later' if later_s > 0 else 'earlier'}"

@@ -165,7 +165,11 @@ def toml_lines(tables: Mapping[str, Mapping[str, Any]]) -> Iterator[str]:
         yield f"[{name}]"
         for key, value in table.items():
             if value is not None:
-                yield f"{_setting_value(key)} = {_setting_value(value)}"
+                yield f"{_setting_key(key)} = {_setting_value(value)}"
+
+
+def _setting_key(key: str) -> str:
+    return key if key.isidentifier() and key.isascii() else toml_text(key)
 
 
 def _setting_value(value: Any) -> str:
@@ -174,6 +178,6 @@ def _setting_value(value: Any) -> str:
     if not isinstance(value, Mapping):
         return json.dumps(value)
     pairs = (
-        f"{_setting_value(key)} = {_setting_value(x)}" for key, x in value.items() if x is not None
+        f"{_setting_key(key)} = {_setting_value(x)}" for key, x in value.items() if x is not None
     )
     return f"{{ {', '.join(pairs)} }}"

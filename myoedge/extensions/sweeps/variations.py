@@ -4,17 +4,19 @@
 from __future__ import annotations
 
 import glob
-import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Literal
+from typing import Any
 
-from myoedge.building.config_tables import Config, LayerTable
+from myoedge.building.budget import EXTERNAL, PARTS
+from myoedge.building.config_tables import FAST, Config, LayerTable
 from myoedge.building.stream_rate import MOST_FRAMES, in_windows
+from myoedge.extensions.sweeps.tasks import toml_lines
 from myoedge.numerics.element_type import INT8, INT16
 from myoedge.operators.engine_choice import AUTO, CORES
 from myoedge.quantization.search.moves.weight_steps import PLANE_BITS, STORED_BITS
 from myoedge.reports import wording
+from myoedge.reports.budget import goals
 from myoedge.reports.report_json import GOOD_DB, Report
 from myoedge.targets import ACCELERATOR, find_chip
 
@@ -25,6 +27,7 @@ FEWEST_WEIGHTS_BYTES = 4096  # for smaller weights, fewer bits save too little
 TUNED_CYCLES = 500_000  # per inference: tuning simulates up to twenty of them
 
 Arguments = Mapping[str, Any]  # arguments of api.build
+Tables = Mapping[str, Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -33,23 +36,38 @@ class Variation:
 
     kind      kind of setting; only few suggestions of each kind are made
     title     description: "16 bits at conv2"
-    how       lines for myoedge.toml; "" if it is set by `options`
-    quant     additional [quant] rules
-    frames    frames per pass of a stream
-    options   arguments of build
+    tables    changes of myoedge.toml: table -> key -> value; of [quant] pattern -> rule
+    options   changes of the arguments of build
+    command   with options: the command that builds it
     """
 
     kind: str
     title: str
-    how: str = ""
-    quant: Mapping[str, LayerTable] = field(default_factory=dict)
-    frames: int | None = None
+    tables: Tables = field(default_factory=dict)
     options: Arguments = field(default_factory=dict)
+    command: str = ""
+
+    @property
+    def settings_count(self) -> int:
+        """The number of changed tables and arguments."""
+        return len(self.tables) + len(self.options)
+
+    @property
+    def how(self) -> str:
+        """The lines for myoedge.toml, and the command."""
+        return "\n".join([*toml_lines(self.tables), *filter(None, [self.command])])
 
     def settings(self, settings: Config) -> Config:
         """Return the settings with this variation's change."""
-        stream = replace(settings.stream, frames=self.frames or settings.stream.frames)
-        return replace(settings, quant={**settings.quant, **self.quant}, stream=stream)
+        changed = dict[str, Any]()
+        for name, keys in self.tables.items():
+            table = getattr(settings, name)
+            if isinstance(table, Mapping):
+                rules = {pattern: LayerTable(**rule) for pattern, rule in keys.items()}
+                changed[name] = {**table, **rules}
+            else:
+                changed[name] = replace(table, **keys)
+        return replace(settings, **changed)
 
 
 BASE = Variation("base", "as it is")
@@ -68,6 +86,7 @@ def variations(report: Report, settings: Config, arguments: Arguments) -> tuple[
         *_ranges(report, settings, arguments),
         *_weights(report, settings, arguments),
         *_resident_bits(report, settings, arguments),
+        *_searched_bits(report, settings, arguments),
         *_memories(report, arguments),
         *_estimated_choices(report, settings, arguments),
     )
@@ -80,8 +99,7 @@ def _longer_passes(report: Report, settings: Config) -> Iterator[Variation]:
         return
     for frames in (factor * stream["pass_frames"] for factor in FRAME_FACTORS):
         if frames <= MOST_FRAMES:
-            title = f"frames = {frames}"
-            yield Variation("frames", title, f"[stream] {title}", frames=frames)
+            yield Variation("frames", f"frames = {frames}", {"stream": {"frames": frames}})
 
 
 def _precision(report: Report, settings: Config, arguments: Arguments) -> Iterator[Variation]:
@@ -92,7 +110,9 @@ def _precision(report: Report, settings: Config, arguments: Arguments) -> Iterat
     layers = () if _is_of_file(report) else report["layers"]
     rows = [row for row in layers if _takes_16_bits(row)]
     for row in sorted(rows, key=lambda row: float(row["sqnr_local_db"]))[:WEAKEST]:
-        yield _with_16_bits(row, wording.layer_names(report)[row["name"]])
+        rule = {"activations": 16, **({"weights": 16} if row["weight_dtype"] else {})}
+        title = f"16 bits at {wording.layer_names(report)[row['name']]}"
+        yield Variation("16 bits", title, {"quant": {_pattern(row): rule}})
     if not (arguments.get("accurate") or settings.calib.accurate):
         yield Variation("16 bits", "16 bits until 30 dB", options={"accurate": True})
 
@@ -115,15 +135,6 @@ def path_of(row: Mapping[str, Any]) -> str:
 def _pattern(row: Mapping[str, Any]) -> str:
     """Return a [quant] pattern that matches only this layer's module path."""
     return glob.escape(path_of(row))
-
-
-def _with_16_bits(row: Mapping[str, Any], name: str) -> Variation:
-    weights: Literal["per_channel"] | int = 16 if row["weight_dtype"] else "per_channel"
-    keys = "activations = 16, weights = 16" if row["weight_dtype"] else "activations = 16"
-    rule = LayerTable(weights=weights, activations=16)
-    pattern = _pattern(row)
-    how = f"[quant]\n{json.dumps(pattern)} = {{ {keys} }}"
-    return Variation("16 bits", f"16 bits at {name}", how, quant={pattern: rule})
 
 
 def _ranges(report: Report, settings: Config, arguments: Arguments) -> Iterator[Variation]:
@@ -158,10 +169,13 @@ def _has_chosen_bits(report: Report, settings: Config, arguments: Arguments) -> 
 
 
 def _with_few_bits(pattern: str, name: str) -> Variation:
-    how = f"[quant]\n{json.dumps(pattern)} = {{ weights = {FEW_BITS} }}"
     of = "weights" if pattern == "*" else f"weights of {name}"
     title = f"{of} of {FEW_BITS} bits" if pattern == "*" else f"{FEW_BITS} bits for {of}"
-    return Variation("weights", title, how, quant={pattern: LayerTable(weights=FEW_BITS)})
+    return Variation("weights", title, _with_weights([pattern], FEW_BITS))
+
+
+def _with_weights(patterns: Iterable[str], bits: int) -> Tables:
+    return {"quant": {pattern: {"weights": bits} for pattern in patterns}}
 
 
 def _resident_bits(report: Report, settings: Config, arguments: Arguments) -> Iterator[Variation]:
@@ -172,10 +186,12 @@ def _resident_bits(report: Report, settings: Config, arguments: Arguments) -> It
     if not rows or _has_chosen_bits(report, settings, arguments):
         return
     patterns = [*dict.fromkeys(map(_pattern, rows))]
-    first = wording.layer_names(report)[rows[0]["name"]]
+    others = f" and {len(patterns) - 1} more" if len(patterns) > 1 else ""
+    named = f"{wording.layer_names(report)[rows[0]['name']]}{others}"
     for bits in sorted({FEW_BITS, *_fitting_bits(rows, levels)}, reverse=True):
         if bits != FEW_BITS or not _gets_few_bits(patterns, report, settings, arguments):
-            yield _with_resident_bits(patterns, bits, first)
+            title = f"{bits} bits for weights outside L2 ({named})"
+            yield Variation("residency", title, _with_weights(patterns, bits))
 
 
 def _gets_few_bits(
@@ -183,7 +199,7 @@ def _gets_few_bits(
 ) -> bool:
     """Return whether another variation gives FEW_BITS to the weights of just these layers."""
     every = dict.fromkeys(map(_pattern, filter(_has_choice_of_bits, report["layers"])))
-    others = [[*one.quant] for one in _weights(report, settings, arguments)]
+    others = [[*one.tables["quant"]] for one in _weights(report, settings, arguments)]
     return [*patterns] in others or (["*"] in others and [*patterns] == [*every])
 
 
@@ -213,26 +229,49 @@ def _has_choice_of_bits(row: Mapping[str, Any]) -> bool:
     return bool(path_of(row) and row["macs"] and row["weight_bits"] in (INT8.bits, INT16.bits))
 
 
-def _with_resident_bits(patterns: Sequence[str], bits: int, first: str) -> Variation:
-    """Return a variation in which these layers' weights have `bits` bits.
-
-    first   name of the first layer
-    """
-    rules = (f"{json.dumps(pattern)} = {{ weights = {bits} }}" for pattern in patterns)
-    others = f" and {len(patterns) - 1} more" if len(patterns) > 1 else ""
-    title = f"{bits} bits for weights outside L2 ({first}{others})"
-    quant = dict.fromkeys(patterns, LayerTable(weights=bits))
-    return Variation("residency", title, "\n".join(["[quant]", *rules]), quant=quant)
+def _levels(report: Report, arguments: Arguments) -> dict[str, Arguments]:
+    """Return the chip's optional memories that a build does not use yet, as text -> arguments of a
+    build with weights in them; {} if no weights are read from external memory."""
+    if arguments.get("memory") or not report["memory"]["l3_weights_bytes"]:
+        return {}
+    levels = find_chip(report["target"]["chip"]).optional_levels
+    return {f"weights in {x.name.upper()}": {"memory": f"{x.name}={AUTO}"} for x in levels}
 
 
 def _memories(report: Report, arguments: Arguments) -> Iterator[Variation]:
-    """Yield the chip's optional memories, if weights are read from other memories behind L2."""
-    chip, held = find_chip(report["target"]["chip"]), report["memory"]
-    if arguments.get("memory") or not held["l3_weights_bytes"]:
+    """Yield the chip's optional memories, and with one of them fewer parts beside the chip."""
+    held, chip = report["memory"], find_chip(report["target"]["chip"])
+    choices = _levels(report, arguments)
+    for title, options in choices.items():
+        yield Variation("memory", f"{title} too", options=options)
+    if any(x.name in held["levels"] for x in chip.optional_levels):
+        choices = {"": {}}
+    for title, options in choices.items():
+        for external in PARTS[: len(held["external"])]:
+            yield _with_parts("memory", title, external, options)
+
+
+def _with_parts(kind: str, title: str, external: str, options: Arguments) -> Variation:
+    """Return a variation with arguments and parts beside the chip; `title` of the arguments."""
+    texts = [title, f'{EXTERNAL} = "{external}"']
+    lines = {"budget": {EXTERNAL: external}}
+    return Variation(kind, ", ".join(filter(None, texts)), lines, options)
+
+
+def _searched_bits(report: Report, settings: Config, arguments: Arguments) -> Iterator[Variation]:
+    """Yield bits that the precision search chooses, if weights are read from memories behind L2: as
+    few as save waits, as few as the limits of the build need, and as few as a build without parts
+    beside the chip needs."""
+    held, limits = report["memory"], report.get("budget") or {}
+    streamed = any(_streamed_bytes(row, held["levels"]) for row in report["layers"])
+    if not streamed or _has_chosen_bits(report, settings, arguments):
         return
-    for level in chip.optional_levels:
-        title = f"weights in {level.name.upper()} too"
-        yield Variation("memory", title, options={"memory": f"{level.name}=auto"})
+    for word in (FAST, *[AUTO] * bool(goals(limits) or limits.get(EXTERNAL))):
+        yield Variation("search", f"bits by --weights {word}", options={"weights": word})
+    for external in PARTS[:1] if held["external"] else ():
+        for title, options in {"": {}, **_levels(report, arguments)}.items():
+            texts = ", ".join(filter(None, [title, f"bits by --weights {AUTO}"]))
+            yield _with_parts("search", texts, external, {**options, "weights": AUTO})
 
 
 def _estimated_choices(

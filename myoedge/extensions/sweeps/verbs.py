@@ -43,12 +43,13 @@ def sweep(
 
 @with_plugin_errors
 def advise(build: Build | StrPath, *, jobs: int | None = None, say: Progress = silent) -> Advice:
-    """Return at most five measured suggestions for a build, each with its gain and its cost.
+    """Return at most five measured suggestions for a build, each with all gains and costs.
 
     The network is built and simulated again unchanged, then with one change at a time: frames per
-    pass of a stream, 16-bit or 4-bit layers, ranges, engine, tiles, operating point. The
-    suggestions are added to the reports in the folder. A KeyboardInterrupt while variations are
-    built ends with the suggestions found until then; `left` of the result is not 0.
+    pass of a stream, 16-bit or 4-bit layers, ranges, memories and parts beside the chip, engine,
+    tiles, operating point. The suggestions are added to the reports in the folder. A
+    KeyboardInterrupt while variations are built ends with the suggestions found until then; `left`
+    of the result is not 0.
     jobs    builds in parallel; None: half of the processors
     Errors: E222, E240 no firmware, E262, E263 the arguments of the build; as build.
     """

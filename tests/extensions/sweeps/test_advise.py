@@ -19,6 +19,8 @@ import myoedge
 from myoedge.backends import arguments
 from myoedge.errors import MyoedgeError
 from myoedge.extensions.sweeps import advise, variations
+from myoedge.extensions.sweeps.figures import changes, figures
+from myoedge.reports.diff import compare
 from tests.conftest import myoedge as command
 from tests.conftest import save_exported
 
@@ -55,7 +57,7 @@ def test_a_suggestion_is_what_the_build_gives(folder: Path, tmp_path: Path) -> N
     told = command("advise", "out", "-j", "1", cwd=folder).out
     assert f"{ran.json['tried']} builds measured: {len(rows)} better" in told
     (folder / "myoedge.toml").write_text(f"{TOML}frames = 8\n")
-    assert rows["frames = 8"]["how"] == "[stream] frames = 8"
+    assert rows["frames = 8"]["how"] == "[stream]\nframes = 8"
     assert command("build", "--stream", "--simulate", "-o", "new", cwd=folder).code == 0
     assert rows["frames = 8"]["old"]["average_mw"] == before
     assert rows["frames = 8"]["new"]["average_mw"] == average_mw(folder / "new") < before
@@ -77,7 +79,7 @@ def test_a_suggestion_is_what_the_build_gives(folder: Path, tmp_path: Path) -> N
     elsewhere = command("report", folder / "out", cwd=tmp_path.parent).out
     assert f"  (cd {folder} && {how})\n" in elsewhere, "on one line, to copy"
     page = (folder / "out" / "report.html").read_text()
-    assert '<code class="lines">[stream] frames = 8</code>' in page
+    assert '<code class="lines">[stream]\nframes = 8</code>' in page
     with pytest.raises(MyoedgeError) as caught:  # myoedge.toml is another one now
         myoedge.advise(folder / "out", jobs=1)
     assert caught.value.code == "E263"
@@ -177,34 +179,83 @@ def test_arguments_are_known_on_the_computer_that_built(folder: Path, tmp_path: 
     assert dict(caught.value.notice.facts)["missing"] == str(folder / "model.pt2")
 
 
-def test_streamed_weights_are_told_what_makes_them_resident(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+# --- weights outside L2 ---------------------------------------------------------------------------
+
+# What a suggestion calls a figure of `myoedge diff` that is worse, by its bound or name in tables
+CALLED = {
+    "cycles": ("cycles",), "latency": ("cycles", "later"), "energy": ("energy",),
+    "sqnr_db": ("dB",), "L2": ("L2",), "L3": ("L3",), "MRAM": ("MRAM",),
+}  # fmt: skip
+
+
+def worse_figures(old: dict[str, Any], new: dict[str, Any]) -> list[tuple[str, ...]]:
+    """What the figures that `myoedge diff` finds worse beyond their tolerance are called; of the
+    memories those that grow by 2 % of L2."""
+    found = []
+    for change in compare(old, new):
+        names = CALLED.get(change.fact.short) or CALLED.get(change.fact.bound)
+        is_worse = not change.where and names and change.is_better is False
+        least = 0.02 * old["target"]["l2_bytes"] if change.fact.bound == "memory" else 0.0
+        if is_worse and abs(change.delta or 0) >= least and change.is_beyond(0.021):
+            found.append(names)
+    parts = [set(one["memory"]["external"]) for one in (old, new)]
+    return [*found, *[("an external",)] * bool(parts[1] - parts[0])]
+
+
+def applied(how: str, build: tuple[str, ...], folder: Path) -> dict[str, Any]:
+    """The report of a build by the lines of a suggestion: those for myoedge.toml, its command."""
+    lines = how.split("\n")
+    typed = [line for line in lines if line.startswith("myoedge ")]
+    (folder / "myoedge.toml").write_text("\n".join(x for x in lines if x not in typed))
+    words = (*shlex.split(typed[0])[1:], "--simulate") if typed else build
+    assert command(*words, cwd=folder).code == 0
+    (folder / "myoedge.toml").unlink()
+    return myoedge.load_build(folder / "out").report
+
+
+@pytest.mark.parametrize(
+    ("memory", "suggested"),
+    [
+        ("off", {'weights in MRAM, external = "flash"', "4 bits for weights of 1 + 2"}),
+        ("auto", {'external = "flash"', "operating point low", "4 bits for weights of 1 + 2"}),
+    ],
+)
+def test_weights_outside_l2_are_told_where_they_cost_less(
+    memory: str, suggested: set[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Each suggestion is the build that its lines give; no variation is worse in silence."""
     torch.manual_seed(0)
-    layers = (nn.Flatten(), nn.Linear(512, 256), nn.ReLU(), nn.Linear(256, 5))
+    layers = (nn.Flatten(), nn.Linear(512, 512), nn.ReLU(), nn.Linear(512, 5))
     save_exported(nn.Sequential(*layers), (torch.zeros(1, 8, 64),), tmp_path / "model.pt2")
     samples = np.random.default_rng(0).standard_normal((24, 1, 8, 64), np.float32)
     np.savez(tmp_path / "calib.npz", input=samples)
     monkeypatch.setattr(variations, "TUNED_CYCLES", 0)
-    build = (
-        "build", "model.pt2", "--calib", "calib.npz", "--l2", "112KiB", "--simulate", "-o", "out"
-    )  # fmt: skip
+    build = ("build", "model.pt2", "--calib", "calib.npz", "--l2", "112KiB", "--simulate",
+             "-o", "out", "--memory", f"mram={memory}")  # fmt: skip
+    build = build[:-2] if memory == "off" else build
     assert command(*build, cwd=tmp_path).code == 0
     before = myoedge.load_build(tmp_path / "out").report
-    assert before["memory"]["external"] == ["flash", "ram"]
-    rows = {x.title: x for x in myoedge.advise(tmp_path / "out", jobs=1).suggestions}
-    memory, bits = rows["weights in MRAM too"], rows["4 bits for weights of 1 + 2"]
-    for row in (memory, bits):
-        assert "no external RAM and flash" in row.text
-        assert row.new["energy_uj"] < before["energy_uj"]["value"]
-        assert row.new["cycles"] < before["cycles"]["total"]
-        again = build if row is bits else (*shlex.split(row.how)[1:], "--simulate")
-        (tmp_path / "myoedge.toml").write_text(row.how if row is bits else "")
-        assert command(*again, cwd=tmp_path).code == 0
-        after = myoedge.load_build(tmp_path / "out").report
-        assert after["memory"]["external"] == []
+    tried, measure = list[advise.Tried](), advise._measure_variation
+
+    def noted(variation: variations.Variation, **given: Any) -> advise.Tried:
+        tried.append(measure(variation, **given))
+        return tried[-1]
+
+    monkeypatch.setattr(advise, "_measure_variation", noted)
+    advice = myoedge.advise(tmp_path / "out", jobs=1)
+    for one in tried[1:]:
+        if one.report is not None:
+            costs = changes(figures(before), figures(one.report)).costs
+            for names in worse_figures(before, one.report):
+                assert any(name in text for name in names for text in costs), (names, costs)
+    assert any(worse_figures(before, x.report) for x in tried if x.report is not None)
+    assert suggested <= {x.title for x in advice.suggestions}
+    for row in advice.suggestions:
+        after = applied(row.how, build, tmp_path)
         assert row.new["cycles"] == after["cycles"]["total"]
         assert row.new["energy_uj"] == after["energy_uj"]["value"]
+        assert row.new["external_parts"] == len(after["memory"]["external"])
+        assert row.new["l3_bytes"] == after["memory"]["l3_bytes"]
 
 
 def test_a_build_for_the_host_has_nothing_to_simulate(folder: Path) -> None:

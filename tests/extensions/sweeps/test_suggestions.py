@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 
 from myoedge.building.config_tables import Config, LayerTable, StreamTable
-from myoedge.extensions.sweeps.suggestions import Figures, figures, suggestions
+from myoedge.extensions.sweeps.figures import PATHS, Figures, changes, figures
+from myoedge.extensions.sweeps.suggestions import suggestions
 from myoedge.extensions.sweeps.variations import Variation, variations
+from myoedge.reports.facts import FACT_OF
 
 PLAIN: Figures = {
     "cycles": 1000, "latency_s": 0.003, "energy_uj": 50.0, "sqnr_db": 24.0, "accuracy": None,
@@ -20,7 +22,7 @@ PLAIN: Figures = {
 }  # fmt: skip
 STREAM: Figures = {**PLAIN, "average_mw": 18.5, "delay_s": 0.004}
 CONV2 = Variation("16 bits", "16 bits at conv2")
-FRAMES = Variation("frames", "frames = 16", "[stream] frames = 16")
+FRAMES = Variation("frames", "frames = 16", {"stream": {"frames": 16}})
 FEW = Variation("weights", "weights of 4 bits")
 FEW_STREAMED, MEMORY = Variation("residency", "4 bits for a"), Variation("memory", "MRAM")
 
@@ -32,10 +34,10 @@ def texts(base: Figures, *tried: tuple[Variation, dict[str, float | None]]) -> l
 @pytest.mark.parametrize(
     ("base", "variation", "new", "text"),
     [
-        (STREAM, FRAMES, {"average_mw": 3.2, "delay_s": 0.012, "cycles": 9000},
-         "frames = 16: 3.2 instead of 18.5 mW, 8 ms later"),
+        (STREAM, FRAMES, {"average_mw": 3.2, "delay_s": 0.012, "cycles": 9000, "pass_frames": 16},
+         "frames = 16: 3.2 instead of 18.5 mW; costs: 8 ms later"),
         (PLAIN, CONV2, {"sqnr_db": 30.0, "cycles": 1020, "energy_uj": 50.0},
-         "16 bits at conv2: +6.0 dB, +2 % cycles"),
+         "16 bits at conv2: +6.0 dB; costs: +2 % cycles"),
         ({**PLAIN, "l3_bytes": 90 << 10}, FEW, {"l3_bytes": 0, "energy_uj": 44.0},
          "weights of 4 bits fit L2: -12 % energy, 90 KiB less of L3"),
         ({**PLAIN, "l3_bytes": 90 << 10, "external_parts": 2}, FEW_STREAMED,
@@ -43,10 +45,13 @@ def texts(base: Figures, *tried: tuple[Variation, dict[str, float | None]]) -> l
          "4 bits for a fit L2: -12 % energy, -20 % cycles, 90 KiB less of L3, "
          "no external RAM and flash"),
         ({**PLAIN, "external_parts": 2}, MEMORY, {"external_parts": 1}, "MRAM: no external RAM"),
+        ({**PLAIN, "l3_bytes": 90 << 10, "external_parts": 2}, MEMORY,
+         {"l3_bytes": 0, "mram_bytes": 96 << 10, "external_parts": 1, "cycles": 1100},
+         "MRAM: 90 KiB less of L3, no external RAM; costs: +10 % cycles, 96 KiB more of MRAM"),
         ({**PLAIN, "accuracy": 0.9}, FEW, {"accuracy": 0.905, "energy_uj": 40.0},
          "weights of 4 bits: +0.5 points, -20 % energy"),
-        ({**STREAM, "average_mw": None}, FRAMES, {"average_mw": 3.2},
-         "frames = 16: keeps up with the stream, at 3.2 mW"),
+        ({**STREAM, "average_mw": None}, FRAMES, {"average_mw": 3.2, "sqnr_db": 22.5},
+         "frames = 16: keeps up with the stream, at 3.2 mW; costs: -1.5 dB"),
     ],
 )  # fmt: skip
 def test_gains_and_prices_are_said(
@@ -64,6 +69,8 @@ def test_gains_and_prices_are_said(
         ({**PLAIN, "sqnr_db": 40.0}, {"sqnr_db": 50.0}),  # enough before
         (PLAIN, {"sqnr_db": 25.5, "energy_uj": 60.0, "cycles": 1200}),  # too dear
         (STREAM, {"average_mw": None}),  # does not keep up
+        ({**STREAM, "external_parts": 2}, {"average_mw": None, "external_parts": 0}),
+        ({**PLAIN, "l3_bytes": 90 << 10}, {"l3_bytes": 0, "mram_bytes": 90 << 10}),  # as many bytes
         (PLAIN, {"l2_bytes": 380 << 10}),  # 1.3 % of L2
     ],
 )
@@ -71,10 +78,18 @@ def test_what_is_no_better_is_not_suggested(base: Figures, new: dict[str, float 
     assert texts(base, (CONV2, new)) == []
 
 
+def test_of_equal_builds_one_is_suggested() -> None:
+    """The one with the fewest settings, then the first by title."""
+    new, more = {"energy_uj": 30.0}, {"energy_uj": 29.99}  # both -40 %
+    tried = (Variation("a", "a", options={"memory": "mram=auto"}), Variation("b", "c"),
+             Variation("b", "b"))  # fmt: skip
+    assert [x[0] for x in texts(PLAIN, (tried[0], more), (tried[1], new), (tried[2], new))] == ["b"]
+
+
 def test_at_most_five_and_two_of_a_kind_the_best_first() -> None:
     tried = [
-        (Variation(kind, f"{kind} {n}"), {"energy_uj": 40.0 - n})
-        for kind in "abcd"
+        (Variation(kind, f"{kind} {n}"), {"energy_uj": 40.0 - 4 * n + place})
+        for place, kind in enumerate("abcd")
         for n in range(3)
     ]
     found = texts(PLAIN, *tried)
@@ -91,7 +106,10 @@ def row(name: str, db: float, **more: object) -> dict[str, object]:
 def report(db: float, *layers: dict[str, object], **more: object) -> dict[str, object]:
     quantization = {"sqnr_db": db, "calibration": {"observer": "minmax"}}
     streamed_bytes = sum(layer["weights_l3_bytes"] for layer in layers)  # type: ignore[misc]
-    memory = {"levels": {"l3": streamed_bytes}, "l3_weights_bytes": streamed_bytes}
+    parts = ["flash", "ram"] if streamed_bytes else []
+    memory = {
+        "levels": {"l3": streamed_bytes}, "l3_weights_bytes": streamed_bytes, "external": parts,
+    }  # fmt: skip
     return {"layers": layers, "quantization": quantization, "cycles": {"total": 10**9},
             "memory": memory, "target": {"chip": "gap9"}, **more}  # fmt: skip
 
@@ -114,22 +132,21 @@ def test_16_bits_are_tried_where_most_is_lost_and_4_where_weights_are_large() ->
     assert titles == ["16 bits until 30 dB"]
 
 
-def test_streamed_weights_get_fewer_bits_or_another_memory() -> None:
-    def tried(*layers: dict[str, object], **arguments: str) -> dict[str, dict[str, int]]:
-        found = variations(report(40.0, *layers), Config(), {"engine": "cores", **arguments})
-        kinds = ("residency", "memory")
-        rules = {x.title: {n: rule.weights for n, rule in x.quant.items()} for x in found
-                 if x.kind in kinds}  # fmt: skip
-        for one in found:
-            if one.quant:
-                assert {n: rule["weights"] for n, rule in tomllib.loads(one.how)["quant"].items()} \
-                    == {n: rule.weights for n, rule in one.quant.items()}  # fmt: skip
-            assert one.kind != "memory" or one.options == {"memory": "mram=auto"}
-        return rules  # type: ignore[return-value]
+def tried(*layers: dict[str, object], **arguments: str) -> dict[str, dict[str, int]]:
+    """Titles of what is tried for weights outside L2 -> bits by layer."""
+    found = variations(report(40.0, *layers), Config(), {"engine": "cores", **arguments})
+    rules = {x.title: x.tables.get("quant", {}) for x in found if x.kind in ("residency", "memory")}
+    return {title: {n: rule["weights"] for n, rule in x.items()} for title, x in rules.items()}
 
+
+def test_streamed_weights_get_fewer_bits_or_another_memory() -> None:
     resident, large = row("a", 30.0), row("b", 30.0, weights_l3_bytes=6000)
     wide = row("c", 30.0, weights_l3_bytes=2048, weight_bits=16, weights_bytes=16384)
-    mram = {"weights in MRAM too": dict[str, int]()}
+    mram: dict[str, dict[str, int]] = {
+        "weights in MRAM too": {},
+        'weights in MRAM, external = "none"': {},
+        'weights in MRAM, external = "flash"': {},
+    }
     assert tried(resident) == {}
     of_two = "bits for weights outside L2 (b and 1 more)"
     both = {"b", "c"}  # 16,528 of 24,576 bytes stay: 10.8 of 16 bits
@@ -137,7 +154,7 @@ def test_streamed_weights_get_fewer_bits_or_another_memory() -> None:
         tried(resident, large, wide)
         == {f"{bits} {of_two}": dict.fromkeys(both, bits) for bits in (8, 4)} | mram
     )
-    assert tried(resident, large, wide, memory="mram=auto").keys() == {f"8 {of_two}", f"4 {of_two}"}
+    assert tried(resident, large, wide, memory="mram=off").keys() == {f"8 {of_two}", f"4 {of_two}"}
     assert tried(resident, large, wide, weights="auto") == mram
     few = row("d", 30.0, weights_l3_bytes=4096, engine="ne16")  # half of the bytes stay
     assert (
@@ -149,13 +166,59 @@ def test_streamed_weights_get_fewer_bits_or_another_memory() -> None:
     assert [*tried(row("g", 30.0, weights_l3_bytes=8192, weight_bits=4))] == [*mram]
 
 
+@pytest.mark.parametrize(
+    ("held", "arguments", "found"),
+    [
+        ({"l3": 0}, {}, []),
+        ({"l3": 6000}, {}, [("mram=auto", None), ("mram=auto", "none"), ("mram=auto", "flash")]),
+        ({"l3": 6000}, {"memory": "mram=off"}, []),
+        ({"l3": 6000, "mram": 9000}, {"memory": "mram=auto"}, [(None, "none"), (None, "flash")]),
+        ({"mram": 9000}, {"memory": "mram=auto"}, [(None, "none")]),
+        ({"l3": 0, "mram": 0}, {"memory": "mram=auto"}, []),
+    ],
+)
+def test_memories_and_fewer_parts_are_tried_together(
+    held: dict[str, int], arguments: dict[str, str], found: list[tuple[str | None, str | None]]
+) -> None:
+    """Parts: of L3 a RAM and a flash, of MRAM alone a flash."""
+    parts = ["flash", "ram"] if held.get("l3") else ["flash"] * bool(held.get("mram"))
+    sizes = {"weights_l3_bytes": 0, **{f"weights_{name}_bytes": n for name, n in held.items()}}
+    given = report(40.0, row("a", 30.0, **sizes))
+    given["memory"] = {
+        "levels": held, "l3_weights_bytes": held.get("l3", 0), "external": parts,
+    }  # fmt: skip
+    asked = [x for x in variations(given, Config(), arguments) if x.kind == "memory"]
+    settings = [x.settings(Config()).budget.external for x in asked]
+    assert [*zip((x.options.get("memory") for x in asked), settings, strict=True)] == found
+    for one in asked:
+        assert tomllib.loads(one.how).get("budget", {}).get("external") in (None, *settings)
+
+
+def test_bits_of_the_precision_search_are_tried_where_weights_are_outside() -> None:
+    given = report(40.0, row("a", 30.0, weights_l3_bytes=6000))
+
+    def searched(settings: dict[str, object], **arguments: str) -> list[tuple[str, str | None]]:
+        asked = variations({**given, "budget": settings}, Config(), arguments)
+        chosen = [x for x in asked if x.kind == "search"]
+        return [
+            (" ".join(map(str, x.options.values())), x.settings(Config()).budget.external)
+            for x in chosen
+        ]
+
+    without = [("auto", "none"), ("mram=auto auto", "none")]
+    assert searched({}) == [("fast", None), *without]
+    assert searched({"latency_s": 1e-3}) == [("fast", None), ("auto", None), *without]
+    assert searched({"external": "ram"}, memory="mram=off")[1:] == [("auto", None), without[0]]
+    assert searched({}, weights="fast") == []
+
+
 def test_names_are_patterns_and_toml_as_they_stand() -> None:
     name = 'blocks[0]."a"*'
     (found, *_) = variations(report(20.0, row(name, 10.0)), Config(), {})
     table = tomllib.loads(found.how)["quant"]
     ((pattern, rule),) = table.items()
     assert rule == {"activations": 16, "weights": 16}
-    assert list(found.quant) == [pattern]
+    assert list(found.tables["quant"]) == [pattern]
     assert fnmatch.fnmatchcase(name, pattern)
     assert not fnmatch.fnmatchcase('blocks0."a"b', pattern)
 
@@ -173,8 +236,64 @@ def test_passes_grow_up_to_the_longest(table: StreamTable, frames: list[int]) ->
 def test_the_delay_of_an_application_is_that_of_its_decision() -> None:
     report: dict[str, Any] = {
         "latency_s": 1e-5,
-        "memory": {"external": []},
+        "memory": {"external": [], "l3_bytes": 0},
         "stream": {"pass_frames": 4, "frame_hz": 200.0},
     }
     assert figures(report)["delay_s"] == pytest.approx(1e-5 + 4 / 200)
     assert figures({**report, "decision_s": 0.0165})["delay_s"] == 0.0165
+
+
+# --- nothing becomes worse in silence -------------------------------------------------------------
+
+RICH = report(
+    24.0, row("a", 20.0, engine="ne16"), row("b", 22.0, weights_l3_bytes=6000),
+    stream={"frame_hz": 200.0, "pass_frames": 16}, budget={"sqnr_db": 20.0},
+    cycles={"total": 1000},
+)  # fmt: skip
+EVERY = (*variations(RICH, Config(), {"method": "mse"}), *(
+    Variation("operating point", f"operating point {name}") for name in ("low", "high")
+))  # fmt: skip
+# Per figure of a report that has a bound in [check]: the loss, of decibels and shares as difference
+LOSS = {"sqnr_db": 1.5, "accuracy": 0.008}
+FIGURES = {name: FACT_OF[path] for name, path in PATHS.items() if path in FACT_OF}
+JUDGED = {name: fact for name, fact in FIGURES.items() if fact.bound}
+UNKNOWN: Figures = {"accuracy": 0.9, "rmse": 2.0, "mram_bytes": 0}
+OTHERS = ("average_mw", "delay_s", "mram_bytes", "external_parts")
+
+
+def worse(name: str, value: float) -> float:
+    """A figure that is important, and worse: by 7 % unless it is a difference or of memories."""
+    if name.endswith("_bytes"):
+        return value + (60 << 10)
+    if name == "external_parts":
+        return value + 1
+    if name in LOSS:
+        return value - LOSS[name]
+    return value * (1.07 if name not in JUDGED or JUDGED[name].better < 0 else 0.93)
+
+
+@pytest.mark.parametrize(
+    ("base", "name"),
+    [
+        (base, name)
+        for base in (PLAIN, STREAM)
+        for name in (*JUDGED, *OTHERS)
+        if name not in base or base[name] is not None or name in UNKNOWN
+    ],
+)
+def test_every_suggestion_tells_what_it_costs(base: Figures, name: str) -> None:
+    """Every kind of suggestion, whatever it gains, and every figure with a bound."""
+    old = {**base, **UNKNOWN, "external_parts": 1}
+    new = {**old, "energy_uj": 10.0, "l2_bytes": 1000, "external_parts": 0}
+    new["average_mw"] = old["average_mw"] and 4.0
+    new[name] = worse(name, old[name] or 0)
+    if name == "latency_s":  # as cycles at the same clock, and as a delay
+        new["delay_s"] = worse("delay_s", old["delay_s"] or 0)
+    kinds = {one.kind for one in EVERY}
+    assert len(kinds) == 10, kinds
+    for one in EVERY:
+        (made,) = suggestions(old, [(one, new)])
+        assert len(made.costs) == 1, (one.title, made.text)
+        assert made.text.endswith(f"; costs: {made.costs[0]}")
+        better = changes(new, old)
+        assert len(better.gains) == 1, "the way back gains just this"
