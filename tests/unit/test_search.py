@@ -31,7 +31,7 @@ from myoedge.quantization.cell_steps import with_cell_steps
 from myoedge.quantization.fidelity import Fidelity
 from myoedge.quantization.scales import QuantGraph, quantize_graph
 from myoedge.quantization.search import search as loop
-from myoedge.quantization.search.bench import MOST_RUNS, MeasuredNoise
+from myoedge.quantization.search.bench import MOST_RUNS, Bench, MeasuredNoise
 from myoedge.quantization.search.goal import UNLIMITED, CycleBudget, Goal
 from myoedge.quantization.search.moves.equalize import equalized
 from myoedge.quantization.search.moves.rounding import well_determined_weights
@@ -310,6 +310,36 @@ def test_a_gain_on_one_half_of_the_samples_does_not_count(
     assert moves[0].remedy == f"own ranges{f', {ONE_HALF}' * is_fitted}"
     assert moves[0].is_kept is not is_fitted
     assert np.array_equal(found.noise, start.noise) is is_fitted
+
+
+@pytest.mark.parametrize("is_fitted", [False, True])
+def test_a_goal_that_all_samples_meet_suffices_without_a_fit(
+    quiet: tuple[QuantGraph, Array], monkeypatch: pytest.MonkeyPatch, is_fitted: bool
+) -> None:
+    """0.020 and 0.006 of noise on the halves become 0.002 and 0.007; 0.005 are allowed.
+
+    is_fitted   whether the samples determine the move
+    """
+    network, windows = quiet
+    (name,) = network.graph.inputs
+    workshop = workshop_of(network.graph, {name: windows})
+    start = started(workshop, network.graph)
+    middle, count = len(windows) // 2, len(windows)
+
+    def measured(first: float, second: float) -> MeasuredNoise:
+        error = np.repeat([first, second], [middle, count - middle])[:, None]
+        return MeasuredNoise(error, np.ones_like(error))
+
+    def moved(of: Search, state: SearchState) -> object:
+        fit = (lambda samples: state.design) if is_fitted else None
+        yield Proposal("move", replace(state.design, int16=((name,),)), fit)
+
+    monkeypatch.setattr(Bench, "measure", lambda *given: measured(0.002, 0.007))
+    monkeypatch.setattr(loop, "STAGES", ({"int16": moved},))
+    goal = Goal(10 * math.log10(1 / 0.005), budgets=UNLIMITED, margin_db=0.0)
+    noisy = SearchState(start.network, measured(0.020, 0.006))
+    _, moves = loop.search(workshop, noisy, goal, start.network)
+    assert moves[0].is_kept is not is_fitted
 
 
 def variations(faces: Array, count: int) -> Array:

@@ -3,7 +3,8 @@
 dB per cycle.
 
 A move is accepted only if samples gain that did not determine it: each half of the samples must
-gain with the design fitted to the other half.
+gain with the design fitted to the other half. A move that is not fitted to samples is also accepted
+if all samples together meet the goal with it.
 """
 
 from __future__ import annotations
@@ -155,10 +156,12 @@ class _SearchLoop:
         gain_db = search.missing_db(state) - search.missing_db(found)
         met = search.missing_db(found) == 0.0
         is_free = gain_db > 0.0 and found.network.cycles < state.network.cycles
+        by_halves = (self._helps_both_halves(state, proposal, found, half) for half in (0, 1))
+        helps = (met and proposal.fit is None) or all(by_halves)
         why = ""
         if gain_db < LEAST_GAIN_DB and not (met or is_free):
             why = LITTLE
-        elif not all(self._helps_both_halves(state, proposal, found, half) for half in (0, 1)):
+        elif not helps:
             why = ONE_HALF
         elif found.network.cycles > state.network.cycles:
             why = self._budget_excess(state, found)
