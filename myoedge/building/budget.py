@@ -4,22 +4,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from myoedge.building.applications import BARE, application_names, find_application, project_of
 from myoedge.building.config_tables import BudgetTable
 from myoedge.building.quantities import decibels, joules, seconds, size_bytes
 from myoedge.errors import MyoedgeError, raised
-from myoedge.plan.l1.layer_kernels import least_bytes
-from myoedge.plan.l1.no_tiling import smaller, tile_facts
-from myoedge.plan.l1.tile_choice import NO_RANKS, TileRanks
-from myoedge.plan.planned_once import PlanInputs, planned_once
-from myoedge.quantization.scales import QuantGraph
 from myoedge.reports import near_memory
 from myoedge.reports.budget import Broken, over_budget
-from myoedge.reports.memory import external_parts
 from myoedge.targets import CHIPS, Chip, first_chip
+from myoedge.targets.board_memories import with_sizes
 from myoedge.targets.boards import Board
 
 if TYPE_CHECKING:
@@ -30,7 +26,7 @@ MEMORIES = ("l1", "l2", "l3")
 FLASH = "flash"  # limit of weights and code that are read in place
 EXTERNAL = "external"  # limit of the parts beside the chip
 PARTS = ("none", "flash", "ram")  # its values, ascending
-NO_TILE = "E304"
+OF_CODE = ("l2_code_bytes", "boot_code_bytes")  # fields of Budget that are no limits
 KIB = 1024
 # Code before linking: of the runtime (18.3 KiB with one nn.Linear) and per layer. If the linked
 # code is larger, the network is planned again. If no plan leaves room for it, one that leaves room
@@ -46,7 +42,7 @@ class Budget:
 
     l1_bytes, l3_bytes   data in L1 and in L3
     external             most parts beside the chip: "none", "flash" to start from, or "ram" too
-    board                id of the board that sets `external`; "" for [budget]
+    board                the board, with no more memory than it has
     l2_bytes             data and code in L2
     latency_s            duration of an inference
     energy_j             energy of an inference
@@ -54,19 +50,37 @@ class Budget:
     outputs_sqnr_db      output -> its SQNR, for some outputs
     flash_bytes          weights and code in flash
     l2_code_bytes        what the linked program takes of l2_bytes besides data; None: estimated
+    boot_code_bytes      least bytes of a boot image besides weights
     """
 
     l1_bytes: int | None = None
     l2_bytes: int | None = None
     l3_bytes: int | None = None
     external: str | None = None
-    board: str = ""
+    board: Board | None = None
     latency_s: float | None = None
     energy_j: float | None = None
     sqnr_db: float | None = None
     outputs_sqnr_db: Mapping[str, float] | None = None
     l2_code_bytes: int | None = None
     flash_bytes: int | None = None
+    boot_code_bytes: int = LEAST_CODE_BYTES
+
+    @property
+    def parts(self) -> str:
+        """Most parts beside the chip, by `external` and the board."""
+        allowed = [self.external or PARTS[-1], self.board.external if self.board else PARTS[-1]]
+        return min(allowed, key=PARTS.index)
+
+    def reported(self, chip: Chip) -> dict[str, Any]:
+        """Return the limits as in report.json, with the id of a board that has less than a chip can
+        have; code is in the report as memory.code_bytes."""
+        limits = asdict(replace(self, board=None))
+        limits[EXTERNAL] = self.external if self.parts == PARTS[-1] else self.parts
+        if self.board is not None and is_limited_by_board(self, chip):
+            limits["board"] = self.board.id
+        unset = {name for name in ("board", "flash_bytes") if limits[name] is None}
+        return {k: x for k, x in limits.items() if k not in {*unset, *OF_CODE}}
 
 
 def given(table: BudgetTable, **sizes: str | int | None) -> Budget:
@@ -117,14 +131,6 @@ def _no_application(app: str, chip: Chip) -> MyoedgeError:
     return MyoedgeError("E204", title, facts, [*filter(None, tries)])
 
 
-def with_parts_of(budget: Budget, board: Board | None) -> Budget:
-    """Return the limits with no parts beside the chip that the board lacks; None: any board."""
-    allowed = PARTS.index(budget.external or PARTS[-1])
-    if board is None or PARTS.index(board.external) >= allowed:
-        return budget
-    return replace(budget, external=board.external, board=board.id)
-
-
 def code_bytes(budget: Budget, chip: Chip, layers: int) -> int:
     """Return the bytes of the L2 limit that the program takes besides data: its code, or of one in
     flash its variables, which only linking tells; 0 without a limit or without a linked program.
@@ -147,16 +153,6 @@ def check_linked(budget: Budget, plan: Plan, report: Report) -> None:
     limit, own_bytes = budget.l2_bytes, linked_bytes(report)
     if limit is not None and plan.l2_bytes + own_bytes > limit:
         raise CodeOverBudget(limit, plan, own_bytes)
-
-
-def check_parts(budget: Budget, plan: Plan, boot_bytes: int) -> None:
-    """Raise E302 if the boot image exceeds the flash on the chip and [budget] external excludes one
-    beside it.
-
-    boot_bytes   as for external_parts
-    """
-    if budget.external == "none" and "flash" in external_parts(plan, boot_bytes):
-        raise _program_too_large(plan)
 
 
 class CodeOverBudget(MyoedgeError):
@@ -193,6 +189,7 @@ def within(chip: Chip, budget: Budget, layers: int = 0) -> Chip:
     runtime.
     """
     _check_known(budget, chip)
+    chip = allowed_levels(chip, budget)
     limits = {
         name: min(limit, getattr(chip, name))
         for name in (f"{memory}_bytes" for memory in (*MEMORIES, FLASH))
@@ -201,12 +198,12 @@ def within(chip: Chip, budget: Budget, layers: int = 0) -> Chip:
     # L2 beyond the limit can hold code, so that less of the limit is reserved for it.
     spared = chip.l2_bytes - limits.get("l2_bytes", chip.l2_bytes)
     code = code_bytes(budget, chip, layers)
-    chip = allowed_levels(chip, budget)
     limited = chip.with_level("l3", bytes=limits.pop("l3_bytes", chip.l3_bytes))
     limited = replace(limited, **limits, l2_reserved_bytes=chip.l2_reserved_bytes - spared)
     if code > max(limited.l2_reserved_bytes, 0):  # code of all layers
         limited = replace(limited, l2_reserved_bytes=code, layer_code_bytes=0)
-    limited = _with_program_in(limited, budget, layers)
+    if budget.parts == PARTS[0]:
+        limited = with_program_in_flash(limited, budget, layers)
     if chip.l1_bytes and limited.l1_bytes <= chip.l1_reserved_bytes:
         facts = {
             "needs": f"more than {chip.l1_reserved_bytes:,} B, which stacks and runtime take",
@@ -218,102 +215,45 @@ def within(chip: Chip, budget: Budget, layers: int = 0) -> Chip:
     return limited
 
 
-def _with_program_in(chip: Chip, budget: Budget, layers: int) -> Chip:
+def with_program_in_flash(chip: Chip, budget: Budget, layers: int) -> Chip:
     """Return the chip with only so many resident weights beside streamed ones that the program
-    starts from the flash on the chip, if [budget] external excludes another flash."""
-    rooms = [x.program_bytes for x in chip.levels if x.program_bytes]
-    if budget.external != "none" or not rooms:
-        return chip
+    starts from the flash on the chip."""
+    flashes = [x for x in chip.optional_levels if x.program_bytes]
+    rooms = [x.boot_room_bytes(chip.level(x.name).bytes) for x in flashes]
     code = STREAMED_CODE_BYTES + STREAMED_LAYER_BYTES * layers
-    return replace(chip, resident_bytes=max(max(rooms) - code, 0))
-
-
-def _planned_in_parts(inputs: PlanInputs, budget: Budget) -> Plan:
-    """Plan a network; weights that fit L2 without room in reserve are not streamed if another
-    flash than the chip's is excluded: the program then takes all of this flash."""
-    plan, chip = planned_once(inputs), inputs.chip
-    flashes = [x.name for x in chip.levels if x.program_bytes and plan.image_bytes(x.name)]
-    if budget.external != "none" or not flashes:
-        return plan
-    alone = replace(chip, levels=tuple(x for x in chip.levels if x.name not in flashes))
-    try:
-        whole = planned_once(replace(inputs, chip=alone))
-    except MyoedgeError:
-        return plan
-    code = BASE_CODE_BYTES + LAYER_CODE_BYTES * len(plan.steps)
-    return whole if whole.l2_bytes + code <= chip.l2_bytes else plan
+    code = max(code, budget.boot_code_bytes)
+    return replace(chip, resident_bytes=max(max(rooms) - code, 0)) if rooms else chip
 
 
 def allowed_levels(chip: Chip, budget: Budget) -> Chip:
-    """Return the chip without memory levels that `external` excludes."""
-    return chip.without_external("ram") if budget.external in PARTS[:-1] else chip
-
-
-def plan_within(
-    network: QuantGraph, chip: Chip, budget: Budget, tile_ranks: TileRanks = NO_RANKS
-) -> Plan:
-    """Plan the network for the chip with its memories reduced to the limits.
-
-    tile_ranks   as for make_plan
-    Errors: E301 does not fit; E304 a layer has no tile within an L1 limit (without a limit it is
-    computed in L2: W301).
-    """
-    limited = within(chip, budget, len(network.steps))
-    plan = _planned_in_parts(PlanInputs(network, limited, tile_ranks), budget)
-    check_parts(budget, plan, plan.weight_bytes + LEAST_CODE_BYTES)
-    room = plan.l1_room_bytes
-    large = {n: least for n, k in plan.without_tiles.items() if (least := least_bytes(k)) > room}
-    if _reduce_limit(budget, "l1", chip) and large:
-        raise _no_tile_error(plan, large, chip)
-    return plan
+    """Return the chip without memory levels and sizes that `external` and the board exclude."""
+    chip = with_sizes(chip, budget.board)
+    return chip if budget.parts == PARTS[-1] else chip.without_external("ram")
 
 
 def memories(budget: Budget, chip: Chip) -> list[str]:
     """Return the names of the memories ("l1", "l2", "l3") with a limit below the chip's size;
-    EXTERNAL if parts beside the chip are excluded."""
-    excluded = [EXTERNAL] if budget.external not in (None, PARTS[-1]) else []
-    return [*(name for name in MEMORIES if _reduce_limit(budget, name, chip)), *excluded]
+    EXTERNAL if parts beside the chip or sizes of the board's memories are excluded."""
+    is_less = budget.external not in (None, PARTS[-1]) or is_limited_by_board(budget, chip)
+    limited = [name for name in MEMORIES if reduces(budget, name, chip)]
+    return [*limited, *([EXTERNAL] if is_less else [])]
+
+
+def is_limited_by_board(budget: Budget, chip: Chip) -> bool:
+    """Return whether the board has less memory behind L2 than a chip can have, or fewer parts
+    beside it than `external` allows."""
+    fewer = budget.parts != (budget.external or PARTS[-1])
+    return fewer or with_sizes(chip, budget.board) != chip
 
 
 def without(budget: Budget, names: Iterable[str]) -> Budget:
     """Return the budget without the limits of these memories."""
-    fields = (name if name == EXTERNAL else f"{name}_bytes" for name in names)
-    cleared: dict[str, Any] = dict.fromkeys(fields)
+    fields = ((EXTERNAL, "board") if x == EXTERNAL else (f"{x}_bytes",) for x in names)
+    cleared: dict[str, Any] = dict.fromkeys(chain.from_iterable(fields))
     return replace(budget, **cleared)
 
 
-def _reduce_limit(budget: Budget, name: str, chip: Chip) -> bool:
+def reduces(budget: Budget, name: str, chip: Chip) -> bool:
+    """Return whether a memory's limit is below the chip's size."""
     limit = getattr(budget, f"{name}_bytes")
     return limit is not None and limit < getattr(chip, f"{name}_bytes")
-
-
-def _program_too_large(plan: Plan) -> MyoedgeError:
-    """Return E302 for a program that does not fit the flash on the chip."""
-    sizes = ((x.name.upper(), plan.image_bytes(x.name)) for x in plan.chip.levels)
-    images = "".join(f", {size:,} B in {name}" for name, size in sizes if size)
-    needs = f"a flash beside the chip: weights of {plan.weight_bytes:,} B in L2{images}"
-    broken = Broken(EXTERNAL, {"needs": needs, "has": "none"}, ['[budget] external = "flash"'])
-    return raised(over_budget([broken]))
-
-
-def _no_tile_error(plan: Plan, large: Mapping[str, int], chip: Chip) -> MyoedgeError:
-    """Return E304 for the layer that needs the most L1, which would be enough for the other layers
-    too.
-
-    large   layer -> L1 bytes of its smallest tile
-    """
-    worst = max(large, key=lambda name: large[name])
-    others = len(large) - 1
-    taken = plan.chip.l1_bytes - plan.l1_room_bytes
-    facts = {
-        **tile_facts(plan.without_tiles[worst], plan.l1_room_bytes),
-        "reserved": f"{taken:,} B of the {plan.chip.l1_bytes:,} B, for stacks and runtime",
-        **({"others": f"{others} that need less"} if others else {}),
-    }
-    enough = -(-(taken + large[worst]) // KIB)
-    without = "no --l1: it is computed in L2 then, slowly"
-    tries = [
-        f"--l1 {enough}KiB" if enough * KIB <= chip.l1_bytes else without,
-        smaller(plan.without_tiles[worst], plan.l1_room_bytes),
-    ]
-    return MyoedgeError(NO_TILE, f"{worst} does not fit the L1 budget", facts, tries)

@@ -62,15 +62,9 @@ def estimated_report(
     of_pass = (stream_plan.stream.network,) if stream_plan is not None else ()
     networks = (quantized.network, *of_pass)
     reused = older and asdict(reused_layers(plan.steps, networks, older))
-    limits = asdict(request.limits)
-    limits.pop("l2_code_bytes")  # in the report as memory.code_bytes
-    if not limits["board"]:
-        limits.pop("board")
-    if limits["flash_bytes"] is None:
-        limits.pop("flash_bytes")
     report = {
         **make_report(plan, outcome),
-        "budget": limits,
+        "budget": request.limits.reported(request.chip),
         "reused": reused,
         "period": period_of(request.of_app, plan, stream_plan),
     }

@@ -19,7 +19,6 @@ from myoedge.building.budget import (
     EXTERNAL,
     CodeOverBudget,
     check_linked,
-    check_parts,
     memories,
     without,
 )
@@ -33,6 +32,7 @@ from myoedge.building.external_parts import over_external
 from myoedge.building.finishing import BuildInputs, CycleProgress, Finished
 from myoedge.building.flash_limits import check_flash, check_in_place
 from myoedge.building.operating_points import sooner
+from myoedge.building.plan_within import StoredOverParts, check_parts
 from myoedge.building.plans import BuildPlan, Planned, fits_with_code, memory_costs, planned
 from myoedge.building.quantized import Quantized
 from myoedge.building.remedies import KeepsLimit, code_over_l2, with_l2_remedy
@@ -101,15 +101,17 @@ def finish(inputs: BuildInputs) -> Finished:
 
 def _plan_again(inputs: BuildInputs) -> Finished:
     over: CodeOverBudget | None = None
+    too_large: MyoedgeError
     for _ in range(MOST_PLANS):
+        request = inputs.request
         try:
             return _finish_first_accepted(inputs)
         except CodeOverBudget as error:
             over = error
-            inputs = replace(inputs, request=inputs.request.with_linked(error.linked_bytes))
-        except ProgramTooLarge as error:
+            inputs = replace(inputs, request=request.with_linked(error.linked_bytes))
+        except (ProgramTooLarge, StoredOverParts) as error:
             too_large = error
-            inputs = replace(inputs, request=inputs.request.with_room_for(error))
+            inputs = replace(inputs, request=request.with_room_for(error))
         except MyoedgeError as error:
             if over is None or error.exit_code != TOO_LARGE or error.code == over.code:
                 raise
@@ -119,12 +121,12 @@ def _plan_again(inputs: BuildInputs) -> Finished:
     raise over if not inputs.advises else code_over_l2(over, inputs, finish)
 
 
-def _of_external(too_large: ProgramTooLarge, inputs: BuildInputs) -> MyoedgeError:
-    """Return the error of a program that exceeds L2: that parts beside the chip are excluded, if
-    these would help."""
+def _of_external(too_large: MyoedgeError, inputs: BuildInputs) -> MyoedgeError:
+    """Return the error of a program that is too large: of one that exceeds L2 that parts beside
+    the chip are excluded, if these would help."""
     network, request = inputs.quantized.network, inputs.request
     limited = inputs.advises and EXTERNAL in memories(request.limits, request.chip)
-    if too_large.region != "L2" or not limited:
+    if getattr(too_large, "region", "") != "L2" or not limited:
         return too_large
     if not fits_with_code(network, replace(request, limits=without(request.limits, [EXTERNAL]))):
         return too_large

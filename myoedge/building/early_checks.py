@@ -7,8 +7,8 @@ import hashlib
 from collections.abc import Iterator, Mapping
 
 from myoedge.building import budget
-from myoedge.building.budget import EXTERNAL, Budget
-from myoedge.building.external_parts import over_external, sampled_network
+from myoedge.building.budget import EXTERNAL, Budget, allowed_levels, is_limited_by_board
+from myoedge.building.external_parts import more_memory, over_external, sampled_network
 from myoedge.building.flash_limits import check_flash
 from myoedge.building.plans import fits_with_code
 from myoedge.building.request import LEAST_BITS, BuildRequest
@@ -18,8 +18,9 @@ from myoedge.errors import MyoedgeError, raised
 from myoedge.graph.ir import Graph, Node
 from myoedge.numerics.element_type import INT8
 from myoedge.operators.base import OPS
-from myoedge.reports.budget import over_budget
+from myoedge.reports.budget import SMALLER, lossless_first, over_budget
 from myoedge.targets import Chip
+from myoedge.targets.board_memories import stored_bytes
 
 # Minimum code per layer, from 20 and 50 equal linked layers: 282 and 310 bytes for linear and
 # depthwise ones, 184 for pools, 109 for flips and maxima. Layers of one C function share its code.
@@ -53,22 +54,29 @@ def check_code(graph: Graph, chip: Chip) -> None:
 
 
 def _data_capacities(chip: Chip, limits: Budget) -> dict[str, int]:
-    """Return the bytes for data by memory: L2 and the levels behind it; without a flash beside the
-    chip those of the flash on it, if these are fewer.
+    """Return the bytes for data by memory: L2 and the levels behind it; or those of the flashes
+    that store this data, if the parts beside the chip are limited and these bytes are fewer.
 
     Of L2 only the least code takes some if there is no level behind it.
     """
     l2_bytes = chip.l2_room_bytes if chip.levels else chip.l2_bytes - budget.LEAST_CODE_BYTES
-    held = {"L2": l2_bytes} | {x.name.upper(): x.room_bytes for x in chip.levels}
-    stored = [
-        {
-            f"{name} for streamed weights": x.room_bytes,
-            f"{name} for the program and its weights in L2": min(x.program_bytes, x.bytes),
-        }
-        for x in chip.optional_levels
-        if x.program_bytes and limits.external == "none" and (name := x.name.upper())
-    ]
-    return min([held, *stored], key=_total_bytes)
+    held = {"L2": l2_bytes} | {x.name.upper(): x.constants_bytes for x in chip.levels}
+    is_limited = limits.board is not None or limits.parts == "none"
+    rooms = [held, *([_flash_capacities(chip, limits)] if is_limited else [])]
+    return min(filter(None, rooms), key=_total_bytes)
+
+
+def _flash_capacities(chip: Chip, limits: Budget) -> dict[str, int]:
+    """Return the bytes for the program and its weights by flash, with what the bytes are for; none
+    of them is 0."""
+    flashes = [(x.name.upper(), x) for x in chip.optional_levels if x.program_bytes]
+    sizes = {f"{name} for streamed weights": x.room_bytes for name, x in flashes}
+    for name, x in flashes:
+        program = f"{name} for the program and its weights in L2"
+        sizes[program] = x.boot_room_bytes(x.room_bytes)
+    if limits.board is not None and limits.parts != "none":
+        sizes["the flash beside the chip"] = stored_bytes(chip, limits.board)
+    return {text: size for text, size in sizes.items() if size}
 
 
 def _total_bytes(rooms: Mapping[str, int]) -> int:
@@ -79,7 +87,7 @@ def check_weights(graph: Graph, request: BuildRequest) -> None:
     """Raise E301 if the weights alone exceed L2 and the memory levels behind it together, E302 if
     these would suffice but [budget] external or the board excludes them."""
     chip, bits, limits = request.chip, request.weight_bits, request.limits
-    allowed = budget.allowed_levels(chip, limits)
+    allowed = allowed_levels(chip, limits)
     rooms, needs = _data_capacities(allowed, limits), _weight_bytes(graph, bits)
     has = _total_bytes(rooms)
     if needs <= has:
@@ -97,10 +105,26 @@ def check_weights(graph: Graph, request: BuildRequest) -> None:
     if needs <= _total_bytes(_data_capacities(chip, budget.without(limits, [EXTERNAL]))):
         network = sampled_network(graph)
         raise raised(over_budget([over_external(facts, network, request, fits_with_code)]))
-    fewer = next((n for n in FEW_BITS if n < bits and _weight_bytes(graph, n) <= has), None)
+    raise _over_chip(graph, request, facts, has)
+
+
+def _over_chip(
+    graph: Graph, request: BuildRequest, facts: Mapping[str, str], has_bytes: int
+) -> MyoedgeError:
+    """Return E301 for weights that exceed L2 and the memory levels behind it together."""
+    bits, limits = request.weight_bits, request.limits
+    fewer = next((n for n in FEW_BITS if n < bits and _weight_bytes(graph, n) <= has_bytes), None)
     tries = [f'[quant] "*" = {{ weights = {fewer} }}'] if fewer else []
-    tries += ["fewer channels in the layers named", "--target host, to see the rest of the report"]
-    raise MyoedgeError("E301", f"the weights alone do not fit {chip.name}'s memories", facts, tries)
+    tries += [SMALLER, "--target host, to see the rest of the report"]
+    more = _data_capacities(allowed_levels(request.with_other_levels.chip, limits), limits)
+    fits = _weight_bytes(graph, bits) <= _total_bytes(more)
+    if fits and (network := sampled_network(graph)):
+        tries += more_memory(network, request, fits_with_code)
+    owner = request.chip.name
+    if limits.board is not None and is_limited_by_board(limits, request.chip):
+        owner = f"the board {limits.board.id}"
+    title = f"the weights alone do not fit {owner}'s memories"
+    return MyoedgeError("E301", title, facts, lossless_first(tries))
 
 
 def _weighted_layers(graph: Graph) -> Iterator[Node]:

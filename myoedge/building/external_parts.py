@@ -4,12 +4,13 @@ network that needs more of them, each planned before it is named."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 
 import numpy as np
 
-from myoedge.building.budget import EXTERNAL
+from myoedge.building.budget import EXTERNAL, PARTS, is_limited_by_board
 from myoedge.building.config_tables import Config
 from myoedge.building.layer_rules import engine_integers
 from myoedge.building.request import LEAST_BITS, BuildRequest
@@ -25,14 +26,21 @@ from myoedge.quantization.few_bits import equal_weights, layers_to_round
 from myoedge.quantization.no_samples import at_random
 from myoedge.quantization.scales import QuantGraph, quantize_graph
 from myoedge.reports.budget import SMALLER, Broken
+from myoedge.targets.boards import FILLS, FLASHES, Board, Flash, Ram
 
 Fits = Callable[[QuantGraph, BuildRequest], bool]
-MORE_PARTS = {"none": ("flash", "ram"), "flash": ("ram",)}
-TABLES = {"flash": "[flash.octospi]", "ram": "[ram] and [flash.octospi]"}  # of board.toml
+# Tables of board.toml whose memories may be too small, and those that may be together.
+TABLES = {FILLS: f"[flash.{FILLS}]", "ram": "[ram]", "mram": "[flash.mram]"}
+TOGETHER = (*((name,) for name in TABLES), ("ram", FILLS))
+WHOLE_FLASH, WHOLE_RAM = Flash("any", 1 << 32, 1), Ram("any", 1 << 32)
 
 
 def over_external(
-    facts: Mapping[str, str], network: QuantGraph | None, request: BuildRequest, fits: Fits
+    facts: Mapping[str, str],
+    network: QuantGraph | None,
+    request: BuildRequest,
+    fits: Fits,
+    others: Sequence[str] = (),
 ) -> Broken:
     """Return the limit of parts beside the chip as exceeded, with remedies that a plan was found
     for.
@@ -40,68 +48,119 @@ def over_external(
     facts     what the network needs, and what the memories have
     network   the network, quantised to any integers; None: no remedy is tried
     fits      (network, request) -> whether a plan fits the memories
+    others    remedies by other limits
     """
-    limits = request.limits
-    title = f"over budget: {EXTERNAL}"
-    cause = f"{limits.external} at most, by [budget] {EXTERNAL}"
-    if limits.board:
-        title = f"the network does not fit the memories of the board {limits.board}"
-        cause = f"{limits.external} at most, by board.toml of {limits.board}"
-    tries = [] if network is None else [*_remedies(network, request, fits)]
-    return Broken(EXTERNAL, {**facts, "parts": cause}, tries or [SMALLER], title=title)
+    limits, board = request.limits, request.limits.board
+    title, causes = f"over budget: {EXTERNAL}", list[str]()
+    if limits.external not in (None, PARTS[-1]):
+        causes.append(f"{limits.external} at most, by [budget] {EXTERNAL}")
+    if board is not None and is_limited_by_board(limits, request.chip):
+        title = f"the network does not fit the memories of the board {board.id}"
+        causes.append(f"{_parts_of(board)}, by board.toml of {board.id}")
+    tries = [*others]
+    if network is not None:
+        parts = _more_parts(network, request, fits)
+        tries = [*chip_remedies(network, request, fits), *parts, *others]
+    return Broken(EXTERNAL, {**facts, "parts": "\n".join(causes)}, tries or [SMALLER], title=title)
 
 
-def _remedies(network: QuantGraph, request: BuildRequest, fits: Fits) -> Iterator[str]:
-    """Yield what lets a plan fit: further memories of the chip, fewer bits, parts beside it."""
-    yield from _chip_remedies(network, request, fits)
-    for parts in MORE_PARTS[str(request.limits.external)]:
-        limits = replace(request.limits, external=parts, board="")
-        if fits(network, replace(request, limits=limits)):
-            parts_remedy = (
-                f'[budget] {EXTERNAL} = "{parts}"'
-                if not request.limits.board
-                else f"{TABLES[parts]} in board.toml, if {request.limits.board} has them"
-            )
-            yield parts_remedy
-            break
+def _parts_of(board: Board) -> str:
+    """Describe the memories of a board: "[flash.octospi] 65,536 B, no [ram]"."""
+    parts = {name: board.flash.get(name) for name in FLASHES if board.flash} | {"ram": board.ram}
+    return ", ".join(
+        f"{table} {part.bytes:,} B" if (part := parts.get(name)) else f"no {table}"
+        for name, table in TABLES.items()
+        if name in parts or name == FILLS
+    )
 
 
-def _chip_remedies(network: QuantGraph, request: BuildRequest, fits: Fits) -> Iterator[str]:
-    more = replace(request, chip=request.chip.with_optional(*request.other_levels), other_levels=())
-    memories = " ".join(f"--memory {name}=auto" for name in request.other_levels)
-    has_more = bool(memories) and fits(network, more)
-    if has_more:
-        yield memories
+def chip_remedies(network: QuantGraph, request: BuildRequest, fits: Fits) -> Iterator[str]:
+    """Yield what lets a plan fit within the limits: further memories of the chip, fewer bits, and
+    more bits in further memories."""
+    memories = [*more_memory(network, request, fits)]
+    yield from memories
     bits = _most_bits(network, request, fits)
     if bits is not None:
         yield _weights_table(bits)
-    if memories and not has_more:
-        more_bits = _most_bits(network, more, fits)
-        if more_bits is not None and more_bits > (bits or 0):
-            yield f"{memories}, and {_weights_table(more_bits)}"
+    if request.other_levels and not memories:
+        more_bits = _most_bits(network, request.with_other_levels, fits, bits)
+        if more_bits is not None:
+            yield f"{_memory_options(request)}, and {_weights_table(more_bits)}"
+
+
+def _more_parts(network: QuantGraph, request: BuildRequest, fits: Fits) -> Iterator[str]:
+    """Yield the least parts beside the chip that let a plan fit: of [budget], or of the board."""
+    limits, board = request.limits, request.limits.board
+    options = [
+        (f'[budget] {EXTERNAL} = "{parts}"', replace(limits, external=parts))
+        for parts in PARTS
+        if PARTS.index(parts) > PARTS.index(limits.external or PARTS[-1])
+    ]
+    if board is not None:
+        options += [(x, replace(limits, board=larger)) for x, larger in _larger_boards(board)]
+    tried = (text for text, x in options if fits(network, replace(request, limits=x)))
+    yield from islice(tried, 1)
+
+
+def _larger_boards(board: Board) -> Iterator[tuple[str, Board]]:
+    """Yield boards with all that a chip can have of some memories, by the remedy that names
+    them."""
+    for names in TOGETHER:
+        flash = board.flash | {name: WHOLE_FLASH for name in names if name != "ram"}
+        ram = WHOLE_RAM if "ram" in names else board.ram
+        yield _board_remedy(board, names), replace(board, flash=flash, ram=ram)
+
+
+def _board_remedy(board: Board, names: Sequence[str]) -> str:
+    """Describe a board with more of these memories, or that its board.toml may list them."""
+    has = {*board.flash, *(["ram"] if board.ram else [])}
+    tables = " and ".join(TABLES[name] for name in names)
+    if not has.isdisjoint(names):
+        return f"a board with a larger {tables}"
+    return f"{tables} in board.toml, if {board.id} has {'it' if len(names) == 1 else 'them'}"
+
+
+def more_memory(network: QuantGraph, request: BuildRequest, fits: Fits) -> Iterator[str]:
+    """Yield the option of further memories of the chip with which a plan fits."""
+    if request.other_levels and fits(network, request.with_other_levels):
+        yield _memory_options(request)
+
+
+def _memory_options(request: BuildRequest) -> str:
+    return " ".join(f"--memory {name}=auto" for name in request.other_levels)
 
 
 def _weights_table(bits: int) -> str:
     return f'[quant] "*" = {{ weights = {bits} }}'
 
 
-def _most_bits(network: QuantGraph, request: BuildRequest, fits: Fits) -> int | None:
+def _most_bits(
+    network: QuantGraph, request: BuildRequest, fits: Fits, above: int | None = None
+) -> int | None:
     """Return the most bits, fewer than now, for all weights with which a plan fits, if fewer bits
-    never need more memory; None if none does."""
-    low, high = LEAST_BITS - 1, request.weight_bits  # fits, does not fit: neither is tried
+    never need more memory; None if none does.
+
+    above   bits that are too few to name; None: none are
+    """
+    graph, chip = network.graph, request.chip_in_limits
+    weights = equal_weights(graph, layers_to_round(graph, graph.nodes))
+    count = sum(graph.array(x.tensors[0]).size for x in weights)
+    room_bits = 8 * (chip.l2_bytes + chip.levels_room_bytes) // max(count, 1)
+    least = LEAST_BITS if above is None else above + 1
+    low, high = least - 1, min(request.weight_bits, 1 + room_bits)
     while high - low > 1:
-        bits = LEAST_BITS if low < LEAST_BITS else (low + high) // 2
+        bits = least if low < least else (low + high) // 2
         try:
             is_enough = fits(_limit_weight_bits(network, bits, request), request)
         except MyoedgeError:  # such as integers without a kernel
             is_enough = False
         if is_enough:
             low = bits
-        elif bits == LEAST_BITS:
+        elif bits == least:
             return None
         else:
             high = bits
-    return low if low >= LEAST_BITS else None
+    return low if low >= least else None
 
 
 def _limit_weight_bits(network: QuantGraph, bits: int, request: BuildRequest) -> QuantGraph:

@@ -10,6 +10,7 @@ from myoedge.building.options import BuildOptions
 from myoedge.errors import MyoedgeError
 from myoedge.system.hooks import hooks
 from myoedge.targets import Chip
+from myoedge.targets.board_memories import with_sizes
 from myoedge.targets.boards import Board
 from myoedge.targets.memory_level import MemoryLevel
 
@@ -40,7 +41,8 @@ def enable_levels(
     cannot   options and tables whose programs read none
     """
     chosen = _chosen_level(chip, options.memory)
-    free = {x.name for x in chip.optional_levels if x.room_bytes and not cannot}
+    levels = {x.name: x for x in with_sizes(chip, board).optional_levels}
+    free = {name for name, x in levels.items() if x.room_bytes and not cannot}
     if chosen is None:
         return chip, tuple(sorted(free))
     if cannot:
@@ -48,7 +50,7 @@ def enable_levels(
         tries = [f"without {' and '.join(cannot)}", f"--memory {chosen.name}={OFF}"]
         raise MyoedgeError("E204", title, tries=tries)
     if board is not None and chosen.name not in free:
-        raise _no_room_error(chosen, board)
+        raise _no_room_error(levels[chosen.name], board)
     return chip.with_optional(chosen.name), tuple(sorted(free - {chosen.name}))
 
 

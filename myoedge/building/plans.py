@@ -10,15 +10,16 @@ from itertools import chain
 from typing import TYPE_CHECKING
 
 from myoedge.building import budget
-from myoedge.building.external_parts import over_external
+from myoedge.building.external_parts import chip_remedies, more_memory, over_external
+from myoedge.building.plan_within import NO_TILE, plan_within
 from myoedge.building.request import CODE_MARGIN_BYTES, BuildRequest
 from myoedge.building.stream_rate import TOO_LARGE, if_it_fits, shortest_pass, stream_plans
 from myoedge.codegen.made_with import for_sources
-from myoedge.errors import MyoedgeError
+from myoedge.errors import MyoedgeError, raised
 from myoedge.plan.cost.network import modelled_cycles
 from myoedge.plan.levels.shortage import NO_L2
 from myoedge.quantization.scales import QuantGraph
-from myoedge.reports.budget import Broken
+from myoedge.reports.budget import Broken, lossless_first
 from myoedge.targets.chip import Chip
 
 if TYPE_CHECKING:
@@ -85,17 +86,28 @@ def planned(network: QuantGraph, request: BuildRequest, *, advises: bool = True)
         is_large = error.exit_code == TOO_LARGE
         if is_large and request.estimates_code and fits(network, request.with_least_code):
             return Planned(_candidate_plans(network, request.with_least_code))
-        if is_large and advises:
-            _check_clock(network, request, error.notice)
-        names = _limited_memories(request) if is_large and advises else []
-        if not names:
+        if not (is_large and advises):
             raise
-        plan = next(
-            _candidate_plans(network, _drop_limits(request, names))
-        )  # an error if the chip is small
+        _check_clock(network, request, error.notice)
+        if not (names := _limited_memories(request)):
+            raise _with_chip_remedies(error, network, request) from None
+        try:
+            plan = next(_candidate_plans(network, _drop_limits(request, names)))
+        except MyoedgeError as of_chip:  # the chip itself is too small
+            raise _with_chip_remedies(of_chip, network, request) from None
         return Planned(
             iter([plan]), *_limiting_memories_error(network, request, error.notice, plan.plan)
         )
+
+
+def _with_chip_remedies(
+    error: MyoedgeError, network: QuantGraph, request: BuildRequest
+) -> MyoedgeError:
+    """Return the error of a network that does not fit a chip, with the remedies that let it fit
+    within the limits."""
+    more = chip_remedies(network, request, fits_with_code) if error.code == NO_L2 else ()
+    tries = lossless_first([*more, *error.notice.tries])
+    return raised(replace(error.notice, tries=tuple(tries)))
 
 
 def _check_clock(network: QuantGraph, request: BuildRequest, notice: Notice) -> None:
@@ -117,7 +129,7 @@ def _candidate_plans(network: QuantGraph, request: BuildRequest) -> Iterator[Bui
     chip, limits = request.chip_at_point, request.limits
     network = for_sources(network, request.of_sources)
     if request.frames is None:
-        return iter([BuildPlan(budget.plan_within(network, chip, limits))])
+        return iter([BuildPlan(plan_within(network, chip, limits))])
     plans = stream_plans(network, request.frames, chip, limits)
     first = next(plans)
     return (BuildPlan(one.plan, one) for one in chain([first], plans))
@@ -166,33 +178,30 @@ def _limiting_memories_error(
 
     free   plan without the limits of these memories
     """
-    if notice.code == budget.NO_TILE:
+    if notice.code == NO_TILE:
         tries = _l1_remedies(network, request, notice.tries)
         return Broken("l1", dict(notice.facts), tries, notice.code, notice.title), None
     names = _limited_memories(request)
     cures = _sufficient_memories(network, request, names)
     short = cures or names
+    facts = dict(notice.facts)
     if budget.EXTERNAL in short:
-        return _external_error(network, request, notice, short), None
-    more = [f"a larger --{name} or [budget] {name}" for name in short]
-    facts, tries = dict(notice.facts), more if cures else [", and ".join(more)]
-    l2_kib = _search_l2_limit(network, request, free) if cures == ["l2"] else None
+        others = _larger_limits(cures)
+        return over_external(facts, network, request, fits_with_code, others), None
     if (l3_bytes := request.limits.l3_bytes) is not None:
         facts["l3"] = f"{l3_bytes:,} B at most for data that does not fit in L2"
+    l2_kib = _search_l2_limit(network, request, free) if cures == ["l2"] else None
+    tries = _larger_limits(cures) or [", and ".join(_larger_limits(names))]
+    tries = [*tries, *more_memory(network, request, fits_with_code), *notice.tries[:1]]
     name = " or ".join(cures) or " and ".join(names)
     is_short_of_l2 = notice.code == NO_L2 and "l2" not in short
     title = f"over budget: {name}, with which the network does not fit L2" * is_short_of_l2
-    return Broken(name, facts, [*tries, *notice.tries[:1]], title=title), l2_kib
+    return Broken(name, facts, tries, title=title), l2_kib
 
 
-def _external_error(
-    network: QuantGraph, request: BuildRequest, notice: Notice, short: Sequence[str]
-) -> Broken:
-    """Return the limit of parts beside the chip as exceeded, or another of the limits `short`."""
-    parts = over_external(dict(notice.facts), network, request, fits_with_code)
-    others = (name for name in short if name != budget.EXTERNAL)
-    more = [f"a larger --{name} or [budget] {name}" for name in others]
-    return replace(parts, tries=[*parts.tries, *more])
+def _larger_limits(names: Iterable[str]) -> list[str]:
+    """Return a remedy for each of these memories."""
+    return [f"a larger --{x} or [budget] {x}" for x in names if x != budget.EXTERNAL]
 
 
 def _l1_remedies(network: QuantGraph, request: BuildRequest, tries: Sequence[str]) -> list[str]:
@@ -256,10 +265,12 @@ def fits(network: QuantGraph, request: BuildRequest) -> bool:
 def fits_with_code(network: QuantGraph, request: BuildRequest) -> bool:
     """Return whether a plan of the network fits in the memories beside its code, whose size is
     estimated."""
-    plan = first_plan(network, request)
+    layers, levels = len(network.steps), budget.allowed_levels(request.chip, request.limits).levels
+    code = budget.BASE_CODE_BYTES + budget.LAYER_CODE_BYTES * layers + CODE_MARGIN_BYTES
+    streamed = budget.STREAMED_CODE_BYTES + budget.STREAMED_LAYER_BYTES * layers
+    plan = first_plan(network, request.with_boot_code(streamed if levels else code))
     if plan is None or plan.chip.levels:  # with levels, the plan leaves room for code
         return plan is not None
-    code = budget.BASE_CODE_BYTES + budget.LAYER_CODE_BYTES * len(plan.steps) + CODE_MARGIN_BYTES
     return plan.l2_bytes + code <= (request.limits.l2_bytes or plan.chip.l2_bytes)
 
 

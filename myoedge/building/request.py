@@ -19,6 +19,7 @@ from myoedge.building.budget import Budget
 from myoedge.building.config_tables import FAST, Config, StreamTable
 from myoedge.building.optional_levels import enable_levels, readers_of_no_level
 from myoedge.building.options import BuildOptions
+from myoedge.building.plan_within import StoredOverParts
 from myoedge.building.plugins import Plugin, described_board, load_plugins
 from myoedge.codegen.firmware import ProgramTooLarge
 from myoedge.codegen.made_with import DEFAULT_OPTIONS, SourceOptions
@@ -27,7 +28,8 @@ from myoedge.errors import MyoedgeError
 from myoedge.numerics.element_type import INT8
 from myoedge.operators.engine_choice import CORES, FASTEST
 from myoedge.targets import DEFAULT, Chip, find_chip, first_chip
-from myoedge.targets.boards import Board, on_board
+from myoedge.targets.board_memories import on_board, with_sizes
+from myoedge.targets.boards import Board
 from myoedge.targets.chip import AUTO_POINT, WITHOUT_POINT
 
 DEFAULT_ENGINE = FASTEST.name
@@ -81,6 +83,12 @@ class BuildRequest:
         return budget.within(self.chip_at_point, self.limits)
 
     @property
+    def with_other_levels(self) -> BuildRequest:
+        """Return the request with all optional memory levels that the program can read."""
+        chip = self.chip.with_optional(*self.other_levels)
+        return replace(self, chip=chip, other_levels=())
+
+    @property
     def of_integers(self) -> BuildRequest:
         """Return the request without latency limit and options of the C, on which the integers
         do not depend."""
@@ -93,6 +101,12 @@ class BuildRequest:
         margin = 0 if self.chip.flash_bytes else LINKED_MARGIN_BYTES
         limits = replace(self.limits, l2_code_bytes=code_bytes + margin)
         return replace(self, limits=limits)
+
+    def with_boot_code(self, code_bytes: int) -> BuildRequest:
+        """Return the request with a boot image of at least these bytes besides weights, if that is
+        more than before."""
+        most = max(code_bytes, self.limits.boot_code_bytes)
+        return replace(self, limits=replace(self.limits, boot_code_bytes=most))
 
     @property
     def estimates_code(self) -> bool:
@@ -107,10 +121,12 @@ class BuildRequest:
         limits = replace(self.limits, l2_code_bytes=budget.LEAST_CODE_BYTES)
         return replace(self, limits=limits)
 
-    def with_room_for(self, program: ProgramTooLarge) -> BuildRequest:
+    def with_room_for(self, program: ProgramTooLarge | StoredOverParts) -> BuildRequest:
         """Return the request with more memory reserved for the program: the bytes by which it
-        exceeded L2 (code) or L1 (runtime and kernel arguments). Raises the error of a program that
-        exceeds another memory, of which no plan leaves more."""
+        exceeded L2 (code) or L1 (runtime and kernel arguments), or those of its boot image. Raises
+        the error of a program that exceeds another memory, of which no plan leaves more."""
+        if isinstance(program, StoredOverParts):
+            return self.with_boot_code(program.code_bytes)
         if program.region not in PLANNED:
             raise program
         name = f"{PLANNED[program.region]}_reserved_bytes"
@@ -146,8 +162,8 @@ def build_request(options: BuildOptions, settings: Config) -> BuildRequest:
     cannot = readers_of_no_level(options, parts)
     chip, unused = enable_levels(chip, options, cannot, board)
     sizes = {name: getattr(options, name) for name in budget.MEMORIES}
-    given = possible(chip, budget.given(settings.budget, **sizes))
-    limits = budget.with_parts_of(budget.for_app(options.app, chip, given), board)
+    given = possible(with_sizes(chip, board), budget.given(settings.budget, **sizes))
+    limits = replace(budget.for_app(options.app, chip, given), board=board)
     frames = settings.stream if options.stream else None
     request = BuildRequest(
         chip,

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from myoedge.building.budget import Budget, plan_within
+from myoedge.building.budget import Budget
 from myoedge.building.config_tables import StreamTable
+from myoedge.building.plan_within import plan_within
 from myoedge.building.quantities import seconds
 from myoedge.catalogue import warning
 from myoedge.errors import MyoedgeError, Notice, named_input

@@ -9,7 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from myoedge.building.budget import Budget, plan_within
+from myoedge.building.budget import Budget
+from myoedge.building.plan_within import plan_within
 from myoedge.building.plans import BuildPlan
 from myoedge.building.stream_rate import if_it_fits, plan_stream
 from myoedge.codegen.render import sources

@@ -47,8 +47,9 @@ def _check_level_room(plan: Plan) -> Iterator[str]:
     """Yield levels with more data than their room."""
     images, map_level = _level_images(plan), plan.chip.map_level.name
     for level in plan.chip.levels:
-        size = len(images[level.name]) + plan.map_bytes * (level.name == map_level)
-        if size > level.room_bytes:
+        image = len(images[level.name])
+        size = image + plan.map_bytes * (level.name == map_level)
+        if size > level.room_bytes or image > level.constants_bytes:
             yield f"{level.name}: {size:,} B"
 
 

@@ -26,6 +26,8 @@ MARGIN = 1.01  # of a latency that is suggested as limit
 LITTLE_LESS = 0.98  # of a power: a limit that costs less than this is not weighed
 MAX_NAMED = 3  # most expensive layers that are named
 SMALLER = "fewer channels in the layers named"
+# Parts of remedies that lose something, the least first; others keep network and weights.
+LOSSES = ("[quant]", SMALLER, "--target host")
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +76,15 @@ def over_budget(found: Sequence[Broken], short: Broken | None = None) -> Notice:
     return notice("E302", title, facts, tries)
 
 
+def lossless_first(tries: Iterable[str]) -> list[str]:
+    """Return remedies, each once: those that keep the network and all bits of its weights first."""
+    losses = {x: [n for n, loss in enumerate(LOSSES, 1) if loss in x] or [0] for x in tries}
+    return sorted(losses, key=lambda x: max(losses[x]))
+
+
 def _remedies(found: Sequence[Broken]) -> list[str]:
     """Return the remedies of all exceeded budgets, and limits that are the build's values."""
-    tries = [*dict.fromkeys(chain.from_iterable(one.tries for one in found))]
+    tries = lossless_first(chain.from_iterable(one.tries for one in found))
     loose = [one.name for one in found if "build" in one.facts]
     if loose:
         values = f"value{'s' * (len(loose) > 1)}"

@@ -39,12 +39,26 @@ def external_parts(plan: Plan, boot_bytes: int) -> list[str]:
 
     boot_bytes   bytes of the boot image: the program and the constants in L2
     """
-    chip, levels = plan.chip, plan.chip.levels
-    parts = {x.external for x in levels if x.external and plan.level_bytes(x.name)}
-    for flash in (x for x in chip.optional_levels if x.program_bytes):
-        if boot_bytes > flash.boot_room_bytes(plan.image_bytes(flash.name)):
-            parts.add("flash")
-    return sorted({*parts, *(["flash"] if parts else [])})
+    parts = {x.external for x in plan.chip.levels if x.external and plan.level_bytes(x.name)}
+    return sorted({*parts, *(["flash"] if parts or _boots_beside(plan, boot_bytes) else [])})
+
+
+def stored_beside_bytes(plan: Plan, boot_bytes: int) -> int:
+    """Return the bytes that a build stores in a flash beside the chip: data of memory levels there,
+    and a boot image that the flash on the chip has no room for.
+
+    boot_bytes   as for external_parts
+    """
+    filled = sum(plan.image_bytes(x.name) for x in plan.chip.levels if x.external)
+    return filled + (boot_bytes if _boots_beside(plan, boot_bytes) else 0)
+
+
+def _boots_beside(plan: Plan, boot_bytes: int) -> bool:
+    return any(
+        boot_bytes > flash.boot_room_bytes(plan.image_bytes(flash.name))
+        for flash in plan.chip.optional_levels
+        if flash.program_bytes
+    )
 
 
 def memory(plan: Plan) -> Row:

@@ -9,14 +9,14 @@ import re
 import shlex
 import tomllib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from myoedge.errors import MyoedgeError
 from myoedge.system.control_characters import with_controls
 from myoedge.system.regular_files import read_text
-from myoedge.targets import CHIPS, Chip
+from myoedge.targets import CHIPS
 from myoedge.targets.core import Core
 from myoedge.targets.sensor import SensorTable
 
@@ -24,6 +24,7 @@ FILE = "board.toml"
 DEFAULT_BOARD = "gap9_evk"  # if none is named
 NO_BOARD = "E253"
 FLASHES = ("mram", "octospi")
+FILLS = "octospi"  # the flash beside the chip, from which L3 is filled
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +149,7 @@ class Board:
     def external(self) -> Literal["none", "flash", "ram"]:
         """Parts beside the chip that hold data of a network: a flash, from which L3 is filled, and
         RAM."""
-        if "octospi" not in self.flash:
+        if FILLS not in self.flash:
             return "none"
         return "flash" if self.ram is None else "ram"
 
@@ -162,29 +163,6 @@ def boards_dir() -> Path:
     package = Path(__file__).resolve().parents[1]
     installed = package / "_data" / "boards"
     return installed if installed.is_dir() else package.parent / "boards"
-
-
-def on_board(chip: Chip, board: Board | None) -> Chip:
-    """Return the chip with the sizes and clocks of the board's memories; None: any board."""
-    if board is None:
-        return chip
-    chip = chip if board.core is None else board.core.limited(chip)
-    most_bytes = {} if board.ram is None else {"l3": board.ram.bytes}
-    if board.flash:  # all of them: a flash on the chip that is not among them is not used
-        most_bytes |= {x.name: 0 for x in chip.optional_levels}
-    chip = _with_sizes(chip, most_bytes | {name: x.bytes for name, x in board.flash.items()})
-    clocks_hz = {name: flash.clock_hz for name, flash in board.flash.items() if flash.clock_hz}
-    return chip.with_clocks(clocks_hz)
-
-
-def _with_sizes(chip: Chip, most_bytes: Mapping[str, int]) -> Chip:
-    """Return the chip with memory levels of at most these bytes. Optional levels of no bytes stay:
-    no program starts from them."""
-    levels, optional = (
-        tuple(replace(x, bytes=min(x.bytes, most_bytes.get(x.name, x.bytes))) for x in own)
-        for own in (chip.levels, chip.optional_levels)
-    )
-    return replace(chip, levels=tuple(x for x in levels if x.bytes), optional_levels=optional)
 
 
 def own_ids() -> list[str]:

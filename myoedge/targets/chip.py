@@ -300,8 +300,8 @@ class Chip:
 
     @property
     def levels_room_bytes(self) -> int:
-        """Bytes of all memory levels behind L2 for data of the network."""
-        return sum(level.room_bytes for level in self.levels)
+        """Bytes of all memory levels behind L2 for constants of the network."""
+        return sum(level.constants_bytes for level in self.levels)
 
     @property
     def l3_bytes(self) -> int:

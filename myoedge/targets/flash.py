@@ -47,6 +47,7 @@ class FlashLayout:
     clock_hz            its highest clock
     head_bytes          the header before the weights' image
     application_bytes   boot chain and application
+    boot_bytes          of these, the boot chain and the tables of partitions
     slot_head_bytes     the header of a saved record, and the padding of its pages
     """
 
@@ -55,6 +56,7 @@ class FlashLayout:
     clock_hz: int
     head_bytes: int
     application_bytes: int
+    boot_bytes: int
     slot_head_bytes: int
 
     def areas(self, applications: int = 1, record_bytes: int = 0) -> FlashMap:

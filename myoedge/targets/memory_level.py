@@ -25,6 +25,7 @@ class MemoryLevel:
     word_bytes       alignment of transfers in the level
     clock            clock that the chip's does not determine; None: rate in cycles is constant
     least_chip_hz    lowest clock of the chip with which the level is used
+    filled_bytes     bytes of the flash that fills it at start, if these are few
     """
 
     name: str
@@ -40,11 +41,17 @@ class MemoryLevel:
     word_bytes: int = 4
     clock: DividedClock | None = None
     least_chip_hz: int = 0
+    filled_bytes: int | None = None
 
     @property
     def room_bytes(self) -> int:
         """Bytes for data of the network."""
         return max(self.bytes - self.reserved_bytes, 0)
+
+    @property
+    def constants_bytes(self) -> int:
+        """Bytes for constants of the network; feature maps may take all of the room."""
+        return min(self.room_bytes, self.bytes if self.filled_bytes is None else self.filled_bytes)
 
     def boot_room_bytes(self, image_bytes: int) -> int:
         """Return the bytes for a boot image beside an image of weights; without one (0), the boot

@@ -7,9 +7,13 @@ from pathlib import Path
 
 import pytest
 
+import myoedge
+from myoedge.errors import MyoedgeError, Notice
+from myoedge.extensions.boards.flash_image import Placed, boot_image, file_system, flash_images
+from myoedge.system.elf import read_program
 from myoedge.targets.boards import FLASHES
 from myoedge.targets.gap9.mram_map import MAP, MRAM_BYTES
-from tests.e2e.test_external_parts import NO_PARTS, Trial
+from tests.e2e.test_external_parts import MRAM, NO_PARTS, RAM, Trial, sized
 
 RESERVED_BYTES = MRAM_BYTES - MAP.image_bytes  # of MRAM: program, header and saved records
 
@@ -61,3 +65,50 @@ def test_a_board_without_mram_starts_from_the_other_flash(tmp_path: Path) -> Non
     trials = {x: Trial(tmp_path, 16, 1, board=NO_PARTS + flash(x, 1 << 21)) for x in FLASHES}
     external = {x: trial.build().report["memory"]["external"] for x, trial in trials.items()}
     assert external == {"mram": [], "octospi": ["flash"]}
+
+
+SECTOR_BYTES = 8192
+
+
+def octal_flash_bytes(built: myoedge.Build, boots_from: str) -> int:
+    """Return the bytes that `flash` writes into the octal flash of a board, with either table."""
+    program = read_program(built.folder / "firmware.elf")
+    image = boot_image(program.entry, [(x, bytes(data)) for x, data in program.segments])
+    l3 = built.images.get("l3.bin")
+    placed = Placed(None if l3 is None else file_system({"l3.bin": l3}))
+    tables = ("mram", "octospi") if placed.files else ("octospi",)
+    made = [flash_images(image, boots_from, placed, table, SECTOR_BYTES) for table in tables]
+    return max(len(images.get("octospi", b"")) for images in made)
+
+
+@pytest.mark.parametrize("boots_from", FLASHES)
+def test_boot_image_and_l3_fit_the_octal_flash(boots_from: str, tmp_path: Path) -> None:
+    """From a size on, every flash is enough, and below it each is refused by its name."""
+    fits, told = dict[int, bool](), list[Notice]()
+    for size_bytes in range(7 * SECTOR_BYTES, 29 * SECTOR_BYTES, 3 * SECTOR_BYTES):
+        tables = RAM + (MRAM if boots_from == "mram" else "") + sized("[flash.octospi]", size_bytes)
+        trial = Trial(tmp_path, 128, 6, board=NO_PARTS + tables, l2="64KiB")
+        try:
+            built = trial.build()
+        except MyoedgeError as error:
+            told.append(error.notice)
+        else:
+            assert octal_flash_bytes(built, boots_from) <= size_bytes
+        fits[size_bytes] = len(told) == len([x for x in fits.values() if not x])
+    assert {x.code for x in told} == {"E302"}
+    assert all("a board with a larger [flash.octospi]" in x.tries for x in told)
+    assert [*fits.values()] == sorted(fits.values())
+    assert {*fits.values()} == {False, True}
+
+
+@pytest.mark.slow
+def test_the_program_moves_into_mram_where_the_octal_flash_is_small(tmp_path: Path) -> None:
+    """A program whose weights in L2 exceed its part of MRAM keeps fewer there, if the octal flash
+    holds no boot image beside l3.bin."""
+    boots = {}
+    for size_bytes in (1 << 26, 19 * SECTOR_BYTES):
+        tables = MRAM + sized("[flash.octospi]", size_bytes)
+        trial = Trial(tmp_path, 640, 4, board=NO_PARTS + tables, memory="mram=auto", l2="900KiB")
+        built = trial.build()
+        boots[size_bytes] = built.report["memory"]["external"]
+    assert boots == {1 << 26: ["flash"], 19 * SECTOR_BYTES: []}

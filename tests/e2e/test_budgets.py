@@ -14,7 +14,7 @@ import pytest
 import torch
 
 import myoedge
-from myoedge.building import budget
+from myoedge.building import budget, plans
 from myoedge.building.budget import Budget, within
 from myoedge.building.build_files import with_digest
 from myoedge.building.config import from_tables
@@ -472,14 +472,14 @@ def test_a_memory_that_is_too_small_hides_no_other_budget(model: Path, tmp_path:
 def test_an_l1_with_which_l2_is_too_small_is_told_as_that(
     model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    whole = budget.plan_within
+    whole = plans.plan_within
 
     def plan_within(network: QuantGraph, chip: Chip, limits: Budget) -> Plan:
         if limits.l1_bytes is not None:
             raise MyoedgeError("E301", "no place in L2", {"needs": "2,000 B", "has": "1,000 B"})
         return whole(network, chip, limits)
 
-    monkeypatch.setattr(budget, "plan_within", plan_within)
+    monkeypatch.setattr(plans, "plan_within", plan_within)
     told = refusal(model, tmp_path, 'l1 = "64 KiB"')
     assert told.code == "E302"
     assert told.title == "over budget: l1, with which the network does not fit L2"

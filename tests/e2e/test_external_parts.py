@@ -24,17 +24,36 @@ NO_PARTS = 'id = "bare"\nname = "bare"\nchip = "gap9"\ntried = false\n'
 OCTOSPI = '[flash.octospi]\npart = "flash"\nbytes = 67_108_864\nsector_bytes = 8192\n'
 MRAM = '[flash.mram]\npart = "eMRAM"\nbytes = 2_097_152\nsector_bytes = 8192\n'
 RAM = '[ram]\npart = "RAM"\nbytes = 33_554_432\n'
+WHOLE = {"[ram]": RAM, "[flash.octospi]": OCTOSPI, "[flash.mram]": MRAM}
 
 
-def dense(width: int, depth: int) -> nn.Module:
+def dense(width: int, depth: int) -> tuple[nn.Module, tuple[int, ...]]:
     inner = (nn.Sequential(nn.Linear(width, width), nn.ReLU()) for _ in range(depth))
-    return nn.Sequential(*inner, nn.Linear(width, 4))
+    return nn.Sequential(*inner, nn.Linear(width, 4)), (width,)
+
+
+class LastState(nn.Module):
+    """GRUs, and scores of the last state."""
+
+    def __init__(self, width: int, depth: int) -> None:
+        super().__init__()
+        self.cells, self.head = nn.GRU(width, width, depth, batch_first=True), nn.Linear(width, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.head(self.cells(x)[0][:, -1])
+
+
+def recurrent(width: int, depth: int) -> tuple[nn.Module, tuple[int, ...]]:
+    return LastState(width, depth), (10, width)
+
+
+NETWORKS = {"dense": dense, "gru": recurrent}
 
 
 class Trial:
-    """A build of a network of linear layers, and its inputs, which remedies change.
+    """A build of a network, and its inputs, which remedies change.
 
-    width, depth   of the layers
+    width, depth   of the layers, by default linear ones
     tables         lines of myoedge.toml by table
     board          board.toml; "" for none
     """
@@ -42,22 +61,29 @@ class Trial:
     def __init__(self, folder: Path, width: int, depth: int, **limits: str) -> None:
         self.folder, self.width, self.depth = folder, width, depth
         self.board, self.options = limits.pop("board", ""), dict[str, Any]()
+        self.make, self.memory = (
+            NETWORKS[limits.pop("network", "dense")],
+            limits.pop("memory", None),
+        )
         self.tables = {"budget": {key: f'"{value}"' for key, value in limits.items()}}
 
     def build(self) -> myoedge.Build:
         torch.manual_seed(0)
-        model, example = dense(self.width, self.depth).eval(), torch.zeros(1, self.width)
-        file = save_exported(model, (example,), self.folder / "model.pt2")
+        model, shape = self.make(self.width, self.depth)
+        example = torch.zeros(1, *shape)
+        file = save_exported(model.eval(), (example,), self.folder / "model.pt2")
         rows = (
             f"[{table}]\n" + "".join(f"{key} = {value}\n" for key, value in keys.items())
             for table, keys in self.tables.items()
         )
         config = self.folder / "myoedge.toml"
         config.write_text("".join(rows))
-        samples = np.random.default_rng(0).normal(size=(8, self.width)).astype(np.float32)
+        samples = np.random.default_rng(0).normal(size=(8, *shape)).astype(np.float32)
         if self.board:
             (self.folder / "board.toml").write_text(self.board)
             self.options["board"] = str(self.folder / "board.toml")
+        if self.memory:
+            self.options.setdefault("memory", self.memory)
         given = {"calib": samples, "config": config, "output": self.folder / "out"}
         return myoedge.build(file, simulate=False, **given, **self.options)
 
@@ -83,9 +109,14 @@ def _enlarge_l2(trial: Trial) -> None:
     trial.tables["budget"]["l2"] = '"1536KiB"'
 
 
-def _add_parts(trial: Trial, ram: str) -> None:
-    trial.board = re.sub(r"\[(ram|flash.octospi)\][^[]*", "", trial.board)
-    trial.board += OCTOSPI + (RAM if ram else "")
+def _enlarge_l3(trial: Trial) -> None:
+    trial.tables["budget"]["l3"] = '"32MiB"'
+
+
+def _add_parts(trial: Trial, tables: str) -> None:
+    """Write these tables of board.toml anew, with as much as a chip can have."""
+    for table in tables.split(" and "):
+        trial.board = re.sub(rf"{re.escape(table)}[^[]*", "", trial.board) + WHOLE[table]
 
 
 def _narrow(trial: Trial) -> None:
@@ -102,7 +133,9 @@ REMEDIES: dict[str, Callable[..., None]] = {
     r'\[quant\] "\*" = { weights = (\d) }': _reduce_bits,
     r'\[budget\] external = "(\w+)"': _allow_parts,
     r"a larger --l2 or \[budget\] l2": _enlarge_l2,
-    r"(\[ram\] and )?\[flash.octospi\] in board.toml, if \w+ has them": _add_parts,
+    r"a larger --l3 or \[budget\] l3": _enlarge_l3,
+    r"(\[.+\]) in board.toml, if \w+ has (?:it|them)": _add_parts,
+    r"a board with a larger (\[.+\])": _add_parts,
     r"fewer channels in the layers named": _narrow,
     r"--target host, to see the rest of the report": _choose_host,
 }
@@ -128,40 +161,98 @@ def allowed(trial: Trial) -> str:
     return min(given, has, key=[*PARTS].index)
 
 
-MEMORY, BITS, PARTS_MORE, L2 = "--memory", "[quant]", "external", "a larger --l2"
+MEMORY, BITS, PARTS_MORE, L2, L3 = "--memory", "[quant]", "external", "a larger --l2", "--l3"
 TOML, SMALLER, HOST, BOTH = "board.toml", "fewer channels", "--target host", ", and [quant]"
-SMALL_RAM = OCTOSPI + RAM.replace("33_554_432", "262_144")
-# Name -> (width, depth, limits), code, parts of the remedies' texts.
+LARGER = "a board with a larger "
+
+
+def sized(table: str, size_bytes: int) -> str:
+    """Return a table of board.toml with another size."""
+    return re.sub(r"bytes = [\d_]+", f"bytes = {size_bytes}", WHOLE[table], count=1)
+
+
+SMALL_RAM = OCTOSPI + sized("[ram]", 262_144)
+SMALL_FLASH = sized("[flash.octospi]", 155_648) + RAM
+# Room for 40 KiB of weights beside program and records.
+SMALL_MRAM = sized("[flash.mram]", 237_568)
+# Name -> (width, depth, limits), code, parts of the remedies' texts: those that keep all bits of
+# the weights come first.
 CASES: dict[str, tuple[tuple[int, int, dict[str, str]], str, tuple[str, ...]]] = {
     # More float weights than L2 holds: refused before anything is quantised.
-    "early, none": ((640, 4, {"external": "none"}), "E302", (MEMORY, BITS, PARTS_MORE)),
-    "early, flash": ((620, 4, {"external": "flash"}), "E302", (MEMORY, BITS, PARTS_MORE)),
-    "early, both": ((800, 4, {"external": "flash", "l2": "200KiB"}), "E302", (BOTH, PARTS_MORE)),
-    "early, board": ((640, 4, {"board": NO_PARTS}), "E302", (MEMORY, BITS, TOML)),
-    "early, small RAM": ((700, 4, {"board": NO_PARTS + SMALL_RAM}), "E301", (BITS, SMALLER, HOST)),
+    "early, none": ((640, 4, {"external": "none"}), "E302", (MEMORY, PARTS_MORE, BITS)),
+    "early, flash": ((620, 4, {"external": "flash"}), "E302", (MEMORY, PARTS_MORE, BITS)),
+    "early, both": ((800, 4, {"external": "flash", "l2": "200KiB"}), "E302", (PARTS_MORE, BOTH)),
+    "early, board": ((640, 4, {"board": NO_PARTS}), "E302", (MEMORY, TOML, BITS)),
+    "early, RAM alone": (
+        (640, 4, {"board": NO_PARTS + RAM}),
+        "E302",
+        (MEMORY, "[flash.octospi] in board.toml, if bare has it", BITS),
+    ),
+    "early, small RAM": (
+        (700, 4, {"board": NO_PARTS + SMALL_RAM}),
+        "E302",
+        (f"{LARGER}[ram]", BITS),
+    ),
+    "early, small RAM, MRAM": (
+        (620, 4, {"board": NO_PARTS + MRAM + OCTOSPI + sized("[ram]", 65_536)}),
+        "E302",
+        (MEMORY, f"{LARGER}[ram]", BITS),
+    ),
+    "early, small flash": (
+        (128, 9, {"board": NO_PARTS + SMALL_FLASH}),
+        "E302",
+        (f"{LARGER}[flash.octospi]", BITS),
+    ),
+    # A GRU whose weights no plan of the chip reads in time, by its own L2.
+    "gru without L3": (
+        (700, 1, {"network": "gru", "l3": "0"}),
+        "E301",
+        (BITS, f"--memory mram=auto{BOTH}", SMALLER, HOST),
+    ),
     # Weights that L2 holds without the code.
-    "code, none": ((619, 4, {"external": "none"}), "E302", (MEMORY, BITS, PARTS_MORE)),
+    "code, none": ((619, 4, {"external": "none"}), "E302", (MEMORY, PARTS_MORE, BITS)),
     # Weights and results that exceed a limit of L2.
     "late, none": (
         (128, 6, {"external": "none", "l2": "64KiB"}),
         "E302",
-        (MEMORY, BITS, PARTS_MORE, L2),
+        (MEMORY, PARTS_MORE, L2, BITS),
     ),
     "late, flash": (
         (128, 6, {"external": "flash", "l2": "64KiB"}),
         "E302",
-        (MEMORY, BITS, PARTS_MORE, L2),
+        (MEMORY, PARTS_MORE, L2, BITS),
     ),
-    "late, board": ((128, 6, {"board": NO_PARTS, "l2": "64KiB"}), "E302", (MEMORY, BITS, TOML, L2)),
+    "late, no L3": ((128, 6, {"l2": "64KiB", "l3": "0"}), "E302", (L2, L3, MEMORY, SMALLER)),
+    "late, board": ((128, 6, {"board": NO_PARTS, "l2": "64KiB"}), "E302", (MEMORY, TOML, L2, BITS)),
+    "late, RAM alone": (
+        (128, 6, {"board": NO_PARTS + RAM, "l2": "64KiB"}),
+        "E302",
+        (MEMORY, "[flash.octospi] in board.toml, if bare has it", L2, BITS),
+    ),
     "late, board with flash": (
         (128, 6, {"board": NO_PARTS + OCTOSPI, "l2": "64KiB"}),
         "E302",
-        (BITS, TOML, L2),
+        ("[ram] in board.toml, if bare has it", L2, BITS),
     ),
     "late, board with both flashes": (
         (128, 6, {"board": NO_PARTS + MRAM + OCTOSPI, "l2": "64KiB"}),
         "E302",
-        (MEMORY, BITS, TOML, L2),
+        (MEMORY, "[ram] in board.toml, if bare has it", L2, BITS),
+    ),
+    "late, small RAM": (
+        (128, 6, {"board": NO_PARTS + OCTOSPI + sized("[ram]", 16_384), "l2": "64KiB"}),
+        "E302",
+        (f"{LARGER}[ram]", L2, BITS),
+    ),
+    "late, small flash": (
+        (128, 6, {"board": NO_PARTS + SMALL_FLASH, "l2": "64KiB"}),
+        "E302",
+        (f"{LARGER}[flash.octospi]", BITS),
+    ),
+    "late, small MRAM": (
+        (128, 6, {"board": NO_PARTS + SMALL_MRAM, "l2": "64KiB", "memory": "mram=auto"}),
+        "E302",
+        (f"{LARGER}[flash.mram]", L2, BITS),
     ),
 }
 LARGE = [pytest.param(name, marks=pytest.mark.slow) for name in CASES if name[:4] != "late"]
@@ -201,7 +292,8 @@ def test_early_refusals_quantise_nothing(tmp_path: Path) -> None:
     trial.options["say"] = stages.append
     told = trial.refusal()
     assert (told.code, "board bare" in told.title) == ("E302", True)
-    assert dict(told.facts)["parts"] == "none at most, by board.toml of bare"
+    parts = "no [flash.octospi], no [ram], by board.toml of bare"
+    assert dict(told.facts)["parts"] == parts
     assert stages == ["load"]
     assert_has_its_parts(told)
 

@@ -22,7 +22,8 @@ from myoedge.backends import host
 from myoedge.backends.measurement import FirmwareFiles
 from myoedge.backends.simulator import run_firmware
 from myoedge.building.broken_budgets import check
-from myoedge.building.budget import Budget, plan_within
+from myoedge.building.budget import Budget
+from myoedge.building.plan_within import plan_within
 from myoedge.building.plans import planned
 from myoedge.building.request import BuildRequest
 from myoedge.codegen.firmware import make_firmware

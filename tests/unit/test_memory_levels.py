@@ -18,8 +18,8 @@ from myoedge.building.budget import (
     STREAMED_CODE_BYTES,
     STREAMED_LAYER_BYTES,
     Budget,
-    plan_within,
 )
+from myoedge.building.plan_within import plan_within
 from myoedge.errors import MyoedgeError
 from myoedge.plan.cost.network import modelled_cycles, moved_bytes, moved_pj
 from myoedge.plan.l1.tile_iteration import Transfer

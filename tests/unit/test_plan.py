@@ -18,7 +18,8 @@ from hypothesis import given, settings
 from torch import Tensor, nn
 
 import myoedge
-from myoedge.building.budget import Budget, plan_within
+from myoedge.building.budget import Budget
+from myoedge.building.plan_within import plan_within
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.kernel import TiledKernel
 from myoedge.plan.chain_choice import join_chains

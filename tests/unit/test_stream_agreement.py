@@ -12,9 +12,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from myoedge.building.budget import Budget, plan_within
+from myoedge.building.budget import Budget
 from myoedge.building.config_tables import StreamTable
 from myoedge.building.golden_sample import check_agreement
+from myoedge.building.plan_within import plan_within
 from myoedge.codegen.known_answer import sample_run
 from myoedge.codegen.project import make_sources
 from myoedge.errors import MyoedgeError

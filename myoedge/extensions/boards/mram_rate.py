@@ -14,7 +14,8 @@ from myoedge.codegen.runtime import runtime
 from myoedge.extensions.boards.board import RUN_S, run_program
 from myoedge.system import tools
 from myoedge.targets import find_chip
-from myoedge.targets.boards import Board, on_board
+from myoedge.targets.board_memories import on_board
+from myoedge.targets.boards import Board
 from myoedge.targets.divided_clock import DividedClock
 
 SOURCE = Path(__file__).with_name("firmware") / "mram_rate.c"

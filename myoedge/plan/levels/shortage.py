@@ -54,7 +54,7 @@ def _explain_shortage(plan: Plan, least: Plan | None) -> dict[str, str]:
         return {"stays in L2": _describe_largest_buffer(least)}
     levels = plan.chip.levels
     text = "has {:,} B for the weights that do not fit in L2"
-    facts = {level.name.upper(): text.format(level.room_bytes) for level in levels}
+    facts = {level.name.upper(): text.format(level.constants_bytes) for level in levels}
     return facts or {"stays in L2": "everything: there is no L3"}
 
 

@@ -60,10 +60,11 @@ def exceed_levels(plan: Plan) -> bool:
 
 
 def levels_for_constants(plan: Plan) -> tuple[MemoryLevel, ...]:
-    """Return the memory levels of a plan's chip without the bytes of its feature maps and
-    tables."""
-    tables = sum(array.nbytes for _, array in plan.l3_tables.values())
-    return with_room(plan.chip.levels, {plan.chip.map_level.name: plan.map_bytes + tables})
+    """Return the memory levels of a plan's chip without the bytes of its feature maps and tables,
+    and without those that only maps can take."""
+    tables, level = sum(array.nbytes for _, array in plan.l3_tables.values()), plan.chip.map_level
+    of_maps = max(plan.map_bytes, level.room_bytes - level.constants_bytes)
+    return with_room(plan.chip.levels, {level.name: of_maps + tables})
 
 
 def with_transfers(plan: Plan) -> Plan | None:
@@ -162,7 +163,10 @@ def _resident_room(plan: Plan, known: Mapping[Part, Sequence[Chunk]]) -> int:
 
 def _fits_levels(plan: Plan) -> bool:
     """Return whether the data of a plan fits its memory levels."""
-    return all(plan.level_bytes(x.name) <= x.room_bytes for x in plan.chip.levels)
+    return all(
+        plan.level_bytes(x.name) <= x.room_bytes and plan.image_bytes(x.name) <= x.constants_bytes
+        for x in plan.chip.levels
+    )
 
 
 def filled(plan: Plan) -> Plan:

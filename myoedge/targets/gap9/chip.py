@@ -7,8 +7,8 @@ from myoedge.targets.chip import Chip, Engine, OperatingPoint
 from myoedge.targets.costs import KernelCost, TransferCost
 from myoedge.targets.divided_clock import DividedClock
 from myoedge.targets.gap9.energy import ENERGY, L3_BYTE_PJ, MRAM_BYTE_PJ
-from myoedge.targets.gap9.mram_map import BOOT_BYTES, MAP, MRAM_BYTES
 from myoedge.targets.gap9.mram_map import CLOCK_HZ as MRAM_CLOCK_HZ
+from myoedge.targets.gap9.mram_map import LAYOUT, MAP, MRAM_BYTES
 from myoedge.targets.gap9.program import PROGRAM
 from myoedge.targets.gap9.simulator_costs import COSTS, PULP_OPEN
 from myoedge.targets.gvsoc_system import GvsocSystem
@@ -120,7 +120,7 @@ MRAM = MemoryLevel(
     pj_per_byte=(0.0, MRAM_BYTE_PJ, 100.0),
     channel="mram",
     reserved_bytes=MRAM_BYTES - MAP.image_bytes,
-    program_bytes=MAP.applications[0].size_bytes - BOOT_BYTES,
+    program_bytes=LAYOUT.application_bytes - LAYOUT.boot_bytes,
     word_bytes=16,
     # Reads one behind the other, by the runtime on the simulator; words: GVSoC's GAP9.
     clock=DividedClock(

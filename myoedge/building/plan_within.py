@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A plan within the limits of memories and of the parts beside the chip."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from myoedge.building.budget import (
+    BASE_CODE_BYTES,
+    EXTERNAL,
+    KIB,
+    LAYER_CODE_BYTES,
+    PARTS,
+    Budget,
+    reduces,
+    with_program_in_flash,
+    within,
+)
+from myoedge.errors import MyoedgeError
+from myoedge.plan.l1.layer_kernels import least_bytes
+from myoedge.plan.l1.no_tiling import smaller, tile_facts
+from myoedge.plan.l1.tile_choice import NO_RANKS, TileRanks
+from myoedge.plan.plan import Plan
+from myoedge.plan.planned_once import PlanInputs, planned_once
+from myoedge.quantization.scales import QuantGraph
+from myoedge.reports.budget import SMALLER
+from myoedge.reports.memory import external_parts, stored_beside_bytes
+from myoedge.targets import Chip
+from myoedge.targets.board_memories import stored_bytes
+
+NO_TILE = "E304"
+
+
+class StoredOverParts(MyoedgeError):
+    """E302: boot image and data of memory levels exceed the flash on the chip, and the flash beside
+    it that is allowed.
+
+    code_bytes   bytes of the boot image besides weights
+    """
+
+    def __init__(self, plan: Plan, boot_bytes: int, most_bytes: int) -> None:
+        levels = [(x.name.upper(), plan.image_bytes(x.name)) for x in plan.chip.levels]
+        images = "".join(f", {size:,} B in {name}" for name, size in levels if size)
+        flash = f"a flash beside the chip of {stored_beside_bytes(plan, boot_bytes):,} B"
+        weights = f"weights of {plan.weight_bytes:,} B in L2{images}"
+        has = f"{most_bytes:,} B for data: {most_bytes:,} B of it" if most_bytes else "none"
+        facts = {"needs": f"{flash}: {weights}", "has": has}
+        super().__init__("E302", f"over budget: {EXTERNAL}", facts, [SMALLER])
+        self.code_bytes = boot_bytes - plan.weight_bytes
+
+
+def plan_within(
+    network: QuantGraph, chip: Chip, budget: Budget, tile_ranks: TileRanks = NO_RANKS
+) -> Plan:
+    """Plan the network for the chip with its memories reduced to the limits.
+
+    tile_ranks   as for make_plan
+    Errors: E301 does not fit; E302 as check_parts; E304 a layer has no tile within an L1 limit
+    (without a limit it is computed in L2: W301).
+    """
+    inputs = PlanInputs(network, within(chip, budget, len(network.steps)), tile_ranks)
+    plan = _planned_in_parts(inputs, budget)
+    room = plan.l1_room_bytes
+    large = {n: least for n, k in plan.without_tiles.items() if (least := least_bytes(k)) > room}
+    if reduces(budget, "l1", chip) and large:
+        raise _no_tile_error(plan, large, chip)
+    return plan
+
+
+def check_parts(budget: Budget, plan: Plan, boot_bytes: int) -> None:
+    """Raise StoredOverParts if the boot image exceeds the flash on the chip and another is
+    excluded, or if the board's has too few bytes.
+
+    boot_bytes   as for external_parts
+    """
+    board, is_excluded = budget.board, budget.parts == PARTS[0]
+    most_bytes = 0 if board is None or is_excluded else stored_bytes(plan.chip, board)
+    if is_excluded and "flash" in external_parts(plan, boot_bytes):
+        raise StoredOverParts(plan, boot_bytes, 0)
+    if board is not None and stored_beside_bytes(plan, boot_bytes) > most_bytes:
+        raise StoredOverParts(plan, boot_bytes, most_bytes)
+
+
+def _planned_in_parts(inputs: PlanInputs, budget: Budget) -> Plan:
+    """Plan a network, with a program that starts from the flash on the chip if another is excluded
+    or too small. Errors: as plan_within."""
+    plan = _planned_in_flash(inputs, budget)
+    try:
+        check_parts(budget, plan, plan.weight_bytes + budget.boot_code_bytes)
+    except StoredOverParts:
+        chip = with_program_in_flash(inputs.chip, budget, len(plan.steps))
+        if chip == inputs.chip:
+            raise
+        plan = planned_once(replace(inputs, chip=chip))
+        check_parts(budget, plan, plan.weight_bytes + budget.boot_code_bytes)
+    return plan
+
+
+def _planned_in_flash(inputs: PlanInputs, budget: Budget) -> Plan:
+    """Plan a network; weights that fit L2 without room in reserve are not streamed if another
+    flash than the chip's is excluded: the program then takes all of this flash."""
+    plan, chip = planned_once(inputs), inputs.chip
+    flashes = [x.name for x in chip.levels if x.program_bytes and plan.image_bytes(x.name)]
+    if budget.parts != PARTS[0] or not flashes:
+        return plan
+    alone = replace(chip, levels=tuple(x for x in chip.levels if x.name not in flashes))
+    try:
+        whole = planned_once(replace(inputs, chip=alone))
+    except MyoedgeError:
+        return plan
+    code = BASE_CODE_BYTES + LAYER_CODE_BYTES * len(plan.steps)
+    return whole if whole.l2_bytes + code <= chip.l2_bytes else plan
+
+
+def _no_tile_error(plan: Plan, large: Mapping[str, int], chip: Chip) -> MyoedgeError:
+    """Return E304 for the layer that needs the most L1, which would be enough for the other layers
+    too.
+
+    large   layer -> L1 bytes of its smallest tile
+    """
+    worst = max(large, key=lambda name: large[name])
+    others = len(large) - 1
+    taken = plan.chip.l1_bytes - plan.l1_room_bytes
+    facts = {
+        **tile_facts(plan.without_tiles[worst], plan.l1_room_bytes),
+        "reserved": f"{taken:,} B of the {plan.chip.l1_bytes:,} B, for stacks and runtime",
+        **({"others": f"{others} that need less"} if others else {}),
+    }
+    enough = -(-(taken + large[worst]) // KIB)
+    without = "no --l1: it is computed in L2 then, slowly"
+    tries = [
+        f"--l1 {enough}KiB" if enough * KIB <= chip.l1_bytes else without,
+        smaller(plan.without_tiles[worst], plan.l1_room_bytes),
+    ]
+    return MyoedgeError(NO_TILE, f"{worst} does not fit the L1 budget", facts, tries)
