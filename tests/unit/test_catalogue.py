@@ -199,12 +199,13 @@ SHARED = {
     "E301": {"building.early_checks", "plan.levels.shortage"},  # by the graph, by its plan
     "E302": {
         "building.budget",
+        "building.plan_within",
         "building.energy",
         "building.plans",
         "reports.budget",
     },  # over budget
     "E305": {"reports.check", "extensions.sweeps.results"},  # a build, a sweep that is worse
-    "E304": {"building.budget", "plan.l1.no_tiling"},  # a layer without a tile
+    "E304": {"building.plan_within", "plan.l1.no_tiling"},  # a layer without a tile
     "E247": {"quantization.recordings.reading", "system.regular_files"},  # too large
     "W304": {"building.confirm", "building.finished_build"},  # the simulator is not compiled
     "E401": {
