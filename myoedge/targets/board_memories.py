@@ -20,16 +20,14 @@ def on_board(chip: Chip, board: Board | None) -> Chip:
 
 
 def with_sizes(chip: Chip, board: Board | None) -> Chip:
-    """Return the chip with memories behind L2 of at most the board's bytes; None: any board.
+    """Return the chip with memories behind L2 of at most the board's bytes, and programs with that
+    flash; None: any board.
 
     Optional levels of no bytes stay: no program starts from them.
     """
     if board is None:
         return chip
-    most_bytes = {} if board.ram is None else {"l3": board.ram.bytes}
-    if board.flash:  # all of them: a flash on the chip that is not among them is not used
-        most_bytes |= {x.name: 0 for x in chip.optional_levels}
-    most_bytes |= {name: flash.bytes for name, flash in board.flash.items()}
+    most_bytes = _most_bytes(chip, board)
     store_bytes = stored_bytes(chip, board)
 
     def sized(level: MemoryLevel) -> MemoryLevel:
@@ -38,7 +36,23 @@ def with_sizes(chip: Chip, board: Board | None) -> Chip:
         return replace(level, filled_bytes=store_bytes) if is_short else level
 
     levels, optional = (tuple(map(sized, x)) for x in (chip.levels, chip.optional_levels))
-    return replace(chip, levels=tuple(x for x in levels if x.bytes), optional_levels=optional)
+    chip = replace(chip, levels=tuple(x for x in levels if x.bytes), optional_levels=optional)
+    if chip.program is None or chip.program.flash is None:
+        return chip
+    layout = chip.program.flash
+    layout = replace(
+        layout, size_bytes=min(most_bytes.get("mram", layout.size_bytes), layout.size_bytes)
+    )
+    return replace(chip, program=replace(chip.program, flash=layout))
+
+
+def _most_bytes(chip: Chip, board: Board) -> dict[str, int]:
+    """Return memory level -> bytes of a board that lists it, or that lists other flashes only."""
+    most_bytes = {} if board.ram is None else {"l3": board.ram.bytes}
+    if board.flash:  # all of them: a flash on the chip that is not among them is not used
+        most_bytes |= {x.name: 0 for x in chip.optional_levels}
+    most_bytes |= {name: flash.bytes for name, flash in board.flash.items()}
+    return most_bytes
 
 
 def stored_bytes(chip: Chip, board: Board) -> int:

@@ -70,9 +70,10 @@ class AdaptPart(FirmwarePart):
         }
         program, saved = values["program"], saved_bytes(self.adaptation)
         if program is not None:
-            told["slot"] = program.flash and program.flash.areas(record_bytes=saved).slots[0]
+            flash = program.flash if program.flash and program.flash.size_bytes else None
+            told["slot"] = flash and flash.areas(record_bytes=saved).slots[0]
             files[f"{PROGRAM}/main.c"] = render("main.c.j2", told, FIRMWARE)
-            files |= firmware_files(program.drivers["mram"].driver if program.flash else ())
+            files |= firmware_files(program.drivers["mram"].driver if flash else ())
         return files
 
     def calls(self, plan: Plan, stream: Stream | None, prefix: str) -> PartCalls:
@@ -104,10 +105,10 @@ class AdaptRequest:
 
     def part(self, plan: Plan, data: Data, stream: Stream | None) -> FirmwarePart:
         """Return the adaptation of a planned network. Errors: E267 as adaptation_of, and no room
-        for saved classifiers behind weights in MRAM."""
+        for saved classifiers behind program and weights in MRAM, if the board has MRAM."""
         found = adaptation_of(self.table, plan, data, stream)
         program = plan.chip.program
-        if program is not None and program.flash is not None:
+        if program is not None and program.flash is not None and program.flash.size_bytes:
             areas = program.flash.areas(record_bytes=saved_bytes(found))
             check_slots(plan.image_bytes("mram"), areas)
         return AdaptPart(found, in_flash=plan.chip.flash_bytes > 0)

@@ -285,10 +285,15 @@ def _inputs_of_last_weights(plan: Plan) -> Iterator[str]:
 
 
 def check_slots(weights_bytes: int, areas: FlashMap) -> None:
-    """Check that the weights in MRAM end before the slots of saved classifiers. Errors: E267."""
-    if weights_bytes > areas.image_bytes:
-        slots = f"{sum(slot.size_bytes for slot in areas.slots):,} B of MRAM"
-        facts = {"needs": f"{slots}, for two saved classifiers"}
-        facts |= {"has": f"weights of {weights_bytes:,} B, which leave less"}
-        title = "saved classifiers and weights exceed MRAM"
-        raise MyoedgeError("E267", title, facts, ["--memory mram=off"])
+    """Check that program and weights in MRAM end before the slots of saved classifiers. Errors:
+    E267."""
+    used_bytes = weights_bytes + areas.head_bytes if weights_bytes else 0
+    if used_bytes > areas.weights.size_bytes:
+        slots_bytes = sum(slot.size_bytes for slot in areas.slots)
+        left_bytes = max(areas.weights.size_bytes + slots_bytes - used_bytes, 0)
+        facts = {"needs": f"{slots_bytes:,} B of MRAM, for two saved classifiers"}
+        facts |= {"has": f"{left_bytes:,} B behind program and {weights_bytes:,} B of weights"}
+        is_small = areas.weights.size_bytes < 0
+        tries = ["a board with a larger [flash.mram]" if is_small else "--memory mram=off"]
+        title = "program, weights and saved classifiers exceed MRAM"
+        raise MyoedgeError("E267", title, facts, tries)

@@ -24,6 +24,7 @@ from myoedge.simulator import FlashState, read_elf, simulate
 from myoedge.targets.gap9.mram_map import HEAD_BYTES, LAYOUT, MAP, MRAM_BYTES
 from tests.conftest import save_exported
 
+LEAST_SECTORS = 22 + 2  # of program and saved classifiers
 CONFIG = """[budget]
 l2 = "120KiB"
 [quant]
@@ -99,6 +100,47 @@ def test_a_saved_classifier_leaves_the_weights_whole(
     again = run(flash=FlashState(whole.flash, damaged=[at + 1024]))
     assert (again.exit_code, again.flash_damaged) == (0, ())
     assert again.flash[at : at + len(image)] == image
+
+
+BOARD = 'id = "bare"\nname = "bare"\nchip = "gap9"\ntried = false\n'
+SECTORS = {"all": 256, "half": 128, "least": LEAST_SECTORS, "none": 0}
+
+
+def on_board(folder: Path, samples: Array, sectors: int) -> Build:
+    """A small network with [adapt], for a board with this much MRAM; 0: with another flash only."""
+    torch.manual_seed(0)
+    network = nn.Sequential(nn.Linear(128, 16), nn.ReLU(), nn.Linear(16, 4)).eval()
+    model = save_exported(network, (torch.zeros(1, 128),), folder / "model.pt2")
+    name, size = ("mram", sectors * 8192) if sectors else ("octospi", 1 << 26)
+    flash = f'[flash.{name}]\npart = "a flash"\nbytes = {size}\nsector_bytes = 8192\n'
+    (folder / "board.toml").write_text(BOARD + flash)
+    (folder / "myoedge.toml").write_text('[adapt]\nmethods = ["prototypes"]\n')
+    given = {"config": folder / "myoedge.toml", "board": str(folder / "board.toml")}
+    return myoedge.build(model, calib=samples, output=folder / "out", simulate=False, **given)
+
+
+@pytest.mark.parametrize("sectors", SECTORS.values(), ids=SECTORS)
+def test_a_classifier_is_saved_at_the_end_of_the_boards_mram(
+    sectors: int, samples: Array, tmp_path: Path
+) -> None:
+    """By what a simulated session writes; a board without MRAM keeps none (-1)."""
+    built = on_board(tmp_path, samples, sectors)
+    program = read_elf(built.written("adapt.elf"), "adapt.elf")
+    steps = [*infers(built, samples[:1]), Command(c.KEEP)]
+    (tmp_path / "adapt.bin").write_bytes(c.packed(steps))
+    run = simulate(program, folder=tmp_path, max_cycles=10**9, flash=FlashState())
+    assert run.exit_code == 0
+    (answer,) = runner(built, "simulator")(steps)[1:]
+    assert answer.result == (0 if sectors else -1)
+    written = {at // 8192 for at, byte in enumerate(run.flash or b"") if byte != 0xFF}
+    assert written <= {sectors - 2, sectors - 1}
+    assert bool(written) == bool(sectors)
+
+
+def test_a_board_without_room_for_classifiers_is_refused(samples: Array, tmp_path: Path) -> None:
+    with pytest.raises(MyoedgeError, match="E267") as caught:
+        on_board(tmp_path, samples, LEAST_SECTORS - 1)
+    assert caught.value.notice.tries == ("a board with a larger [flash.mram]",)
 
 
 @pytest.mark.parametrize("record_bytes", [0, 100, 8128, 8129, 40_000])
