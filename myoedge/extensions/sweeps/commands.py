@@ -44,7 +44,7 @@ def advise_step(build: Build, options: Mapping[str, Any]) -> Iterator[str]:
 @JUNIT
 @common
 def sweep(terminal: Terminal, file: str, junit: str | None, **options: Any) -> None:
-    """Build and simulate all combinations of models, budgets, options and operating points.
+    """Build and simulate all combinations of models, budgets, options, clocks and memories.
 
     Results that DIR already contains are not computed again, even if the last run was interrupted.
     DIR gets sweep.json, sweep.csv and sweep.html, and runs/ with one file per result.

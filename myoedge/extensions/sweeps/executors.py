@@ -23,12 +23,16 @@ from myoedge.extensions.sweeps.tasks import Source, Task, toml_lines, with_files
 from myoedge.reports.facts import value_at
 from myoedge.system import tools
 from myoedge.system.tools import install_command
+from myoedge.targets import CHIPS
 
 CONNECT_S = 10.0
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")  # each process uses one thread
 RESULTS = (1, 2, 3, 4, 7)  # exit codes that concern the model or its limits
 DIFFER = 4
 OK, DIFFERS, REFUSED = "ok", "differs", "refused"
+PARTS = "external_parts"
+# Memories of weights besides L2 and L3
+OTHER_LEVELS = sorted({level.name for chip in CHIPS.values() for level in chip.optional_levels})
 FIGURES: Mapping[str, str] = {
     "cycles": "cycles.total",
     "cycles_source": "cycles.source",
@@ -48,6 +52,9 @@ FIGURES: Mapping[str, str] = {
     "l1_bytes": "memory.l1_peak_bytes",
     "l2_bytes": "memory.l2_peak_bytes",
     "l3_bytes": "memory.l3_bytes",
+    **{f"{name}_bytes": f"memory.levels.{name}" for name in OTHER_LEVELS},
+    PARTS: "memory.external",
+    "boot_image_bytes": "memory.boot_image_bytes",
     "code_bytes": "memory.code_bytes",
     "variables_bytes": "memory.variables_bytes",
     "macs": "model.macs",

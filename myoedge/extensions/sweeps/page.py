@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from myoedge.extensions.sweeps.executors import OK, Result
-from myoedge.extensions.sweeps.results import Regression, fact_of, name_of
+from myoedge.extensions.sweeps.results import Regression, fact_of
+from myoedge.extensions.sweeps.settings import name_of
 from myoedge.extensions.sweeps.table import (
     BEST,
     FIGURES,
     MEANING,
+    axes_text,
     best_in_budgets,
     differing,
     figures,
@@ -263,6 +265,7 @@ def sweep_html(rows: Sequence[Result], worse: Sequence[Regression]) -> str:
     shown = [_row_cells(row, is_best) for row, is_best in zip(rows, best, strict=True)]
     return template.render(
         rows=shown,
+        named=axes_text(rows),
         plots=plots,
         worse=worse,
         models=colours,

@@ -13,8 +13,16 @@ from pathlib import Path
 from typing import Any
 
 from myoedge.errors import MyoedgeError, command
-from myoedge.extensions.sweeps.executors import DIFFERS, FIGURES, OK, OUTCOME, WARNINGS, Result
-from myoedge.extensions.sweeps.settings import Bounds
+from myoedge.extensions.sweeps.executors import (
+    DIFFERS,
+    FIGURES,
+    OK,
+    OUTCOME,
+    PARTS,
+    WARNINGS,
+    Result,
+)
+from myoedge.extensions.sweeps.settings import LABELS, UNSET, Bounds, name_of
 from myoedge.extensions.sweeps.tasks import SCHEMA, Task
 from myoedge.reports.diff import Change, cells
 from myoedge.reports.facts import FACT_OF, Fact
@@ -23,7 +31,6 @@ from myoedge.system.folder import explained, replace_files, to_json
 from myoedge.system.regular_files import read_text
 
 RUNS, TABLE = "runs", "sweep.json"
-LABELS = ("model", "budget", "options", "operating_point")
 COLUMNS = (*LABELS, *OUTCOME, *FIGURES, WARNINGS)
 
 
@@ -49,10 +56,6 @@ def _result_file(folder: Path, key: str) -> Path:
     return folder / RUNS / f"{key}.json"
 
 
-def name_of(row: Mapping[str, Any]) -> str:
-    return " / ".join(str(row[label]) for label in LABELS)
-
-
 def warning_codes(row: Mapping[str, Any]) -> list[str]:
     """Return the codes of a result's warnings, each once."""
     return [*dict.fromkeys(str(warning["code"]) for warning in row.get(WARNINGS) or ())]
@@ -63,11 +66,14 @@ def table_json(rows: Sequence[Result]) -> str:
 
 
 def table_csv(rows: Sequence[Result]) -> str:
-    """Return the results as CSV, one line each; unknown numbers are empty, warnings are codes."""
+    """Return the results as CSV, one line each; unknown numbers are empty, parts and warnings are
+    separated by spaces."""
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, extrasaction="ignore", lineterminator="\n")
     writer.writeheader()
-    writer.writerows({**row, WARNINGS: " ".join(warning_codes(row))} for row in rows)
+    for row in rows:
+        parts = None if row[PARTS] is None else " ".join(row[PARTS])
+        writer.writerow({**row, PARTS: parts, WARNINGS: " ".join(warning_codes(row))})
     return text.getvalue()
 
 
@@ -76,8 +82,8 @@ def read_table(path: Path) -> list[Result]:
     file = path / TABLE if os.path.isdir(path) else path
     try:
         found = json.loads(read_text(file))
-        rows = [dict(row) for row in found["results"]]
-        if found["schema"] != SCHEMA or any(set(LABELS) - row.keys() for row in rows):
+        rows = [{**dict.fromkeys(LABELS, UNSET), **row} for row in found["results"]]
+        if found["schema"] != SCHEMA or any(row["model"] == UNSET for row in rows):
             raise ValueError("another schema")
     except (OSError, ValueError, TypeError, KeyError, RecursionError) as error:
         cause = getattr(error, "strerror", None) or f"{type(error).__name__}: {error}"

@@ -6,10 +6,10 @@ from __future__ import annotations
 import json
 import math
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from myoedge.building.config_rules import check_limits
 from myoedge.building.config_tables import BudgetTable, EngineName, LayerTable, Method
@@ -20,6 +20,8 @@ from myoedge.system.regular_files import read_text
 from myoedge.targets import DEFAULT, find_chip
 
 STRICT = {"extra": "forbid"}
+UNSET = "-"  # name of a value that the sweep leaves to build
+READING = ("window", "hop", "label", "array", "columns", "scale", "classes")  # keys of [calib]
 EXAMPLE = '[[model]]\npath = "model.pt2"\ncalib = "calib.npz"'
 
 
@@ -63,13 +65,15 @@ class SweepBudget(BudgetTable):
 
 @dataclass(frozen=True, slots=True)
 class SweepOptions:
-    """[[options]]: settings of calibration; `quant` and `engine` as in myoedge.toml."""
+    """[[options]]: settings of calibration; `quant`, `engine` as in myoedge.toml, `weights` as of
+    build."""
 
     __pydantic_config__: ClassVar[Any] = STRICT
     name: str = "default"
     method: Method | None = None
     percentile: float | None = None
     samples: int | None = None
+    weights: Literal["auto", "fast"] | None = None
     quant: dict[str, LayerTable] = field(default_factory=dict)
     engine: dict[str, EngineName] = field(default_factory=dict)
 
@@ -95,6 +99,8 @@ class Bounds:
 class Sweep:
     """A parsed SWEEP.toml.
 
+    memory     values of --memory: "mram=off", "mram=auto"
+    external   values of [budget] external
     simulate   whether to run every firmware; otherwise cycles are modelled. None: if the target is
                simulated
     """
@@ -104,6 +110,8 @@ class Sweep:
     budget: list[SweepBudget] = field(default_factory=lambda: [SweepBudget()])
     options: list[SweepOptions] = field(default_factory=lambda: [SweepOptions()])
     operating_points: list[str] | None = None
+    memory: list[str] | None = None
+    external: list[Literal["none", "flash", "ram"]] | None = None
     target: str = DEFAULT.name
     simulate: bool | None = None
     bounds: Bounds = field(default_factory=Bounds)
@@ -158,25 +166,104 @@ def read_sweep(path: Path) -> Sweep:
 
 def _invalid_values(sweep: Sweep) -> Iterator[dict[str, str]]:
     """Yield invalid values that types cannot exclude."""
-    for rows in (sweep.model, sweep.points, sweep.budget, sweep.options):
-        if not rows:
-            yield {"cause": "an empty list: nothing would be built"}
-    named = {
-        "models": [*map(name_of, sweep.model)],
-        "budgets": [*map(str, sweep.budget)],
-        "options": [options.name for options in sweep.options],
-        "operating points": [*filter(None, sweep.points)],
-    }
-    for what, names in named.items():
-        if twice := [name for name in names if names.count(name) > 1]:
-            yield {"cause": f"two {what} are named {twice[0]}"}
+    yield from _invalid_axes(sweep)
+    if sweep.external and {None} != {budget.external for budget in sweep.budget}:
+        yield {"external": "is given for all results, and in [[budget]]"}
     for key, bound in asdict(sweep.bounds).items():
         if not 0 <= bound < math.inf:
             yield {f"bounds.{key}": "must be a number, 0 or more"}
 
 
-def name_of(model: SweepModel) -> str:
-    return model.name or Path(model.path).stem
+def _invalid_axes(sweep: Sweep) -> Iterator[dict[str, str]]:
+    """Yield axes without values, and names that two of their values share."""
+    named = {axis.plural: [*map(axis.name_of, axis.values(sweep))] for axis in AXES}
+    if not all(named.values()):
+        yield {"cause": "an empty list: nothing would be built"}
+    for plural, names in named.items():
+        if twice := [name for name in names if names.count(name) > 1]:
+            yield {"cause": f"two {plural} are named {twice[0]}"}
+
+
+@dataclass(frozen=True, slots=True)
+class SweepAxis:
+    """A list of SWEEP.toml, of which every result has one value.
+
+    label       its column in results
+    plural      name of its values in messages
+    values      sweep -> its values
+    name        value -> its name; None: the value is its name
+    arguments   value -> arguments of build
+    tables      value -> tables of myoedge.toml
+    """
+
+    label: str
+    plural: str
+    values: Callable[[Sweep], Sequence[Any]]
+    name: Callable[[Any], str] | None = None
+    arguments: Callable[[Any], Mapping[str, Any]] = lambda _: {}
+    tables: Callable[[Any], Mapping[str, Mapping[str, Any]]] = lambda _: {}
+
+    def name_of(self, value: Any) -> str:
+        return (value or UNSET) if self.name is None else self.name(value)
+
+
+def _keys(value: Any, names: Sequence[str]) -> dict[str, Any]:
+    return {name: getattr(value, name) for name in names}
+
+
+AXES = (
+    SweepAxis(
+        "model",
+        "models",
+        lambda sweep: sweep.model,
+        lambda model: model.name or Path(model.path).stem,
+        lambda model: {"factory": model.factory},
+        lambda model: {"calib": _keys(model, READING)},
+    ),
+    SweepAxis(
+        "budget",
+        "budgets",
+        lambda sweep: sweep.budget,
+        str,
+        tables=lambda budget: {"budget": _keys(budget, [x.name for x in fields(BudgetTable)])},
+    ),
+    SweepAxis(
+        "options",
+        "options",
+        lambda sweep: sweep.options,
+        lambda options: options.name,
+        lambda options: _keys(options, ("method", "percentile", "samples", "weights")),
+        lambda options: {
+            "quant": {pattern: asdict(rule) for pattern, rule in options.quant.items()},
+            "engine": options.engine,
+        },
+    ),
+    SweepAxis(
+        "operating_point",
+        "operating points",
+        lambda sweep: sweep.points,
+        arguments=lambda point: {"operating_point": point},
+    ),
+    SweepAxis(
+        "memory",
+        "choices of memory",
+        lambda sweep: [None] if sweep.memory is None else sweep.memory,
+        arguments=lambda memory: {"memory": memory},
+    ),
+    SweepAxis(
+        "external",
+        "choices of external parts",
+        lambda sweep: [None] if sweep.external is None else sweep.external,
+        tables=lambda parts: {"budget": {"external": parts}} if parts else {},
+    ),
+)
+LABELS = tuple(axis.label for axis in AXES)
+
+
+def name_of(labels: Mapping[str, Any]) -> str:
+    """Return the name of a result: the names of its values on the axes, without unset ones."""
+    names = (str(labels.get(label, UNSET)) for label in LABELS)
+    return " / ".join(name for name in names if name != UNSET)
 
 
 def _sweep_settings_error(path: Path, facts: Mapping[str, Any]) -> MyoedgeError:

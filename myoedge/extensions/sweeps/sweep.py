@@ -20,13 +20,12 @@ from myoedge.extensions.sweeps.results import (
     junit_cases,
     keep,
     kept,
-    name_of,
     read_table,
     regressions,
     table_csv,
     table_json,
 )
-from myoedge.extensions.sweeps.settings import read_sweep
+from myoedge.extensions.sweeps.settings import name_of, read_sweep
 from myoedge.extensions.sweeps.tasks import Task, tasks
 from myoedge.reports.junit import junit_xml
 from myoedge.system.control_characters import document_bytes

@@ -8,8 +8,9 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from myoedge.errors import UNUSABLE, printable
-from myoedge.extensions.sweeps.executors import OK, WARNINGS, Result
-from myoedge.extensions.sweeps.results import LABELS, warning_codes
+from myoedge.extensions.sweeps.executors import OK, OTHER_LEVELS, PARTS, WARNINGS, Result
+from myoedge.extensions.sweeps.results import warning_codes
+from myoedge.extensions.sweeps.settings import LABELS, UNSET
 from myoedge.quantization.holdout import TEST
 from myoedge.quantization.sqnr import WEAK_DB
 from myoedge.reports import tables, wording
@@ -28,12 +29,17 @@ MEANING = (
     f"without {', '.join(UNUSABLE[:-1])} or {UNUSABLE[-1]}"
 )
 SHORT = {"operating_point": "point"}  # column titles
+LIMITS = ("budget", "external")  # axes that are limits of a build
 INTERVAL = "95 % interval"  # of the accuracy
 OF_FLOATS = ("float accuracy", "float RMSE")
 # For narrow terminals.
-LEFT_OUT_FIRST = (INTERVAL, *OF_FLOATS, "L1", "cycles", "L2", "RAM", "accuracy", "RMSE", "SQNR")
+BEHIND_L2 = {name.upper(): f"{name}_bytes" for name in ("l3", *OTHER_LEVELS)}
+LEFT_OUT_FIRST = (
+    *(INTERVAL, *OF_FLOATS, "L1", *BEHIND_L2, "cycles"),
+    *("L2", "RAM", "accuracy", "RMSE", "SQNR", "parts"),
+)
 FIGURES = (
-    *("cycles", "latency", "energy", "L1", "L2", "RAM", "SQNR"),
+    *("cycles", "latency", "energy", "L1", "L2", "RAM", *BEHIND_L2, "parts", "SQNR"),
     *("accuracy", INTERVAL, "RMSE", *OF_FLOATS),
 )
 KNOWN = "*"  # marks accuracies on samples that may be training data
@@ -46,9 +52,9 @@ def best_in_budgets(rows: Sequence[Result]) -> list[bool]:
     Of equal results the first is best. A result that nothing was compared with is not marked: its
     budget has no other result, refused ones and those over the budget included.
     """
-    by_budget: dict[str, list[Result]] = {row["budget"]: [] for row in rows}
+    by_budget = dict[tuple[str, ...], list[Result]]()
     for row in rows:
-        by_budget[row["budget"]].append(row)
+        by_budget.setdefault(tuple(row[label] for label in LIMITS), []).append(row)
     chosen = [
         _best_result([*filter(_is_accurate_enough, tried)])
         for tried in by_budget.values()
@@ -82,10 +88,15 @@ def _result_cost(row: Result) -> tuple[float, float]:
 
 
 def differing(rows: Sequence[Result]) -> tuple[str, ...]:
-    """Return the labels (of model, budget, options, point) whose values differ between results;
-    "model" if none differs."""
+    """Return the labels whose values differ between results; "model" if none differs."""
     labels = [label for label in LABELS if len({str(row[label]) for row in rows}) > 1]
     return tuple(labels or LABELS[:1])
+
+
+def axes_text(rows: Sequence[Result]) -> str:
+    """Return the names of the axes of which results have values: "model / budget / point"."""
+    labels = (label for label in LABELS if any(row[label] != UNSET for row in rows))
+    return " / ".join(SHORT.get(label, label) for label in labels)
 
 
 def short_name(row: Result, labels: Sequence[str]) -> str:
@@ -103,6 +114,8 @@ def figures(row: Result) -> dict[str, str]:
         "L1": _format_size(row, "l1_bytes"),
         "L2": "" if is_ram else _format_size(row, "l2_bytes", "code_bytes"),
         "RAM": _format_size(row, "l2_bytes", "variables_bytes") if is_ram else "",
+        **{title: _format_size(row, key) for title, key in BEHIND_L2.items()},
+        "parts": wording.external_parts({"memory": {**row, "external": row.get(PARTS)}}),
         "SQNR": wording.decibels(row["sqnr_db"]) if row["sqnr_db"] is not None else "",
         **_evaluation_text(row),
     }

@@ -6,15 +6,14 @@ from __future__ import annotations
 import hashlib
 import itertools
 import json
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, dataclass, field, fields, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from myoedge.building.config import toml_text
-from myoedge.building.config_tables import BudgetTable
 from myoedge.errors import MyoedgeError
-from myoedge.extensions.sweeps.settings import Sweep, SweepBudget, SweepModel, SweepOptions, name_of
+from myoedge.extensions.sweeps.settings import AXES, LABELS, Sweep, name_of
 from myoedge.frontend.detect import ModelFormat, sniff
 from myoedge.frontend.file_refusals import check_file
 from myoedge.frontend.onnx.file import external_files
@@ -25,8 +24,6 @@ from myoedge.system.user_code import sources
 from myoedge.version import __version__
 
 SCHEMA = "myoedge.sweep/1"
-NO_POINT = "-"  # name for chips without operating points
-READING = ("window", "hop", "label", "array", "columns", "scale", "classes")  # keys of [calib]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +45,7 @@ class Task:
     """One build of a sweep, with its simulation.
 
     key                  digest of everything that determines the result
-    labels               model, budget, options, operating point: the name of the result
+    labels               label of an axis -> name of the value
     model, calib, test   files of the model and of samples
     chosen               arguments of build
     toml                 tables of its myoedge.toml
@@ -66,7 +63,7 @@ class Task:
 
     @property
     def name(self) -> str:
-        return " / ".join(self.labels.values())
+        return name_of(self.labels)
 
 
 def tasks(sweep: Sweep, base: Path, depends: str = "") -> tuple[Task, ...]:
@@ -77,7 +74,7 @@ def tasks(sweep: Sweep, base: Path, depends: str = "") -> tuple[Task, ...]:
     Errors: E101, E102 a model, E210 samples that do not exist; E260 an unreadable file.
     """
     digests: dict[str, Source] = {}
-    axes = itertools.product(sweep.model, sweep.budget, sweep.options, sweep.points)
+    axes = itertools.product(*(axis.values(sweep) for axis in AXES))
     return tuple(_make_task(sweep, base, depends, digests, combination) for combination in axes)
 
 
@@ -86,27 +83,17 @@ def _make_task(
     base: Path,
     depends: str,
     known: dict[str, Source],
-    axes: tuple[SweepModel, SweepBudget, SweepOptions, str | None],
+    values: Sequence[Any],
 ) -> Task:
-    model, budget, options, point = axes
-    labels = {
-        "model": name_of(model),
-        "budget": str(budget),
-        "options": options.name,
-        "operating_point": point or NO_POINT,
-    }
-    chosen = {
-        "target": sweep.target,
-        "operating_point": point,
-        "factory": model.factory,
-        "method": options.method,
-        "percentile": options.percentile,
-        "samples": options.samples,
-    }
-    limits = {f.name: getattr(budget, f.name) for f in fields(BudgetTable)}
-    quant = {pattern: asdict(rule) for pattern, rule in options.quant.items()}
-    reading = {key: getattr(model, key) for key in READING}
-    toml = {"budget": limits, "quant": quant, "engine": options.engine, "calib": reading}
+    """Return the task of a combination; `values`: one of each axis."""
+    labels = {axis.label: axis.name_of(x) for axis, x in zip(AXES, values, strict=True)}
+    chosen: dict[str, Any] = {"target": sweep.target}
+    toml = dict[str, dict[str, Any]]()
+    for axis, value in zip(AXES, values, strict=True):
+        chosen |= axis.arguments(value)
+        for table, keys in axis.tables(value).items():
+            toml.setdefault(table, {}).update(keys)
+    model = values[LABELS.index("model")]
     calib = _sample_file(base, model.calib, known)
     chosen |= {"calib": RANDOM} if model.calib == RANDOM else {}
     found = _file_with_digest(base, model.path, known, check_file)

@@ -130,7 +130,7 @@ def test_a_file_that_is_not_there_has_the_code_that_it_has_in_build(
 
 def test_a_chip_without_operating_points_has_results_too(folder: Path) -> None:
     (task,) = found(folder, "target = 'host'\n" + ONE)
-    assert (task.name, task.chosen["operating_point"]) == ("m / free / default / -", None)
+    assert (task.name, task.chosen["operating_point"]) == ("m / free / default", None)
     (task,) = found(folder, ONE)
     assert task.labels["operating_point"] == task.chosen["operating_point"] == "high"
     with pytest.raises(MyoedgeError) as raised:
