@@ -38,6 +38,8 @@ typedef union {
  * tiles         1 or more
  * buffers       buffers per operand that is loaded for each tile; 0: two. With more, load(t) starts the
  *               transfers of tile t + buffers - 2, and load(0) those of all tiles up to that one
+ * pass_tiles    tiles of a pass, after which transfers from memory levels are those of the first pass again;
+ *               only with ME_PASSES. 0: tiles have no passes
  * back_to_back  the layer before leaves its result in L1 and the first tile loads nothing: no barrier except
  *               that of the tile before
  * kernel_waits  the kernel itself waits for the operands of the first tile, after what it can prepare without
@@ -49,6 +51,9 @@ typedef union {
  * prefetch      starts transfers of constants for the first tiles of later layers */
 typedef struct {
     int32_t tiles, buffers, back_to_back, kernel_waits, nine_cores;
+#ifdef ME_PASSES
+    int32_t pass_tiles;
+#endif
     me_tile_function arguments, jobs, load, compute, store, prefetch;
 } me_layer;
 
@@ -76,6 +81,21 @@ static inline void me_call(me_tile_function function, int32_t tiles, int32_t t)
         function.once();
     else
         function.of_tile(t);
+}
+
+/* Before tile t, in the control core: counts its timeline step, of a pass again. */
+static inline void me_timeline_tile(const me_layer *layer, int32_t t)
+{
+#ifdef ME_PASSES
+    if (layer->pass_tiles && t == 0)
+        me_transfers_loop_begins();
+    else if (layer->pass_tiles && t % layer->pass_tiles == 0)
+        me_transfers_loop_again();
+#else
+    (void)layer;
+    (void)t;
+#endif
+    me_timeline_step();
 }
 
 #ifdef ME_NEXT_TILE_H
@@ -236,7 +256,7 @@ ME_OF_A_LAYER void me_move_layer(const me_layer *layer, int32_t number)
     for (int32_t t = 0; t < tiles; t++) {
         if (t > 0 || !layer->back_to_back)
             me_barrier_all();
-        me_timeline_step();
+        me_timeline_tile(layer, t);
         me_between_tiles(layer, tiles, t);
         if (layer->nine_cores)
             me_call(layer->compute, tiles, t);
@@ -313,7 +333,7 @@ static inline void me_run_layer(const me_layer *layer, int32_t number)
     if (layer->load.once)
         me_call(layer->load, tiles, 0);
     for (int32_t t = 0; t < tiles; t++) {
-        me_timeline_step();
+        me_timeline_tile(layer, t);
         me_between_tiles(layer, tiles, t);
         me_call(layer->compute, tiles, t);
     }

@@ -12,7 +12,7 @@ from myoedge.codegen.render import C_TYPES, initializer
 from myoedge.graph.ir import Shape
 from myoedge.numerics.arrays import Array
 from myoedge.operators.base import QuantizedNode
-from myoedge.plan.levels.residency import Key
+from myoedge.plan.levels.equal_constants import Key
 from myoedge.plan.plan import Plan
 
 SLICE_BYTES = 4096  # bytes per check

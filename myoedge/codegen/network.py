@@ -77,6 +77,7 @@ def network_values(
         "parts": list(_network_parts(loops, len(table), exit_at)),
         "exit": place,
         "levels": [*_level_values(plan)],
+        "has_passes": any(plan.timeline_steps.passes),
         "map_bytes": plan.map_bytes,
     }
 
@@ -132,26 +133,33 @@ def _layer_table(
     plan: Plan, layers: Sequence[TiledLayer], prefetches: Mapping[int, Prefetch]
 ) -> list[list[str]]:
     """Return the lines of C that initialise the me_layer structs of all layers."""
-    rows = zip(plan.steps, plan.tilings, layers, strict=True)
+    passes = plan.timeline_steps.passes[: len(layers)]
+    rows = zip(plan.steps, plan.tilings, layers, passes, strict=True)
     table = [
-        layer_fields(function_name(index, step), tiling, layer, prefetches.get(index))
-        for index, (step, tiling, layer) in enumerate(rows)
+        layer_fields(function_name(index, step), tiling, layer, prefetches.get(index), tiles)
+        for index, (step, tiling, layer, tiles) in enumerate(rows)
     ]
     return [*table, [".tiles = 1, .compute.once = copy_outputs,"]] if plan.copies else table
 
 
 def layer_fields(
-    function: str, tiling: Tiling, layer: TiledLayer, prefetch: Prefetch | None = None
+    function: str,
+    tiling: Tiling,
+    layer: TiledLayer,
+    prefetch: Prefetch | None = None,
+    pass_tiles: int = 0,
 ) -> list[str]:
     """Return the lines of C that initialise a layer's me_layer struct.
 
     function   name of the layer's C function
+    pass_tiles   tiles of a pass over its constants; 0: there are none
     prefetch   DMA of later layers' constants that starts during this layer; None: there is none
     """
     member = "once" if len(tiling.tiles) == 1 else "of_tile"
     numbers = {
         "tiles": len(tiling.tiles),
         "buffers": tiling.choice.depth if tiling.choice.depth > 2 else 0,
+        "pass_tiles": pass_tiles,
         "back_to_back": int(tiling.back_to_back),
         "kernel_waits": int(tiling.kernel_waits),
         "nine_cores": int(bool(tiling.kernel.nine_cores)),

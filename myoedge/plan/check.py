@@ -112,17 +112,18 @@ def _check_arrival(plan: Plan) -> Iterator[str]:
 def _constant_reads(plan: Plan, index: int, array: str) -> Iterator[tuple[int, int, int, int]]:
     """Yield (first timeline step, last timeline step, first byte, end) for every read of a layer's
     constant in L2: by the kernel itself, or by the loads of tiles."""
-    tiling, (enter, leave) = plan.tilings[index], plan.timeline_steps.enters[index : index + 2]
+    tiling, steps = plan.tilings[index], plan.timeline_steps
     operand = next(o.name for o in tiling.kernel.operands if o.source == array)
     if operand in tiling.choice.in_l2:
-        yield enter, leave - 1, 0, plan.stored(index)[array].nbytes
+        yield steps.enters[index], steps.enters[index + 1] - 1, 0, plan.stored(index)[array].nbytes
     for t, tile in enumerate(tiling.tiles):
         for x in tile.moved(operand):
             ahead = tiling.begun_ahead(t, x)
-            first = (
-                enter + tiling.loads_in(t) if ahead is None else plan.timeline_steps.beside(ahead)
+            begins = (
+                steps.stage(index, tiling.loads_in(t)) if ahead is None else steps.beside(ahead)
             )
-            yield first, enter + t, x.at, x.end
+            first, last = sorted((begins, steps.stage(index, t)))  # across passes: all their steps
+            yield first, last, x.at, x.end
 
 
 def _check_maps_in_windows(plan: Plan) -> Iterator[str]:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.kernel import Written
@@ -12,11 +12,11 @@ from myoedge.plan.l1.layer_kernels import NetworkKernels
 from myoedge.plan.l1.resident import ResidentTensor
 from myoedge.plan.l1.tile_grid import readable
 from myoedge.plan.l1.tiling import Tiling
-from myoedge.plan.levels.spill import Roots
 from myoedge.plan.locations import Location, LoopState
 from myoedge.plan.loops import (
     LoopLayers,
     LoopTensor,
+    Roots,
     borders,
     loop_tensors,
     read_rows,
@@ -27,6 +27,9 @@ from myoedge.plan.placement import Allocator, LiveRange, Placement
 from myoedge.plan.plan import size_bytes
 from myoedge.quantization.scales import QuantGraph
 from myoedge.targets.chip import Chip
+from myoedge.targets.costs import ByteCost
+
+BYTES_FIRST = 1e6  # cycles per byte of a constant, beside which the cycles of a layer do not count
 
 
 @dataclass(frozen=True)
@@ -44,6 +47,8 @@ class LoweredNetwork:
     used      chip with only the engines in use
     loops     loop bodies
     rows      tensor -> bytes by which its address advances per iteration of a loop
+    is_tight  whether bytes decide instead of cycles: kernels have the fewest bytes of constants,
+              tiles read few at once, and passes over them bring them to L2 again
     """
 
     quant: QuantGraph
@@ -57,6 +62,23 @@ class LoweredNetwork:
     used: Chip
     loops: tuple[LoopLayers, ...] = ()
     rows: Mapping[str, int] = field(default_factory=dict)
+    is_tight: bool = False
+
+    def tight(self) -> LoweredNetwork:
+        """Return the network for which bytes decide."""
+        by_bytes = dict.fromkeys(range(len(self.steps)), ByteCost(held=BYTES_FIRST))
+        return replace(self, kernels=replace(self.kernels, byte_cost=by_bytes), is_tight=True)
+
+    def passes(self, tilings: Sequence[Tiling], apart: Container[int] = ()) -> dict[int, int]:
+        """Return layer -> number of its passes over its constants, which are loaded into L2 in each
+        of them: of layers outside of loops, if bytes decide.
+
+        apart   layers that have none
+        """
+        if not self.is_tight:
+            return {}
+        counts = ((at, tiling.passes) for at, tiling in enumerate(tilings) if at not in apart)
+        return {at: n for at, n in counts if n > 1 and not any(at in x for x in self.loops)}
 
 
 def tensors_near(n: LoweredNetwork) -> tuple[list[ResidentTensor], list[LoopTensor]]:

@@ -4,9 +4,10 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 
@@ -20,8 +21,8 @@ from myoedge.plan.l1.layer_kernels import candidates
 from myoedge.plan.l1.no_tiling import too_small
 from myoedge.plan.l1.tile_search import choose
 from myoedge.plan.l1.tiling import Tiling
+from myoedge.plan.levels.equal_constants import SHARED_FROM, Key, owners
 from myoedge.plan.levels.feature_maps import Access
-from myoedge.plan.levels.residency import SHARED_FROM, Key, owners
 from myoedge.plan.levels.transfers import LevelTransfer, resident_ranges
 from myoedge.plan.locations import Location, LoopState, place_in_layer
 from myoedge.plan.loops import LoopLayers, turns_of
@@ -222,8 +223,9 @@ class Plan:
     @cached_property
     def cycles(self) -> tuple[float, ...]:
         """Estimated cycles of each layer, summed over the iterations of its loop."""
-        begins = [x.begins for x in self.transfers]
-        return tuple(modelled(self.tilings, self.chip.transfers, begins, self.loops))
+        begins = Counter(x.begins for x in self.transfers)
+        asked = partial(self.timeline_steps.count_in_stage, begins)
+        return tuple(modelled(self.tilings, self.chip.transfers, self.loops, asked))
 
     def turns(self, index: int) -> int:
         """Return the iterations of a layer's loop; 1 outside loops."""

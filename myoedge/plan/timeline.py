@@ -4,9 +4,11 @@ read."""
 
 from __future__ import annotations
 
+import itertools
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 
 from myoedge.numerics.arrays import Count, round_up
 from myoedge.plan.l1.tiling import Tiling
@@ -14,6 +16,7 @@ from myoedge.plan.loops import LoopLayers
 from myoedge.plan.placement import LiveRange
 
 WORD = 4  # bytes: unit of transfers between L3 and L2
+NO_PASSES: Mapping[int, int] = MappingProxyType({})
 
 
 def whole_words(size_bytes: Count) -> Count:
@@ -39,31 +42,40 @@ class LoopSteps:
 
 @dataclass(frozen=True, slots=True)
 class TimelineSteps:
-    """Numbering of timeline steps: one before each layer, and one per tile.
+    """Numbering of timeline steps: one before each layer, and one per tile, or per tile of a pass.
 
     A transfer that starts in a step ends before the next one, except between L3 and L2.
     enters   step before each layer, and after the last one
-    loops    loop bodies; their steps have the same numbers in all iterations
+    firsts   first tile of each layer, by its number over the whole network
+    loops    loop bodies, and passes of layers; their steps have the same numbers in all iterations
     """
 
     enters: tuple[int, ...]
+    firsts: tuple[int, ...] = ()
     loops: tuple[LoopSteps, ...] = ()
 
     @staticmethod
     def of(
-        tilings: Sequence[Tiling | None], copies: bool, loops: Sequence[LoopLayers] = ()
+        tilings: Sequence[Tiling | None],
+        copies: bool,
+        loops: Sequence[LoopLayers] = (),
+        passes: Mapping[int, int] = NO_PASSES,
     ) -> TimelineSteps:
         """Number the timeline steps of a network.
 
         copies   whether outputs are copied at the end, which counts as one more layer with one tile
         loops    loop bodies
+        passes   layer -> number of its passes, for layers whose timeline steps are those of one
         """
         counts = [1 if tiling is None else len(tiling.tiles) for tiling in tilings]
+        firsts = [*itertools.accumulate((*counts, *((1,) if copies else ())), initial=0)]
         enters = [0]
-        for count in (*counts, *((1,) if copies else ())):
-            enters.append(enters[-1] + 1 + count)
-        spans = (LoopSteps(enters[x.first], enters[x.last + 1], x.steps) for x in loops)
-        return TimelineSteps(tuple(enters), tuple(spans))
+        for index, (first, end) in enumerate(itertools.pairwise(firsts)):
+            enters.append(enters[-1] + 1 + (end - first) // passes.get(index, 1))
+        spans = [LoopSteps(enters[x.first], enters[x.last + 1], x.steps) for x in loops]
+        spans += [LoopSteps(enters[at] + 1, enters[at + 1], n) for at, n in passes.items()]
+        in_order = sorted(spans, key=lambda loop: loop.first)
+        return TimelineSteps(tuple(enters), tuple(firsts), tuple(in_order))
 
     @property
     def count(self) -> int:
@@ -72,13 +84,35 @@ class TimelineSteps:
     def layer(self, timeline_step: int) -> int:
         return bisect_right(self.enters, timeline_step) - 1
 
+    def period(self, index: int) -> int:
+        """Return the tiles of a layer, or those of one of its passes."""
+        return self.enters[index + 1] - self.enters[index] - 1
+
+    def stage(self, index: int, number: int) -> int:
+        """Return a timeline step of a layer: 0 is the one before it, n that of its nth tile."""
+        return self.enters[index] + (number and 1 + (number - 1) % self.period(index))
+
+    def count_in_stage(self, counts: Mapping[int, int], index: int, number: int) -> int:
+        """Return the count of a layer's timeline step, numbered as in `stage`; 0 without one."""
+        return counts.get(self.stage(index, number), 0) if counts else 0
+
     def beside(self, tile: int) -> int:
-        """Return the timeline step in which a tile is computed.
+        """Return the timeline step in which a tile is computed; of a layer with passes, the one
+        before them.
 
         tile   its number over the whole network
         """
-        begins = [enter - at for at, enter in enumerate(self.enters)]
-        return tile + bisect_right(begins, tile)
+        index = bisect_right(self.firsts, tile) - 1
+        number = 0 if self.passes[index] else tile - self.firsts[index] + 1
+        return self.stage(index, number)
+
+    @property
+    def passes(self) -> tuple[int, ...]:
+        """Tiles of a pass of each layer; 0 if it has no passes."""
+        counts = (end - first for first, end in itertools.pairwise(self.firsts))
+        periods = map(self.period, range(len(self.firsts) - 1))
+        rows = zip(periods, counts, strict=True)
+        return tuple(period if period < count else 0 for period, count in rows)
 
     def loop_at(self, timeline_step: int) -> LoopSteps | None:
         """Return the loop whose body a step belongs to; None outside loops."""
@@ -166,7 +200,7 @@ def chunks(
         return [
             _with_loop_limits(Chunk(index, array, 0, size_bytes, enter, leave - 1), timeline_steps)
         ]
-    reads = list(reads_of(tiling, operand.name, enter, timeline_steps))
+    reads = list(reads_of(tiling, operand.name, index, timeline_steps))
     parts, start = [], 0
     for stop in _chunk_ends(reads, size_bytes, most):
         step_numbers = [m for m, low, high in reads if low < stop and start < high] or [enter]
@@ -184,20 +218,20 @@ def _with_loop_limits(chunk: Chunk, timeline_steps: TimelineSteps) -> Chunk:
 
 
 def reads_of(
-    tiling: Tiling, operand: str, enter: int, timeline_steps: TimelineSteps
+    tiling: Tiling, operand: str, index: int, timeline_steps: TimelineSteps
 ) -> Iterator[tuple[int, int, int]]:
-    """Yield (timeline step, first byte, end) for every load of an operand into L1.
-
-    enter   timeline step before the layer
+    """Yield (timeline step, first byte, end) for every load of an operand of layer `index` into L1,
+    of passes for the first two.
 
     Prefetched constants are needed from the start of their transfer until the layer starts;
     operands with more than two buffers until the step before their tile.
     """
-    for t, tile in enumerate(tiling.tiles):
+    for t, tile in enumerate(tiling.tiles[: 2 * timeline_steps.period(index)]):
         moved = [x for x in tile.loads if x.operand == operand]
         if moved:
             span = (min(x.at for x in moved), max(x.end for x in moved))
-            for timeline_step in sorted({enter + tiling.loads_in(t), enter + t}):
+            stages = {timeline_steps.stage(index, n) for n in (tiling.loads_in(t), t)}
+            for timeline_step in sorted(stages):
                 yield (timeline_step, *span)
             if (ahead := tiling.begun_ahead(t, moved[0])) is not None:
                 yield (timeline_steps.beside(ahead), *span)

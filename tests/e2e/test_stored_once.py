@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 import myoedge
 from myoedge.api import peaks
-from myoedge.plan.levels.residency import stored_once
+from myoedge.plan.levels.equal_constants import stored_once
 from myoedge.plan.levels.transfers import LevelTransfer
 from myoedge.plan.timeline import Chunk
 from myoedge.targets.memory_level import MemoryLevel

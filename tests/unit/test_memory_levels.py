@@ -64,7 +64,7 @@ def chips(draw: st.DrawFn) -> Chip:
         )
         for n in range(draw(st.integers(0, 4)))
     )
-    l2_bytes = draw(st.integers(16_000, CONSTANT_BYTES))
+    l2_bytes = draw(st.integers(1000, CONSTANT_BYTES))
     return replace(find_chip("gap9"), l2_bytes=l2_bytes, l2_reserved_bytes=0, levels=levels)
 
 
@@ -121,14 +121,27 @@ def check_l2(plan: Plan) -> None:
             assert not together or end <= other[2] or other[3] <= start
 
 
+PORT_BYTES = WIDTHS[0] + WIDTHS[-1]
+# Two of the smallest tiles, four rows of weights each, which are read at once, with their channels;
+# per level, what is left where such a tile has no room.
+TILE_BYTES = 4 * max(WIDTHS) + 4 * 16
+SLACK_BYTES = 2 * TILE_BYTES
+
+
+def least_l2_bytes(chip: Chip) -> int:
+    """Bytes of L2 without which no placement exists: constants for which levels have no room, and
+    the caller's buffers; results can be in L1."""
+    rooms = (level.room_bytes // level.word_bytes * level.word_bytes for level in chip.levels)
+    return max(CONSTANT_BYTES - sum(rooms), 0) + PORT_BYTES
+
+
 def plan_of(chip: Chip) -> Plan | None:
-    """Return the plan; None if it is refused, which needs a reason: little room in all levels, or
-    an L2 in which transfers have no room."""
+    """Return the plan; None if it is refused, which needs a reason: too few bytes in all levels."""
     try:
         return make_plan(network(), chip)
     except MyoedgeError as error:
-        room = chip.l2_bytes + chip.levels_room_bytes
-        if error.code != "E301" or (room > 1.2 * CONSTANT_BYTES and chip.l2_bytes > 30_000):
+        slack_bytes = SLACK_BYTES + TILE_BYTES // 2 * len(chip.levels)
+        if error.code != "E301" or chip.l2_bytes >= least_l2_bytes(chip) + slack_bytes:
             raise
         return None
 
@@ -153,6 +166,19 @@ def test_every_list_of_levels_has_sound_placements(chip: Chip) -> None:
         mine = [x for x in plan.transfers if names[x.level].channel == channel]
         assert [x.begins for x in mine] == sorted(x.begins for x in mine)
     assert all(x.begins <= x.chunk.first <= x.chunk.last for x in plan.transfers)
+
+
+@settings(max_examples=8, derandomize=True, database=None, deadline=None)
+@given(chips())
+def test_a_chip_is_refused_only_if_its_bytes_are_too_few(chip: Chip) -> None:
+    """Of L2 just larger and just smaller than what no placement can do without."""
+    slack_bytes = SLACK_BYTES + TILE_BYTES // 2 * len(chip.levels)
+    fits = replace(chip, l2_bytes=least_l2_bytes(chip) + slack_bytes)
+    plan = make_plan(network(), fits)
+    check_constants(plan)
+    check_l2(plan)
+    with pytest.raises(MyoedgeError, match="E301"):
+        make_plan(network(), replace(chip, l2_bytes=least_l2_bytes(chip) - 1))
 
 
 @pytest.mark.parametrize("room_bytes", [10**6, 40_000])

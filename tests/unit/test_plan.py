@@ -26,10 +26,11 @@ from myoedge.plan.chain_choice import join_chains
 from myoedge.plan.chains import JoinableLayers
 from myoedge.plan.l1 import layer_kernels
 from myoedge.plan.l1.tile_search import TileChoice, TilingProblem, choices
+from myoedge.plan.lowering import contiguous_slice
 from myoedge.plan.packing import place
 from myoedge.plan.placement import LiveRange, Placement, lower_bound
 from myoedge.plan.plan import Plan, l1_room_bytes
-from myoedge.plan.schedule import contiguous_slice, make_plan
+from myoedge.plan.schedule import make_plan
 from myoedge.quantization.scales import QuantGraph
 from myoedge.targets import Chip, find_chip
 from myoedge.targets.chip import Engine

@@ -15,9 +15,9 @@ from torch import nn
 
 from myoedge.plan.cost.network import modelled_cycles, moved_bytes
 from myoedge.plan.levels import residency, weight_streaming
+from myoedge.plan.levels.equal_constants import SHARED_FROM
 from myoedge.plan.levels.residency import (
     ONE_BY_ONE,
-    SHARED_FROM,
     SMALL_BYTES,
     WeightResidency,
     fill,

@@ -200,7 +200,7 @@ def test_filling_makes_nobody_wait_and_takes_no_more_than_there_is(
 
 def test_a_loop_takes_the_cycles_of_its_iterations_in_a_row() -> None:
     """Its transfers begin anew in each: no other one begins within it."""
-    steps = TimelineSteps((0, 3, 7, 9), (LoopSteps(3, 7, 4),))
+    steps = TimelineSteps((0, 3, 7, 9), loops=(LoopSteps(3, 7, 4),))
     assert [steps.earliest(x) for x in (0, 2, 3, 6, 7, 8)] == [0, 0, 3, 3, 0, 0]
     assert [steps.turns(x) for x in (2, 3, 6, 7)] == [1, 4, 4, 1]
     wanted = [

@@ -43,8 +43,8 @@ def computed(plan: Plan) -> ComputeCycles:
     rows = zip(layer_cycles(plan), plan.tilings, strict=True)
     for index, (cycles, tiling) in enumerate(rows):
         enter, leave = plan.timeline_steps.enters[index : index + 2]
-        tiles = leave - enter - 1
-        cycles_of[enter + 1 : leave] = [cycles / turns_of(plan.loops, index) / tiles] * tiles
+        of_tile = cycles / turns_of(plan.loops, index) / len(tiling.tiles)
+        cycles_of[enter + 1 : leave] = [of_tile] * (leave - enter - 1)
         if tiling.kernel.nine_cores:
             nine_cores.update(range(enter + 1, leave))
     return ComputeCycles(cycles_of, nine_cores, plan.timeline_steps.loops)

@@ -10,8 +10,7 @@ step's operands are loaded; unfinished transfers continue in later steps.
 from __future__ import annotations
 
 import math
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -19,7 +18,6 @@ from myoedge.operators.kernel import TiledKernel
 from myoedge.plan.l1.tile_iteration import Transfer, spans
 from myoedge.plan.l1.tiling import Tiling
 from myoedge.plan.loops import LoopLayers, turns_of
-from myoedge.plan.timeline import TimelineSteps
 from myoedge.targets.chip import COLD_TILES
 from myoedge.targets.costs import KernelCost, TransferCost
 
@@ -114,25 +112,24 @@ def _unfinished_loads(queue: Sequence[tuple[float, Load]], cycles: float) -> lis
 def modelled(
     tilings: Sequence[Tiling],
     cost: TransferCost,
-    level_steps: Sequence[int] = (),
     loops: Sequence[LoopLayers] = (),
+    asked: Callable[[int, int], int] = lambda index, number: 0,
 ) -> list[float]:
     """Return the estimated cycles of each layer in all iterations of its loop, without waits for
     memory levels.
 
-    level_steps   timeline steps in which transfers between a memory level and L2 are started
+    asked   (layer, 0 or number of its tile from 1 on) -> transfers between a memory level and L2
+            that are started before the layer, or during the tile
     """
-    enters, started = TimelineSteps.of(tilings, False).enters, Counter(level_steps)
     later, cold = _prefetched_loads(tilings, cost), _cold_code_cycles(tilings, cost, loops)
     found: list[float] = []
     under_way: list[Load] = []
     for index in range(len(tilings)):
         total = cost.network_cycles if index == 0 else 0.0
-        for at, step in enumerate(
-            _timeline_steps(index, tilings, later, cold, cost), enters[index]
-        ):
-            asked = min(started[at], MOST_TRANSFERS) if at < enters[index + 1] else 0
-            cycles, under_way = step.lasts(under_way, cost, asked * cost.level_command_cycles)
+        tiles = len(tilings[index].tiles)
+        for number, step in enumerate(_timeline_steps(index, tilings, later, cold, cost)):
+            started = min(asked(index, number), MOST_TRANSFERS) if number <= tiles else 0
+            cycles, under_way = step.lasts(under_way, cost, started * cost.level_command_cycles)
             total += cycles
         found.append(total * turns_of(loops, index))
     return found

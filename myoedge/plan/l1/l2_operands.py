@@ -10,7 +10,8 @@ from dataclasses import replace
 
 from myoedge.operators.kernel import SCRATCH, TiledKernel
 from myoedge.plan.l1.tile_grid import Grid
-from myoedge.plan.l1.tile_search import TileChoice, TilingProblem, choices, in_one_run, smallest
+from myoedge.plan.l1.tile_runs import in_one_run
+from myoedge.plan.l1.tile_search import TileChoice, TilingProblem, choices, smallest
 from myoedge.targets.costs import TransferCost
 
 

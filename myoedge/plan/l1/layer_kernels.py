@@ -20,7 +20,14 @@ from myoedge.plan.l1.content_key import content_key
 from myoedge.plan.l1.l2_operands import slowed, with_operands_in_l2
 from myoedge.plan.l1.tile_choice import NO_RANKS, TileRanks, layer_signature
 from myoedge.plan.l1.tile_grid import Grid
-from myoedge.plan.l1.tile_search import NO_LIMITS, Limits, TileChoice, choose, smallest
+from myoedge.plan.l1.tile_search import (
+    NO_LIMITS,
+    Limits,
+    TileChoice,
+    bytes_over_limit,
+    choose,
+    smallest,
+)
 from myoedge.plan.l1.tiling import unplaced
 from myoedge.targets.chip import Chip, Engine
 from myoedge.targets.costs import NO_BYTE_COST, ByteCost, KernelCost, TransferCost
@@ -218,9 +225,15 @@ def _kernel_cycles(
         else cycles_with_code(kernel, choice)
         for kernel, choice in zip(kernels, found, strict=True)
     )
-    sizes = map(_constant_bytes, kernels)
-    pairs = zip(computed, sizes, strict=True)
-    return [max(cycles, byte_cost.loaded * size) + byte_cost.held * size for cycles, size in pairs]
+    sizes = [_constant_bytes(kernel) for kernel in kernels]
+    over = [
+        bytes_over_limit(kernel, choice, limits) if choice else 0
+        for kernel, choice in zip(kernels, found, strict=True)
+    ]
+    return [
+        max(cycles, byte_cost.loaded * size) + byte_cost.held * (size + more)
+        for cycles, size, more in zip(computed, sizes, over, strict=True)
+    ]
 
 
 def _constant_bytes(kernel: TiledKernel) -> int:

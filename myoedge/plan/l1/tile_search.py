@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from myoedge.numerics.arrays import Array
-from myoedge.operators.kernel import SCRATCH, Operand, TiledKernel, reach
+from myoedge.operators.kernel import SCRATCH, Operand, Sizes, TiledKernel
 from myoedge.plan.l1.tile_grid import Grid, aligned, cut_axes
+from myoedge.plan.l1.tile_runs import accesses_map_in_rows, in_one_run, in_positions, in_rows
 from myoedge.targets.costs import TransferCost
 
 MOST_STRIPS = 64  # strips of an operand in L3, each of which takes a transfer
@@ -47,11 +48,14 @@ class Limits:
     held_bytes   maximum bytes of one constant in L2 at a time; None: no limit
     in_l3        operands in L3, transferred in blocks of rows
     part_bytes   maximum bytes of such a block
+    is_tight     whether each iteration of the outermost loop may bring its constants to L2 again,
+                 and tiles that hold more may be the smallest possible
     """
 
     held_bytes: int | None = None
     in_l3: frozenset[str] = frozenset()
     part_bytes: int = 0
+    is_tight: bool = False
 
 
 NO_LIMITS = Limits()
@@ -105,10 +109,11 @@ def choices(problem: TilingProblem, near: float = NEAR) -> list[TileChoice]:
     orders = list(_loop_orders(problem.kernel))
     found: list[TileChoice] = []
     for most_strips in (1, MOST_STRIPS) if problem.limits.in_l3 else (1,):
+        sized = [_feasible_sizes(problem, order, most_strips) for order in orders]
         found = found or [
             choice
-            for order in orders
-            for choice in _fastest_tile_sizes(problem, order, most_strips, near)
+            for of_order in _with_few_held(problem, sized)
+            for choice in _fastest_tile_sizes(problem, of_order, near)
         ]
     found.sort(key=lambda c: (c.cycles, c.l1_bytes))
     return [c for c in found if c.cycles <= near * found[0].cycles]
@@ -160,121 +165,114 @@ def loads(operand: Operand, order: Sequence[str], counts: Mapping[str, Array], n
     return found
 
 
-def _fastest_tile_sizes(
-    problem: TilingProblem, order: tuple[str, ...], most_strips: int, near: float
-) -> Iterator[TileChoice]:
-    """Yield the fastest tile sizes for each number of tiles, for one loop order."""
-    grid, n = problem.grid, len(problem.grid.tiles)
+@dataclass(frozen=True, eq=False, slots=True)
+class OrderedSizes:
+    """The combinations of tile sizes of a layer with one loop order.
+
+    order      tiled axes, outermost first
+    times      moved operand -> changes of its tile, per combination
+    l1_bytes   bytes of buffers and scratch, per combination
+    held_bytes   bytes of L2 that a constant needs at once; 0 without a limit on them
+    fits       whether the combination is possible
+    """
+
+    order: tuple[str, ...]
+    times: Mapping[str, Array]
+    l1_bytes: Array
+    held_bytes: Array
+    fits: Array
+
+
+def _feasible_sizes(
+    problem: TilingProblem, order: tuple[str, ...], most_strips: int
+) -> OrderedSizes:
+    """Return the combinations of tile sizes for one loop order; those fit of which L1, the number
+    of tiles and feature maps in L3 allow it."""
+    grid, limits, n = problem.grid, problem.limits, len(problem.grid.tiles)
     moved = tuple(o for o in grid.kernel.operands if o.name not in problem.resident)
     times = {o.name: loads(o, order, grid.counts, n) for o in moved}
     l1_bytes = np.zeros(n, np.int64) if SCRATCH in problem.resident else grid.scratch_bytes
     for o in moved:
         l1_bytes = l1_bytes + grid.operand_bytes[o.name] * np.where(times[o.name] > 1, 2, 1)
-    fits = (l1_bytes <= problem.l1_bytes) & _feasible_sizes(problem, order, times, most_strips)
+    fits = (l1_bytes <= problem.l1_bytes) & (grid.tiles <= grid.kernel.most_tiles)
+    for o in grid.kernel.operands:
+        if o.name in limits.in_l3:
+            fits &= accesses_map_in_rows(grid, o, order, limits.part_bytes, most_strips)
+        if o.name in problem.resident:
+            in_runs = in_one_run(o, grid) | in_positions(o, grid)
+            fits &= in_runs | o.has_steps | (problem.in_l2 and in_rows(o, grid))
+    held = _held_bytes(grid.kernel, order, grid.all_sizes, limits, problem.resident)
+    return OrderedSizes(order, times, l1_bytes, held + np.zeros(n, np.int64), fits)
+
+
+def _with_few_held(problem: TilingProblem, sized: Sequence[OrderedSizes]) -> Sequence[OrderedSizes]:
+    """Return the combinations of which no constant needs too many bytes of L2 at once; if there are
+    none, bytes decide and no operand stays in L1, those that need the fewest."""
+    most = problem.limits.held_bytes
+    if most is None:
+        return sized
+    if problem.limits.is_tight and not problem.resident:
+        least = (int(x.held_bytes[x.fits].min()) for x in sized if x.fits.any())
+        most = max(most, min(least, default=0))
+    return [replace(x, fits=x.fits & (x.held_bytes <= most)) for x in sized]
+
+
+def _held_bytes(
+    kernel: TiledKernel,
+    order: Sequence[str],
+    sizes: Sizes,
+    limits: Limits,
+    resident: Container[str] = (),
+) -> Any:
+    """Return the bytes of L2 that a layer's constant needs at once, of the one that needs the most:
+    what a tile reads, and all that is read again by the tiles of an inner loop, but of passes; 0
+    without a limit on them.
+
+    order      tiled axes, outermost first
+    sizes      axis -> size of tiles, or one for each combination
+    resident   operands that stay in L1
+    """
+    most: Any = 0
+    limited = kernel.operands if limits.held_bytes is not None else ()
+    for operand in (o for o in limited if o.constant and o.name not in resident):
+        held, is_read_again, in_pass = {**sizes}, np.asarray(False), np.asarray(limits.is_tight)
+        for axis in order:
+            is_cut = np.asarray(sizes[axis]) < kernel.axes[axis]
+            if axis in operand.axes:
+                held[axis] = np.where(is_read_again, kernel.axes[axis], sizes[axis])
+            else:
+                is_read_again = is_read_again | (is_cut & ~in_pass)
+            in_pass = in_pass & ~is_cut
+        most = np.maximum(most, operand.span_bytes(held))
+    return most
+
+
+def bytes_over_limit(kernel: TiledKernel, choice: TileChoice, limits: Limits) -> int:
+    """Return the bytes by which a constant exceeds the limit on those in L2 at once."""
+    if limits.held_bytes is None:
+        return 0
+    sizes = {**kernel.axes, **choice.sizes}
+    return max(int(_held_bytes(kernel, choice.order, sizes, limits)) - limits.held_bytes, 0)
+
+
+def _fastest_tile_sizes(
+    problem: TilingProblem, sized: OrderedSizes, near: float
+) -> Iterator[TileChoice]:
+    """Yield the fastest tile sizes for each number of tiles, for one loop order."""
+    grid, fits = problem.grid, sized.fits
     if not fits.any():
         return
     if SCRATCH in problem.resident:  # scratch in L2: at most as large as in L1, or the smallest
-        fits &= grid.scratch_bytes <= max(problem.l1_bytes, grid.scratch_bytes[fits].min())
-    cycles = np.where(fits, _estimate_cycles(grid, times, problem.hidden), np.inf)
+        least = grid.scratch_bytes[fits].min()
+        fits = fits & (grid.scratch_bytes <= max(problem.l1_bytes, least))
+    cycles = np.where(fits, _estimate_cycles(grid, sized.times, problem.hidden), np.inf)
     # Among equals, the largest tiles, and so the fewest.
     ranked = np.lexsort((grid.tiles, np.round(cycles)))
     ranked = ranked[cycles[ranked] <= near * cycles[ranked[0]]]
     for first in np.sort(np.unique(grid.tiles[ranked], return_index=True)[1])[:MOST_CHOICES]:
         at = int(ranked[first])
         sizes = {axis: int(values[at]) for axis, values in grid.sizes.items()}
-        yield TileChoice(sizes, order, float(cycles[at]), int(l1_bytes[at]))
-
-
-def _feasible_sizes(
-    problem: TilingProblem, order: Sequence[str], times: Mapping[str, Array], most_strips: int
-) -> Array:
-    """Return, per combination of tile sizes, whether number of tiles and L2 allow it."""
-    grid, limits = problem.grid, problem.limits
-    possible = grid.tiles <= grid.kernel.most_tiles
-    for o in grid.kernel.operands:
-        if limits.held_bytes is not None and o.constant and o.name in times:
-            possible &= _constant_fits(grid, o, order, limits.held_bytes)
-        if o.name in limits.in_l3:
-            possible &= _accesses_map_in_rows(grid, o, order, limits, most_strips)
-        if o.name in problem.resident:
-            in_runs = in_one_run(o, grid) | in_positions(o, grid)
-            possible &= in_runs | o.has_steps | (problem.in_l2 and in_rows(o, grid))
-    return possible
-
-
-def _constant_fits(grid: Grid, operand: Operand, order: Sequence[str], held: int) -> Array:
-    """Return, per combination of tile sizes, if a constant needs at most `held` bytes of L2: what
-    a tile reads, and all that is read again by the tiles of an inner loop.
-
-    order   tiled axes, outermost first
-    """
-    sizes, is_read_again = {**grid.all_sizes}, np.zeros(len(grid.tiles), bool)
-    for axis in order:
-        if axis in operand.axes:
-            sizes[axis] = np.where(is_read_again, grid.kernel.axes[axis], sizes[axis])
-        else:
-            is_read_again = is_read_again | (grid.counts[axis] > 1)
-    return np.asarray(operand.span_bytes(sizes) <= held)
-
-
-def _accesses_map_in_rows(
-    grid: Grid, operand: Operand, order: Sequence[str], limits: Limits, most_strips: int
-) -> Array:
-    """Return, per combination of tile sizes, whether tiles access an L3 feature map in consecutive
-    blocks of rows of at most limits.part_bytes."""
-    axis = order[0] if order else ""
-    if axis not in operand.axes or strips(operand, axis) > most_strips:
-        return np.zeros(len(grid.tiles), bool)
-    part = operand.footprint({**grid.kernel.axes, axis: grid.sizes[axis]})
-    return np.asarray(part <= limits.part_bytes)
-
-
-def strips(operand: Operand, axis: str) -> int:
-    """Return the number of strips of an operand: contiguous byte ranges, each with all positions
-    along `axis`."""
-    d = next((d for d, dim in enumerate(operand.dims) if axis in dict(dim)), 0)
-    return math.prod(operand.shape[:d])
-
-
-def in_one_run(operand: Operand, grid: Grid) -> Array:
-    """Return, per combination of tile sizes, whether every tile is one contiguous run of the
-    operand's bytes."""
-    n = len(grid.tiles)
-    uncut = [_spans_dimension(operand, d, grid) for d in range(len(operand.dims))]
-    one = [
-        np.ones(n, bool) * (extent == 1 or (bool(dim) and reach(dim, grid.all_sizes) == 0))
-        for extent, dim in zip(operand.shape, operand.dims, strict=True)
-    ]
-    found = np.zeros(n, bool)
-    for d in range(len(operand.dims)):
-        found |= np.all([*one[:d], *uncut[d + 1 :], np.ones(n, bool)], axis=0)
-    return found
-
-
-def in_positions(operand: Operand, grid: Grid) -> Array:
-    """Return, per combination of tile sizes, whether tiles are contiguous positions with part of
-    the channels; False if the kernel supports no stride between positions."""
-    if not operand.position_stride:
-        return np.zeros(len(grid.tiles), bool)
-    return in_one_run(replace(operand, shape=operand.shape[:-1], dims=operand.dims[:-1]), grid)
-
-
-def in_rows(operand: Operand, grid: Grid) -> Array:
-    """Return, per combination of tile sizes, whether tiles are contiguous rows of an image; False
-    if the kernel supports no stride between rows."""
-    found = np.full(len(grid.tiles), bool(operand.row_stride) and operand.shape[0] == 1)
-    for d in range(3, len(operand.dims)):
-        found &= _spans_dimension(operand, d, grid)
-    return found
-
-
-def _spans_dimension(operand: Operand, d: int, grid: Grid) -> Array:
-    """Return, per combination of tile sizes, whether every tile spans the whole dimension `d`."""
-    everything = {axis: (0, extent) for axis, extent in grid.kernel.axes.items()}
-    found = np.full(len(grid.tiles), operand.region(everything).extent[d] == operand.shape[d])
-    for axis, _ in operand.dims[d]:
-        found &= grid.counts.get(axis, np.ones(1)) == 1
-    return found
+        yield TileChoice(sizes, sized.order, float(cycles[at]), int(sized.l1_bytes[at]))
 
 
 def _estimate_cycles(grid: Grid, times: Mapping[str, Array], hidden: Hidden) -> Array:

@@ -124,6 +124,20 @@ class Tiling:
         return max(tile - self.choice.depth + 2, int(self.back_to_back and tile > 0))
 
     @property
+    def passes(self) -> int:
+        """Number of passes over tiles that load the same constants, a part in each tile: iterations
+        of the outermost loop; 1 if there are none."""
+        axes, sizes = self.kernel.axes, self.choice.sizes
+        outermost = next((x for x in self.choice.order if sizes[x] < axes[x]), None)
+        if outermost is None:
+            return 1
+        count = -(-axes[outermost] // sizes[outermost])
+        constants = {o.name for o in self.kernel.operands if o.constant}
+        is_shared = all(outermost not in self.kernel.operand(name).axes for name in constants)
+        again = self.tiles[len(self.tiles) // count].loads
+        return count if is_shared and any(x.operand in constants for x in again) else 1
+
+    @property
     def kernel_waits(self) -> bool:
         """Whether the kernel itself waits for the operands of the first tile."""
         waits = self.kernel.kernel_waits and self.kernel.packing is None

@@ -6,7 +6,8 @@ from __future__ import annotations
 import itertools
 from collections.abc import Container, Sequence
 
-from myoedge.plan.levels.residency import Key, Part, most_read
+from myoedge.plan.levels.equal_constants import Key
+from myoedge.plan.levels.residency import Part, most_read
 from myoedge.plan.placement import peak
 from myoedge.plan.plan import Plan
 from myoedge.plan.timeline import Chunk, candidates, chunks
@@ -15,6 +16,7 @@ PIECE_BYTES = 32768  # maximum bytes of a transfer: its start then costs 0.4 % o
 # Transfers that fit the window at least, if tiles are small enough: parts that become resident
 # leave less room for those of the other parts.
 PIECES = 8, 16, 32
+FINEST_PIECES = 512  # where bytes decide
 
 
 def window_bytes(plan: Plan) -> int:

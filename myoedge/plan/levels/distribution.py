@@ -101,12 +101,12 @@ class _Run:
         for chunk, content in zip(self.chunks, self.contents, strict=True):
             self.turns[content] = self.turns.get(content, 0) + chunk.turns
             self.sizes[content] = chunk.room_bytes
+        left = [level.room_bytes for level in self.levels]
         for content, size in self.sizes.items():
-            cheaper = range(last, -1, -1)
-            fits = (
-                at for at in cheaper if round_up(size, self.levels[at].word_bytes) <= self.left(at)
-            )
-            self.level[content] = next(fits, last)
+            sizes = [round_up(size, level.word_bytes) for level in self.levels]
+            fits = (at for at in range(last, -1, -1) if sizes[at] <= left[at])
+            self.level[content] = at = next(fits, last)
+            left[at] -= sizes[at]
 
     def left(self, at: int) -> int:
         """Return the free bytes of a level."""

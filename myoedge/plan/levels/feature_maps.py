@@ -11,7 +11,7 @@ from functools import cached_property
 
 from myoedge.operators.kernel import Operand
 from myoedge.plan.l1.tile_iteration import Transfer
-from myoedge.plan.l1.tile_search import strips
+from myoedge.plan.l1.tile_runs import strips
 from myoedge.plan.l1.tiling import Tiling
 from myoedge.plan.levels.transfers import LevelTransfer
 from myoedge.plan.placement import LiveRange

@@ -9,20 +9,21 @@ byte costs energy in every run, a resident byte only at start.
 
 from __future__ import annotations
 
-import hashlib
 import itertools
 import math
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import NamedTuple, TypeVar
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
 
-from myoedge.numerics.arrays import Array, round_up
+import numpy as np
+
+from myoedge.numerics.arrays import Array
 from myoedge.plan.levels.distribution import distribute, tolerance, transfer_rates
+from myoedge.plan.levels.equal_constants import Key
 from myoedge.plan.levels.transfers import (
     ComputeCycles,
-    LevelTransfer,
     Timeline,
     in_order,
     schedule_in_window,
@@ -37,9 +38,7 @@ SMALL_SHARE = 4  # 1 / SMALL_SHARE of the L2 that no timeline step needs
 ONE_BY_ONE = 512  # up to this many parts, one at a time becomes resident; otherwise
 SHARES = 16  # 1 / SHARES of them
 
-Key = tuple[int, str]  # (layer, constant)
 Part = tuple[int, str, int]  # (layer, constant, first byte)
-K = TypeVar("K", bound=Hashable)
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,6 +188,38 @@ def fill(
     return found
 
 
+def streamed_beside(known: Mapping[Part, Sequence[Chunk]], stays: int) -> frozenset[Part]:
+    """Return the streamed parts if at least `stays` bytes are resident: parts that are needed at
+    the peak of L2, one after another, the largest that is not more than is missing.
+
+    known   as in `residences`
+    """
+    sizes, left, missing = sizes_bytes(known), {*known}, stays
+    chunks = [*itertools.chain.from_iterable(known.values())]
+    needed = _bytes_by_step(chunks, 1 + max((x.last for x in chunks), default=0))
+
+    def rank(key: Part) -> tuple[bool, int, Part]:
+        fits = sizes[key] <= missing
+        return fits, sizes[key] if fits else -sizes[key], key
+
+    while missing > 0 and left:
+        peak = int(needed.argmax())
+        there = [key for key in left if any(x.first <= peak <= x.last for x in known[key])]
+        key = max(there or left, key=rank)
+        left.remove(key)
+        missing -= sizes[key]
+        needed -= _bytes_by_step(known[key], len(needed))
+    return frozenset(left)
+
+
+def _bytes_by_step(chunks: Sequence[Chunk], steps: int) -> Array:
+    """Return the bytes of these chunks that each timeline step needs in L2."""
+    needed = np.zeros(steps, np.int64)
+    for chunk in chunks:
+        needed[chunk.first : chunk.last + 1] += chunk.room_bytes
+    return needed
+
+
 def sizes_bytes(known: Mapping[Part, Sequence[Chunk]]) -> dict[Part, int]:
     """Return the bytes of L2 that each part takes if it is resident; equal ones are counted
     once.
@@ -254,52 +285,3 @@ def _small_constants(sizes: Mapping[Part, int], room: int) -> Iterator[Part]:
         if whole[key[:2]] > SMALL_BYTES or taken > room // SMALL_SHARE:
             return
         yield key
-
-
-# Bytes of the smallest arrays that are stored once in builds whose weights another training may
-# replace: smaller ones, numbers and tables, may be equal by chance.
-SHARED_FROM = 2049
-
-# --- equal constants ------------------------------------------------------------------------------
-
-
-def owners(arrays: Iterable[tuple[K, Array]], shared_from: int = 0) -> dict[K, K]:
-    """Map the name of every array to the name of the first array with the same type and bytes.
-
-    shared_from   bytes of the smallest arrays that are stored once
-    """
-    first: dict[tuple[str, bytes], K] = {}
-    return {
-        key: first.setdefault((a.dtype.str, content_digest(a.tobytes())), key)
-        if a.nbytes >= shared_from
-        else key
-        for key, a in arrays
-    }
-
-
-def stored_once(
-    transfers: Sequence[LevelTransfer],
-    levels: Sequence[MemoryLevel],
-    digest: Callable[[Chunk], bytes],
-) -> list[LevelTransfer]:
-    """Return the transfers with addresses in their levels, where constants of equal bytes are
-    stored once; feature maps are unchanged.
-
-    levels   level of each transfer
-    digest   chunk -> digest of its bytes
-    """
-    known: dict[tuple[str, bytes], int] = {}
-    ends: dict[str, int] = {}
-    placed = []
-    for x, level in zip(transfers, levels, strict=True):
-        if not x.chunk.tensor:
-            end = round_up(ends.get(level.name, 0), level.word_bytes)
-            at = known.setdefault((level.name, digest(x.chunk)), end)
-            ends[level.name] = max(ends.get(level.name, 0), at + x.chunk.room_bytes)
-        placed.append(x if x.chunk.tensor else replace(x, level=level.name, address=at))
-    return placed
-
-
-def content_digest(content: bytes) -> bytes:
-    """Return a digest, equal for equal bytes."""
-    return hashlib.sha256(content).digest()

@@ -18,22 +18,24 @@ from myoedge.plan.cost.network import (
     waits,
 )
 from myoedge.plan.levels.constant_chunks import (
+    FINEST_PIECES,
     PIECE_BYTES,
     PIECES,
     chunks_of_constants,
     window_bytes,
 )
-from myoedge.plan.levels.distribution import distribute, tolerance, with_room
+from myoedge.plan.levels.distribution import distribute, tolerance
+from myoedge.plan.levels.equal_constants import content_digest, stored_once
 from myoedge.plan.levels.feature_maps import map_transfers
 from myoedge.plan.levels.loop_residency import held_as_in, with_loop_residents
 from myoedge.plan.levels.residency import (
     Part,
-    content_digest,
     fill,
     residences,
     sizes_bytes,
-    stored_once,
+    streamed_beside,
 )
+from myoedge.plan.levels.rooms import bytes_over_levels, levels_for_constants
 from myoedge.plan.levels.transfers import (
     ComputeCycles,
     LevelTransfer,
@@ -42,46 +44,45 @@ from myoedge.plan.levels.transfers import (
 )
 from myoedge.plan.plan import Plan
 from myoedge.plan.timeline import Chunk
-from myoedge.targets.memory_level import MemoryLevel
 
 CHOICES = 8  # sets of resident constants that are tried
 
 
-def fits(plan: Plan) -> bool:
-    """Return whether all data of a plan fits in L2."""
-    return plan.l2_bytes <= plan.l2_most_bytes
-
-
-def exceed_levels(plan: Plan) -> bool:
-    """Return whether the distinct constants of a network exceed L2 and the memory levels
-    together."""
-    constants_bytes = plan.weight_bytes + sum(a.nbytes for _, a in plan.l3_tables.values())
-    return constants_bytes > plan.chip.levels_room_bytes + plan.l2_room_bytes
-
-
-def levels_for_constants(plan: Plan) -> tuple[MemoryLevel, ...]:
-    """Return the memory levels of a plan's chip without the bytes of its feature maps and tables,
-    and without those that only maps can take."""
-    tables, level = sum(array.nbytes for _, array in plan.l3_tables.values()), plan.chip.map_level
-    of_maps = max(plan.map_bytes, level.room_bytes - level.constants_bytes)
-    return with_room(plan.chip.levels, {level.name: of_maps + tables})
-
-
-def with_transfers(plan: Plan) -> Plan | None:
+def with_transfers(plan: Plan, *, tight: bool = False) -> Plan | None:
     """Return the plan with transfers of constants that do not fit L2; None if L2 is still too
-    small."""
+    small.
+
+    tight   whether the fewest bytes may stay, and chunks be as small as tiles allow
+    """
     digest, best = _make_digest_cache(plan), None
-    for pieces in PIECES:
-        known = chunks_of_constants(plan, pieces)
-        # Parts that become resident may undo a balance of channels.
-        plans = [_stream_some(plan, known, digest, balanced=x) for x in _balances(plan)]
-        made = min(filter(None, plans), key=_parts_and_cycles, default=None)
-        if made is not None and waits(made):
-            made = _with_loop_residents(plan, made, known, digest)
+    cuts = [chunks_of_constants(plan, n) for n in (*PIECES, *(FINEST_PIECES,) * tight)]
+    for known in (cut for at, cut in enumerate(cuts) if cut not in cuts[:at]):
+        made = _fastest_of_chunks(plan, known, digest, tight=tight)
         best = min(filter(None, (best, made)), key=_parts_and_cycles, default=None)
         if best is not None and not waits(best):
             break
     return best
+
+
+def _fastest_of_chunks(
+    plan: Plan,
+    known: Mapping[Part, Sequence[Chunk]],
+    digest: Callable[[Chunk], bytes],
+    *,
+    tight: bool,
+) -> Plan | None:
+    """Return the fastest plan with transfers of some of these chunks, or None, as of
+    `with_transfers`.
+
+    known   part of a constant -> its chunks
+    """
+    plans = [_stream_most(plan, known, digest)] if tight else []
+    if all(plans):  # parts that become resident may undo a balance of channels
+        plans += [_stream_some(plan, known, digest, balanced=x) for x in _balances(plan)]
+    made = min(filter(None, plans), key=_parts_and_cycles, default=None)
+    if made is not None and waits(made):
+        return _with_loop_residents(plan, made, known, digest)
+    return made
 
 
 def _balances(plan: Plan) -> tuple[bool, ...]:
@@ -128,6 +129,26 @@ def _stream_some(
     return best
 
 
+def _stream_most(
+    plan: Plan, known: Mapping[Part, Sequence[Chunk]], digest: Callable[[Chunk], bytes]
+) -> Plan | None:
+    """Return the plan that streams as many of these chunks as its levels hold, of those at the
+    peaks of L2 as few as possible; None if L2 is too small.
+
+    known   as for `_stream_some`
+    """
+    levels, sizes = levels_for_constants(plan), sizes_bytes(known)
+    stays = sum(sizes.values()) - sum(level.room_bytes for level in levels)
+    for _ in range(CHOICES):
+        streamed = streamed_beside(known, stays)
+        made = _plan_transfers(plan, known, streamed, digest)
+        over = 0 if made is None else bytes_over_levels(made)
+        if not over:
+            return made
+        stays = over + sum(size for key, size in sizes.items() if key not in streamed)
+    return None
+
+
 def _with_loop_residents(
     plan: Plan, made: Plan, known: Mapping[Part, Sequence[Chunk]], digest: Callable[[Chunk], bytes]
 ) -> Plan:
@@ -143,7 +164,7 @@ def _with_loop_residents(
     return with_loop_residents(
         made,
         room,
-        lambda chunks: _place_streaming(plan, in_order(chunks), stays, digest),
+        lambda chunks: _fitting(_place_streaming(plan, in_order(chunks), stays, digest)),
         lambda other: _parts_and_cycles(other, work),
     )
 
@@ -159,14 +180,6 @@ def _resident_room(plan: Plan, known: Mapping[Part, Sequence[Chunk]]) -> int:
         return room
     others = plan.weight_bytes - sum(sizes_bytes(known).values())
     return min(room, max(most - others, 0))
-
-
-def _fits_levels(plan: Plan) -> bool:
-    """Return whether the data of a plan fits its memory levels."""
-    return all(
-        plan.level_bytes(x.name) <= x.room_bytes and plan.image_bytes(x.name) <= x.constants_bytes
-        for x in plan.chip.levels
-    )
 
 
 def filled(plan: Plan) -> Plan:
@@ -231,6 +244,22 @@ def _plan_streaming(
     digest: Callable[[Chunk], bytes],
 ) -> Plan | None:
     """Return the plan that streams these constants; None if a transfer or a level does not fit."""
+    return _fitting(_plan_transfers(plan, known, streamed, digest))
+
+
+def _fitting(plan: Plan | None) -> Plan | None:
+    """Return the plan; None if its levels have no room for its data."""
+    return None if plan is None or bytes_over_levels(plan) else plan
+
+
+def _plan_transfers(
+    plan: Plan,
+    known: Mapping[Part, Sequence[Chunk]],
+    streamed: frozenset[Part],
+    digest: Callable[[Chunk], bytes],
+) -> Plan | None:
+    """Return the plan that streams these constants, whose levels may not hold them; None if a
+    transfer does not fit."""
     stays = sum(size for key, size in sizes_bytes(known).items() if key not in streamed)
     chunks_in_order = in_order([chunk for key in streamed for chunk in known[key]])
     return _place_streaming(plan, chunks_in_order, stays, digest)
@@ -239,13 +268,16 @@ def _plan_streaming(
 def _place_streaming(
     plan: Plan, chunks_in_order: Sequence[Chunk], stays: int, digest: Callable[[Chunk], bytes]
 ) -> Plan | None:
-    """Return the plan that streams these chunks; None if a transfer or a level does not fit.
+    """Return the plan that streams these chunks, whose levels may not hold them; None if a transfer
+    does not fit.
 
     stays   bytes of constants that stay in L2
     """
+    if (left := window_bytes(plan) - stays) < 0:
+        return None
     at, alive = plan.placement.offsets, plan.timeline_steps.alive
     others = [(at[life.name], alive(life)) for life in plan.lives]
-    room = window_bytes(plan) + plan.placement.arena_bytes - stays
+    room = left + plan.placement.arena_bytes
     maps: list[LevelTransfer] = []  # through windows whose addresses are known
     for access in plan.accesses:
         tiling, l2 = plan.tilings[access.step], plan.windows(access.step)[access.operand]
@@ -257,8 +289,7 @@ def _place_streaming(
         return None
     work = computed(plan)
     made = (_with_levels(plan, placed, digest, work, balanced=x) for x in _balances(plan))
-    fitting = filter(_fits_levels, made)
-    return min(fitting, key=lambda other: _parts_and_cycles(other, work), default=None)
+    return min(made, key=lambda x: (bytes_over_levels(x), _parts_and_cycles(x, work)))
 
 
 def _with_levels(
