@@ -21,7 +21,7 @@ from myoedge.building.loading import Model, load_model
 from myoedge.building.options import BuildOptions, QuantizeOptions, StrPath, takes
 from myoedge.building.pipeline_options import Options
 from myoedge.building.quantized import Quantized
-from myoedge.errors import MyoedgeError
+from myoedge.errors import MyoedgeError, set_in
 from myoedge.operators.engine_choice import CORES
 from myoedge.quantization.recordings.reading import Reading
 from myoedge.quantization.samples import Given
@@ -196,7 +196,9 @@ def build(options: BuildOptions) -> Build:
     )
     folder = Path(os.path.normpath(options.output)) if options.output else None
     simulation = SimulationOptions(options.simulate, options.tune, options.progress)
-    built = _run_build(given, request, simulation, folder)
+    host = {"--target host,": "--target host without --board,"} if options.board else None
+    with set_in("", host):
+        built = _run_build(given, request, simulation, folder)
     made_by = arguments_of(options)
     remember(built.folder, made_by)
     return replace(built, arguments=made_by)

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from pydantic import TypeAdapter
 
 FILE = "myoedge.toml"
+MAIN_KEYS = ("path", "data")  # of tables that name a file
 _TYPES = re.compile(r"str|int|float|(dict|list|literal)\[.*\]")  # pydantic's parts of a key's path
 
 
@@ -121,8 +122,11 @@ def _check_keys(tables: Mapping[str, Any], name: str) -> None:
     nearest = [(k, difflib.get_close_matches(k[-1], known, 1, 0.5)) for k, known in unknown]
     tries = [f"{'.'.join(key)}  ->  {near[0]}" for key, near in nearest if near]
     (first, known), *_ = unknown
-    tries = tries or [f"{'.'.join(first)}  ->  {known[0]}, if that is meant"] * (len(first) > 1)
-    title = f"{name} has no key {'.'.join(first)!r}"
+    key = ".".join(first)
+    if not tries:
+        main = [x for x in known if x in MAIN_KEYS]
+        tries = [*(f"{key}  ->  {x}, if that is meant" for x in main), f"without {key}"]
+    title = f"{name} has no key {key!r}"
     raise MyoedgeError("E230", title, {"knows": ", ".join(known)}, tries)
 
 

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from myoedge.building import budget
@@ -38,6 +38,8 @@ LINKED_MARGIN_BYTES = 256
 # Memories of which a plan can leave more -> their names in Chip
 PLANNED = {"L1": "l1", "L2": "l2", "RAM": "l2"}
 LEAST_BITS = 2  # minimum bits of a weight
+LIMITED = (*budget.MEMORIES, budget.FLASH)  # memories that a size limits
+MEMORIES_OF = {budget.FLASH: "flash that it reads weights and code from"}  # others: upper case
 
 
 @dataclass(frozen=True)
@@ -162,7 +164,8 @@ def build_request(options: BuildOptions, settings: Config) -> BuildRequest:
     cannot = readers_of_no_level(options, parts)
     chip, unused = enable_levels(chip, options, cannot, board)
     sizes = {name: getattr(options, name) for name in budget.MEMORIES}
-    given = possible(with_sizes(chip, board), budget.given(settings.budget, **sizes))
+    typed = [f"--{name}" for name, size in sizes.items() if size is not None]
+    given = possible(with_sizes(chip, board), budget.given(settings.budget, **sizes), typed, board)
     limits = replace(budget.for_app(options.app, chip, given), board=board)
     frames = settings.stream if options.stream else None
     request = BuildRequest(
@@ -184,28 +187,32 @@ def build_request(options: BuildOptions, settings: Config) -> BuildRequest:
 
 def _check_parts(chip: Chip, options: BuildOptions, settings: Config) -> None:
     """Raise E204 for an option of a memory or an accelerator that the chip does not have."""
-    lacking = _lacking_memories(chip, options, "--{}")
+    _check_memories(chip, options, "--{}")
     if chip.program is not None:  # on a host, tables of other targets have no effect
-        lacking |= _lacking_memories(chip, settings.budget, "[budget] {}")
-    if not chip.accelerators:
-        given = {"--weights": options.weights, "[calib] weights": settings.calib.weights}
-        lacking |= {name: "accelerator" for name, value in given.items() if value == FAST}
-    for name, part in lacking.items():
-        title = f"{name} is of no use: {chip.name} has no {part}"
-        raise MyoedgeError("E204", title, tries=[f"without {name}"])
+        _check_memories(chip, settings.budget, "[budget] {}")
+    weights = {"--weights": options.weights, "[calib] weights": settings.calib.weights}
+    for name in (x for x, given in weights.items() if given == FAST and not chip.accelerators):
+        raise _of_no_use(name, chip, "accelerator")
 
 
-def _lacking_memories(chip: Chip, given: object, form: str) -> dict[str, str]:
-    """Return the sizes that are given of memories that the chip does not have: name as in `form` ->
-    memory.
+def _check_memories(chip: Chip, given: object, form: str) -> None:
+    """Raise E204 for a size of a memory that the chip does not have.
 
     given   has a size, or None, for some memories
+    form    text of an option or key, with the memory's name in it
     """
-    return {
-        form.format(name): name.upper()
-        for name in (*budget.MEMORIES, budget.FLASH)
-        if getattr(given, name, None) is not None and not getattr(chip, f"{name}_bytes")
-    }
+    sizes = {x: getattr(chip, f"{x}_bytes") for x in LIMITED if hasattr(given, x)}
+    has = ", ".join(form.format(name) for name, size in sizes.items() if size)
+    for name, size in sizes.items():
+        if not size and getattr(given, name) is not None:
+            raise _of_no_use(form.format(name), chip, MEMORIES_OF.get(name, name.upper()), has)
+
+
+def _of_no_use(name: str, chip: Chip, part: str, has: str = "") -> MyoedgeError:
+    """Return the error of an option or key for a part that the chip lacks; `has`: those like it
+    for parts that it has."""
+    title = f"{name} is of no use: {chip.name} has no {part}"
+    return MyoedgeError("E204", title, {"has": has} if has else {}, [f"without {name}"])
 
 
 def _check_waiting(request: BuildRequest) -> Chip:
@@ -222,10 +229,12 @@ def _check_waiting(request: BuildRequest) -> Chip:
 def _board(options: BuildOptions, settings: Config, chip: Chip) -> Board | None:
     """Return the board that the program is for; None if none is named, and for a host. Errors: E204
     a board with another chip, E252, E253, E256, E257."""
-    name = options.board or settings.target.board
-    if name is None or chip.program is None:
+    is_host = chip.program is None  # tables of other targets have no effect
+    name = options.board or (None if is_host else settings.target.board)
+    if name is None:
         return None
-    return board_with(chip.name, name, [f"--target {described_board(name).chip}"])
+    board = board_with(chip.name, name, [f"--target {described_board(name).chip}"])
+    return None if is_host else board
 
 
 def board_with(chip: str, name: str, tries: Sequence[str] = ()) -> Board:
@@ -284,18 +293,22 @@ def check_simulation(chip: Chip, simulate: bool | None, tune: bool) -> None:
         raise MyoedgeError("E204", f"target {chip.name} is not simulated", tries=tries)
 
 
-def possible(chip: Chip, limits: Budget) -> Budget:
-    """Check that the limits are not larger than the chip's memories, and return them. Errors:
-    E232."""
-    for name in (*budget.MEMORIES, budget.FLASH):
+def possible(
+    chip: Chip, limits: Budget, typed: Collection[str] = (), board: Board | None = None
+) -> Budget:
+    """Check that the limits are not larger than the memories, and return them. Errors: E232.
+
+    typed   those of the limits that are options, as "--l2"; others are keys of [budget]
+    board   the board whose memories the chip has; None: any
+    """
+    for name in LIMITED:
         limit, most = (getattr(x, f"{name}_bytes") for x in (limits, chip))
         if limit is not None and 0 < most < limit:
-            title = f"{name}: {limit:,} B are more than {chip.name} has"
+            owner = chip.name if board is None else f"the board {board.id}"
+            title = f"{name}: {limit:,} B are more than {owner} has"
             facts = {"has": f"{most:,} B of {name.upper()}"}
-            enough = f"{most // budget.KIB}KiB"
-            limited = (
-                f'[budget] {name} = "{enough}"' if name == budget.FLASH else f"--{name} {enough}"
-            )
-            tries = [limited, "without a limit all of it is used"]
-            raise MyoedgeError("E232", title, facts, tries)
+            enough, is_typed = f"{most // budget.KIB}KiB", f"--{name}" in typed
+            key = f"--{name}" if is_typed else f"[budget] {name}"
+            limited = f"{key} {enough}" if is_typed else f'{key} = "{enough}"'
+            raise MyoedgeError("E232", title, facts, [limited, f"without {key}"])
     return limits

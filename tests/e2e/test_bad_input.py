@@ -259,6 +259,7 @@ def test_nothing_to_calibrate_with(run: Run, tmp_path: Path) -> None:
         ("[stream]\nframes = 100000000", "E232", "frames"),
         ("[calib]\nscale = 'x'", "E232", "\n  calib.scale  Input should be a valid number; or: "),
         ("[test]\nfile = 't.npz'", "E230", "try    test.file  ->  data, if that is meant"),
+        ("[budget]\nmram = '1 MiB'", "E230", "try    without budget.mram"),
         ("[model]\npath = model.pt2", "E231", 'path = "model.pt2"'),
         ('# a\n[quant] "*" = { weights = 3 }', "E231", '[quant], then "*" = { weights = 3 }'),
         ("[model\n", "E231", ""),

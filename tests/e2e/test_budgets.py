@@ -645,15 +645,59 @@ def test_limits_that_no_build_could_keep_to(key: str, value: object, says: str) 
     assert raised.value.notice.tries[0].startswith(f"{key} = ")
 
 
-@pytest.mark.parametrize(("name", "size"), [("l1", "129KiB"), ("l2", "5MB"), ("l3", "33MiB")])
-def test_more_of_a_memory_than_there_is(model: Path, tmp_path: Path, name: str, size: str) -> None:
+def limit_of(chip: str, memory: str) -> int:
+    """Return the bytes of a chip's memory; 0: it has none."""
+    return int(getattr(find_chip(chip), f"{memory}_bytes"))
+
+
+BOARD = """id = "small"
+name = "small"
+chip = "{chip}"
+tried = false
+{table}
+"""
+LESS = {  # chip -> a board with less of a memory
+    "gap9": '[ram]\npart = "RAM"\nbytes = 65_536\n',
+    "cortex-m4": "[core]\nclock_hz = 1\ncurrent_ma = 1.0\nsupply_v = 1.0\nflash_bytes = 131072\n",
+}
+# Chip, memory, whether an option sets the limit: --flash is none; and whether a board is named.
+TOO_MUCH = [
+    (chip, name, is_typed, of_board)
+    for chip in LESS
+    for name in ("l1", "l2", "l3", "flash")
+    for is_typed in (True, False)
+    for of_board in (True, False)
+    if limit_of(chip, name) and not (is_typed and name == "flash")
+]
+
+
+@pytest.mark.parametrize(("chip", "name", "is_typed", "of_board"), TOO_MUCH)
+def test_more_of_a_memory_than_there_is(
+    model: Path, tmp_path: Path, chip: str, name: str, is_typed: bool, of_board: bool
+) -> None:
+    """Each remedy is for the option or the key that sets the limit."""
+    (tmp_path / "board.toml").write_text(BOARD.format(chip=chip, table=LESS[chip]))
+    board = str(tmp_path / "board.toml") if of_board else None
+
+    def build(size: str | None) -> myoedge.Build:
+        given = {name: size} if is_typed else {}
+        text = "" if size is None or is_typed else f'{name} = "{size}"'
+        return with_table(model, tmp_path, text, target=chip, board=board, **given)
+
     with pytest.raises(MyoedgeError) as raised:
-        myoedge.build(model, output=tmp_path / "out", **{name: size})
+        build(f"{limit_of(chip, name) + 1} B")
     found = raised.value.notice
     assert found.code == "E232"
-    assert "more than gap9 has" in found.title
-    most = found.tries[0].removeprefix(f"--{name} ")
-    assert size_bytes(most, "--l2") == getattr(find_chip("gap9"), f"{name}_bytes")
+    key = f"--{name}" if is_typed else f"[budget] {name}"
+    limited, without = found.tries
+    assert without == f"without {key}"
+    assert limited.startswith(f"{key} ")
+    most = limited.removeprefix(key).strip(' ="')
+    has = {"l3": 65_536, "flash": 131_072} if of_board else {}
+    assert size_bytes(most, "--l2") == has.get(name, limit_of(chip, name))
+    assert ("the board small" if of_board else chip) in found.title
+    for size in (most, None):
+        build(size)
     assert possible(find_chip("host"), Budget(l1_bytes=10**6)).l1_bytes == 10**6, "host has no L1"
 
 

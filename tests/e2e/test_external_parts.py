@@ -123,8 +123,10 @@ def _narrow(trial: Trial) -> None:
     trial.width //= 4
 
 
-def _choose_host(trial: Trial) -> None:
+def _choose_host(trial: Trial, without_board: str | None) -> None:
     trial.options["target"] = "host"
+    if without_board:
+        trial.board = ""
 
 
 # Remedy -> what applies it.
@@ -137,7 +139,7 @@ REMEDIES: dict[str, Callable[..., None]] = {
     r"(\[.+\]) in board.toml, if \w+ has (?:it|them)": _add_parts,
     r"a board with a larger (\[.+\])": _add_parts,
     r"fewer channels in the layers named": _narrow,
-    r"--target host, to see the rest of the report": _choose_host,
+    r"--target host( without --board)?, to see the rest of the report": _choose_host,
 }
 
 
@@ -208,6 +210,11 @@ CASES: dict[str, tuple[tuple[int, int, dict[str, str]], str, tuple[str, ...]]] =
         (700, 1, {"network": "gru", "l3": "0"}),
         "E301",
         (BITS, f"--memory mram=auto{BOTH}", SMALLER, HOST),
+    ),
+    "gru on a board": (
+        (700, 1, {"network": "gru", "board": NO_PARTS + MRAM + OCTOSPI + RAM}),
+        "E301",
+        (BITS, SMALLER, f"{HOST} without --board"),
     ),
     # Weights that L2 holds without the code.
     "code, none": ((619, 4, {"external": "none"}), "E302", (MEMORY, PARTS_MORE, BITS)),
@@ -327,6 +334,23 @@ def test_the_program_has_the_clocks_of_the_board(tmp_path: Path) -> None:
         assert myoedge.validate(built, on="host").difference is None
         cycles.append(built.report["cycles"]["total"])
     assert cycles[0] > 1.5 * cycles[1]
+
+
+@pytest.mark.parametrize("chip", ["host", "cortex-m4"])
+def test_a_board_of_gap9_is_refused_for_another_chip(chip: str, tmp_path: Path) -> None:
+    """Also for a host, which has no board; [target] board has no effect there."""
+    trial = Trial(tmp_path, 16, 1, board=NO_PARTS)
+    trial.options["target"] = chip
+    told = trial.refusal()
+    assert (told.code, told.tries) == ("E204", ("--target gap9", "without --board"))
+    trial.options["target"] = "gap9"
+    trial.build()
+    trial = Trial(tmp_path, 16, 1)
+    trial.options["target"] = chip
+    trial.build()
+    trial.tables["target"] = {"board": '"gap9_evk"'}
+    if chip == "host":
+        trial.build()
 
 
 def test_a_board_with_another_chip_is_refused(tmp_path: Path) -> None:

@@ -79,3 +79,6 @@ def test_a_budget_of_a_memory_that_the_chip_lacks_is_refused(
         config.write_text(text)
         ran = run("build", small / "model.pt2", *files, "--target", target)
         assert (ran.code, f"without [budget] {memory}" in ran.err) == (code, code == 2), ran.err
+        has = ["l1", "l2", "l3"] if memory == "flash" else ["l2", "flash"]
+        names = ", ".join(f"[budget] {name}" for name in has)
+        assert (names in ran.err) == (code == 2), "memories that may be limited"
