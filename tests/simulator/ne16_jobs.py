@@ -16,11 +16,13 @@ from myoedge.numerics.arrays import Array
 from myoedge.system import tools
 from tests.isa.program import DATA, RESULTS, SAVED, leave, load_constant, save, sw
 from tests.simulator.cores import (
+    DMA,
     DONE,
     EVENTS,
     FC,
     L1,
     L1_BYTES,
+    L2,
     MASK,
     MCYCLE,
     S2,
@@ -33,11 +35,13 @@ from tests.simulator.cores import (
     Code,
     csrr,
     elw,
+    get,
     make,
     note,
     put,
     repeat,
     run,
+    spin,
     store,
     until,
     wait,
@@ -60,6 +64,9 @@ NAMES = (
 )
 # Recorded jobs that only run as recorded: SEMANTICS.md of the recording, section 10.
 REFUSED = ("b12", "d07", "e01", "e03", "e04", "e05")
+# column of the recorded cycles: transfers of 16 KiB that are queued just before the job
+BESIDE = {"banked": 0, "dma1": 1, "dma4": 4}
+TRANSFERRED = L1 + 0x14000
 
 
 @dataclass(frozen=True)
@@ -110,7 +117,7 @@ def recorded_cycles() -> Mapping[str, Mapping[str, int]]:
 
     cycles   alone, without bank conflicts      banked   alone, with them
     readers, matmul   with eight busy cores     dma1, dma4   with transfers of 16 KiB
-    public   as banked, on public GVSoC's model of the engine
+    public_banked, public_dma1, public_dma4   on public GVSoC
     """
     with CYCLES.open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
@@ -119,10 +126,11 @@ def recorded_cycles() -> Mapping[str, Mapping[str, int]]:
     }
 
 
-def keep_public_cycles(cycles: Mapping[str, int]) -> None:
-    """Writes the column `public` of the fixture."""
+def keep_public_cycles(cycles: Mapping[str, Mapping[str, int]]) -> None:
+    """Writes what public GVSoC gave into the fixture: columns by job."""
+    empty = {f"public_{column}": "" for column in BESIDE}
     with CYCLES.open(encoding="utf-8") as file:
-        rows = [row | {"public": cycles[row["job"]]} for row in csv.DictReader(file)]
+        rows = [{**row, **empty, **cycles[row["job"]]} for row in csv.DictReader(file)]
     with CYCLES.open("w", encoding="utf-8", newline="") as file:
         writer = csv.DictWriter(file, list(rows[0]), lineterminator="\n")
         writer.writeheader()
@@ -149,29 +157,39 @@ def trigger_and_wait() -> Code:
     return [csrr(T0, MCYCLE), store(ZERO, S2, 4), elw(T1, S3), csrr(T2, MCYCLE)]
 
 
-def timed(number: int = 0) -> Code:
-    """The prepared job with warm instruction caches; notes the cycles before and after it.
+def transfers(count: int) -> Code:
+    """So many of 16 KiB into L1, queued at once."""
+    code = get(DMA, 50)
+    for _ in range(count):
+        code += [*put(DMA, 0x4000 | 3 << 17), *put(DMA, TRANSFERRED), *put(DMA, L2)]
+    return code
+
+
+def timed(beside: int = 0) -> Code:
+    """The prepared job with warm instruction caches, beside so many transfers; notes the cycles
+    before and after it.
 
     The same code runs first on a software event.
     """
-    noted = [*note(number, T0), *note(number + 1, T2)]
+    before, apart = (transfers(beside), spin(3000)) if beside else ([], [])
+    once = [*before, *trigger_and_wait(), *note(0, T0), *note(1, T2), *apart]
     begin = [*load_constant(S2, SOFTWARE_EVENT), *load_constant(S3, WAIT_CLEAR)]
-    return [*begin, *repeat(2, [*trigger_and_wait(), *noted, *load_constant(S2, TRIGGER)])]
+    return [*begin, *repeat(2, [*once, *load_constant(S2, TRIGGER)])]
 
 
-def run_timed(job: Recorded, **chip: int) -> tuple[int, Array]:
+def run_timed(job: Recorded, beside: int = 0, **chip: int) -> tuple[int, Array]:
     """Cycles from TRIGGER to the core behind its wait, and all of L1 afterwards."""
-    ran = run(_timed_elf(job), [(L1, L1_BYTES)], chip={**job.chip, **chip})
+    ran = run(_timed_elf(job, beside), [(L1, L1_BYTES)], chip={**chip, **job.chip})
     return ran.notes[1] - ran.notes[0] - 1, np.frombuffer(ran.memory[0], np.uint8)
 
 
-def run_timed_on_gvsoc(job: Recorded) -> tuple[int, Array]:
+def run_timed_on_gvsoc(job: Recorded, beside: int = 0) -> tuple[int, Array]:
     """As run_timed, on an installed public GVSoC."""
     name = DATA + 16
     ending = [*until(DONE, 1), *save(name, (RESULTS, 8), (L1, L1_BYTES)), *leave()]
     with tools.scratch() as folder:
         elf = folder / "job.elf"
-        elf.write_bytes(_timed_elf(job, [(name, SAVED.encode() + b"\0")], ending))
+        elf.write_bytes(_timed_elf(job, beside, [(name, SAVED.encode() + b"\0")], ending))
         ended = gvsoc.run_elf(elf, folder, timeout_s=TIMEOUT_S, fc_hart=FC)
         if ended.returncode:
             raise RuntimeError(f"{job.name}: {ended.returncode}\n{ended.stdout}{ended.stderr}")
@@ -181,9 +199,12 @@ def run_timed_on_gvsoc(job: Recorded) -> tuple[int, Array]:
 
 
 def _timed_elf(
-    job: Recorded, memory: Sequence[tuple[int, bytes]] = (), ending: Code | None = None
+    job: Recorded,
+    beside: int,
+    memory: Sequence[tuple[int, bytes]] = (),
+    ending: Code | None = None,
 ) -> bytes:
-    code = [*ready(), *write(job.registers), *timed()]
+    code = [*ready(), *write(job.registers), *timed(beside)]
     return make({0: code}, memory=[(L1, job.before.tobytes()), *memory], ending=ending)
 
 

@@ -181,10 +181,10 @@ def results_in_other_lines() -> list[int]:
     return [*load_constant(T1, L2), *[load(T0, T1, 4), addi(T0, T0, 0), addi(0, 0, 0)] * 8]
 
 
-def job(name: str) -> bytes:
-    """A recorded job of NE16, and the cycles around it."""
+def job(name: str, beside: int = 0) -> bytes:
+    """A recorded job of NE16, beside transfers, and the cycles around it."""
     taken = recorded_jobs()[name]
-    code = [*ready(), *write(taken.registers), *timed()]
+    code = [*ready(), *write(taken.registers), *timed(beside)]
     return make({0: code}, memory=[(L1, taken.before.tobytes())])
 
 
@@ -303,6 +303,8 @@ SMALL: dict[str, tuple[int, bytes]] = {
     "dma_requests": (1, make({1: many_transfers()})),
     "ne16_strict": (0, job("e01_norm_bits_reserved")),
     "ne16_contention": (0, job("a01_1x1_base")),
+    "ne16_newer_first": (0, job("b01_3x3_base", beside=1)),
+    "ne16_past_wraps": (0, job("a07_1x1_w6_raw32")),
     "ne16_start_cycles": (8, job("a01_1x1_base")),
     "ne16_next_cycles": (200, two_jobs()),
     "ne16_load_cycles": (7, job("a01_1x1_base")),

@@ -15,13 +15,12 @@ import numpy as np
 import pytest
 
 from myoedge.operators.conv.ne16_rows import store_waits
+from myoedge.targets.gap9.simulator_costs import PUBLIC_GVSOC_CYCLES
 from tests.isa.encoding import INSTRUCTIONS, word
 from tests.isa.program import addi, bne, load_constant, lw
 from tests.simulator.cores import (
-    DMA,
     EVENTS,
     L1,
-    L2,
     MASK,
     MCYCLE,
     S2,
@@ -34,7 +33,6 @@ from tests.simulator.cores import (
     Ran,
     csrr,
     elw,
-    get,
     make,
     note,
     put,
@@ -44,6 +42,7 @@ from tests.simulator.cores import (
     wait,
 )
 from tests.simulator.ne16_jobs import (
+    BESIDE,
     NAMES,
     SOFTWARE_EVENT,
     TRIGGER,
@@ -51,11 +50,13 @@ from tests.simulator.ne16_jobs import (
     ready,
     recorded,
     recorded_cycles,
+    run_timed,
+    transfers,
     trigger_and_wait,
     write,
 )
 
-STOP, BUFFERS, RESULTS = L1 + 0x1FFF0, L1 + 0x12000, L1 + 0x14000
+STOP, BUFFERS = L1 + 0x1FFF0, L1 + 0x12000
 BARRIER, BARRIER_CORES, BARRIER_WAIT = EVENTS + 0x200, EVENTS + 0x20C, EVENTS + 0x21C
 BUSY = range(1, 9)
 MEAN, WORST = 0.05, 0.18
@@ -140,14 +141,6 @@ def round_cycles(ran: Ran) -> float:
     return fmean((last - first) / rounds for first, last, rounds in ends)
 
 
-def transfers(count: int) -> Code:
-    """So many of 16 KiB into L1, queued at once."""
-    code = get(DMA, 50)
-    for _ in range(count):
-        code += [*put(DMA, 0x4000 | 3 << 17), *put(DMA, RESULTS), *put(DMA, L2)]
-    return code
-
-
 def errors(column: str, measure: Callable[[Recorded], int], names: str = "") -> np.ndarray:
     """Relative to the recorded cycles, of every job that has a figure in the column."""
     found = {
@@ -175,10 +168,23 @@ def test_eight_busy_cores_slow_it_as_recorded(column: str, work: Callable[[int],
 )
 def test_transfers_slow_it_as_recorded(column: str, names: str, mean: float, worst: float) -> None:
     def measured(job: Recorded) -> int:
-        return cycles_of(run(program(job, transfers(int(column[-1])), None), chip=job.chip))
+        return cycles_of(run(program(job, transfers(BESIDE[column]), None), chip=job.chip))
 
     found = errors(column, measured, names)
     assert within(found, mean, worst), found
+
+
+@pytest.mark.parametrize(("column", "apart"), [("banked", 0), ("dma1", 1), ("dma4", 0)])
+def test_on_public_gvsoc_jobs_take_the_recorded_cycles(column: str, apart: int) -> None:
+    """Alone to the cycle, beside a transfer within a cycle."""
+    rows = {name: row for name, row in recorded_cycles().items() if column in row}
+    wrong = {}
+    for name, row in rows.items():
+        cycles, _ = run_timed(recorded()[name], BESIDE[column], **PUBLIC_GVSOC_CYCLES)
+        if abs(cycles - row[f"public_{column}"]) > apart:
+            wrong[name] = cycles
+    assert rows
+    assert not wrong
 
 
 @pytest.mark.parametrize(

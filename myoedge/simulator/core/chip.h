@@ -88,6 +88,8 @@
     /* NE16; cycles */                                                                            \
     X(ne16_strict)            /* 1: what its platform model runs to no good is a fault */         \
     X(ne16_contention)        /* 1: its accesses wait for banks of L1, and take them */           \
+    X(ne16_newer_first)       /* 1: it goes before a device that was scheduled earlier; 0: later */\
+    X(ne16_past_wraps)        /* 1: a negative number of cycles is one of a wheel of events; 0: 0 */\
     X(ne16_start_cycles)      /* from TRIGGER to a job's first cycle */                           \
     X(ne16_next_cycles)       /* from the end of a job to the next one's first cycle */           \
     X(ne16_load_cycles)       /* ahead of the inputs of a pass */                                 \

@@ -264,7 +264,7 @@ Cycle ne16_play(Machine *m, Ne16 *n, Cycle t)
 {
     const Ne16Step *step = &n->step[n->played++];
     int32_t cycles = (int32_t)cycles_of(m, step, t) + step->after;
-    if (cycles < 0) cycles &= EVENT_SLOTS - 1; // as the platform model's wheel of events takes it
+    if (cycles < 0) cycles = m->chip.ne16_past_wraps ? cycles & (EVENT_SLOTS - 1) : 0;
     if (step->kind == STEP_STORE) store_bytes(m, n, step);
     return t + (uint32_t)cycles + (n->played < n->steps ? n->step[n->played].before : 0);
 }

@@ -120,11 +120,12 @@ static inline Core *next_of_batch(Machine *m)
 }
 
 // A device that is due now; cores have gone before it. NE16 goes before a device that was scheduled
-// earlier than it, as in GVSoC: who waits for whose banks depends on it.
+// earlier than it, or later, as in GVSoC: who waits for whose banks depends on it.
 static void run_device(Machine *m)
 {
     int actor = m->actor_of[lowest(m->slot[m->now % WHEEL])];
-    if (m->due[ACTOR_NE16] == m->now && m->planned[ACTOR_NE16] > m->planned[actor]) actor = ACTOR_NE16;
+    const bool is_newer = m->planned[ACTOR_NE16] > m->planned[actor];
+    if (m->due[ACTOR_NE16] == m->now && is_newer == (bool)m->chip.ne16_newer_first) actor = ACTOR_NE16;
     unschedule(m, actor);
     actor_due(m, actor);
 }

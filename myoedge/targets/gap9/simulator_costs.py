@@ -131,7 +131,9 @@ _GAP9 = {
     # NE16 (platform)
     "ne16_strict": 1,
     "ne16_contention": 1,
-    "ne16_start_cycles": 7,
+    "ne16_newer_first": 1,  # platform; public 0
+    "ne16_past_wraps": 1,  # platform; public 0
+    "ne16_start_cycles": 7,  # platform; public 1
     "ne16_next_cycles": 1,
     "ne16_load_cycles": 6,
     "ne16_filter_cycles": 6,
@@ -190,6 +192,9 @@ PUBLIC_GVSOC_CYCLES: Mapping[str, int] = MappingProxyType(
         "l3_octospi_latency_cycles": 12,  # the runtime's setting of its controller
         "l3_write_start_cycles": 6,
         "l3_write_word_cycles": 5,
+        "ne16_newer_first": 0,
+        "ne16_past_wraps": 0,
+        "ne16_start_cycles": 1,
     }
 )
 
