@@ -26,13 +26,15 @@ _REQUIRED_FILES = ("bin/gvsoc", "bin/gvsoc_launcher", "generators/pulp-open.py")
 _CORES = "models/gen_isa_pulp_cluster_*.so"
 _LEFTOVERS = ("power_report.csv", "trace_file.txt")
 INSTALL_HINT = "build public GVSoC with the target pulp-open; GVSOC_HOME=its install folder"
+# The revision's requirements.txt lacks two packages that its front end imports.
+_PIP = "pip install -r gvsoc/requirements.txt six typing_extensions"
+GET_PYTHON = f"{_PIP}  (GVSoC's; for the first python3 on PATH)"
 # Tested revision; later ones import a package that is not public.
 GET = (
     "git clone https://github.com/gvsoc/gvsoc && git -C gvsoc checkout 209c147 && "
+    f"{_PIP} && "
     'make -C gvsoc all TARGETS=pulp-open && export GVSOC_HOME="$PWD/gvsoc/install"'
 )
-
-GET_PYTHON = "pip install -r gvsoc/requirements.txt  (GVSoC's; for the first python3 on PATH)"
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,8 +143,7 @@ def _write_configuration(
     config = scratch / "gvsoc_config.json"
     if finished.returncode != 0 or not config.is_file():
         facts = {"exit code": finished.returncode, "output": finished.stderr.strip()[-400:]}
-        tries = ("put a Python with GVSoC's requirements.txt first on PATH",)
-        raise MyoedgeError("E501", "GVSoC rejects our system description", facts, tries)
+        raise MyoedgeError("E501", "GVSoC rejects our system description", facts, (GET_PYTHON,))
     return config
 
 

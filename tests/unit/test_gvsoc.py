@@ -119,7 +119,7 @@ def test_doctor_does_not_say_ok_where_the_first_python_on_path_does_not_start_it
     script(home / "bin" / "gvsoc", "#!/bin/sh\necho No module named prettytable >&2\nexit 1\n")
     row = next(row for row in doctor.tool_rows() if row.name == "gvsoc")
     assert row.state == "missing"
-    assert row.fix.startswith("pip install -r gvsoc/requirements.txt")
+    assert row.fix.startswith("pip install -r gvsoc/requirements.txt six typing_extensions")
 
 
 def test_a_run_in_a_folder(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
