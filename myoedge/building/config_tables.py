@@ -136,6 +136,7 @@ class CheckTable:
     cycles, latency, energy, power, memory, rmse   fractions: 0.02 is 2 %
     sqnr_db    decibels
     accuracy   shares: 0.01 is a point
+    parts      beside the chip
     """
 
     cycles: float | None = None
@@ -146,6 +147,7 @@ class CheckTable:
     rmse: float | None = None
     sqnr_db: float | None = None
     accuracy: float | None = None
+    parts: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

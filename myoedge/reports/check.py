@@ -29,8 +29,8 @@ class CheckRow:
     """A figure of a build, compared with the accepted build.
 
     change    old and new value
-    allowed   largest accepted loss: decibels, fractions of 1, or a fraction of the old value; None
-              for a yes/no figure
+    allowed   largest accepted loss: decibels, fractions of 1, parts, or a fraction of the old
+              value; None for a yes/no figure
     status    "ok", "worse", "gone" (only the accepted build has it), "skipped" (not comparable:
               measured on other samples, say), "differs" (a setting that both must share)
     unlike    what the builds would have to share to be comparable; "" if they are
@@ -43,8 +43,8 @@ class CheckRow:
 
     @property
     def text(self) -> str:
-        """Return the figure as one line: "latency: 1.2 ms -> 1.4 ms (+16.7 %), worse: 2 % is
-        allowed"."""
+        """Return the figure as one line: "latency: 1.2 ms -> 1.4 ms (+16.7 %), worse: 2 % more
+        are allowed"."""
         fact, values = self.change.fact, (self.change.old, self.change.new)
         old, new = ("not measured" if v is None else fact.unit.show(v) for v in values)
         difference = f" ({self.change.text})" if self.change.text else ""
@@ -57,9 +57,7 @@ class CheckRow:
     def _allowed_changes(self) -> str:
         if self.status != WORSE or self.allowed is None:
             return ""
-        if self.change.fact.bound == "sqnr_db":
-            return f": {self.allowed:g} dB are allowed"
-        return f": {100 * self.allowed:g} % are allowed"
+        return f": {self.change.fact.loss(self.allowed)} are allowed"
 
     def plain(self) -> dict[str, Any]:
         return {

@@ -24,10 +24,14 @@ class ValueUnit:
 
     show     value -> text with unit
     change   difference -> text; None: changes are in percent of the old value
+    bound    largest accepted loss -> text
+    read     what report.json has -> value
     """
 
     show: Callable[[Any], str]
     change: Callable[[float], str] | None = None
+    bound: Callable[[float], str] = lambda share: f"{100 * share:g} %"
+    read: Callable[[Any], Value] = lambda found: found
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +66,15 @@ class Fact:
 
     def value_in(self, report: Mapping[str, Any]) -> Value:
         """Return the value in a report, or of one of its layers."""
-        found: Value = value_at(report, self.key)
-        return self.absent if found is None else found
+        return self.value_of(value_at(report, self.key))
+
+    def value_of(self, found: Any) -> Value:
+        """Return the value of what a report has at its path."""
+        return self.absent if found is None else self.unit.read(found)
+
+    def loss(self, bound: float) -> str:
+        """Return an accepted loss as text: "2 % more", "0.5 dB less"."""
+        return f"{self.unit.bound(bound)} {'less' if self.better > 0 else 'more'}"
 
 
 def titled(*reports: Mapping[str, Any]) -> list[Fact]:
@@ -115,12 +126,13 @@ TEXT = ValueUnit(str)
 COUNT = ValueUnit(lambda value: f"{value:,}" if is_number(value) else str(value))
 DIGEST = ValueUnit(lambda digest: str(digest)[:16])
 SHARE = ValueUnit(wording.percent, lambda change: f"{100 * change:+z.1f} points")
-DECIBELS = ValueUnit(wording.decibels, lambda change: f"{change:+z.1f} dB")
+DECIBELS = ValueUnit(wording.decibels, lambda change: f"{change:+z.1f} dB", lambda db: f"{db:g} dB")
 ERROR = ValueUnit("{:.4g}".format)
 EXACT = ValueUnit(wording.COMPARISONS.__getitem__)
 SECONDS = ValueUnit(speed.duration)
 MICROJOULES = ValueUnit(lambda uj: energy.amount(uj / energy.MICRO))
 BYTES = ValueUnit(wording.size)
+PARTS = ValueUnit(near_memory.external_parts, "{:+g}".format, "{:g} parts".format, len)
 MILLIWATTS = ValueUnit(lambda mw: f"{wording.three_digits(mw)} mW")
 HOURS = ValueUnit(lambda hours: f"{wording.three_digits(hours)} h")
 TARGETS = "quantization.targets.all"
@@ -193,13 +205,18 @@ FACTS = (
     Fact("memory.l1_peak_bytes", "L1 in use at most", BYTES, -1, "memory", "L1", alike=CHIP),
     Fact("memory.l2_peak_bytes", "L2 without code", BYTES, -1, "memory", "L2", alike=CHIP),
     Fact("memory.l3_bytes", "L3 memory", BYTES, -1, "memory", "L3", alike=CHIP),
+    Fact("memory.external", "external parts", PARTS, -1, "parts", alike=CHIP),
     Fact("memory.code_bytes", "code", BYTES, -1, "memory", alike=CHIP),
     Fact("memory.variables_bytes", "variables in RAM", BYTES, -1, "memory", alike=CHIP),
     Fact("memory.weights_bytes", "weights", BYTES, -1, "memory", alike=CHIP),
     Fact("memory.arena_bytes", "activations", BYTES, -1, alike=CHIP),
 )
-# Bytes in a memory that a chip may lack -> its size
-LEVELS = {"memory.l1_peak_bytes": "target.l1_bytes", "memory.l3_bytes": "target.l3_bytes"}
+# Bytes in a memory that a chip may lack -> its size; parts -> the boot image
+LEVELS = {
+    "memory.l1_peak_bytes": "target.l1_bytes",
+    "memory.l3_bytes": "target.l3_bytes",
+    "memory.external": "memory.boot_image_bytes",
+}
 # Titles where code and weights are read in place from flash
 IN_FLASH = {
     "memory.l2_peak_bytes": "RAM without variables",
@@ -235,10 +252,10 @@ LAYER_CYCLES = {"cycles": "counted", "cycles_modelled": "modelled"}
 # --- verdict --------------------------------------------------------------------------------------
 
 
-# Tolerances: a fraction of the old value, decibels, or shares (0.01 is a point).
+# Tolerances: a fraction of the old value, decibels, shares (0.01 is a point), or parts.
 TOLERATED: Mapping[str, float] = {
     "latency": 0.02, "energy": 0.02, "power": 0.02, "memory": 0.0, "sqnr_db": 0.5, "accuracy": 0.01,
-    "rmse": 0.02,
+    "rmse": 0.02, "parts": 0.0,
 }  # fmt: skip
 SAME = "same: accuracy, SQNR, latency, energy, power and memory are as before"
 RESULTS = {(True, True): "mixed", (True, False): "better", (False, True): "worse"}

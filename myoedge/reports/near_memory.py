@@ -14,6 +14,7 @@ from myoedge.targets import find_chip
 OF_LEVELS = {"weights": "weights from {}", "window": "window on {}"}
 # Of a chip with flash: the code's use of it, as other programs of the library have other code
 PROGRAM_CODE = "code with the test program"
+PARTS = ("flash", "RAM")  # beside the chip: a network that needs a RAM needs a flash too
 Sizes = Mapping[str, int | None]  # use -> bytes; None: unknown before the program is linked
 
 
@@ -94,6 +95,11 @@ def levels(report: Mapping[str, Any]) -> Mapping[str, int]:
     memory = report["memory"]
     sizes = memory.get("levels", {"l3": memory["l3_bytes"]})
     return {name: size for name, size in sizes.items() if size}
+
+
+def external_parts(number: int) -> str:
+    """Name as many parts beside the chip: "none", "flash", "RAM and flash"."""
+    return " and ".join(PARTS[:number][::-1]) or "none"
 
 
 def boot_image(report: Report, size: Callable[[float | None], str]) -> Iterator[str]:

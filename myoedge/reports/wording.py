@@ -322,10 +322,10 @@ def behind_l2(report: Report) -> list[str]:
 
 def external_parts(report: Report) -> str:
     """Name the parts beside the chip, "RAM and flash", "none"; "" for a build without a chip."""
-    memory, names = report["memory"], {"ram": "RAM", "flash": "flash"}
+    memory = report["memory"]
     if memory.get("boot_image_bytes") is None:
         return ""
-    return " and ".join(names[x] for x in sorted(memory["external"], reverse=True)) or "none"
+    return near_memory.external_parts(len(memory["external"]))
 
 
 METER_DB = 60.0  # a full bar; int8 can hardly reach more

@@ -27,7 +27,6 @@ PATHS = {
     "chip_l2_bytes": "target.l2_bytes",
     "pass_frames": "stream.pass_frames",
 }
-EXTERNAL = ("flash", "RAM")  # beside the chip: a network that needs a RAM needs a flash too
 LEVEL = "_bytes"  # end of the name of a memory's figure
 
 Figures = Mapping[str, float | None]
@@ -86,7 +85,7 @@ def external_text(old: float, new: float) -> str:
     """Return the parts beside the chip that are no longer needed, "no external RAM and flash", or
     needed now, "an external flash"."""
     few, many = sorted((int(old), int(new)))
-    parts = " and ".join(EXTERNAL[few:many][::-1])
+    parts = " and ".join(near_memory.PARTS[few:many][::-1])
     return "" if few == many else f"{'no' if new < old else 'an'} external {parts}"
 
 

@@ -106,7 +106,7 @@ JUDGED: Mapping[str, tuple[str, ...]] = {
     "latency_s": _OF_RUN,
     "energy_uj": (*_OF_RUN, "coefficients"),
     "l1_bytes": _OF_RUN,
-    **dict.fromkeys(("l2_bytes", "l3_bytes", "code_bytes", "sqnr_db"), ()),
+    **dict.fromkeys(("l2_bytes", "l3_bytes", PARTS, "code_bytes", "sqnr_db"), ()),
     **dict.fromkeys(("accuracy_int8", "rmse_int8"), _OF_LABELS),
 }
 
@@ -148,7 +148,8 @@ class Regression:
     @property
     def as_change(self) -> Change:
         """The figure as a change of a fact."""
-        return Change("", fact_of(self.what), self.old, self.new)
+        fact = fact_of(self.what)
+        return Change("", fact, fact.value_of(self.old), fact.value_of(self.new))
 
     @property
     def is_beyond_bound(self) -> bool:
@@ -161,9 +162,7 @@ class Regression:
         """Return the bound with its unit: "2 % more", "0.5 dB less"; "" without one."""
         if self.what not in JUDGED or self.bound is None:
             return ""
-        fact = fact_of(self.what)
-        unit = f"{100 * self.bound:g} %" if fact.unit.change is None else fact.unit.show(self.bound)
-        return f"{unit} {'less' if fact.better > 0 else 'more'}"
+        return fact_of(self.what).loss(self.bound)
 
 
 def regressions(old: Sequence[Result], new: Sequence[Result], bounds: Bounds) -> list[Regression]:

@@ -84,6 +84,7 @@ class Bounds:
     sqnr_db in dB.
 
     accuracy   as a difference: 0.01 is one percentage point
+    parts      beside the chip, as a difference
     """
 
     __pydantic_config__: ClassVar[Any] = STRICT
@@ -93,6 +94,7 @@ class Bounds:
     sqnr_db: float = TOLERATED["sqnr_db"]
     accuracy: float = TOLERATED["accuracy"]
     rmse: float = TOLERATED["rmse"]
+    parts: float = TOLERATED["parts"]
 
 
 @dataclass(frozen=True, slots=True)
