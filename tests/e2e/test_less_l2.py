@@ -234,10 +234,10 @@ def test_a_host_shows_hauls_out_of_time(model: Path, small: myoedge.Build, tmp_p
 @pytest.mark.slow
 def test_what_one_tile_needs_has_to_fit(model: Path, tmp_path: Path) -> None:
     with pytest.raises(MyoedgeError) as raised:
-        built(model, tmp_path / "out", "8KiB")
+        built(model, tmp_path / "out", "1KiB")
     facts = dict(raised.value.notice.facts)
     assert raised.value.code == "E302"
-    assert facts["has"] == "8,192 B"
+    assert facts["has"] == "1,024 B"
     assert "stays in L2" in facts
     assert not os.path.exists(tmp_path / "out")
 

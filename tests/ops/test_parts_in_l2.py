@@ -38,8 +38,8 @@ def in_parts(plan: Plan, parity: int) -> Plan | None:
     streamed = frozenset([*known][parity::2])
     if not {part[:2] for part in known if part not in streamed} & {x[:2] for x in streamed}:
         return None
-    digest = weight_streaming._make_digest_cache(plan)
-    made = weight_streaming._plan_streaming(plan, known, streamed, digest)
+    digest = weight_streaming.make_digest_cache(plan)
+    made = weight_streaming.WeightStreaming(plan, known, digest).fitting(streamed)
     assert made is not None
     return made
 
