@@ -17,7 +17,7 @@ from myoedge.graph.ir import Graph, Node
 from myoedge.numerics.pointwise import FLOAT_MAX
 from myoedge.numerics.quant_params import QuantParams, dequantize, round_up_12_bits
 from myoedge.operators.interpreter import PRE
-from myoedge.operators.turns import IN_LOOPS, STATE
+from myoedge.operators.turns import IN_LOOPS, NEXT
 from myoedge.quantization.calibrate import Calibration, InputArrays, each_sample, read_ranges
 from myoedge.quantization.fidelity import Fidelity
 from myoedge.quantization.float_runs import float_values
@@ -163,10 +163,10 @@ def without_extremes(graph: Graph, calibration: Calibration) -> Calibration:
 
 
 def states_of_one_sample(q: QuantGraph) -> Iterator[tuple[Node, Range, Range]]:
-    """Yield (state of a loop, its range, its range without the samples that set its ends) for
-    ranges that one sample extends by more than a quarter."""
+    """Yield (update of a loop's state, its range, its range without the samples that set its ends)
+    for ranges that one sample extends by more than a quarter."""
     for node in q.graph.nodes:
-        inner = q.calibration.inner.get(node.name) if node.op == STATE else None
+        inner = q.calibration.inner.get(node.name) if node.op == NEXT else None
         if inner is not None:
             (low, high), (least, most) = q.calibration.seen[node.name], inner[0]
             if max(least - low, high - most) > FAR_SHARE * (most - least):
