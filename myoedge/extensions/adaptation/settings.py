@@ -284,16 +284,22 @@ def _inputs_of_last_weights(plan: Plan) -> Iterator[str]:
             yield name
 
 
-def check_slots(weights_bytes: int, areas: FlashMap) -> None:
+def check_slots(weights_bytes: int, areas: FlashMap, program_bytes: int = 0) -> None:
     """Check that program and weights in MRAM end before the slots of saved classifiers. Errors:
-    E267."""
+    E267.
+
+    program_bytes   most bytes of a program that may take the room of the weights, without any there
+    """
     used_bytes = weights_bytes + areas.head_bytes if weights_bytes else 0
-    if used_bytes > areas.weights.size_bytes:
+    left_bytes = areas.weights.size_bytes - used_bytes
+    if not weights_bytes:
+        left_bytes = min(left_bytes, areas.slots[0].offset - program_bytes)
+    if left_bytes < 0:
         slots_bytes = sum(slot.size_bytes for slot in areas.slots)
-        left_bytes = max(areas.weights.size_bytes + slots_bytes - used_bytes, 0)
         facts = {"needs": f"{slots_bytes:,} B of MRAM, for two saved classifiers"}
-        facts |= {"has": f"{left_bytes:,} B behind program and {weights_bytes:,} B of weights"}
-        is_small = areas.weights.size_bytes < 0
+        left = f"{max(left_bytes + slots_bytes, 0):,} B behind program"
+        facts |= {"has": f"{left} and {weights_bytes:,} B of weights"}
+        is_small = areas.weights.size_bytes < 0 or not weights_bytes
         tries = ["a board with a larger [flash.mram]" if is_small else "--memory mram=off"]
         title = "program, weights and saved classifiers exceed MRAM"
         raise MyoedgeError("E267", title, facts, tries)

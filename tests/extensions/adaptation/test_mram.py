@@ -106,10 +106,12 @@ BOARD = 'id = "bare"\nname = "bare"\nchip = "gap9"\ntried = false\n'
 SECTORS = {"all": 256, "half": 128, "least": LEAST_SECTORS, "none": 0}
 
 
-def on_board(folder: Path, samples: Array, sectors: int) -> Build:
-    """A small network with [adapt], for a board with this much MRAM; 0: with another flash only."""
+def on_board(
+    folder: Path, samples: Array, sectors: int, width: int = 16, classes: int = 4
+) -> Build:
+    """A network with [adapt], for a board with this much MRAM; 0: with another flash only."""
     torch.manual_seed(0)
-    network = nn.Sequential(nn.Linear(128, 16), nn.ReLU(), nn.Linear(16, 4)).eval()
+    network = nn.Sequential(nn.Linear(128, width), nn.ReLU(), nn.Linear(width, classes)).eval()
     model = save_exported(network, (torch.zeros(1, 128),), folder / "model.pt2")
     name, size = ("mram", sectors * 8192) if sectors else ("octospi", 1 << 26)
     flash = f'[flash.{name}]\npart = "a flash"\nbytes = {size}\nsector_bytes = 8192\n'
@@ -143,6 +145,24 @@ def test_a_board_without_room_for_classifiers_is_refused(samples: Array, tmp_pat
     assert caught.value.notice.tries == ("a board with a larger [flash.mram]",)
 
 
+@pytest.mark.parametrize(("sectors", "has_room"), [(46, False), (64, True)])
+def test_a_large_classifier_lies_behind_the_program(
+    samples: Array, tmp_path: Path, sectors: int, has_room: bool
+) -> None:
+    """Of 64 classes and 1,200 features: its slots take 20 sectors, of which the room of a program
+    without weights in MRAM leaves two."""
+    build = partial(on_board, tmp_path, samples, sectors, width=1200, classes=64)
+    if not has_room:
+        with pytest.raises(MyoedgeError, match="E267") as caught:
+            build()
+        assert caught.value.notice.tries == ("a board with a larger [flash.mram]",)
+        return
+    program = read_elf(build().written("adapt.elf"), "adapt.elf")
+    record_bytes = 64 * 1200
+    end = sectors * 8192 - 2 * -(-record_bytes // 8192) * 8192
+    assert LAYOUT.boot_bytes + program.loaded_bytes <= end
+
+
 @pytest.mark.parametrize("record_bytes", [0, 100, 8128, 8129, 40_000])
 def test_weights_and_slots_share_the_flash(record_bytes: int) -> None:
     areas = LAYOUT.areas(record_bytes=record_bytes)
@@ -151,5 +171,7 @@ def test_weights_and_slots_share_the_flash(record_bytes: int) -> None:
     assert first.size_bytes >= record_bytes + 64
     assert first.size_bytes % 8192 == 0
     check_slots(areas.image_bytes, areas)
-    with pytest.raises(MyoedgeError, match="E267"):
-        check_slots(areas.image_bytes + 1, areas)
+    check_slots(0, areas, first.offset)
+    for sizes in ((areas.image_bytes + 1, areas), (0, areas, first.offset + 1)):
+        with pytest.raises(MyoedgeError, match="E267"):
+            check_slots(*sizes)
