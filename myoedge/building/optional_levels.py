@@ -70,6 +70,9 @@ def _no_room_error(level: MemoryLevel, board: Board) -> MyoedgeError:
         "needs": f"more than {level.reserved_bytes:,} B, which program and records take",
         "has": f"{level.bytes:,} B" if level.bytes else f"no {table} in board.toml",
     }
-    tries = [f"--memory {level.name}={OFF}", f"{table} in board.toml, if {board.id} has it"]
+    other = f"a board with a larger {table}"
+    if not level.bytes:
+        other = f"{table} in board.toml, if {board.id} has it"
+    tries = [f"--memory {level.name}={OFF}", other]
     title = f"the board {board.id} has no room for weights in {level.name}"
     return MyoedgeError("E204", title, facts, tries)

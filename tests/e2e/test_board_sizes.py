@@ -45,17 +45,28 @@ def test_weights_in_mram_are_at_most_what_the_board_has(more_bytes: int, tmp_pat
 
 
 @pytest.mark.parametrize(
-    ("tables", "has"),
+    ("tables", "has", "other"),
     [
-        (flash("octospi", 1 << 26), "no [flash.mram] in board.toml"),
-        (flash("mram", RESERVED_BYTES), f"{RESERVED_BYTES:,} B"),
+        (
+            flash("octospi", 1 << 26),
+            "no [flash.mram] in board.toml",
+            "[flash.mram] in board.toml, if bare has it",
+        ),
+        (
+            flash("mram", RESERVED_BYTES),
+            f"{RESERVED_BYTES:,} B",
+            "a board with a larger [flash.mram]",
+        ),
     ],
     ids=["no MRAM", "no room"],
 )
-def test_a_board_without_room_in_mram_is_refused(tables: str, has: str, tmp_path: Path) -> None:
+def test_a_board_without_room_in_mram_is_refused(
+    tables: str, has: str, other: str, tmp_path: Path
+) -> None:
     trial = of_mram(tmp_path, tables)
     told = trial.refusal()
     assert (told.code, dict(told.facts)["has"]) == ("E204", has)
+    assert told.tries == ("--memory mram=off", other)
     trial.options["memory"] = "mram=off"  # the first remedy
     trial.tables["budget"] = {}
     assert trial.build().report["memory"]["levels"].get("mram", 0) == 0
