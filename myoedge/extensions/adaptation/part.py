@@ -29,7 +29,6 @@ from myoedge.numerics.arrays import Array, outer_inner
 from myoedge.plan.plan import Plan
 from myoedge.quantization.files import model_digest
 from myoedge.streaming.stream import Stream
-from myoedge.targets.flash import FlashLayout
 
 if TYPE_CHECKING:
     from myoedge.building.config_tables import Config
@@ -109,18 +108,15 @@ class AdaptRequest:
         for saved classifiers behind program and weights in MRAM, if the board has MRAM."""
         found = adaptation_of(self.table, plan, data, stream)
         program = plan.chip.program
-        if program is not None and program.flash is not None and program.flash.size_bytes:
-            areas = program.flash.areas(record_bytes=saved_bytes(found))
-            check_slots(plan.image_bytes("mram"), areas, _most_program_bytes(plan, program.flash))
+        if program is not None and (flash := program.flash) is not None and flash.size_bytes:
+            areas = flash.areas(record_bytes=saved_bytes(found))
+            room = flash.areas().slots[0].offset - flash.boot_bytes
+            program_bytes = 0  # it starts beside the chip if its weights alone exceed the room
+            if plan.weight_bytes <= room:
+                most = plan.weight_bytes + max(plan.chip.l2_reserved_bytes, 0)
+                program_bytes = flash.boot_bytes + min(most, room)
+            check_slots(plan.image_bytes("mram"), areas, program_bytes)
         return AdaptPart(found, in_flash=plan.chip.flash_bytes > 0)
-
-
-def _most_program_bytes(plan: Plan, flash: FlashLayout) -> int:
-    """Return the most bytes of boot chain and program, with its weights in L2, if it can start from
-    this flash; 0 if these weights alone exceed it."""
-    room = flash.areas().slots[0].offset - flash.boot_bytes
-    most = plan.weight_bytes + max(plan.chip.l2_reserved_bytes, 0)
-    return flash.boot_bytes + min(most, room) if plan.weight_bytes <= room else 0
 
 
 def requested(options: BuildOptions, settings: Config) -> AdaptRequest | None:
