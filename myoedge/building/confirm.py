@@ -59,7 +59,7 @@ if TYPE_CHECKING:
 
 LONGEST_CYCLES = 600_000_000  # estimated cycles up to which a build is simulated without --simulate
 MOST_CANDIDATES = 6
-MOST_PLANS = 3  # plans: the code of each may be larger than that of the one before
+MOST_PLANS = 6  # plans: the code of each may be larger than that of the one before
 NO_COMPILER = (5, 70)  # exit codes: no compiler; it rejects the simulator's C
 
 Candidate = TypeVar("Candidate")

@@ -21,8 +21,9 @@ import myoedge
 from myoedge.backends import host
 from myoedge.backends.measurement import FirmwareFiles
 from myoedge.backends.simulator import run_firmware
+from myoedge.building import confirm
 from myoedge.building.broken_budgets import check
-from myoedge.building.budget import Budget
+from myoedge.building.budget import Budget, CodeOverBudget
 from myoedge.building.plan_within import plan_within
 from myoedge.building.plans import planned
 from myoedge.building.request import BuildRequest
@@ -532,3 +533,23 @@ def test_two_operands_of_a_layer_are_one_map_in_l3(tmp_path: Path) -> None:
     assert myoedge.simulate(build).exact
     (unread,) = (row for row in build.report["warnings"] if row["code"] == "W109")
     assert unread["title"] == "nothing in the network reads a, b"
+
+
+def test_code_may_grow_from_plan_to_plan(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Perceptrons in 90 and 96 KiB of L2 needed four plans, in 91 KiB two."""
+    torch.manual_seed(0)
+    model = save_exported(nn.Linear(16, 4).eval(), (torch.zeros(1, 16),), tmp_path / "model.pt2")
+    calib = np.random.default_rng(1).standard_normal((24, 16), np.float32)
+    check_linked, sizes = confirm.check_linked, iter([20_000, 21_000, 22_000, 23_000])
+
+    def grown(limits: Budget, plan: Plan, report: Mapping[str, Any]) -> None:
+        for size in sizes:
+            raise CodeOverBudget(1, plan, size)
+        check_linked(limits, plan, report)
+
+    monkeypatch.setattr(confirm, "check_linked", grown)
+    monkeypatch.delattr(confirm, "code_over_l2")  # no remedy is searched
+    limit = {"l2": "64KiB", "simulate": False}
+    build = myoedge.build(model, calib=calib, output=tmp_path / "out", **limit)
+    assert build.report["memory"]["l2_peak_bytes"] <= 65_536
+    assert next(sizes, None) is None
