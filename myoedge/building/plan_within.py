@@ -86,14 +86,20 @@ def _planned_in_parts(inputs: PlanInputs, budget: Budget) -> Plan:
     """Plan a network, with a program that starts from the flash on the chip if another is excluded
     or too small. Errors: as plan_within."""
     plan = _planned_in_flash(inputs, budget)
-    try:
+    limited = with_program_in_flash(inputs.chip, budget, len(plan.steps))
+    if limited.resident_bytes is None:
         check_parts(budget, plan, plan.weight_bytes + budget.boot_code_bytes)
-    except StoredOverParts:
-        chip = with_program_in_flash(inputs.chip, budget, len(plan.steps))
-        if chip == inputs.chip:
-            raise
-        plan = planned_once(replace(inputs, chip=chip))
-        check_parts(budget, plan, plan.weight_bytes + budget.boot_code_bytes)
+        return plan
+    data = limited.resident_bytes + plan.l2_bytes - plan.weight_bytes
+    most = min(data + max(limited.l2_reserved_bytes, 0), limited.l2_bytes)
+    for chip in (limited, replace(limited, l2_bytes=most)):  # all weights may fit the whole of L2
+        try:
+            check_parts(budget, plan, plan.weight_bytes + budget.boot_code_bytes)
+            return plan
+        except StoredOverParts:
+            plan = planned_once(replace(inputs, chip=chip))
+            plan = replace(plan, chip=replace(plan.chip, l2_bytes=limited.l2_bytes))
+    check_parts(budget, plan, plan.weight_bytes + budget.boot_code_bytes)
     return plan
 
 

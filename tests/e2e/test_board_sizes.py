@@ -72,6 +72,19 @@ def test_a_board_without_room_in_mram_is_refused(
     assert trial.build().report["memory"]["levels"].get("mram", 0) == 0
 
 
+@pytest.mark.parametrize("limit", [None, "400KiB", "300KiB", "200KiB"])
+def test_weights_move_where_the_boot_image_has_no_room(limit: str | None, tmp_path: Path) -> None:
+    """288 KB of weights, which L2 has room for and neither flash as a part of the boot image."""
+    tables = flash("mram", 40 * 8192) + flash("octospi", 160 << 10)
+    board = NO_PARTS + tables + sized("[ram]", 1 << 20)
+    trial = Trial(tmp_path, 192, 8, board=board, **({"l2": limit} if limit else {}))
+    trial.options["memory"] = "mram=auto"
+    memory = trial.build().report["memory"]
+    assert memory["levels"]["mram"] > 0
+    assert memory["boot_image_bytes"] <= MAP.applications[0].size_bytes
+    assert memory["levels"].get("l3", 0) <= 160 << 10
+
+
 def test_a_board_without_mram_starts_from_the_other_flash(tmp_path: Path) -> None:
     trials = {x: Trial(tmp_path, 16, 1, board=NO_PARTS + flash(x, 1 << 21)) for x in FLASHES}
     external = {x: trial.build().report["memory"]["external"] for x, trial in trials.items()}
