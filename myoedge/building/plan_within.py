@@ -96,8 +96,11 @@ def _planned_in_parts(inputs: PlanInputs, budget: Budget) -> Plan:
         try:
             check_parts(budget, plan, plan.weight_bytes + budget.boot_code_bytes)
             return plan
-        except StoredOverParts:
-            plan = planned_once(replace(inputs, chip=chip))
+        except StoredOverParts as short:
+            try:
+                plan = planned_once(replace(inputs, chip=chip))
+            except MyoedgeError:  # of an L2 that is no limit of the user's
+                raise short from None
             plan = replace(plan, chip=replace(plan.chip, l2_bytes=limited.l2_bytes))
     check_parts(budget, plan, plan.weight_bytes + budget.boot_code_bytes)
     return plan
