@@ -1,6 +1,6 @@
 # make demo    train, build, validate and report a network on real sEMG recordings
 # make test    every test but the long ones, and those that add little (CONTRIBUTING.md)
-# make check   format, lint, types, imports, unused names, dead files, size
+# make check   format, lint, types, imports, unused names, dead files, size, what a build enters
 # make format  formats Python and C
 # make bench   timings          make test-all   the long tests too          make wheel, docs, clean
 # make figures simulated cycles of the tables in docs/, recorded anew
@@ -52,6 +52,7 @@ check: $(DEV_STAMP)
 	$(BIN)/vulture
 	$(BIN)/python -m tests.dead_files
 	$(BIN)/python -m tests.size
+	$(BIN)/python -m tests.entered
 
 format: $(DEV_STAMP)
 	$(BIN)/ruff format .
