@@ -14,7 +14,7 @@ from myoedge.backends.onnx_agreement import DIFFERS_DB
 from myoedge.building.loading import network_facts
 from myoedge.reports import wording
 from myoedge.reports.evaluation_lines import card_facts
-from myoedge.reports.fidelity_rows import decibels
+from myoedge.reports.evaluations import decibels
 from myoedge.reports.junit import JunitCase, junit_xml
 from myoedge.system.notebook import Card, Rows, Tabular
 

@@ -22,8 +22,7 @@ from myoedge.quantization.scales import QuantGraph
 from myoedge.quantization.search.state import TriedMove
 from myoedge.reports import fidelity, wording
 from myoedge.reports.evaluation_lines import card_facts
-from myoedge.reports.evaluations import evaluation_rows
-from myoedge.reports.fidelity_rows import decibels, output_fidelity, sqnr
+from myoedge.reports.evaluations import decibels, evaluation_rows, output_fidelity, sqnr
 from myoedge.reports.report_json import Outcome, Report, quantization_rows
 from myoedge.system.notebook import Card, Tabular
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from myoedge.operators import layer_names as naming
 from myoedge.reports import fidelity, speed, wording
-from myoedge.reports.fidelity_rows import EXACT_DB
+from myoedge.reports.evaluations import EXACT_DB
 from myoedge.reports.report_json import CAUSES, WEAK_DB, Report
 from myoedge.reports.tables import on_one_line
 

@@ -36,11 +36,11 @@ from myoedge.reports.diff import (
     paired_layers,
 )
 from myoedge.reports.evaluation_lines import class_names, interval, matrix, samples_of
+from myoedge.reports.evaluations import EXACT_DB
 from myoedge.reports.facts import FACT_OF, verdict_of
-from myoedge.reports.fidelity_rows import EXACT_DB
 from myoedge.reports.network_map import network_map
 from myoedge.reports.period import decision
-from myoedge.reports.power_chart import power_chart
+from myoedge.reports.playback import power_chart
 from myoedge.reports.report_json import WEAK_DB, Report, dims
 from myoedge.reports.sections import sections
 from myoedge.system.hooks import load
@@ -137,8 +137,8 @@ def _memory_section(report: Report) -> str:
     space += near_memory.title(report)
     if flash := near_memory.flash_sizes(report):  # weights are read in place
         limit = report["target"]["flash_bytes"]
-        space += f" and {wording.of_limit(near_memory.used_bytes(flash), limit)} of flash"
-    if external := wording.external_parts(report):
+        space += f" and {near_memory.of_limit(near_memory.used_bytes(flash), limit)} of flash"
+    if external := near_memory.external_parts(report):
         space += f", and {external.replace('none', 'no part')} beside the chip"
     return f"{space}."
 

@@ -4,10 +4,12 @@ from flash."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Mapping
 from typing import Any
 
 from myoedge.reports.report_json import Report
+from myoedge.reports.wording import fraction, layer_names, percent, size
 from myoedge.targets import find_chip
 
 # Kind of a buffer of a memory level's data -> its name; others have the name of their kind
@@ -71,12 +73,9 @@ def program_bytes(report: Report) -> int:
     return (memory["variables_bytes"] if has_flash(report) else memory["code_bytes"]) or 0
 
 
-def beside(report: Report, size: Callable[[int], str]) -> list[str]:
+def beside(report: Report) -> list[str]:
     """Name the bytes of the memory of activations that are in no figure: "besides, a run needs a
-    stack of 4 KiB"; [] if all are.
-
-    size   bytes -> text
-    """
+    stack of 4 KiB"; [] if all are."""
     stack_bytes = report["memory"].get("stack_bytes")
     return [f"besides, a run needs a stack of {size(stack_bytes)}"] if stack_bytes else []
 
@@ -94,25 +93,95 @@ def levels(report: Mapping[str, Any]) -> Mapping[str, int]:
     of version 0.1.0 have L3 alone."""
     memory = report["memory"]
     sizes = memory.get("levels", {"l3": memory["l3_bytes"]})
-    return {name: size for name, size in sizes.items() if size}
+    return {name: count for name, count in sizes.items() if count}
 
 
-def external_parts(number: int) -> str:
+def part_names(number: int) -> str:
     """Name as many parts beside the chip: "none", "flash", "RAM and flash"."""
     return " and ".join(PARTS[:number][::-1]) or "none"
 
 
-def boot_image(report: Report, size: Callable[[float | None], str]) -> Iterator[str]:
-    """Yield the size of the boot image, with the room for it in the flash on the chip."""
-    if stored := report["memory"].get("boot_image_bytes"):
-        text, weights = f"boot image {size(stored)}", levels(report)
+def used_bytes(parts: Sizes) -> int:
+    """Return the sum of the known sizes."""
+    return sum(count or 0 for count in parts.values())
+
+
+# --- for people -----------------------------------------------------------------------------------
+
+
+def sized(parts: Sizes) -> str:
+    """Format sizes by name, those that are known."""
+    return ", ".join(f"{name} {size(n)}" for name, n in parts.items() if n is not None)
+
+
+def l1_parts(report: Report) -> str:
+    """Format the parts of L1, "tiles 6.54 KiB, stacks 11.2 KiB, runtime 768 B"; "" without L1."""
+    memory = report["memory"]
+    planned, reserved = memory["l1_planned_bytes"], memory["l1_reserved_bytes"]
+    if planned is None:
+        return ""
+    stacks = memory.get("l1_stacks_bytes")
+    known = None if stacks is None else f"stacks {size(stacks)}, runtime {size(reserved - stacks)}"
+    return f"tiles {size(planned - reserved)}, {known or f'stacks and runtime {size(reserved)}'}"
+
+
+def of_limit(used: int, limit: int | None) -> str:
+    """Format a size with its fraction of a memory: "40.2 KiB of 1.5 MiB (2.6 %)"."""
+    share = f" of {size(limit)} ({percent(fraction(used, limit))})" if limit else ""
+    return f"{size(used)}{share}"
+
+
+def arena_bound(report: Report) -> str:
+    """Describe the arena's size and its lower bound: "3 KiB, proven smallest; at least 2.5 KiB are
+    alive at once"; "" if both are equal."""
+    memory = report["memory"]
+    arena, lower_bound = memory["arena_bytes"], memory["lower_bound_bytes"]
+    if memory["l3_bytes"]:
+        return f"{size(arena)}, buffers for prefetched L3 weights included"
+    if arena == lower_bound:
+        return ""
+    proof = "proven smallest" if memory["proven"] else "not proven smallest"
+    return f"{size(arena)}, {proof}; at least {size(lower_bound)} are alive at once"
+
+
+def peak(report: Report) -> str:
+    """Return the buffers in use at the arena's peak: "features.0 + 1 (1.5 KiB), scratch (512
+    B)"."""
+    names, memory, sizes = layer_names(report), report["memory"], Counter[str]()
+    for row in memory["buffers"]:
+        if row["name"] in memory["peak_buffers"]:
+            sizes[names.get(row["name"], buffer_name(row))] += row["size_bytes"]
+    return ", ".join(f"{name} ({size(count)})" for name, count in sizes.items())
+
+
+def from_l3(report: Report) -> str:
+    """Format the bytes that every run moves to and from L3; "" for none."""
+    memory = report["memory"]
+    maps = sum(row["size_bytes"] for row in memory.get("l3_maps", ()))
+    parts = {"weights": memory.get("l3_weights_bytes", memory["l3_bytes"]), "feature maps": maps}
+    return ", ".join(f"{name} {size(count)}" for name, count in parts.items() if count)
+
+
+def behind_l2(report: Report) -> list[str]:
+    """Format what a run moves from each level behind L2, and the size of the boot image."""
+    memory = report["memory"]
+    moved = {"l3": from_l3(report)} if memory["l3_bytes"] else {}
+    others = {x: count for x, count in levels(report).items() if x != "l3"}
+    moved |= {name: f"weights {size(count)}" for name, count in others.items()}
+    texts = [f"from {name.upper()} in every run: {text}" for name, text in moved.items()]
+    if texts and (stored := memory.get("boot_image_bytes")):
+        image, weights = f"boot image {size(stored)}", levels(report)
         for level in find_chip(report["target"]["chip"]).optional_levels:
             if level.program_bytes:
                 room = size(level.boot_room_bytes(weights.get(level.name, 0)))
-                text += f", {level.name.upper()} has room for {room}"
-        yield text
+                image += f", {level.name.upper()} has room for {room}"
+        texts.append(image)
+    return texts
 
 
-def used_bytes(parts: Sizes) -> int:
-    """Return the sum of the known sizes."""
-    return sum(size or 0 for size in parts.values())
+def external_parts(report: Report) -> str:
+    """Name the parts beside the chip, "RAM and flash", "none"; "" for a build without a chip."""
+    memory = report["memory"]
+    if memory.get("boot_image_bytes") is None:
+        return ""
+    return part_names(len(memory["external"]))

@@ -32,8 +32,7 @@ from myoedge.quantization.ports import QuantPort
 from myoedge.quantization.search.state import TriedMove
 from myoedge.quantization.sqnr import GOOD_DB as GOOD_DB
 from myoedge.quantization.sqnr import WEAK_DB as WEAK_DB
-from myoedge.reports.evaluations import evaluation_rows
-from myoedge.reports.fidelity_rows import decibels, output_fidelity, rounded, sqnr
+from myoedge.reports.evaluations import decibels, evaluation_rows, output_fidelity, rounded, sqnr
 from myoedge.reports.memory import layer_bytes, memory
 from myoedge.simulator.result import STALLS
 from myoedge.targets import ACCELERATOR

@@ -114,9 +114,9 @@ def _fact_rows(report: Report) -> Iterable[tuple[str, Text]]:
         yield from _fill_row(section.row, load(section.line)(report))
     yield near_memory.title(report), _l2_row(report)
     if flash := near_memory.flash_sizes(report):  # weights are read in place
-        text = wording.of_limit(near_memory.used_bytes(flash), report["target"]["flash_bytes"])
-        yield "flash", styled(text, "bold").append(f"\n{wording.sized(flash)}")
-    yield from _fill_row("activations", wording.arena_bound(report))
+        text = near_memory.of_limit(near_memory.used_bytes(flash), report["target"]["flash_bytes"])
+        yield "flash", styled(text, "bold").append(f"\n{near_memory.sized(flash)}")
+    yield from _fill_row("activations", near_memory.arena_bound(report))
     yield from _fill_row("int16", speed.int16_costs(report))
     yield from _fill_row("refined", known.get("refined", ""))
     yield from _fill_row("reachable", known.get("reachable", ""))
@@ -124,7 +124,7 @@ def _fact_rows(report: Report) -> Iterable[tuple[str, Text]]:
     style = "yellow" if fidelity.on_examples(report) else ""
     yield "scales", styled(known["scales"], style)
     yield "exact", _equivalence_row(report)
-    if parts := wording.l1_parts(report):
+    if parts := near_memory.l1_parts(report):
         used, limit = memory["l1_planned_bytes"], report["target"]["l1_bytes"]
         yield "L1 memory", styled(f"{wording.size(used)} of {wording.size(limit)}: {parts}")
 
@@ -150,11 +150,11 @@ def _time_rows(report: Report) -> Iterable[tuple[str, Text]]:
 
 
 def _l2_row(report: Report) -> Text:
-    used = wording.of_limit(near_memory.bytes_in_use(report), report["target"]["l2_bytes"])
-    if external := wording.external_parts(report):
+    used = near_memory.of_limit(near_memory.bytes_in_use(report), report["target"]["l2_bytes"])
+    if external := near_memory.external_parts(report):
         used += f", external parts: {external}"
-    others = (*near_memory.beside(report, wording.size), *wording.behind_l2(report))
-    parts = "; ".join([wording.sized(near_memory.sizes(report)), *others])
+    others = (*near_memory.beside(report), *near_memory.behind_l2(report))
+    parts = "; ".join([near_memory.sized(near_memory.sizes(report)), *others])
     return styled(used, "bold").append(f"\n{parts}")
 
 

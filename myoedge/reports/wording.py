@@ -11,8 +11,7 @@ from typing import Any
 from myoedge.operators.engine_choice import CORES
 from myoedge.operators.kernel import CLUSTER, NINE_CORES
 from myoedge.operators.layer_names import unique_names
-from myoedge.reports import near_memory
-from myoedge.reports.fidelity_rows import EXACT_DB
+from myoedge.reports.evaluations import EXACT_DB
 from myoedge.reports.report_json import Report, dims
 
 KIB = 1024
@@ -142,41 +141,6 @@ def fraction(part: float, total: float) -> float:
 COMPARISONS = {True: "same integers", False: "DIFFERENT", None: "not run"}
 
 
-def sized(parts: near_memory.Sizes) -> str:
-    """Format sizes by name, those that are known."""
-    return ", ".join(f"{name} {size(n)}" for name, n in parts.items() if n is not None)
-
-
-def l1_parts(report: Report) -> str:
-    """Format the parts of L1, "tiles 6.54 KiB, stacks 11.2 KiB, runtime 768 B"; "" without L1."""
-    memory = report["memory"]
-    planned, reserved = memory["l1_planned_bytes"], memory["l1_reserved_bytes"]
-    if planned is None:
-        return ""
-    stacks = memory.get("l1_stacks_bytes")
-    known = None if stacks is None else f"stacks {size(stacks)}, runtime {size(reserved - stacks)}"
-    return f"tiles {size(planned - reserved)}, {known or f'stacks and runtime {size(reserved)}'}"
-
-
-def of_limit(used: int, limit: int | None) -> str:
-    """Format a size with its fraction of a memory: "40.2 KiB of 1.5 MiB (2.6 %)"."""
-    share = f" of {size(limit)} ({percent(fraction(used, limit))})" if limit else ""
-    return f"{size(used)}{share}"
-
-
-def arena_bound(report: Report) -> str:
-    """Describe the arena's size and its lower bound: "3 KiB, proven smallest; at least 2.5 KiB are
-    alive at once"; "" if both are equal."""
-    memory = report["memory"]
-    arena, lower_bound = memory["arena_bytes"], memory["lower_bound_bytes"]
-    if memory["l3_bytes"]:
-        return f"{size(arena)}, buffers for prefetched L3 weights included"
-    if arena == lower_bound:
-        return ""
-    proof = "proven smallest" if memory["proven"] else "not proven smallest"
-    return f"{size(arena)}, {proof}; at least {size(lower_bound)} are alive at once"
-
-
 def reused(reused_layers: Mapping[str, Any]) -> str:
     """Describe the layers reused from an older build: "7 of 9 layers as in the older build;
     requantised: head.0, head.2; with its bits: head.2"."""
@@ -290,42 +254,6 @@ def factors(port: dict[str, Any]) -> list[tuple[float, float]]:
 def step_name(report: Report, step: int) -> str:
     layers = report["layers"]
     return unique_names(layers)[step] if step < len(layers) else "the copy to the outputs"
-
-
-def peak(report: Report) -> str:
-    """Return the buffers in use at the arena's peak: "features.0 + 1 (1.5 KiB), scratch (512
-    B)"."""
-    names, memory, sizes = layer_names(report), report["memory"], Counter[str]()
-    for row in memory["buffers"]:
-        if row["name"] in memory["peak_buffers"]:
-            sizes[names.get(row["name"], near_memory.buffer_name(row))] += row["size_bytes"]
-    return ", ".join(f"{name} ({size(count)})" for name, count in sizes.items())
-
-
-def from_l3(report: Report) -> str:
-    """Format the bytes that every run moves to and from L3; "" for none."""
-    memory = report["memory"]
-    maps = sum(row["size_bytes"] for row in memory.get("l3_maps", ()))
-    parts = {"weights": memory.get("l3_weights_bytes", memory["l3_bytes"]), "feature maps": maps}
-    return ", ".join(f"{name} {size(count)}" for name, count in parts.items() if count)
-
-
-def behind_l2(report: Report) -> list[str]:
-    """Format what a run moves from each level behind L2, and the size of the boot image."""
-    memory = report["memory"]
-    moved = {"l3": from_l3(report)} if memory["l3_bytes"] else {}
-    others = {x: count for x, count in near_memory.levels(report).items() if x != "l3"}
-    moved |= {name: f"weights {size(count)}" for name, count in others.items()}
-    texts = [f"from {name.upper()} in every run: {text}" for name, text in moved.items()]
-    return [*texts, *near_memory.boot_image(report, size)] if texts else texts
-
-
-def external_parts(report: Report) -> str:
-    """Name the parts beside the chip, "RAM and flash", "none"; "" for a build without a chip."""
-    memory = report["memory"]
-    if memory.get("boot_image_bytes") is None:
-        return ""
-    return near_memory.external_parts(len(memory["external"]))
 
 
 METER_DB = 60.0  # a full bar; int8 can hardly reach more

@@ -28,8 +28,8 @@ from myoedge.quantization.judged import Row, judged
 from myoedge.quantization.output_ranges import full_ranges
 from myoedge.quantization.samples import Data
 from myoedge.reports import fidelity
+from myoedge.reports.evaluations import EXACT_DB
 from myoedge.reports.fidelity import reachable
-from myoedge.reports.fidelity_rows import EXACT_DB
 from tests.conftest import save_exported
 from tests.support.warning_rules import warnings_of
 

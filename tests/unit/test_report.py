@@ -38,8 +38,8 @@ from myoedge.quantization.sqnr import measure
 from myoedge.reports import speed, wording
 from myoedge.reports.diff import compare, print_diff
 from myoedge.reports.documents import layers_csv
+from myoedge.reports.evaluations import EXACT_DB
 from myoedge.reports.facts import verdict_of
-from myoedge.reports.fidelity_rows import EXACT_DB
 from myoedge.reports.html import comparison_html, report_html
 from myoedge.reports.report_json import Outcome, Report, decibels, make_report
 from myoedge.reports.tables import on_one_line, shortened, styled

@@ -28,7 +28,7 @@ from myoedge.plan.schedule import make_plan
 from myoedge.quantization.calibrate import Observer, calibrate
 from myoedge.quantization.scales import quantize_graph
 from myoedge.quantization.sqnr import measure
-from myoedge.reports import memory_maps, speed, wording
+from myoedge.reports import memory_maps, near_memory, speed, wording
 from myoedge.reports.html import report_html
 from myoedge.reports.peaks import Peak, peaks, print_peaks
 from myoedge.reports.report_json import Outcome, Report, make_report
@@ -155,7 +155,7 @@ def test_weights_from_l3_are_told_where_they_pass_and_where_they_lie() -> None:
         below = b["offset"] >= a["offset"] + a["size_bytes"]
         assert apart or above or below, (a, b)
     assert "weights from L3" in report_html(report)
-    assert wording.from_l3(report) == f"weights {wording.size(streamed.image_bytes('l3'))}"
+    assert near_memory.from_l3(report) == f"weights {wording.size(streamed.image_bytes('l3'))}"
     ends = streamed.timeline_steps.enters
     for moment, (at, _) in enumerate(middles([b - a for a, b in itertools.pairwise(ends)])):
         named = {row["name"] for row in transfers if row["from"] <= at < row["to"]}
@@ -239,7 +239,7 @@ def test_every_build_for_a_chip_names_the_parts_beside_it(
     made = make_report(planned(on=find_chip(chip)), Outcome("net"))
     assert made["memory"]["external"] == []
     report = {**made, "memory": {**made["memory"], "external": external}}
-    assert wording.external_parts(report) == parts
+    assert near_memory.external_parts(report) == parts
     shown = " ".join(summary(report).split())
     assert (f"external parts: {parts}" in shown) == bool(parts)
     said = f"and {parts.replace('none', 'no part')} beside the chip"

@@ -19,7 +19,7 @@ from myoedge.power.states import STATES, StatePower
 from myoedge.reports import energy as joules
 from myoedge.reports.budget import Broken, over_budget
 from myoedge.reports.duty_lines import STATE_NAMES, battery_hours, range_by_waiting
-from myoedge.reports.gate_lines import gate_texts
+from myoedge.reports.playback import gate_texts
 from myoedge.reports.speed import duration
 from myoedge.reports.wording import rough_percent, shares_of_clocks, three_digits, told_apart
 

@@ -13,7 +13,7 @@ from myoedge.extensions.sweeps.results import warning_codes
 from myoedge.extensions.sweeps.settings import LABELS, UNSET
 from myoedge.quantization.holdout import TEST
 from myoedge.quantization.sqnr import WEAK_DB
-from myoedge.reports import tables, wording
+from myoedge.reports import near_memory, tables, wording
 from myoedge.reports.energy import of_result
 from myoedge.reports.evaluations import MAY_BE_TRAINED
 from myoedge.reports.facts import TOLERATED
@@ -115,7 +115,7 @@ def figures(row: Result) -> dict[str, str]:
         "L2": "" if is_ram else _format_size(row, "l2_bytes", "code_bytes"),
         "RAM": _format_size(row, "l2_bytes", "variables_bytes") if is_ram else "",
         **{title: _format_size(row, key) for title, key in BEHIND_L2.items()},
-        "parts": wording.external_parts({"memory": {**row, "external": row.get(PARTS)}}),
+        "parts": near_memory.external_parts({"memory": {**row, "external": row.get(PARTS)}}),
         "SQNR": wording.decibels(row["sqnr_db"]) if row["sqnr_db"] is not None else "",
         **_evaluation_text(row),
     }

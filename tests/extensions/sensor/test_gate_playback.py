@@ -14,7 +14,7 @@ from myoedge.backends.packets import Decision, Flags
 from myoedge.extensions.sensor.gate_playback import accuracy, accuracy_lines, rested
 from myoedge.extensions.sensor.program import SampleLayout, SensorProgram
 from myoedge.extensions.sensor.wake import Gate
-from myoedge.reports.gate_lines import gate_texts
+from myoedge.reports.playback import gate_texts
 from tests.extensions.sensor import sensor_player as player
 
 WINDOW, HOP = 4, 2

@@ -16,7 +16,7 @@ from myoedge.backends.build import Build, load_build
 from myoedge.building.build_files import changed_report
 from myoedge.extensions.sensor.playback import Played
 from myoedge.power.model import PUBLISHED
-from myoedge.reports.gate_lines import gate_texts
+from myoedge.reports.playback import gate_texts
 from tests.extensions.sensor import applications
 from tests.extensions.sensor.test_wake import armband
 
