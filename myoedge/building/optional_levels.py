@@ -12,7 +12,7 @@ from myoedge.system.hooks import hooks
 from myoedge.targets import Chip
 from myoedge.targets.board_memories import with_sizes
 from myoedge.targets.boards import Board
-from myoedge.targets.memory_level import MemoryLevel
+from myoedge.targets.memories import MemoryLevel
 
 OFF, AUTO = "off", "auto"  # choices of a level
 

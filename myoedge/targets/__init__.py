@@ -10,9 +10,8 @@ from myoedge.errors import MyoedgeError
 from myoedge.targets.chip import Chip, Engine, OperatingPoint
 from myoedge.targets.cortex_m.chips import CORTEX_M
 from myoedge.targets.gap9.chip import GAP9
-from myoedge.targets.gap9.clock import CLOCKS
 from myoedge.targets.gap9.energy import ENERGY
-from myoedge.targets.gap9.program import PROGRAM
+from myoedge.targets.gap9.program import CLOCKS, PROGRAM
 
 # No limits and no cycles; the kernels of a cluster, whose parts one thread runs in turn.
 HOST = Chip(

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from myoedge.targets.boards import FILLS, Board
 from myoedge.targets.chip import Chip
-from myoedge.targets.memory_level import MemoryLevel
+from myoedge.targets.memories import MemoryLevel
 
 
 def on_board(chip: Chip, board: Board | None) -> Chip:

@@ -9,12 +9,9 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from myoedge.errors import MyoedgeError
-from myoedge.targets.costs import KernelCost, TransferCost
-from myoedge.targets.cycle_factor import CycleFactor
-from myoedge.targets.energy_model import EnergyModel
-from myoedge.targets.gvsoc_system import GvsocSystem
-from myoedge.targets.memory_level import MemoryLevel
-from myoedge.targets.program import ProgramTarget
+from myoedge.targets.costs import CycleFactor, EnergyModel, KernelCost, TransferCost
+from myoedge.targets.memories import MemoryLevel
+from myoedge.targets.program import GvsocSystem, ProgramTarget
 
 LAYERS = 100  # layers whose code l2_reserved_bytes covers
 WITHOUT_POINT = "without --operating-point"  # a remedy

@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Cost models of kernels, and of transfers, barriers and control around them."""
+"""Cost models of a chip: of kernels, transfers, barriers and control; cycles per instruction;
+energy of layers and of sleep."""
 
 from __future__ import annotations
 
+import statistics
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -91,3 +94,95 @@ class ByteCost(NamedTuple):
 
 
 NO_BYTE_COST = ByteCost()
+
+
+# --- cycles per instruction -----------------------------------------------------------------------
+
+
+# Student's t for 95 % with 1, 2, ... degrees of freedom
+STUDENT = (12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228)
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedRun:
+    """A program that others ran on a chip with the core.
+
+    clock_hz       clock of the chip
+    runs_per_s     published runs per second
+    instructions   of one run, counted here
+    """
+
+    name: str
+    clock_hz: int
+    runs_per_s: float
+    instructions: int
+
+    @property
+    def cycles_per_instruction(self) -> float:
+        return self.clock_hz / self.runs_per_s / self.instructions
+
+
+@dataclass(frozen=True, slots=True)
+class CycleFactor:
+    """Cycles per instruction of a core: mean of published runs, which include the waiting for the
+    flash of their boards.
+
+    runs     the published runs, 2 to 11
+    source   where they are from
+    """
+
+    runs: Sequence[PublishedRun]
+    source: str
+
+    def cycles(self, instructions: int) -> tuple[int, int, int]:
+        """Return the cycles of another program: estimate, and its 95 % interval."""
+        found = [run.cycles_per_instruction for run in self.runs]
+        mean, margin = statistics.mean(found), statistics.stdev(found) * STUDENT[len(found) - 2]
+        margin *= (1 + 1 / len(found)) ** 0.5
+        value, low, high = (round(instructions * x) for x in (mean, mean - margin, mean + margin))
+        return value, low, high
+
+
+# --- energy ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class EnergyModel:
+    """Energy of a chip. power/model.py has the formula.
+
+    volts            voltage of the coefficients; dynamic energy scales with V^2, leakage with V
+    instruction_pj, access_pj, dma_byte_pj   weights of the counters, whose factor is fitted
+    values           leakage in mW, clocks in pJ per cycle, factor of the weights, pJ per byte of
+                     L3, pJ per busy cycle of the accelerator, pJ per byte of the flash on the chip
+    covariance       covariance of the values
+    workload, board  relative standard deviations between workloads, and between boards
+    typical          instructions, L1 accesses and DMA bytes per cycle of a long layer on the cores
+    start_cycles     cycles of a layer that has half of them
+    engine_typical   the same as `typical` for a layer on the accelerator, which is busy for
+    engine_busy      this fraction of the cycles after
+    engine_start_cycles   its start
+    typical_error    relative error of energies by these means instead of counters
+    modelled_error   of modelled instead of counted cycles
+    sleep_mw         asleep with memories retained
+    l3_asleep_mw     L3 asleep with data retained
+    wake_s           to fall asleep and wake
+    """
+
+    volts: float
+    instruction_pj: float
+    access_pj: float
+    dma_byte_pj: float
+    values: tuple[float, ...]
+    covariance: tuple[tuple[float, ...], ...]
+    workload: float
+    board: float
+    typical: tuple[float, float, float]
+    start_cycles: float
+    engine_typical: tuple[float, float, float]
+    engine_busy: float
+    engine_start_cycles: float
+    typical_error: float
+    modelled_error: float
+    sleep_mw: float
+    l3_asleep_mw: float
+    wake_s: float

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Programs for a chip: how they are compiled and linked, as data of the chip."""
+"""Programs for a chip: how they are compiled and linked, and the systems of public GVSoC that run
+them, as data of the chip."""
 
 from __future__ import annotations
 
@@ -7,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from myoedge.system.toolchain import InstructionSet
-from myoedge.targets.clock_generator import ClockGenerator
-from myoedge.targets.flash import FlashLayout
+from myoedge.targets.clocks import ClockGenerator
+from myoedge.targets.memories import FlashLayout
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,3 +119,22 @@ class ProgramTarget:
     flash: FlashLayout | None = None
     stack_bytes: int = 0
     flashing: tuple[str, ...] = ()
+
+
+# --- public GVSoC ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class GvsocSystem:
+    """A system that gvsoc/ describes.
+
+    target       its name there
+    clock_hz     clock of controller and cluster
+    first_core   mhartid of the fabric controller, by which programs choose drivers
+    models       engine -> its model in an installation, which may lack it
+    """
+
+    target: str
+    clock_hz: int
+    first_core: int
+    models: Mapping[str, str]

@@ -12,7 +12,7 @@ from myoedge.errors import MyoedgeError, Notice
 from myoedge.extensions.boards.flash_image import Placed, boot_image, file_system, flash_images
 from myoedge.system.elf import read_program
 from myoedge.targets.boards import FLASHES
-from myoedge.targets.gap9.mram_map import MAP, MRAM_BYTES
+from myoedge.targets.gap9.program import MAP, MRAM_BYTES
 from tests.e2e.test_external_parts import MRAM, NO_PARTS, RAM, Trial, sized
 
 RESERVED_BYTES = MRAM_BYTES - MAP.image_bytes  # of MRAM: program, header and saved records

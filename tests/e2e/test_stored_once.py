@@ -18,7 +18,7 @@ from myoedge.api import peaks
 from myoedge.plan.levels.equal_constants import stored_once
 from myoedge.plan.levels.transfers import LevelTransfer
 from myoedge.plan.timeline import Chunk
-from myoedge.targets.memory_level import MemoryLevel
+from myoedge.targets.memories import MemoryLevel
 from tests.conftest import save_exported, thinned
 
 WIDTH, TIMES = 256, 4

@@ -20,7 +20,7 @@ from myoedge.codegen.runtime import runtime
 from myoedge.simulator import FlashState, Simulation, simulate
 from myoedge.system import tools
 from myoedge.targets.boards import all_boards
-from myoedge.targets.gap9.mram_map import CLOCK_HZ, HEAD_BYTES, LAYOUT, MAP, MRAM_BYTES
+from myoedge.targets.gap9.program import CLOCK_HZ, HEAD_BYTES, LAYOUT, MAP, MRAM_BYTES
 from tests.firmware.programs import PROGRAMS
 
 IMAGE_BYTES = 20_000

@@ -32,8 +32,8 @@ from myoedge.reports.energy import amount, interval
 from myoedge.reports.period import period_s
 from myoedge.targets import OperatingPoint, find_chip
 from myoedge.targets.gap9 import energy as gap9_energy
-from myoedge.targets.gap9.clock import CLOCKS
-from myoedge.targets.memory_level import MemoryLevel
+from myoedge.targets.gap9.program import CLOCKS
+from myoedge.targets.memories import MemoryLevel
 from tests import energy_page
 from tests.support.oracles.least_squares import non_negative
 

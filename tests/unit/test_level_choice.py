@@ -13,7 +13,7 @@ import pytest
 from myoedge.plan.levels.distribution import distribute, transfer_rates
 from myoedge.plan.levels.transfers import ComputeCycles, schedule_in_window, timeline
 from myoedge.plan.timeline import Chunk, LoopSteps
-from myoedge.targets.memory_level import MemoryLevel
+from myoedge.targets.memories import MemoryLevel
 
 ROOM_BYTES = 1 << 20
 

@@ -21,7 +21,7 @@ from myoedge.plan.schedule import make_plan
 from myoedge.plan.timeline import Chunk, TimelineSteps
 from myoedge.quantization.scales import QuantGraph
 from myoedge.targets import find_chip
-from myoedge.targets.memory_level import MemoryLevel
+from myoedge.targets.memories import MemoryLevel
 from tests.e2e.test_less_l2 import quantized
 from tests.support.feedback import EarlyFeedback, LateFeedback
 from tests.unit.test_memory_levels import check_l2

@@ -31,7 +31,7 @@ from myoedge.reports.memory import external_parts, planned_image_bytes
 from myoedge.reports.report_json import Outcome, make_report
 from myoedge.targets import find_chip
 from myoedge.targets.chip import Chip
-from myoedge.targets.memory_level import MemoryLevel
+from myoedge.targets.memories import MemoryLevel
 from tests.e2e.test_less_l2 import quantized
 
 WIDTHS = (128, 96, 160, 160, 96, 64)

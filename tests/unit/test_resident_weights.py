@@ -28,7 +28,7 @@ from myoedge.plan.plan import Plan
 from myoedge.plan.schedule import make_plan
 from myoedge.plan.timeline import Chunk
 from myoedge.targets import find_chip
-from myoedge.targets.memory_level import MemoryLevel
+from myoedge.targets.memories import MemoryLevel
 from tests.e2e.test_less_l2 import quantized
 
 COUNT, SIZE = 3 * ONE_BY_ONE, SMALL_BYTES + 4

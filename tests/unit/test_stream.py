@@ -21,7 +21,7 @@ from myoedge.plan.levels.transfers import (
 from myoedge.plan.packing import place
 from myoedge.plan.placement import LiveRange
 from myoedge.plan.timeline import Chunk, LoopSteps, TimelineSteps
-from myoedge.targets.memory_level import MemoryLevel
+from myoedge.targets.memories import MemoryLevel
 
 MOMENTS = 24
 LEVEL = MemoryLevel("l3", 1 << 25, bytes_per_cycle=0.5, start_cycles=100)

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from myoedge.graph.ir import Graph
     from myoedge.operators.base import QuantizedNode
     from myoedge.streaming.stream import Stream
-from myoedge.targets.flash import FlashMap
+from myoedge.targets.memories import FlashMap
 
 HELD_BACK_BYTES, KEPT_BYTES = 32 << 10, 64 << 10  # bytes for all classes together
 MOST_HELD_BACK, MOST_KEPT, MOST_REPLAYED = 64, 128, 1024

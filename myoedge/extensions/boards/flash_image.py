@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from myoedge.numerics.arrays import round_up
-from myoedge.targets.gap9.mram_map import MAP
+from myoedge.targets.gap9.program import MAP
 
 # Header of a boot image: offset of the next image or table (0: none), number of segments, entry, 0,
 # eight unused fields for execution in place (device, address, page command, flash base, pages, L2
@@ -103,7 +103,7 @@ class Placed:
     """File systems that an application reads; None: there is none.
 
     files     of the octal flash, with l3.bin: at its first free sector
-    weights   of MRAM, with mram.bin: in the weights' partition (targets/gap9/mram_map.py)
+    weights   of MRAM, with mram.bin: in the weights' partition (targets/gap9/program.py)
     """
 
     files: bytes | None = None

@@ -23,7 +23,7 @@ from myoedge.system import tools
 from myoedge.system.elf import Program, read_program
 from myoedge.system.notebook import Card, Shown
 from myoedge.targets.boards import FLASHES, Board, Flash, Probe
-from myoedge.targets.gap9.mram_map import MAP
+from myoedge.targets.gap9.program import MAP
 
 SDK_ELF = Path(SDK_FOLDER) / "build" / "myoedge_app"
 SIMULATOR_SYMBOL = "me_fabric_controller"  # only in programs for simulators

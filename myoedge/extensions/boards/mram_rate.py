@@ -16,7 +16,7 @@ from myoedge.system import tools
 from myoedge.targets import find_chip
 from myoedge.targets.board_memories import on_board
 from myoedge.targets.boards import Board
-from myoedge.targets.divided_clock import DividedClock
+from myoedge.targets.clocks import DividedClock
 
 SOURCE = Path(__file__).with_name("firmware") / "mram_rate.c"
 RESULT = "rate.bin"  # that the program writes

@@ -13,7 +13,7 @@ from myoedge.extensions.sensor.settings import COBS_BYTES, CODE, CRC_BYTES, TRAN
 from myoedge.power.states import RISE_US
 from myoedge.targets import DEFAULT_CLOCKS as CLOCKS
 from myoedge.targets.chip import Chip
-from myoedge.targets.clock_generator import ChipClock
+from myoedge.targets.clocks import ChipClock
 from myoedge.targets.sensor import Sensor
 
 MOST_BAUD_ERROR = Fraction(1, 50)  # half of what a receiver of 10-bit frames bears

@@ -20,7 +20,7 @@ from myoedge.plan.plan_json import levels_bytes
 from myoedge.targets import DEFAULT
 from myoedge.targets import DEFAULT_CLOCKS as CLOCKS
 from myoedge.targets.chip import OperatingPoint
-from myoedge.targets.clock_generator import ChipClock
+from myoedge.targets.clocks import ChipClock
 from myoedge.targets.sensor import MOST_CHANNELS, Pins, Sensor
 
 if TYPE_CHECKING:

@@ -20,7 +20,7 @@ from typing import TypeVar
 from myoedge.numerics.arrays import round_up
 from myoedge.plan.levels.transfers import ComputeCycles, Timeline, timeline
 from myoedge.plan.timeline import Chunk, whole_words
-from myoedge.targets.memory_level import MemoryLevel
+from myoedge.targets.memories import MemoryLevel
 
 ROUNDS = 16  # a level is filled in this many steps while a run waits
 HALVINGS = 6  # of the bytes that move to save energy

@@ -11,7 +11,7 @@ from typing import TypeVar
 from myoedge.numerics.arrays import Array, round_up
 from myoedge.plan.levels.transfers import LevelTransfer
 from myoedge.plan.timeline import Chunk
-from myoedge.targets.memory_level import MemoryLevel
+from myoedge.targets.memories import MemoryLevel
 
 Key = tuple[int, str]  # (layer, constant)
 K = TypeVar("K", bound=Hashable)

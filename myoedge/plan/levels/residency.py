@@ -30,7 +30,7 @@ from myoedge.plan.levels.transfers import (
     timeline,
 )
 from myoedge.plan.timeline import Chunk
-from myoedge.targets.memory_level import MemoryLevel
+from myoedge.targets.memories import MemoryLevel
 
 SMALL_BYTES = 4096  # smaller constants become resident first, by size, while they take at most
 SMALL_SHARE = 4  # 1 / SMALL_SHARE of the L2 that no timeline step needs

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from myoedge.plan.levels.distribution import with_room
 from myoedge.plan.plan import Plan
-from myoedge.targets.memory_level import MemoryLevel
+from myoedge.targets.memories import MemoryLevel
 
 
 def fits(plan: Plan) -> bool:

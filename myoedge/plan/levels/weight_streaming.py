@@ -44,7 +44,7 @@ from myoedge.plan.levels.transfers import (
 )
 from myoedge.plan.plan import Plan
 from myoedge.plan.timeline import Chunk
-from myoedge.targets.memory_level import MemoryLevel
+from myoedge.targets.memories import MemoryLevel
 
 CHOICES = 8  # sets of resident constants that are tried
 

@@ -4,15 +4,13 @@
 from __future__ import annotations
 
 from myoedge.targets.chip import Chip, Engine, OperatingPoint
+from myoedge.targets.clocks import DividedClock
 from myoedge.targets.costs import KernelCost, TransferCost
-from myoedge.targets.divided_clock import DividedClock
 from myoedge.targets.gap9.energy import ENERGY, L3_BYTE_PJ, MRAM_BYTE_PJ
-from myoedge.targets.gap9.mram_map import CLOCK_HZ as MRAM_CLOCK_HZ
-from myoedge.targets.gap9.mram_map import LAYOUT, MAP, MRAM_BYTES
-from myoedge.targets.gap9.program import PROGRAM
+from myoedge.targets.gap9.program import LAYOUT, MAP, MRAM_BYTES, MRAM_CLOCK_HZ, PROGRAM
 from myoedge.targets.gap9.simulator_costs import COSTS, PULP_OPEN
-from myoedge.targets.gvsoc_system import GvsocSystem
-from myoedge.targets.memory_level import MemoryLevel
+from myoedge.targets.memories import MemoryLevel
+from myoedge.targets.program import GvsocSystem
 
 KERNELS = {
     # Per packed word of weights, in addition to the kernel.

@@ -10,7 +10,7 @@ No board has been measured.
 
 from __future__ import annotations
 
-from myoedge.targets.energy_model import EnergyModel
+from myoedge.targets.costs import EnergyModel
 
 VOLTS = 0.80  # voltage of the coefficients; dynamic energy scales with V^2, leakage power with V
 

@@ -21,7 +21,7 @@ from myoedge.extensions.adaptation.running import runner
 from myoedge.extensions.adaptation.settings import check_slots
 from myoedge.numerics.arrays import Array
 from myoedge.simulator import FlashState, read_elf, simulate
-from myoedge.targets.gap9.mram_map import HEAD_BYTES, LAYOUT, MAP, MRAM_BYTES
+from myoedge.targets.gap9.program import HEAD_BYTES, LAYOUT, MAP, MRAM_BYTES
 from tests.conftest import save_exported
 
 LEAST_SECTORS = 22 + 2  # of program and saved classifiers

@@ -15,7 +15,7 @@ from myoedge.extensions.boards import flashing
 from myoedge.extensions.boards.flash_image import Placed, boot_image, file_system, flash_images
 from myoedge.extensions.boards.flashing import FlashRequest
 from myoedge.targets.boards import find_board
-from myoedge.targets.gap9.mram_map import MAP
+from myoedge.targets.gap9.program import MAP
 from tests.extensions.boards.flash_images import mounted_by_4, mounted_by_5, read_boot, read_files
 
 WORDS = st.integers(0, 2**32 - 1)

@@ -16,7 +16,7 @@ from scipy.stats import t  # type: ignore[import-untyped]
 
 from myoedge.reports import wording
 from myoedge.targets import find_chip
-from myoedge.targets.cycle_factor import STUDENT, CycleFactor
+from myoedge.targets.costs import STUDENT, CycleFactor
 from tests.conftest import Ran
 from tests.extensions.qemu.test_emulated_remedies import CORE
 from tests.extensions.qemu.test_qemu import built, in_qemu
