@@ -23,7 +23,7 @@ from myoedge.numerics.weight_format import WeightFormat
 from myoedge.operators.engine_choice import AUTO
 from myoedge.quantization.calibrate import Observer, calibrate
 from myoedge.quantization.few_bits import equal_weights, layers_to_round
-from myoedge.quantization.no_samples import at_random
+from myoedge.quantization.holdout import at_random
 from myoedge.quantization.scales import QuantGraph, quantize_graph
 from myoedge.reports.budget import SMALLER, Broken
 from myoedge.targets.boards import FILLS, FLASHES, Board, Flash, Ram

@@ -16,8 +16,8 @@ from myoedge.operators.engine_choice import EngineChoice
 from myoedge.plan.l1.layer_kernels import accelerator_gain
 from myoedge.quantization.calibrate import Observer
 from myoedge.quantization.engines import EngineIntegers, EngineRules
-from myoedge.quantization.layer_rules import LayerRule, matches
 from myoedge.quantization.scales import QuantGraph
+from myoedge.quantization.stated_widths import LayerRule, matches
 from myoedge.targets.chip import Chip
 
 

@@ -29,8 +29,14 @@ from myoedge.frontend.detect import ModelFormat, sniff
 from myoedge.frontend.file_refusals import missing
 from myoedge.frontend.refusals import EXPORT_LINES
 from myoedge.passes.join import computed_first
-from myoedge.quantization import no_samples, samples
-from myoedge.quantization.holdout import Samples, samples_by_purpose
+from myoedge.quantization import samples
+from myoedge.quantization.holdout import (
+    Samples,
+    at_random,
+    need_none,
+    none_given,
+    samples_by_purpose,
+)
 from myoedge.quantization.recordings.reading import OF_TEST, Reading, no_labels
 from myoedge.quantization.recordings.recorded import windowed
 from myoedge.quantization.recordings.sources import is_function, read
@@ -144,14 +150,14 @@ class ModelInputs:
         Errors: as windowed and fit; E219 if there are neither.
         """
         if is_random(self.calib):
-            return no_samples.at_random(model.graph)
+            return at_random(model.graph)
         if self.given is not None:
             with set_in(self.set_in):
                 return samples.fit(windowed(self.given, model.graph, self.reading), model.graph)
-        if model.examples is None and no_samples.need_none(model.graph):
-            return no_samples.at_random(model.graph)
+        if model.examples is None and need_none(model.graph):
+            return at_random(model.graph)
         if model.examples is None:
-            raise no_samples.none_given(model.graph)
+            raise none_given(model.graph)
         return samples.from_examples(model.graph, model.examples)
 
 

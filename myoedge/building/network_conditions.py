@@ -14,13 +14,13 @@ from myoedge.operators.interpreter import PRE
 from myoedge.operators.layer_names import located
 from myoedge.operators.queries import own_params
 from myoedge.quantization.first_states import states_beyond_int8
-from myoedge.quantization.output_ranges import probability_ranges
+from myoedge.quantization.known_ranges import probability_ranges
+from myoedge.quantization.masked_ranges import STEPS, fills_below, fills_of
 from myoedge.quantization.reuse import shares_weights
 from myoedge.quantization.scales import QuantGraph
 from myoedge.quantization.search.goal import ACCURATE_DB
 from myoedge.quantization.sqnr import GOOD_DB, ROUNDED_DB, WEAK_DB
 from myoedge.quantization.stated_widths import kept_of_file, left_in_8_bits
-from myoedge.quantization.suspicious_ranges import STEPS, fills_below, fills_of
 from myoedge.quantization.unseen_branches import FARTHEST
 from myoedge.quantization.unseen_values import saturated_branch, states_of_one_sample, unseen_values
 from myoedge.reports.wording import percent, several

@@ -16,7 +16,7 @@ from myoedge.quantization.calibrate import Observer
 from myoedge.quantization.fidelity import Fidelity
 from myoedge.quantization.scales import QuantGraph
 from myoedge.quantization.search.goal import Goal
-from myoedge.quantization.search.moves.observer import METHODS_TRIED
+from myoedge.quantization.search.moves.layers import METHODS_TRIED
 from myoedge.quantization.search.state import ConstantReading, Network, TriedMove, Workshop
 from myoedge.system.regular_files import MAX_UNPACKED_BYTES
 from myoedge.targets.chip import Chip

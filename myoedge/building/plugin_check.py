@@ -30,15 +30,15 @@ from myoedge.numerics.arrays import Array
 from myoedge.operators.base import OPS
 from myoedge.operators.cases import Draw, drawn_use, drawn_uses
 from myoedge.operators.formula import FORMULAS
-from myoedge.operators.formula_rounding import rounding_advice
+from myoedge.operators.formula_text import rounding_advice
 from myoedge.operators.import_rows import import_rows
 from myoedge.operators.interpreter import integer_step
 from myoedge.plan.schedule import make_plan
 from myoedge.quantization.calibrate import Calibration
 from myoedge.quantization.drawn_case import DrawnCase, allowed
-from myoedge.quantization.layer_rules import LayerRule
 from myoedge.quantization.masked_ranges import Range
 from myoedge.quantization.scales import OVERFLOW, QuantGraph, quantize_graph
+from myoedge.quantization.stated_widths import LayerRule
 from myoedge.system import tools
 from myoedge.system.notebook import Card, Shown
 from myoedge.targets import DEFAULT

@@ -22,7 +22,6 @@ from myoedge.operators.turns import has_loops
 from myoedge.quantization.few_bits import weight_noise
 from myoedge.quantization.fidelity import Fidelity
 from myoedge.quantization.holdout import HELD_OUT, Samples, measured
-from myoedge.quantization.layer_rules import LayerRule
 from myoedge.quantization.noise_sources import with_sources
 from myoedge.quantization.scales import QuantGraph
 from myoedge.quantization.search.goal import (
@@ -32,11 +31,11 @@ from myoedge.quantization.search.goal import (
     UNLIMITED,
     Goal,
 )
-from myoedge.quantization.search.moves.inner import with_inner_tensors
-from myoedge.quantization.search.moves.int16 import REMEDY
+from myoedge.quantization.search.moves.int16 import REMEDY, with_inner_tensors
 from myoedge.quantization.search.search import search
 from myoedge.quantization.search.state import Design, Network, SearchState, TriedMove, Workshop
 from myoedge.quantization.sqnr import ROUNDED_DB, measure
+from myoedge.quantization.stated_widths import LayerRule
 from myoedge.quantization.unseen_values import beyond_ranges
 from myoedge.system.progress import purpose
 

@@ -16,10 +16,10 @@ from myoedge.quantization.calibrate import InputArrays
 from myoedge.quantization.evaluation import Evaluation
 from myoedge.quantization.fidelity import Fidelity
 from myoedge.quantization.holdout import Samples
-from myoedge.quantization.layer_rules import LayerRule
 from myoedge.quantization.samples import Data
 from myoedge.quantization.scales import QuantGraph
 from myoedge.quantization.search.state import TriedMove
+from myoedge.quantization.stated_widths import LayerRule
 from myoedge.reports import fidelity, wording
 from myoedge.reports.evaluation_lines import card_facts
 from myoedge.reports.evaluations import decibels, evaluation_rows, output_fidelity, sqnr

@@ -26,12 +26,12 @@ from myoedge.quantization.cell_steps import with_cell_steps
 from myoedge.quantization.engines import on_accelerators
 from myoedge.quantization.few_bits import with_few_bits
 from myoedge.quantization.holdout import Samples
-from myoedge.quantization.layer_rules import LayerRule
 from myoedge.quantization.reuse import inherit_params
 from myoedge.quantization.samples import Data
 from myoedge.quantization.search.bench import Bench
-from myoedge.quantization.search.moves.observer import observers_for
+from myoedge.quantization.search.moves.layers import observers_for
 from myoedge.quantization.search.state import Design, TriedMove, Workshop
+from myoedge.quantization.stated_widths import LayerRule
 from myoedge.system.progress import purpose
 from myoedge.targets import DEFAULT
 from myoedge.targets.chip import Chip

@@ -25,12 +25,11 @@ from myoedge.quantization.few_bits import (
     rounding_work,
     weight_of,
 )
-from myoedge.quantization.layer_rules import LayerRule, weight_rule
 from myoedge.quantization.scales import QuantGraph
 from myoedge.quantization.search.goal import Goal
-from myoedge.quantization.search.moves.rounding import MOST_ROUNDING
 from myoedge.quantization.search.moves.weight_bits import with_chosen_bits
 from myoedge.quantization.search.moves.weight_steps import (
+    MOST_ROUNDING,
     PROBED_BITS,
     Accepts,
     Keeps,
@@ -45,6 +44,7 @@ from myoedge.quantization.search.state import (
     TriedMove,
     Workshop,
 )
+from myoedge.quantization.stated_widths import LayerRule, weight_rule
 
 if TYPE_CHECKING:
     from myoedge.graph.ir import Graph

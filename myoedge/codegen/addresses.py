@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from myoedge.codegen.constants import function_name
+from myoedge.codegen.names import function_name
 from myoedge.operators.kernel import Operand, Written
 from myoedge.plan.l1.tiling import Tiling
 from myoedge.plan.locations import Location

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from myoedge.codegen.constants import array_aliases, array_values, slice_crcs
-from myoedge.codegen.stream_values import fills
+from myoedge.codegen.names import array_aliases, array_values, slice_crcs
+from myoedge.codegen.port_values import fills
 from myoedge.numerics.arrays import Array
 from myoedge.plan.plan import Plan
 from myoedge.streaming.stream import Stream

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from myoedge.codegen.addresses import Outside, macro
-from myoedge.codegen.constants import function_name
+from myoedge.codegen.names import function_name
 from myoedge.codegen.tile_transfers import guarded
 from myoedge.operators.kernel import Operand, Written
 from myoedge.plan.locations import Location

@@ -13,10 +13,10 @@ from typing import Any
 import numpy as np
 
 from myoedge.codegen.addresses import NetworkAddresses, Outside, added, macro
-from myoedge.codegen.constants import constant_name, function_name
 from myoedge.codegen.job_tables import slots
 from myoedge.codegen.library import brought, called, headers
 from myoedge.codegen.loops import RowFetch, loop_values, row_fetches
+from myoedge.codegen.names import constant_name, function_name
 from myoedge.codegen.render import wrapped
 from myoedge.codegen.tile_transfers import fetch_function
 from myoedge.codegen.tiled_layer import OutsideL1, TiledLayer, tiled_layer

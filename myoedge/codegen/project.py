@@ -10,9 +10,18 @@ from typing import Any
 import numpy as np
 
 from myoedge.codegen.application import Application, FirmwarePart
-from myoedge.codegen.archive import library_zips
 from myoedge.codegen.blob import CRCS, model_blob, numbers_as_data
-from myoedge.codegen.constants import (
+from myoedge.codegen.known_answer import KnownAnswer
+from myoedge.codegen.library import (
+    brought,
+    called,
+    include_files,
+    library_files,
+    library_zips,
+    with_replaced,
+)
+from myoedge.codegen.made_with import DEFAULT_OPTIONS, SourceOptions
+from myoedge.codegen.names import (
     SLICE_BYTES,
     array_aliases,
     array_values,
@@ -20,24 +29,15 @@ from myoedge.codegen.constants import (
     check_slices,
     comment,
     constants,
+    default_prefix,
     partial_arrays,
+    public_names,
     slice_crcs,
 )
-from myoedge.codegen.known_answer import KnownAnswer
-from myoedge.codegen.library import (
-    brought,
-    called,
-    include_files,
-    library_files,
-    with_replaced,
-)
-from myoedge.codegen.made_with import DEFAULT_OPTIONS, SourceOptions
-from myoedge.codegen.names import default_prefix, public_names
 from myoedge.codegen.network import network_values
-from myoedge.codegen.port_values import port_values
+from myoedge.codegen.port_values import port_values, stream_values
 from myoedge.codegen.render import initializer, render, template_dir
 from myoedge.codegen.runtime import mram_values, program_files
-from myoedge.codegen.stream_values import stream_values
 from myoedge.numerics.arrays import Array
 from myoedge.plan.plan import Plan
 from myoedge.quantization.files import model_digest

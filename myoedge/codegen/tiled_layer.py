@@ -10,9 +10,9 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 
 from myoedge.codegen.addresses import Addresses, Base, l1_addresses, named
-from myoedge.codegen.constants import dimensions, function_name, heading
 from myoedge.codegen.job_tables import JobTables, KernelArguments
 from myoedge.codegen.kernel_calls import argument_structs, kernel_call
+from myoedge.codegen.names import dimensions, function_name, heading
 from myoedge.codegen.render import assignment, render
 from myoedge.codegen.tile_transfers import Movement, Tables, guarded, movements, phases_of, within
 from myoedge.graph.ir import Shape

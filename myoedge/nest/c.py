@@ -29,10 +29,16 @@ from myoedge.nest.c_lanes import ITERATIONS
 from myoedge.nest.c_loops import OPERATIONS_TO, PAIRS_FROM, CLoops
 from myoedge.nest.c_results import CResults, LateResults
 from myoedge.nest.c_row_kernels import CALL_CYCLES, row_kernel
-from myoedge.nest.c_rows import apart_from_squares, common_parts, own_operations, row_headers
+from myoedge.nest.c_rows import (
+    WordRow,
+    apart_from_squares,
+    common_parts,
+    lane_texts,
+    own_operations,
+    row_headers,
+)
 from myoedge.nest.c_taken import TakenRows, moving_parts
 from myoedge.nest.c_turns import CTurns
-from myoedge.nest.c_words import WordRow, lane_texts
 from myoedge.nest.flat import FlatNest
 from myoedge.nest.formula_parts import FormulaParts, side_by_side
 from myoedge.nest.intervals import of_all_trainings

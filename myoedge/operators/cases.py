@@ -20,7 +20,7 @@ from myoedge.numerics.arrays import Array
 from myoedge.operators import modules
 from myoedge.operators.base import OPS
 from myoedge.operators.formula import FORMULAS, Formula
-from myoedge.operators.formula_rounding import constants_slack
+from myoedge.operators.formula_text import constants_slack
 
 T = TypeVar("T")
 Range = tuple[float, float]

@@ -18,8 +18,7 @@ from myoedge.nest.rebuild import merged, rebuilt, with_operands
 from myoedge.numerics.requant import INT32_MAX
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.formula import FORMULAS, Formula
-from myoedge.operators.formula_text import bracketed, text_of
-from myoedge.operators.named_parts import NamedParts
+from myoedge.operators.formula_text import NamedParts, bracketed, text_of
 
 SUMS = ("+", "-", "max", "min", "<", "==")  # whose operands have one unit
 COMPARISONS = ("<", "==")

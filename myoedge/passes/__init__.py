@@ -46,7 +46,7 @@ from myoedge.passes.norms import FIND_NORMS, FOLD_NORMS
 from myoedge.passes.parallel_scans import roll_scans
 from myoedge.passes.predictors import coefficients_of_predictors
 from myoedge.passes.propagate_qdq import propagate_qdq as fold_qdq
-from myoedge.passes.reject_qdq import reject_unsupported_qdq
+from myoedge.passes.qdq import reject_unsupported_qdq
 from myoedge.passes.resizing import interpolation
 from myoedge.passes.selective import SELECTIVE
 from myoedge.passes.spectra import (

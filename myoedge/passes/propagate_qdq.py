@@ -21,7 +21,7 @@ from myoedge.operators.base import OPS
 from myoedge.operators.fake_quantize import carried_params
 from myoedge.operators.kernel_formats import always_writes, may_read, may_write, operand_places
 from myoedge.operators.queries import fixed_params, own_params
-from myoedge.passes.qdq_tables import (
+from myoedge.passes.qdq import (
     ROUND,
     fuse_tables_between_roundings,
     tables_of_16_bits_apart,

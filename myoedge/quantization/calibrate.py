@@ -19,11 +19,15 @@ from myoedge.operators.base import OPS
 from myoedge.operators.embedding import table_range
 from myoedge.operators.interpreter import PRE
 from myoedge.operators.library.known_values import truth_range
-from myoedge.quantization.choice_ranges import choice_ranges
 from myoedge.quantization.float_runs import float_values
-from myoedge.quantization.masked_ranges import Range, inner_ranges, masked_ranges, outer_ranges
-from myoedge.quantization.output_ranges import full_ranges
-from myoedge.quantization.suspicious_ranges import refuse_unknown_masks
+from myoedge.quantization.known_ranges import choice_ranges, full_ranges
+from myoedge.quantization.masked_ranges import (
+    Range,
+    inner_ranges,
+    masked_ranges,
+    outer_ranges,
+    refuse_unknown_masks,
+)
 from myoedge.quantization.unseen_branches import Points, inserted_ranges, unseen_points, widened
 from myoedge.system.progress import counted
 

@@ -33,9 +33,9 @@ from myoedge.operators.kernel_formats import (
 )
 from myoedge.operators.recurrent.cells import gate_params
 from myoedge.quantization.calibrate import Calibration
-from myoedge.quantization.layer_rules import LayerRule
 from myoedge.quantization.masked_ranges import Range
 from myoedge.quantization.scales import QuantGraph, quantize_graph, site_of
+from myoedge.quantization.stated_widths import LayerRule
 from myoedge.quantization.tensor_params import INNER_HEADROOM
 
 INDICES = QuantParams(1.0, 0, INT32)

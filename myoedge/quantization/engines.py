@@ -10,8 +10,8 @@ from dataclasses import dataclass, field, replace
 from myoedge.graph.ir import Node
 from myoedge.operators.base import OPS, QuantizedNode
 from myoedge.operators.engine_choice import AUTO, CORES, FASTEST, EngineChoice
-from myoedge.quantization.layer_rules import LayerRule, matches
 from myoedge.quantization.scales import QuantGraph, equal, quantize_node
+from myoedge.quantization.stated_widths import LayerRule, matches
 
 MISSED = "an output missed its SQNR with the accelerator's integers"
 # Layer -> estimated cycles on the cores minus those on the accelerator that supports it.

@@ -20,9 +20,9 @@ from myoedge.operators.base import OPS
 from myoedge.quantization.calibrate import InputArrays, each_sample, subsample_evenly
 from myoedge.quantization.float_runs import float_values
 from myoedge.quantization.judged import judged, rows_of
-from myoedge.quantization.layer_rules import LayerRule, weight_bits, weight_rule
 from myoedge.quantization.scales import QuantGraph
 from myoedge.quantization.sqnr import judged_tensors
+from myoedge.quantization.stated_widths import LayerRule, weight_bits, weight_rule
 
 ROUNDING_SAMPLES = 16
 BLOCK_TAPS = 1024  # columns of weights that compensate each other's rounding errors

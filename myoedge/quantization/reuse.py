@@ -16,10 +16,10 @@ from myoedge.quantization.calibrate import InputArrays
 from myoedge.quantization.few_bits import with_older_rounding
 from myoedge.quantization.formats import operand_names, tables_apart, with_tables_apart
 from myoedge.quantization.joins import copied_parts, with_copies
-from myoedge.quantization.layer_rules import LayerRule
 from myoedge.quantization.scales import QuantGraph, equal, quantize_node
 from myoedge.quantization.search.moves.equalize import NO_AXES, equalized, is_equalized
 from myoedge.quantization.search.moves.layers import fine_attentions, with_exp_bits
+from myoedge.quantization.stated_widths import LayerRule
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,9 +34,8 @@ from myoedge.quantization.formats import (
     tables_beside_int16,
     with_tables_apart,
 )
-from myoedge.quantization.layer_rules import LayerRule, weight_rule
 from myoedge.quantization.ports import QuantPort
-from myoedge.quantization.stated_widths import stated_int16, wide_weights
+from myoedge.quantization.stated_widths import LayerRule, stated_int16, weight_rule, wide_weights
 from myoedge.quantization.tensor_params import choose_params, inner_params
 
 OVERFLOW = "E117"

@@ -9,7 +9,7 @@ from typing import Any
 
 from myoedge.errors import named_input
 from myoedge.quantization.search.goal import AIM_DB
-from myoedge.quantization.search.moves.observer import METHOD_NAMES
+from myoedge.quantization.search.moves.layers import METHOD_NAMES
 from myoedge.reports.evaluations import EXACT_DB
 from myoedge.reports.report_json import GOOD_DB, WEAK_DB, Report
 from myoedge.reports.streams import frame_ports

@@ -8,13 +8,18 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from myoedge.codegen.render import render
-from myoedge.frontend.folding import aten_folded, onnx_folded
 from myoedge.frontend.onnx.control_flow import CONTROL
 from myoedge.frontend.onnx.integer_operators import WRITTEN_OUT as WRITTEN_OUT_INTEGERS
 from myoedge.frontend.onnx.quantized import QUANTIZERS
 from myoedge.frontend.onnx.refusals import MISSING, SPECIAL
 from myoedge.frontend.onnx.sequences import SEQUENCES
-from myoedge.frontend.operator_table import calls_of, complex_calls, onnx_of
+from myoedge.frontend.operator_table import (
+    aten_folded,
+    calls_of,
+    complex_calls,
+    onnx_folded,
+    onnx_of,
+)
 from myoedge.frontend.refusals import INSTEAD
 from myoedge.frontend.torch.traced import WRITTEN_OUT
 from myoedge.numerics.pointwise import FUNCTIONS

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from myoedge.backends.names import listed_backends
-from myoedge.codegen.constants import function_name
+from myoedge.codegen.names import function_name
 from myoedge.errors import Notice
 from myoedge.graph.ir import plain
 from myoedge.operators.base import QuantizedNode

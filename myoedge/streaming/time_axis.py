@@ -14,7 +14,7 @@ from myoedge.graph.ir import Graph, Node, Shape
 from myoedge.operators.base import OPS
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
 from myoedge.operators.turns import IN_LOOPS, READ, STATE, WRITE
-from myoedge.streaming.frames_one_by_one import (
+from myoedge.streaming.frame_reads import (
     SINGLE,
     constants_that_change,
     drops_time_axis,

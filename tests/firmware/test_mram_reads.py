@@ -20,7 +20,7 @@ from myoedge.codegen.runtime import runtime
 from myoedge.simulator import FlashState, Simulation, simulate
 from myoedge.system import tools
 from myoedge.targets.boards import all_boards
-from myoedge.targets.gap9.program import CLOCK_HZ, HEAD_BYTES, LAYOUT, MAP, MRAM_BYTES
+from myoedge.targets.gap9.program import HEAD_BYTES, LAYOUT, MAP, MRAM_BYTES, MRAM_CLOCK_HZ
 from tests.firmware.programs import PROGRAMS
 
 IMAGE_BYTES = 20_000
@@ -101,8 +101,8 @@ def test_areas_of_the_flash_are_whole_sectors_without_gaps(applications: int) ->
 
 def test_boards_and_driver_have_the_clock_of_the_record() -> None:
     driver = (template_dir() / "storage" / "me_mram.c").read_text()
-    assert f"#define ME_MRAM_HZ {CLOCK_HZ}u\n" in driver
-    assert {board.flash["mram"].clock_hz for board in all_boards()} == {CLOCK_HZ}
+    assert f"#define ME_MRAM_HZ {MRAM_CLOCK_HZ}u\n" in driver
+    assert {board.flash["mram"].clock_hz for board in all_boards()} == {MRAM_CLOCK_HZ}
 
 
 def test_the_partition_is_written_once_and_nothing_else() -> None:

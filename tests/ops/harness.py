@@ -18,9 +18,9 @@ import numpy as np
 
 from myoedge.backends import host
 from myoedge.codegen.addresses import Outside
-from myoedge.codegen.constants import arrays, function_name
 from myoedge.codegen.job_tables import slots
 from myoedge.codegen.library import called, headers, library_files
+from myoedge.codegen.names import arrays, function_name
 from myoedge.codegen.network import layer_fields
 from myoedge.codegen.render import C_TYPES, initializer, template_dir
 from myoedge.codegen.tiled_layer import OutsideL1, tiled_layer

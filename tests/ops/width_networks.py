@@ -27,8 +27,8 @@ from myoedge.operators.kernel import Kernel
 from myoedge.operators.kernel_formats import always_reads
 from myoedge.quantization.calibrate import Calibration
 from myoedge.quantization.engines import EngineIntegers, EngineRules
-from myoedge.quantization.layer_rules import LayerRule
 from myoedge.quantization.scales import QuantGraph, quantize_graph
+from myoedge.quantization.stated_widths import LayerRule
 from tests.ops.case import Case
 from tests.ops.harness import USES
 

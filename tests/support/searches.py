@@ -8,12 +8,12 @@ from collections.abc import Callable, Sequence
 from myoedge.graph.ir import Graph
 from myoedge.plan.l1.layer_kernels import layer_cycles
 from myoedge.quantization.calibrate import Calibration, InputArrays, Observer, calibrate
-from myoedge.quantization.layer_rules import LayerRule
 from myoedge.quantization.scales import QuantGraph
 from myoedge.quantization.search.bench import Bench
 from myoedge.quantization.search.goal import Goal
 from myoedge.quantization.search.search import search
 from myoedge.quantization.search.state import Design, SearchState, TriedMove, Workshop
+from myoedge.quantization.stated_widths import LayerRule
 from myoedge.targets.gap9.chip import GAP9
 
 CYCLES = layer_cycles(GAP9.cores_alone())

@@ -12,8 +12,8 @@ from myoedge.building.quantized import Finding, Known
 from myoedge.building.warning_rules import RULES, warned, warnings_by
 from myoedge.catalogue import entries
 from myoedge.errors import Notice
-from myoedge.quantization.layer_rules import LayerRule
 from myoedge.quantization.scales import QuantGraph
+from myoedge.quantization.stated_widths import LayerRule
 
 Condition = Callable[[Known], Iterator[Finding]]
 TESTS = Path(__file__).resolve().parents[1]

@@ -61,7 +61,7 @@ SHARED = {
         "frontend.refusals",
         "frontend.torch.constant_calls",
         "passes.spectra",
-        "passes.reject_qdq",
+        "passes.qdq",
         "operators.formula",  # a number of the model
         "quantization.scales",  # its layer
         "building.plugin_check",
@@ -230,7 +230,7 @@ SHARED = {
         "extensions.qemu.runner",
         "power.calibrate",
         "passes.condition",
-        "extensions.recordings.libraries",
+        "extensions.recordings.device_files",
         "extensions.sweeps.executors",
         "backends.serial_port",
         "extensions.boards.openocd",

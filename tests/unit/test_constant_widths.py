@@ -25,9 +25,9 @@ from myoedge.operators.cases import Draw
 from myoedge.operators.interpreter import run_int
 from myoedge.passes import prepare
 from myoedge.quantization.calibrate import Calibration, Observer, calibrate
-from myoedge.quantization.layer_rules import LayerRule
 from myoedge.quantization.scales import QuantGraph, quantize_graph
 from myoedge.quantization.search.candidates import int16_candidates
+from myoedge.quantization.stated_widths import LayerRule
 from myoedge.quantization.tensor_params import HEADROOM, INNER_HEADROOM, inner_groups
 from tests.ops.case import oracle_value
 from tests.ops.harness import USES

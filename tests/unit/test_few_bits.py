@@ -27,12 +27,12 @@ from myoedge.operators.interpreter import run_float, run_int
 from myoedge.operators.library.packed_weights import PACKED_BITS, packed_bytes
 from myoedge.quantization.calibrate import Observer, calibrate
 from myoedge.quantization.few_bits import weight_noise, with_few_bits
-from myoedge.quantization.layer_rules import LayerRule
 from myoedge.quantization.scales import QuantGraph, quantize_graph
 from myoedge.quantization.search.goal import UNLIMITED, Goal
 from myoedge.quantization.search.moves.weight_steps import WeightBudget, ordered_steps
 from myoedge.quantization.search.state import Design
 from myoedge.quantization.sqnr import quantized_inputs
+from myoedge.quantization.stated_widths import LayerRule
 from myoedge.targets import find_chip
 from tests.ops.harness import drawn
 from tests.support.searches import searched, workshop_of

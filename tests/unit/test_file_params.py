@@ -21,7 +21,7 @@ from myoedge.numerics.quant_params import QuantParams, dequantize, quantize
 from myoedge.operators.graph_builder import GraphBuilder
 from myoedge.operators.interpreter import run_float, run_int
 from myoedge.passes import prepare
-from myoedge.quantization import no_samples
+from myoedge.quantization import holdout
 from myoedge.quantization.calibrate import Observer, calibrate
 from myoedge.quantization.scales import QuantGraph, quantize_graph
 from tests.support.onnx.quantized import network
@@ -232,15 +232,15 @@ def unsigned(b: GraphBuilder, q: Array) -> str:
 
 def test_where_the_file_gives_all_ranges_no_samples_are_needed() -> None:
     graph, _ = layer()
-    assert no_samples.need_none(graph)
-    drawn = no_samples.at_random(graph).inputs["x"]
+    assert holdout.need_none(graph)
+    drawn = holdout.at_random(graph).inputs["x"]
     params = graph.given_params("x")
     integers = quantize(drawn, params)
     assert integers.min() == params.low
     assert integers.max() == params.high
     b = GraphBuilder()
     half = b.add("table", rounded(b, b.input("x", (2, 8)), 0.02, 128), chain=(("tanh",),))
-    assert not no_samples.need_none(prepare(b.build([half], ["y"])))
+    assert not holdout.need_none(prepare(b.build([half], ["y"])))
 
 
 def test_random_samples_are_in_the_file_s_range_behind_the_border() -> None:
@@ -248,7 +248,7 @@ def test_random_samples_are_in_the_file_s_range_behind_the_border() -> None:
     graph, _ = layer()
     channels = graph.shape("x")[1]
     border = InputNormalization(tuple(range(1, channels + 1)), (0.5,) * channels, axis=1)
-    drawn = no_samples.at_random(graph.with_input_normalization("x", border)).inputs["x"]
+    drawn = holdout.at_random(graph.with_input_normalization("x", border)).inputs["x"]
     assert drawn.shape[1:] == graph.shape("x")
     params = graph.given_params("x")
     integers = [quantize(border.apply(sample), params) for sample in drawn]
@@ -261,7 +261,7 @@ def test_what_a_file_leaves_in_float_is_named_where_samples_are_missing() -> Non
         Node("table", ("sums",), ("y",), {"chain": (("tanh",),)}),
     ]
     graph = network(nodes, {"x": (1, 4)}, {"w": np.ones((3, 4))})
-    assert "in float" not in dict(no_samples.none_given(graph).notice.facts)
+    assert "in float" not in dict(holdout.none_given(graph).notice.facts)
     stated = dict.fromkeys(("x", "sums"), QuantParams(0.1, 0))
     graph = graph.with_given({name: TensorQuant(q, True) for name, q in stated.items()})
-    assert dict(no_samples.none_given(graph).notice.facts)["in float"] == "y (table)"
+    assert dict(holdout.none_given(graph).notice.facts)["in float"] == "y (table)"

@@ -16,7 +16,7 @@ from onnx import ModelProto, helper
 from torch import Tensor, nn
 
 from myoedge.errors import MyoedgeError
-from myoedge.frontend.folding import ATEN_FOLDED, ONNX_FOLDED, SHAPES
+from myoedge.frontend.operator_table import ATEN_FOLDED, ONNX_FOLDED, SHAPES
 from myoedge.frontend.torch.export import from_exported
 from myoedge.numerics.arrays import Array
 from myoedge.operators.interpreter import run_float

@@ -14,9 +14,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from myoedge.codegen.constants import heading
 from myoedge.codegen.formulas import formulas
 from myoedge.codegen.library import brought
+from myoedge.codegen.names import heading
 from myoedge.numerics.pointwise import FUNCTIONS
 from myoedge.operators.layer_names import chain_name
 from myoedge.plan.l1.layer_kernels import candidates

@@ -23,7 +23,7 @@ from myoedge.operators.interpreter import run_float
 from myoedge.passes import prepare
 from myoedge.quantization.scales import QuantGraph
 from myoedge.quantization.search.goal import Goal
-from myoedge.quantization.search.moves.inner import with_inner_tensors
+from myoedge.quantization.search.moves.int16 import with_inner_tensors
 from myoedge.quantization.search.state import LITTLE, ONE_HALF, TOO_SLOW, SearchState, Workshop
 from myoedge.quantization.sqnr import integer_runs, integers_of, real_values
 from myoedge.quantization.tensor_params import inner_groups

@@ -20,9 +20,8 @@ import myoedge
 from myoedge import api
 from myoedge.building.loading import Model, load_model
 from myoedge.errors import MyoedgeError
-from myoedge.frontend.folding import onnx_folded
 from myoedge.frontend.onnx.model import load_onnx
-from myoedge.frontend.operator_table import CALLS, onnx_of
+from myoedge.frontend.operator_table import CALLS, onnx_folded, onnx_of
 from myoedge.frontend.port_names import port_names
 from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import Array

@@ -17,13 +17,12 @@ import onnx.helper
 import pytest
 
 from myoedge.errors import MyoedgeError
-from myoedge.frontend.folding import ONNX_FOLDED, SHAPES
 from myoedge.frontend.onnx.control_flow import CONTROL
 from myoedge.frontend.onnx.integer_operators import WRITTEN_OUT
 from myoedge.frontend.onnx.quantized import QUANTIZERS
 from myoedge.frontend.onnx.refusals import ADVICE, SPECIAL
 from myoedge.frontend.onnx.sequences import SEQUENCES
-from myoedge.frontend.operator_table import ONNX_IMPORT, ONNX_OF_INTEGERS
+from myoedge.frontend.operator_table import ONNX_FOLDED, ONNX_IMPORT, ONNX_OF_INTEGERS, SHAPES
 from myoedge.numerics.arrays import Array
 from myoedge.operators.checks import check
 from myoedge.operators.import_rows import import_rows

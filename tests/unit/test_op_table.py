@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import torch
 
-from myoedge.codegen.constants import comment
+from myoedge.codegen.names import comment
 from myoedge.graph.ir import Node, Shape
 from myoedge.nest.flat import collapse_loops
 from myoedge.numerics.element_type import INT16

@@ -25,7 +25,7 @@ from myoedge.operators.interpreter import result_bounds
 from myoedge.quantization import holdout
 from myoedge.quantization.fidelity import OutputFidelity, interval_db
 from myoedge.quantization.judged import Row, judged
-from myoedge.quantization.output_ranges import full_ranges
+from myoedge.quantization.known_ranges import full_ranges
 from myoedge.quantization.samples import Data
 from myoedge.reports import fidelity
 from myoedge.reports.evaluations import EXACT_DB

@@ -40,9 +40,9 @@ from myoedge.plan.plan import Plan
 from myoedge.plan.schedule import make_plan
 from myoedge.quantization.calibrate import Calibration, Observer, calibrate
 from myoedge.quantization.fidelity import Noise
-from myoedge.quantization.layer_rules import LayerRule
 from myoedge.quantization.scales import quantize_graph
 from myoedge.quantization.sqnr import measure, quantized_inputs, real_values
+from myoedge.quantization.stated_widths import LayerRule
 from myoedge.targets import find_chip
 from tests.conftest import thinned
 from tests.ops.harness import drawn

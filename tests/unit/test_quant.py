@@ -28,10 +28,10 @@ from myoedge.passes import prepare
 from myoedge.quantization import files as store
 from myoedge.quantization.calibrate import Observer, calibrate
 from myoedge.quantization.evaluation import evaluate
-from myoedge.quantization.layer_rules import LayerRule
 from myoedge.quantization.samples import Data
 from myoedge.quantization.scales import QuantGraph, quantize_graph
 from myoedge.quantization.sqnr import measure, quantized_inputs
+from myoedge.quantization.stated_widths import LayerRule
 from myoedge.system.folder import to_json
 from tests.support.each import each
 

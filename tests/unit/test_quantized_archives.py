@@ -21,7 +21,7 @@ from myoedge.numerics.element_type import INT8, INT16
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.passes import prepare
 from myoedge.quantization.calibrate import Observer
-from myoedge.quantization.search.moves.observer import observers_for
+from myoedge.quantization.search.moves.layers import observers_for
 from myoedge.reports.fidelity import calibrated
 from tests.support.oracles.integers import largest_difference, quantized
 

@@ -32,9 +32,9 @@ from myoedge.operators.recurrent.cells import (
 )
 from myoedge.passes import prepare
 from myoedge.quantization.calibrate import Observer, calibrate
-from myoedge.quantization.layer_rules import matches
 from myoedge.quantization.scales import quantize_graph
 from myoedge.quantization.sqnr import measure
+from myoedge.quantization.stated_widths import matches
 from tests.conftest import save_exported, thinned
 from tests.support.warning_rules import applies, network_warnings
 

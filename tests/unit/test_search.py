@@ -34,7 +34,7 @@ from myoedge.quantization.search import search as loop
 from myoedge.quantization.search.bench import MOST_RUNS, Bench, MeasuredNoise
 from myoedge.quantization.search.goal import UNLIMITED, CycleBudget, Goal
 from myoedge.quantization.search.moves.equalize import equalized
-from myoedge.quantization.search.moves.rounding import well_determined_weights
+from myoedge.quantization.search.moves.weight_steps import well_determined_weights
 from myoedge.quantization.search.state import (
     NO_ROOM,
     ONE_HALF,

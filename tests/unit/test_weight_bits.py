@@ -33,7 +33,6 @@ from myoedge.operators.library.packing import WeightedParams
 from myoedge.passes import prepare
 from myoedge.power.model import PUBLISHED
 from myoedge.quantization.calibrate import Observer, calibrate
-from myoedge.quantization.layer_rules import LayerRule
 from myoedge.quantization.scales import QuantGraph, quantize_graph
 from myoedge.quantization.search.bench import Bench
 from myoedge.quantization.search.goal import Goal
@@ -45,6 +44,7 @@ from myoedge.quantization.search.moves.weight_steps import (
     ordered_steps,
 )
 from myoedge.quantization.search.state import Design, Network, TriedMove
+from myoedge.quantization.stated_widths import LayerRule
 from tests.conftest import save_exported
 from tests.support.feedback import Feedback
 from tests.unit.test_few_bits import quantized

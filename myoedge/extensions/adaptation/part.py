@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from myoedge.codegen.application import FirmwarePart, PartCalls
-from myoedge.codegen.constants import array_values
 from myoedge.codegen.library import library_files
+from myoedge.codegen.names import array_values
 from myoedge.codegen.network import traced
 from myoedge.codegen.render import C_TYPES, render
 from myoedge.codegen.runtime import firmware_files

@@ -28,9 +28,9 @@ from myoedge.graph.ir import prune
 from myoedge.numerics.arrays import outer_inner
 from myoedge.operators.base import OPS
 from myoedge.plan.plan import Plan
-from myoedge.quantization.layer_rules import matches
 from myoedge.quantization.samples import Data
 from myoedge.quantization.sqnr import quantized_inputs
+from myoedge.quantization.stated_widths import matches
 
 if TYPE_CHECKING:
     from myoedge.graph.ir import Graph

@@ -34,10 +34,10 @@ from myoedge.backends.measurement import (
 from myoedge.backends.report_folder import damaged
 from myoedge.backends.runner import Case, Runner
 from myoedge.codegen.application import Application
+from myoedge.codegen.port_values import stream_values
 from myoedge.codegen.project import Sources, app_values
 from myoedge.codegen.render import render
 from myoedge.codegen.runtime import mram_values
-from myoedge.codegen.stream_values import stream_values
 from myoedge.errors import MyoedgeError, printable
 from myoedge.numerics.arrays import Array
 from myoedge.plan.plan import Plan, size_bytes

@@ -1,12 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
 """Files of recorders: EDF and BDF read with edfio, XDF with pyxdf, HDF5 with h5py; MAT files of
-versions 4 to 7, and WAV files, read with scipy."""
+versions 4 to 7, and WAV files, read with scipy. The
+libraries are imported on first use; their errors become errors of the file."""
 
 from __future__ import annotations
 
+import importlib
+import logging
 import math
+import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +20,6 @@ import numpy as np
 
 from myoedge.errors import MyoedgeError
 from myoedge.extensions.recordings import BDF
-from myoedge.extensions.recordings.libraries import library, reading_of
 from myoedge.numerics.arrays import Array
 from myoedge.quantization.recordings.columns import Column, content_of, named_columns
 from myoedge.quantization.recordings.reading import (
@@ -27,6 +31,47 @@ from myoedge.quantization.recordings.reading import (
     is_rate,
     unreadable,
 )
+from myoedge.system.tools import install_command
+
+EXTRA = "recordings"
+
+
+def library(module: str, files: str) -> Any:
+    """Import a module of the extra `recordings`, such as "scipy.io".
+
+    files   the kind of files that need it, for the message
+    Errors: E501 not installed.
+    """
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        name = module.partition(".")[0]
+        title = f"{name} is not installed: {files} files need it"
+        raise MyoedgeError("E501", title, {"cause": error}, [install_command(EXTRA)]) from None
+
+
+@contextmanager
+def reading_of(path: Path, form: str, tries: tuple[str, ...]) -> Iterator[None]:
+    """Context manager for a library that reads a file of a format: any exception becomes E211, and
+    its warnings and log lines are not printed."""
+    level = logging.root.manager.disable
+    logging.disable(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    except MyoedgeError:
+        raise
+    except Exception as error:  # a library may raise anything on a damaged file
+        cause = str(error).splitlines()[0] if str(error) else type(error).__name__
+        cause = "it ends before its data" if isinstance(error, NameError) else cause  # scipy's WAV
+        raise unreadable(path, f"as {form}: {cause}", tries) from None
+    finally:
+        logging.disable(level)
+
+
+# --- files ----------------------------------------------------------------------------------------
+
 
 Variable = tuple[str, tuple[int, ...], str]  # name, shape and class in a MATLAB file
 NUMERIC = {

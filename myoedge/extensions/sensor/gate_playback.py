@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A gate in a playback: rests, wake-ups, onsets; and the accuracy by the recording's labels."""
+"""A gate in a playback: rests, wake-ups, onsets, and the accuracy by the recording's labels; power
+of the application's states, also in the reports of its build."""
 
 from __future__ import annotations
 
@@ -12,15 +13,22 @@ import numpy as np
 
 from myoedge.backends.measurement import Activity
 from myoedge.backends.packets import Decision
+from myoedge.building.build_files import changed_report
+from myoedge.building.energy import coefficients, renewable, with_given_powers
 from myoedge.building.loading import GATE
+from myoedge.building.operating_points import at_operating_point
+from myoedge.errors import Notice
 from myoedge.extensions.sensor.clocks import GATE_CYCLES, GATE_INSTRUCTIONS
+from myoedge.extensions.sensor.program import SensorProgram
 from myoedge.numerics.arrays import Array
 from myoedge.power.model import Coefficients, energy
-from myoedge.power.states import StatePower, in_state
-from myoedge.reports.energy import activity, of_first_layers
+from myoedge.power.states import PlayedStates, StatePower, in_state
+from myoedge.reports.energy import activity, battery_of, module_powers, of_first_layers
+from myoedge.targets import find_chip
 
 if TYPE_CHECKING:
-    from myoedge.extensions.sensor.program import SensorProgram
+    from myoedge.backends.build import Build
+
 
 Classes = Sequence[int | None]  # by window: what a network decides
 
@@ -199,3 +207,42 @@ def accuracy_lines(found: Mapping[str, Any] | None) -> list[str]:
     if found["network"] is not None:
         text += f"; {100 * found['network']:.1f} % without the gate"
     return [f"accuracy  {text}"]
+
+
+# --- power ----------------------------------------------------------------------------------------
+
+
+def application_power(
+    report: Mapping[str, Any],
+    program: SensorProgram,
+    states: PlayedStates,
+    passes: int,
+    resting: int,
+) -> StatePower:
+    """Return the power of the application, with the part of the network's passes, and of those that
+    the gate ended."""
+    point, by = replace(program.point, clock_hz=program.clock_hz), coefficients()
+    given = (battery_of(report), module_powers(report))
+    power = states.power(point, by, *given)
+    first = of_first_layers(report, 0 if program.gate is None else program.gate.layers)
+    ran = activity(report).times(passes) + first.times(resting)
+    network = energy(ran, point, by)
+    return replace(power, network_j=(network.joules, network.low_j, network.high_j))
+
+
+def replace_report_power(
+    build: Build,
+    given: Mapping[str, float | None],
+    states: PlayedStates,
+    wake: Mapping[str, Any] | None,
+) -> Notice | None:
+    """Replace the build's reports by ones with the power of this playback, and with how its gate
+    worked. Return W210 if they cannot be written."""
+    chip, by = find_chip(build.report["target"]["chip"]), coefficients()
+
+    def with_playback(stored: dict[str, Any]) -> dict[str, Any]:
+        report = with_given_powers(renewable(stored, by), given)
+        played = {**report, "played": {**states.to_json(), "wake": wake}}
+        return at_operating_point(played, chip.at(report["target"]["operating_point"]), False, by)
+
+    return changed_report(build, with_playback)[1]

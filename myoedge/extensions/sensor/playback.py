@@ -20,8 +20,13 @@ from myoedge.building.operating_points import sooner
 from myoedge.building.quantities import positive
 from myoedge.errors import MyoedgeError, Notice, command
 from myoedge.extensions.sensor.decisions import Compared, Reference, compared
-from myoedge.extensions.sensor.gate_playback import accuracy, gate_power, rested
-from myoedge.extensions.sensor.played_power import application_power, replace_report_power
+from myoedge.extensions.sensor.gate_playback import (
+    accuracy,
+    application_power,
+    gate_power,
+    replace_report_power,
+    rested,
+)
 from myoedge.extensions.sensor.program import JSON, SensorProgram, from_json
 from myoedge.extensions.sensor.recording import (
     CODE,

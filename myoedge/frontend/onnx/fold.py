@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
-from myoedge.frontend.folding import check_einsum, check_elements
+from myoedge.frontend.operator_table import check_einsum, check_elements
 from myoedge.graph.ir import Shape
 from myoedge.numerics.arrays import Array
 from myoedge.operators.graph_builder import Unsupported

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from myoedge.frontend.folding import ONNX_FOLDED, SHAPES, check_elements
 from myoedge.frontend.infinities import refuse_not_finite, replace_clamped_infinities
 from myoedge.frontend.onnx import refusals as onnx_refusals
 from myoedge.frontend.onnx.control_flow import CONTROL, names_read, needed_nodes, unrolled
@@ -40,7 +39,13 @@ from myoedge.frontend.onnx.state import (
     read_constants,
     read_inputs,
 )
-from myoedge.frontend.operator_table import ONNX_IMPORT, ONNX_OF_INTEGERS
+from myoedge.frontend.operator_table import (
+    ONNX_FOLDED,
+    ONNX_IMPORT,
+    ONNX_OF_INTEGERS,
+    SHAPES,
+    check_elements,
+)
 from myoedge.frontend.port_names import port_names
 from myoedge.frontend.refusals import Refusal, refusal_of, unsupported
 from myoedge.graph.ir import Graph

@@ -18,8 +18,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from myoedge.errors import MyoedgeError
-from myoedge.frontend.folding import ATEN_FOLDED
-from myoedge.frontend.operator_table import IMPORT, OF_INTEGERS
+from myoedge.frontend.operator_table import ATEN_FOLDED, IMPORT, OF_INTEGERS
 from myoedge.frontend.refusals import depends_on_values, short
 from myoedge.frontend.torch.known_calls import KnownCall
 from myoedge.frontend.torch.traced import (

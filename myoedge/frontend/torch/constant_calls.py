@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from myoedge.errors import MyoedgeError
-from myoedge.frontend.folding import check_einsum, check_elements
+from myoedge.frontend.operator_table import check_einsum, check_elements
 from myoedge.frontend.refusals import Refusal
 from myoedge.frontend.torch.known_calls import KnownCall
 from myoedge.frontend.torch.program import NeedsTorch, NumberType

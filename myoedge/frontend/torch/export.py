@@ -37,8 +37,7 @@ from myoedge.frontend.torch.factory import (
     written_buffers,
 )
 from myoedge.frontend.torch.in_place import functionalize, writes
-from myoedge.frontend.torch.output_names import output_names, output_paths
-from myoedge.frontend.torch.program import FileProgram
+from myoedge.frontend.torch.program import FileProgram, output_names, output_paths
 from myoedge.frontend.torch.traced import (
     HARMLESS,
     arguments_of,

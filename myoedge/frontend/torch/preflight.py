@@ -35,7 +35,7 @@ from myoedge.frontend.torch.archive import (
     runs_code,
     shortened,
 )
-from myoedge.frontend.torch.output_names import with_dicts
+from myoedge.frontend.torch.program import with_dicts
 from myoedge.frontend.torch.static_shapes import Objects, check_static, dicts, drop_unread_scalars
 
 MAX_ELEMENTS = 1 << 31

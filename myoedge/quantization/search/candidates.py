@@ -22,10 +22,10 @@ from myoedge.operators.turns import times_run
 from myoedge.quantization.calibrate import InputArrays, subsample_evenly
 from myoedge.quantization.constants import constants_beside, following_constants
 from myoedge.quantization.formats import fused_tables, int16_groups, with_tables_apart
-from myoedge.quantization.layer_rules import LayerRule
 from myoedge.quantization.scales import QuantGraph, quantize_node
 from myoedge.quantization.search.added_noise import FloatChange, added_noise
 from myoedge.quantization.search.goal import judged_rows
+from myoedge.quantization.stated_widths import LayerRule
 from myoedge.quantization.tensor_params import choose_params
 
 NOISE_SAMPLES = 4  # samples for measuring the noise of single tensors

@@ -17,9 +17,13 @@ from dataclasses import dataclass, replace
 from myoedge.quantization.search.goal import LEAST_GAIN_DB, Goal
 from myoedge.quantization.search.moves.equalize import equalized_designs
 from myoedge.quantization.search.moves.int16 import REMEDY, fewer_tensors, wider_tensors
-from myoedge.quantization.search.moves.layers import cores_integers, finer_exponentials
-from myoedge.quantization.search.moves.observer import last_ranges, other_ranges
-from myoedge.quantization.search.moves.rounding import rounded_weights, well_determined_weights
+from myoedge.quantization.search.moves.layers import (
+    cores_integers,
+    finer_exponentials,
+    last_ranges,
+    other_ranges,
+)
+from myoedge.quantization.search.moves.weight_steps import rounded_weights, well_determined_weights
 from myoedge.quantization.search.state import (
     LITTLE,
     NO_ROOM,

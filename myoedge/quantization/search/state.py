@@ -16,11 +16,11 @@ from myoedge.operators.base import QuantizedNode
 from myoedge.operators.turns import times_run
 from myoedge.quantization.calibrate import Calibration, InputArrays, Observer
 from myoedge.quantization.engines import with_cores_integers
-from myoedge.quantization.layer_rules import LayerRule
 from myoedge.quantization.scales import QuantGraph, quantize_graph
 from myoedge.quantization.search.bench import Bench, MeasuredNoise
 from myoedge.quantization.search.candidates import Candidate, Group, RunCycles
 from myoedge.quantization.search.goal import Goal
+from myoedge.quantization.stated_widths import LayerRule
 
 # Reasons for rejecting a move.
 LITTLE = "too little gain"

@@ -15,9 +15,8 @@ import pytest
 from onnx import ModelProto, TensorProto, numpy_helper
 
 from myoedge.errors import MyoedgeError
-from myoedge.frontend.folding import ONNX_FOLDED, SHAPES
 from myoedge.frontend.onnx.model import load_onnx
-from myoedge.frontend.operator_table import ONNX_IMPORT
+from myoedge.frontend.operator_table import ONNX_FOLDED, ONNX_IMPORT, SHAPES
 from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import Array
 from myoedge.operators.interpreter import run_float

@@ -30,8 +30,8 @@ from myoedge.plan.plan import Plan
 from myoedge.plan.schedule import make_plan
 from myoedge.quantization.calibrate import Calibration, Observer, calibrate
 from myoedge.quantization.drawn_case import allowed as meaning
-from myoedge.quantization.layer_rules import LayerRule
 from myoedge.quantization.scales import QuantGraph, quantize_graph
+from myoedge.quantization.stated_widths import LayerRule
 from myoedge.targets import find_chip
 from tests.ops.case import Case as Drawn
 

@@ -14,7 +14,6 @@ from myoedge.numerics.arrays import Array
 from myoedge.quantization.few_bits import (
     ROUNDING_SAMPLES,
 )
-from myoedge.quantization.layer_rules import LayerRule
 from myoedge.quantization.search.bench import Bench, worst_db
 from myoedge.quantization.search.moves.weight_steps import (
     Accepts,
@@ -24,6 +23,7 @@ from myoedge.quantization.search.moves.weight_steps import (
     ordered_steps,
 )
 from myoedge.quantization.search.state import Network, TriedMove
+from myoedge.quantization.stated_widths import LayerRule
 
 MOST_LOST_DB = 0.5  # allowed loss of an output that is below its goal in int8
 TRIALS_MAX = 4  # networks that are measured, because noise only nearly adds up
