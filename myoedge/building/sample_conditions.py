@@ -23,6 +23,7 @@ from myoedge.quantization.formats import all_stated
 from myoedge.quantization.holdout import LEAST_SAMPLES
 from myoedge.quantization.recordings.reading import factor_of
 from myoedge.quantization.samples import Data, one_window
+from myoedge.reports.evaluations import error_measures
 from myoedge.reports.wording import percent
 from myoedge.streaming.time_axis import is_batched
 
@@ -34,12 +35,12 @@ FEWER_ERRORS = 0.25  # share of the errors that labels in the right order leave
 def renamed(known: Known) -> Iterator[Finding]:
     if array := known.data.renamed:
         (name,) = known.model.graph.inputs
-        yield {"array": array, "input": name, "source": known.data.source}
+        yield {"array": array, "input": name}
 
 
 def constant(known: Known) -> Iterator[Finding]:
     for name in constant_inputs(known.model.graph, known.data.inputs):
-        yield {"input": named_input(name), "source": known.data.source}
+        yield {"input": named_input(name)}
 
 
 def unread(known: Known) -> Iterator[Finding]:
@@ -79,34 +80,27 @@ def few(known: Known) -> Iterator[Finding]:
         return
     there = existing_samples(Path())
     in_use = there is not None and there in given.source
-    yield {
-        "source": given.source,
-        "least": LEAST_SAMPLES,
-        "none": there is None,
-        "there": in_use and there,
-        "other": not in_use and there and shlex.quote(there),
-    }
+    found = {"there": there} if in_use else {"other": there and shlex.quote(there)}
+    yield {"least": LEAST_SAMPLES, "none": there is None, **found}
 
 
 def unlike_training(known: Known) -> Iterator[Finding]:
     if not known.data.is_random:
         factor, evidence = times_training(known.model, known.data)
-        yield from _wrong_scale(factor, evidence, "samples", known.data, "")
+        yield from _wrong_scale(factor, known.data, evidence=evidence, samples="samples", file="")
 
 
 def unlike_calibration(known: Known) -> Iterator[Finding]:
     """Yield samples that are scaled otherwise than the calibration samples of a build."""
-    factor = times_known(known.described, known.data)
+    factor, role = times_known(known.described, known.data), "test " * known.is_test
     evidence = f"the deviation is {factor:.2g} times that of training"
     file = known.data.source.rpartition(" of ")[2].partition(",")[0]
     one = file if known.is_test and Path(file).suffix else None
-    samples = "test samples" if known.is_test else "samples"
-    yield from _wrong_scale(factor, evidence, samples, known.data, one)
+    of = {"evidence": evidence, "samples": f"{role}samples"}
+    yield from _wrong_scale(factor, known.data, file=one, **of)
 
 
-def _wrong_scale(
-    factor: float, evidence: str, samples: str, given: Data, file: str | None
-) -> Iterator[Finding]:
+def _wrong_scale(factor: float, given: Data, file: str | None, **of: str) -> Iterator[Finding]:
     """Yield samples with a wrong scale; nothing if the factor is 1.
 
     file   the only file with a wrong scale; "": all of [calib], and of [test]; None: [calib]
@@ -116,23 +110,18 @@ def _wrong_scale(
         power = 10.0 ** round(math.log10(factor))
         times = max(power, 1 / power)
         shown = f"{times:,.0f}" if times <= 1e6 else f"{times:g}"
-        yield {
-            "samples": samples,
-            "times": f"{shown} times" if power > 1 else f"1/{shown} of",
-            "evidence": evidence,
-            "change": f"/ {power:g}" if power > 1 else f"* {1 / power:g}",
-            "line": "" if file is None else _scale_setting(given, power, file),
-        }
+        change, ratio = ("/", f"{shown} times") if power > 1 else ("*", f"1/{shown} of")
+        line = "" if file is None else _scale_setting(given, power, file)
+        yield {**of, "times": ratio, "change": f"{change} {times:g}", "line": line}
 
 
 def _scale_setting(given: Data, power: float, file: str) -> str:
     """Return the line of myoedge.toml that scales samples to the unit of training; of one file, or
     of all if `file` is ""."""
+    table = {name: factor / power for name, factor in given.scales or (("*", 1.0),)}
     if file:
-        others = {name: factor for name, factor in given.scales if name != file}
-        table = {**others, file: factor_of(given.scales, file) / power}  # the last one applies
-    else:
-        table = {name: factor / power for name, factor in given.scales or (("*", 1.0),)}
+        table = {name: factor for name, factor in given.scales if name != file}
+        table |= {file: factor_of(given.scales, file) / power}  # the last one applies
     by_name = ", ".join(f"{toml_text(name)} = {factor:g}" for name, factor in table.items())
     value = f"{table['*']:g}" if [*table] == ["*"] else f"{{{by_name}}}"
     which = "by name of the file" if file else "it scales the test set too"
@@ -169,10 +158,9 @@ def unlike_labels(known: Known) -> Iterator[Finding]:
     judged = known.evaluation
     if judged is None or len(judged.labels) < LEAST_FRAMES or not np.ptp(judged.labels):
         return
-    also = {"scaled": known.is_scaled, "wider": not known.accurate}
     of = {"count": len(judged.labels), "data": judged.data}
     for values in (_wrong_classes if judged.has_classes else _unpredicted_targets)(judged):
-        yield {**of, **also, **values}
+        yield {**of, **values}
 
 
 def _wrong_classes(judged: Evaluation) -> Iterator[Finding]:
@@ -209,10 +197,9 @@ def _renumbering(numbers: Sequence[int], judged: Evaluation) -> Finding:
 
 def _unpredicted_targets(judged: Evaluation) -> Iterator[Finding]:
     """Yield targets that are predicted worse than by their mean: their R2 is below 0."""
-    spread = float(np.sum((judged.labels - judged.labels.mean(axis=0)) ** 2))
-    squares = {name: np.sum((x - judged.labels) ** 2) for name, x in judged.results.items()}
-    r2 = {name: 1.0 - float(x) / spread for name, x in squares.items()}
-    if min(r2.values()) < 0.0:
+    errors = error_measures(judged.labels, judged.results)
+    r2 = {name: x for name in judged.results if (x := errors[f"r2_{name}"]) is not None}
+    if min(r2.values(), default=0.0) < 0.0:
         found = " and ".join(f"{name} R2 {value:.3g}" for name, value in r2.items())
         is_lost = r2.get("float", -1.0) >= 0.0
         yield {"targets": True, "found": found, "lost": is_lost, "weak": not is_lost}

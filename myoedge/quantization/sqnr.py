@@ -143,7 +143,10 @@ def measure_each(
     """
     graph = networks[0].graph
     rows, reals = rows_of(graph), list[tuple[Array, ...]]()
-    every = [_NoiseSums(q, _measured_layers(q) if layers else (), rows) for q in networks]
+    every = [
+        _NoiseSums(q, [x.node.name for x in q.steps if layers and x.node.name in q.params], rows)
+        for q in networks
+    ]
     runs = [integer_runs(q, samples) for q in networks]
     for sample, *of_networks in zip(each_sample(samples), *runs, strict=True):
         real = float_values(graph, sample)
@@ -172,10 +175,6 @@ def samples_at_once(graph: Graph) -> int:
     """Return the number of samples of a batch."""
     elements = sum(graph.tensors[node.name].size for node in graph.nodes)
     return max(1, min(BATCH, BATCH_ELEMENTS // max(elements, 1)))
-
-
-def _measured_layers(q: QuantGraph) -> list[str]:
-    return [step.node.name for step in q.steps if step.node.name in q.params]
 
 
 def _make_fidelity(sums: _NoiseSums, reals: Sequence[tuple[Array, ...]]) -> Fidelity:

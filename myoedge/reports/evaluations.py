@@ -140,17 +140,19 @@ def _target_errors(evaluation: Evaluation) -> dict[str, Any]:
     """Return RMSE, MAE and R2 for every output value and for all; the total R2 is their mean."""
     wanted, results = evaluation.labels, evaluation.results
     rows: list[dict[str, Any]] = [
-        {"name": name, **_error_measures(wanted[:, i], {n: x[:, i] for n, x in results.items()})}
+        {"name": name, **error_measures(wanted[:, i], {n: x[:, i] for n, x in results.items()})}
         for i, name in enumerate(evaluation.names)
     ]
-    total: dict[str, Any] = {"name": ALL, **_error_measures(wanted, results)}
+    total: dict[str, Any] = {"name": ALL, **error_measures(wanted, results)}
     for network in results:
         known = [row[f"r2_{network}"] for row in rows if row[f"r2_{network}"] is not None]
         total[f"r2_{network}"] = _round_to_six_digits(float(np.mean(known))) if known else None
     return {"samples": evaluation.samples, "all": total, "rows": rows[:MOST_TARGETS]}
 
 
-def _error_measures(wanted: Array, results: Mapping[str, Array]) -> dict[str, float | None]:
+def error_measures(wanted: Array, results: Mapping[str, Array]) -> dict[str, float | None]:
+    """Return RMSE, MAE and R2 of each network, by "rmse_float" and so on; None for a network that
+    was not run, and for R2 of constant targets."""
     found: dict[str, float | None] = {}
     for error in ERRORS:
         found |= {f"{error}_{network}": None for network in NETWORKS}

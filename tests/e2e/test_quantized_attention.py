@@ -15,10 +15,10 @@ import torch
 from torch import nn
 
 import myoedge
-from myoedge.building.network_conditions import less_accurate
 from myoedge.building.pipeline import run_quantize
 from myoedge.building.pipeline_options import Options
 from myoedge.building.quantized import Known
+from myoedge.building.warning_rules import less_accurate
 from myoedge.quantization.scales import equal
 from tests.conftest import save_exported
 from tests.support.warning_rules import warnings_of

@@ -11,8 +11,8 @@ import pytest
 import torch
 from torch import nn
 
-from myoedge.building.network_conditions import set_by_one
 from myoedge.building.quantized import Known
+from myoedge.building.warning_rules import set_by_one
 from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import Array
 from myoedge.quantization.calibrate import InputArrays, Observer, calibrate

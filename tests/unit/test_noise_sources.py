@@ -14,10 +14,10 @@ import torch
 from torch import Tensor, nn
 
 import myoedge
-from myoedge.building.network_conditions import weak_layers
 from myoedge.building.pipeline import run_quantize
 from myoedge.building.pipeline_options import Options
 from myoedge.building.quantized import Known
+from myoedge.building.warning_rules import weak_layers
 from myoedge.errors import Notice
 from myoedge.frontend.torch.export import from_exported
 from myoedge.numerics.arrays import Array

@@ -14,11 +14,11 @@ import torch
 from torch import Tensor, nn
 
 import myoedge
-from myoedge.building.network_conditions import weak_outputs
 from myoedge.building.pipeline import run_quantize
 from myoedge.building.pipeline_options import Options
 from myoedge.building.precision import sqnr_budget
 from myoedge.building.quantized import Known, Quantized
+from myoedge.building.warning_rules import weak_outputs
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.quant_params import dequantize
 from myoedge.operators.interpreter import result_bounds

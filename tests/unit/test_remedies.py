@@ -18,8 +18,8 @@ import torch
 from torch import Tensor, nn
 
 import myoedge
-from myoedge.building import network_conditions as networks
 from myoedge.building import sample_conditions as samples
+from myoedge.building import warning_rules as networks
 from myoedge.building.loading import Model, load_model
 from myoedge.building.pipeline import run_quantize
 from myoedge.building.pipeline_options import Options

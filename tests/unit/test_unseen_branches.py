@@ -14,10 +14,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from myoedge.building.network_conditions import cut_branch
 from myoedge.building.pipeline import run_quantize
 from myoedge.building.pipeline_options import Options
 from myoedge.building.quantized import Known
+from myoedge.building.warning_rules import cut_branch
 from myoedge.errors import Notice
 from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import Array
