@@ -46,18 +46,23 @@ class RewritePattern:
 
     rewrite   (graph, node) -> replacement of the node, if the rule applies
     ops       operators of the nodes that are tried; (): all
+    beside    operator that another node must have; "": any
     """
 
     rewrite: Callable[[Graph, Node], Rewrite | None]
     ops: tuple[str, ...] = ()
+    beside: str = ""
 
 
 def rewrite_pattern(
-    *ops: str,
+    *ops: str, beside: str = ""
 ) -> Callable[[Callable[[Graph, Node], Rewrite | None]], RewritePattern]:
     """Return a decorator that makes a function a rewrite pattern for these operators, or for all if
-    none is given."""
-    return lambda rewrite: RewritePattern(rewrite, ops)
+    none is given.
+
+    beside   operator that another node must have
+    """
+    return lambda rewrite: RewritePattern(rewrite, ops, beside)
 
 
 class MutableGraph:
@@ -227,11 +232,12 @@ def apply(rules: Sequence[RewritePattern], graph: Graph, *, limit: int = 1_000) 
     changes. The larger of `limit` and the number of nodes bounds the sweeps.
     """
     fitting = cache(lambda op: [rule for rule in rules if not rule.ops or op in rule.ops])
+    present = {"", *(node.op for node in graph.nodes)}
     indexed, is_changed, whole = MutableGraph(graph), False, True
     pending = indexed.nodes()
     most_sweeps = max(limit, len(graph.nodes))
     for _ in range(most_sweeps):
-        changed = _apply_once(indexed, pending, fitting)
+        changed = _apply_once(indexed, pending, fitting, present)
         if whole and not changed:
             return indexed.graph() if is_changed else graph
         is_changed, whole = is_changed | bool(changed), not changed
@@ -241,18 +247,26 @@ def apply(rules: Sequence[RewritePattern], graph: Graph, *, limit: int = 1_000) 
 
 
 def _apply_once(
-    indexed: MutableGraph, nodes: Sequence[Node], fitting: Callable[[str], Sequence[RewritePattern]]
+    indexed: MutableGraph,
+    nodes: Sequence[Node],
+    fitting: Callable[[str], Sequence[RewritePattern]],
+    present: set[str],
 ) -> dict[str, None]:
     """Apply the first matching pattern to each node; return the tensors whose writer or readers
-    changed."""
+    changed.
+
+    present   operators that the graph may have, to which those of replacements are added
+    """
     changed: dict[str, None] = {}
     for node in nodes:
         if indexed.is_there(node):  # otherwise a rule replaced it in this sweep
             # A node's replacement by the first pattern that matches; None if none matches
-            changes = (attempt(rule.rewrite, indexed.view, node) for rule in fitting(node.op))
+            rules = (rule for rule in fitting(node.op) if rule.beside in present)
+            changes = (attempt(rule.rewrite, indexed.view, node) for rule in rules)
             change = next((change for change in changes if change is not None), None)
             if change is not None:
                 changed |= indexed.replace(node, change)
+                present.update(made.op for made in change.nodes)
     return changed
 
 

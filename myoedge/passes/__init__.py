@@ -4,17 +4,19 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
+from typing import NamedTuple
 
 from myoedge.graph.constants import Constant
 from myoedge.graph.ir import Graph, Node, prune
 from myoedge.graph.match import attempt
 from myoedge.graph.rewrite import RewritePattern, apply
 from myoedge.operators.checks import check, reject_constant_outputs
+from myoedge.operators.turns import IN_LOOPS
 from myoedge.passes.attention import FIND, SIMPLIFY
-from myoedge.passes.cells import ONE_STEP, READ_STEPS, roll_cells
+from myoedge.passes.cells import EVERY_STEP, ONE_STEP, READ_STEPS, roll_cells
 from myoedge.passes.fold import (
     FOLD,
     absorb_input_normalization,
@@ -40,10 +42,10 @@ from myoedge.passes.limits import limit_infinities
 from myoedge.passes.linear_layers import LINEAR_PARTS, LONG_SUMS, WIDE_WEIGHTS, rotations_as_windows
 from myoedge.passes.loop_parts import divide_loops
 from myoedge.passes.loop_rows import compute_rows_at_once
-from myoedge.passes.loops import in_loop_order, roll_recurrences
+from myoedge.passes.loops import FEWEST_SAVED, in_loop_order, roll_recurrences
 from myoedge.passes.lower import LOWER
 from myoedge.passes.norms import FIND_NORMS, FOLD_NORMS
-from myoedge.passes.parallel_scans import roll_scans
+from myoedge.passes.parallel_scans import PARTS, roll_scans
 from myoedge.passes.predictors import coefficients_of_predictors
 from myoedge.passes.propagate_qdq import propagate_qdq as fold_qdq
 from myoedge.passes.qdq import reject_unsupported_qdq
@@ -79,16 +81,32 @@ STAGES: tuple[tuple[str, tuple[RewritePattern, ...]], ...] = (
     ("views", (*FOLD, *SPECTRAL, *VIEWS, magnitude, fuse_functions, merge_tables)),
     ("fuse", (*FOLD, *FUSE)),
 )
-ROLLED: tuple[tuple[str, Callable[[Graph], Graph]], ...] = (  # before the first stage
-    ("rows of loops", compute_rows_at_once),
-    ("cells", roll_cells),
-    ("layers of steps", partial(apply, (join_steps,))),
-    ("written-out scans", roll_scans),
+
+
+class GraphPass(NamedTuple):
+    """A function of whole graphs, which may raise NoMatch.
+
+    ops      operators of which a graph must have one; (): any
+    fewest   nodes that a graph must have
+    """
+
+    run: Callable[[Graph], Graph]
+    ops: Collection[str] = ()
+    fewest: int = 0
+
+
+ROWS_OF_LOOPS = GraphPass(compute_rows_at_once, IN_LOOPS)
+ROLLED: tuple[tuple[str, GraphPass], ...] = (  # before the first stage
+    ("rows of loops", ROWS_OF_LOOPS),
+    ("cells", GraphPass(roll_cells, EVERY_STEP)),
+    ("layers of steps", GraphPass(partial(apply, (join_steps,)), join_steps.ops)),
+    ("written-out scans", GraphPass(roll_scans, PARTS)),
 )
-AFTER_STAGE: Mapping[str, Callable[[Graph], Graph]] = {
-    "find": limit_infinities,
-    "fold": absorb_input_normalization,
-    "scans": lambda graph: divide_loops(roll_recurrences(graph)),
+RECURRENCES = GraphPass(roll_recurrences, fewest=FEWEST_SAVED)
+AFTER_STAGE: Mapping[str, tuple[GraphPass, ...]] = {
+    "find": (GraphPass(limit_infinities, ("table",)),),
+    "fold": (GraphPass(absorb_input_normalization, ("affine", "table")),),
+    "scans": (RECURRENCES, GraphPass(divide_loops, IN_LOOPS)),
 }
 
 
@@ -104,11 +122,20 @@ def prepare(graph: Graph) -> Graph:
     check(graph, "imported")
     computed, graph = graph.constants, prune(graph)
     for _, rolled in ROLLED:
-        graph = attempt(rolled, _with_constants(graph, computed)) or graph
+        graph = _run(rolled, _with_constants(graph, computed))
     known = _with_constants(graph, computed)
-    early = attempt(lambda x: compute_rows_at_once(roll_recurrences(x)), known) or known
+    early = _run(ROWS_OF_LOOPS, _run(RECURRENCES, known))
     late = _lower(prune(graph))
     return late if early is known else min(late, _lower(prune(early)), key=_count_parts)
+
+
+def _run(graph_pass: GraphPass, graph: Graph) -> Graph:
+    """Return the graph behind a pass; the graph itself without what the pass needs."""
+    present = {node.op for node in graph.nodes}
+    is_useless = graph_pass.ops and present.isdisjoint(graph_pass.ops)
+    if is_useless or len(graph.nodes) < graph_pass.fewest:
+        return graph
+    return attempt(graph_pass.run, graph) or graph
 
 
 def _with_constants(graph: Graph, computed: Mapping[str, Constant]) -> Graph:
@@ -126,15 +153,16 @@ def _lower(graph: Graph) -> Graph:
     """Run the stages, then give tensors their names."""
     for name, rules in STAGES:
         before, graph = graph, apply(rules, graph)
-        if (further := AFTER_STAGE.get(name)) is not None:
-            graph = attempt(further, graph) or graph
+        for further in AFTER_STAGE.get(name, ()):
+            graph = _run(further, graph)
         if graph is not before:
             reject_constant_outputs(graph)
             check(graph, "imported")
-    graph = in_loop_order(apply((merge_transposes, merge_reshapes), fold_qdq(graph)))
-    graph = _rename_tensors(_name_projections(graph))
+    graph = _run(LOOP_ORDER, apply((merge_transposes, merge_reshapes), fold_qdq(graph)))
+    graph = _rename_tensors(_run(PROJECTIONS, graph))
     check_samples(graph)
-    reject_unsupported_qdq(graph)
+    if graph.formats:
+        reject_unsupported_qdq(graph)
     check(graph, "prepared")
     return graph
 
@@ -190,6 +218,10 @@ def _name_projections(graph: Graph) -> Graph:
         for projection in _operand_producers(graph, node, name)
     }
     return _append_roles(graph, roles) if roles else graph
+
+
+PROJECTIONS = GraphPass(_name_projections, ("attention",))
+LOOP_ORDER = GraphPass(in_loop_order, IN_LOOPS)
 
 
 def _append_roles(graph: Graph, roles: Mapping[str, str]) -> Graph:

@@ -30,7 +30,7 @@ def fold_function_into_embedding(graph: Graph, node: Node) -> Rewrite:
     return patch.last("embedding", producer.inputs[0], table, **producer.attrs, origin=origin)
 
 
-@rewrite_pattern("linear")
+@rewrite_pattern("linear", beside="embedding")
 def fold_product_into_embedding(graph: Graph, node: Node) -> Rewrite:
     """Fold a linear layer after an embedding into its table, unless the table becomes larger."""
     producer = writer(graph, node.inputs[0], "embedding", reader=node)

@@ -34,7 +34,7 @@ def merge_transposes(graph: Graph, node: Node) -> Rewrite:
     return GraphBuilder(graph, node).last("transpose", producer.inputs[0], perm=perm)
 
 
-@rewrite_pattern()
+@rewrite_pattern(beside="transpose")
 def sink_transpose(graph: Graph, node: Node) -> Rewrite:
     """Move a transpose from the operands of an operator to its result: f(transpose(a),
     transpose(b)) -> transpose(f(a, b)); other operands get the inverse transpose.
@@ -106,7 +106,7 @@ def sink_through_reduction(graph: Graph, node: Node) -> Rewrite:
     return patch.last("transpose", y, **{**transpose.attrs, "perm": order}, origin=transpose.origin)
 
 
-@rewrite_pattern("linear")
+@rewrite_pattern("linear", beside="transpose")
 def flatten_into_linear(graph: Graph, node: Node) -> Rewrite:
     """Fold the transpose in linear(flatten(transpose(x))) into the order of the weights'
     columns."""

@@ -132,7 +132,7 @@ PLAIN: Mapping[str, Any] = {
 }
 
 
-@rewrite_pattern("linear")
+@rewrite_pattern("linear", beside="concat")
 def rotations_as_windows(graph: Graph, node: Node) -> Rewrite:
     """Replace the mean of a linear layer over rotations of its E input rows, by lo .. hi rows, by a
     convolution with an E-row kernel.

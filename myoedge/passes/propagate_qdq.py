@@ -33,7 +33,7 @@ def propagate_qdq(graph: Graph) -> Graph:
     nodes; return the same graph if there are none."""
     if graph.formats or any(node.op == ROUND for node in graph.nodes):
         graph = _ParameterPropagation(tables_of_16_bits_apart(graph)).run()
-    return fuse_tables_between_roundings(graph)
+    return fuse_tables_between_roundings(graph) if graph.all_given else graph
 
 
 @dataclass

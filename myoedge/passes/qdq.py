@@ -31,7 +31,7 @@ class _ScaleRefusal(NamedTuple):
 
 def reject_unsupported_qdq(graph: Graph) -> None:
     """Raise E111 if an integer constant of the file cannot be used unchanged."""
-    for node in graph.nodes if graph.formats else ():
+    for node in graph.nodes:
         if (found := next(_refusals_of_node(graph, node), None)) is not None:
             raise MyoedgeError(
                 "E111",

@@ -20,7 +20,7 @@ from myoedge.graph.rewrite import Rewrite, RewritePattern
 from myoedge.operators.graph_builder import GraphBuilder
 from myoedge.operators.interpreter import run_float
 from myoedge.operators.queries import output_of
-from myoedge.passes import prepare
+from myoedge.passes import GraphPass, prepare
 from tests.support.networks.loops import ClosedForm
 from tests.support.oracles.torch import Net, agrees
 
@@ -137,7 +137,7 @@ def tables() -> Iterator[tuple[str, str, object, object]]:
     stages = myoedge.passes.STAGES
     for at, (stage, rules) in enumerate(stages):
         for index, rule in enumerate(rules):
-            failing = RewritePattern(refused, rule.ops)
+            failing = RewritePattern(refused, rule.ops, rule.beside)
             broken = (stage, (*rules[:index], failing, *rules[index + 1 :]))
             without = (stage, (*rules[:index], *rules[index + 1 :]))
             name = f"{stage}: {getattr(rule.rewrite, '__name__', index)}"
@@ -145,11 +145,16 @@ def tables() -> Iterator[tuple[str, str, object, object]]:
     rolled = myoedge.passes.ROLLED
     for at, (name, _) in enumerate(rolled):
         around = rolled[:at], rolled[at + 1 :]
-        yield "ROLLED", name, (*around[0], (name, refused_whole), *around[1]), sum(around, ())
+        yield (
+            "ROLLED",
+            name,
+            (*around[0], (name, GraphPass(refused_whole)), *around[1]),
+            sum(around, ()),
+        )
     after = myoedge.passes.AFTER_STAGE
     for name in after:
         left = {stage: further for stage, further in after.items() if stage != name}
-        yield "AFTER_STAGE", name, {**after, name: refused_whole}, left
+        yield "AFTER_STAGE", name, {**after, name: (GraphPass(refused_whole),)}, left
 
 
 @pytest.mark.parametrize("network", ["attention", "loop"])
