@@ -33,9 +33,8 @@ FEWER_ERRORS = 0.25  # share of the errors that labels in the right order leave
 
 
 def renamed(known: Known) -> Iterator[Finding]:
-    if array := known.data.renamed:
-        (name,) = known.model.graph.inputs
-        yield {"array": array, "input": name}
+    (name,) = known.model.graph.inputs
+    yield {"array": known.data.renamed, "input": name}
 
 
 def constant(known: Known) -> Iterator[Finding]:
@@ -76,7 +75,7 @@ def batch(known: Known) -> Iterator[Finding]:
 def few(known: Known) -> Iterator[Finding]:
     """Yield too few samples; the remedy is to use those of the folder, or init's script."""
     given = known.data
-    if given.is_random or all_stated(known.model.graph) or given.count >= LEAST_SAMPLES:
+    if all_stated(known.model.graph) or given.count >= LEAST_SAMPLES:
         return
     there = existing_samples(Path())
     in_use = there is not None and there in given.source
@@ -85,9 +84,8 @@ def few(known: Known) -> Iterator[Finding]:
 
 
 def unlike_training(known: Known) -> Iterator[Finding]:
-    if not known.data.is_random:
-        factor, evidence = times_training(known.model, known.data)
-        yield from _wrong_scale(factor, known.data, evidence=evidence, samples="samples", file="")
+    factor, evidence = times_training(known.model, known.data)
+    yield from _wrong_scale(factor, known.data, evidence=evidence, samples="samples", file="")
 
 
 def unlike_calibration(known: Known) -> Iterator[Finding]:
@@ -130,7 +128,7 @@ def _scale_setting(given: Data, power: float, file: str) -> str:
 
 def turned(known: Known) -> Iterator[Finding]:
     """Yield windows that were reshaped instead of transposed."""
-    orders = None if known.data.is_random else reshaped(known.model.graph, known.data)
+    orders = reshaped(known.model.graph, known.data)
     if orders is not None:
         given, other = (", ".join(map(str, sizes)) for sizes in orders)
         yield {"given": given, "other": other}
@@ -138,7 +136,7 @@ def turned(known: Known) -> Iterator[Finding]:
 
 def shared(known: Known) -> Iterator[Finding]:
     """Yield samples of a test set that are in the calibration recording."""
-    if known.is_test and (count := seen_before(known.described, known.data)):
+    if count := seen_before(known.described, known.data):
         yield {"count": count, "samples": known.data.count}
 
 
@@ -147,7 +145,8 @@ def shared(known: Known) -> Iterator[Finding]:
 
 def unjudged(known: Known) -> Iterator[Finding]:
     labels = known.data.labels
-    if labels is not None and known.evaluation is None:
+    assert labels is not None, "its rule needs them"
+    if known.evaluation is None:
         scores = can_measure_accuracy(known.network.graph)
         yield {"label": [*labels.shape], "scores": scores, "symbols": not scores}
 
@@ -156,7 +155,8 @@ def unlike_labels(known: Known) -> Iterator[Finding]:
     """Yield predictions that are no better than chance, or that fit labels in another order, with
     the likely cause; nothing for few frames or a single class."""
     judged = known.evaluation
-    if judged is None or len(judged.labels) < LEAST_FRAMES or not np.ptp(judged.labels):
+    assert judged is not None, "its rule needs it"
+    if len(judged.labels) < LEAST_FRAMES or not np.ptp(judged.labels):
         return
     of = {"count": len(judged.labels), "data": judged.data}
     for values in (_wrong_classes if judged.has_classes else _unpredicted_targets)(judged):

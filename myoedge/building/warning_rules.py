@@ -6,6 +6,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
+from typing import NamedTuple
 
 from myoedge.backends.build import Build
 from myoedge.building import sample_conditions as samples
@@ -114,7 +115,7 @@ def less_accurate(known: Known) -> Iterator[Finding]:
     """Yield a worst output below what --accurate aims at."""
     db, rounded = known.fidelity.worst_judged_db, known.network.graph.has_fake_quantized
     wanted_db = ROUNDED_DB if rounded else ACCURATE_DB
-    if known.accurate and db is not None and db < wanted_db:
+    if db is not None and db < wanted_db:
         cause = "reused" if known.older is not None else "tried" if known.tried else "few"
         yield {"db": db, "wanted_db": wanted_db, "rounded": rounded, cause: True}
 
@@ -134,8 +135,9 @@ def small_probabilities(known: Known) -> Iterator[Finding]:
 
 def left_range(known: Known) -> Iterator[Finding]:
     """Yield judged samples with values far outside the calibrated range."""
-    found = None if known.judged is None else unseen_values(known.network, known.judged)
-    if found is not None and known.judged is not None:
+    assert known.judged is not None, "its rule needs them"
+    found = unseen_values(known.network, known.judged)
+    if found is not None:
         names = located(known.network.layers)
         yield {
             "samples": found.samples,
@@ -168,7 +170,8 @@ def set_by_one(known: Known) -> Iterator[Finding]:
 
 
 def other_network(known: Known) -> Iterator[Finding]:
-    if known.older is not None and not shares_weights(known.network, known.older):
+    assert known.older is not None, "its rule needs it"
+    if not shares_weights(known.network, known.older):
         yield {"network": known.network.digest[:12], "older": known.older.digest[:12]}
 
 
@@ -216,43 +219,59 @@ def _likely_causes(network: QuantGraph, weak: Node) -> Finding:
 SCALES = ("W111", "W207")  # warnings about values larger or smaller than in training
 
 
-# Code, by which the catalogue has message and remedies; condition, which yields the values of a
-# message once per warning.
-Rule = tuple[str, Callable[[Known], Iterator[Finding]]]
+class Rule(NamedTuple):
+    """A rule of a warning.
+
+    code    by which the catalogue has message and remedies
+    when    condition, which yields the values of a message once per warning
+    needs   whether there is what the condition is about
+    """
+
+    code: str
+    when: Callable[[Known], Iterator[Finding]]
+    needs: Callable[[Known], object] = lambda known: True
+
+
 # Rules by stage of a build, in the order in which their warnings are printed.
 RULES: Mapping[str, tuple[Rule, ...]] = {
-    "arrays": (("W204", samples.renamed), ("W201", samples.constant)),
-    "samples": (
-        ("W109", samples.unread),
-        ("W206", samples.batch),
-        ("W205", samples.few),
-        ("W207", samples.unlike_training),
-        ("W208", samples.turned),
+    "arrays": (
+        Rule("W204", samples.renamed, lambda known: known.data.renamed),
+        Rule("W201", samples.constant),
     ),
-    "model file": (("W108", stays_of_file),),
+    "samples": (
+        Rule("W109", samples.unread),
+        Rule("W206", samples.batch),
+        Rule("W205", samples.few, lambda known: not known.data.is_random),
+        Rule("W207", samples.unlike_training, lambda known: not known.data.is_random),
+        Rule("W208", samples.turned, lambda known: not known.data.is_random),
+    ),
+    "model file": (Rule("W108", stays_of_file, lambda known: known.rules),),
     "network": (
-        ("W106", cut_states),
-        ("W101", dead_layers),
-        ("W103", dominant_fills),
-        ("W107", left_narrow),
+        Rule("W106", cut_states),
+        Rule("W101", dead_layers),
+        Rule("W103", dominant_fills),
+        Rule("W107", left_narrow, lambda known: known.rules),
     ),
     "ranges": (
-        ("W111", left_range),
-        ("W111", cut_branch),
-        ("W113", set_by_one),
+        Rule("W111", left_range, lambda known: known.judged),
+        Rule("W111", cut_branch, lambda known: known.network.calibration.unseen),
+        Rule("W113", set_by_one, lambda known: known.fidelity.interval_db),
     ),
     "results": (
-        ("W104", weak_outputs),
-        ("W110", unlike_decisions),
-        ("W112", small_probabilities),
-        ("W102", weak_layers),
-        ("W105", less_accurate),
+        Rule("W104", weak_outputs),
+        Rule("W110", unlike_decisions),
+        Rule("W112", small_probabilities),
+        Rule("W102", weak_layers),
+        Rule("W105", less_accurate, lambda known: known.accurate),
     ),
-    "labels": (("W202", samples.unjudged),),
-    "other samples": (("W207", samples.unlike_calibration), ("W211", samples.shared)),
-    "test set": (("W111", left_range),),
-    "decisions": (("W209", samples.unlike_labels),),
-    "older build": (("W203", other_network),),
+    "labels": (Rule("W202", samples.unjudged, lambda known: known.data.labels is not None),),
+    "other samples": (
+        Rule("W207", samples.unlike_calibration),
+        Rule("W211", samples.shared, lambda known: known.is_test),
+    ),
+    "test set": (Rule("W111", left_range, lambda known: known.judged),),
+    "decisions": (Rule("W209", samples.unlike_labels, lambda known: known.evaluation),),
+    "older build": (Rule("W203", other_network, lambda known: known.older),),
 }
 
 
@@ -271,7 +290,10 @@ def warnings_by(rules: Iterable[Rule], known: Known) -> tuple[Notice, ...]:
         "scaled": known.is_scaled,
     }
     return tuple(
-        warning(code, {**shared, **values}) for code, when in rules for values in when(known)
+        warning(rule.code, {**shared, **values})
+        for rule in rules
+        if rule.needs(known)
+        for values in rule.when(known)
     )
 
 

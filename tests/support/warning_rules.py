@@ -20,7 +20,7 @@ TESTS = Path(__file__).resolve().parents[1]
 
 
 def warnings_of(when: Condition, known: Known) -> list[Notice]:
-    rules = {condition: (code, condition) for each in RULES.values() for code, condition in each}
+    rules = {rule.when: rule for each in RULES.values() for rule in each}
     return [*warnings_by([rules[when]], known)]
 
 
