@@ -45,12 +45,14 @@ def search_start(options: Options, settings: Config, model: Model, samples: Samp
     rules, needs = layer_rules(graph, settings), needs_db(settings.budget.sqnr, graph)
     inputs, choose = samples.calibrate.inputs, samples.choose.inputs
     axes = axes_of_windows(graph, settings.stream) if options.stream else {}
-    with purpose("cell states"):
-        graph = with_cell_steps(graph, inputs, options.reuse)
+    if any(node.op == "gates" for node in graph.nodes):
+        with purpose("cell states"):
+            graph = with_cell_steps(graph, inputs, options.reuse)
     if options.reuse is not None:
         graph = inherit_params(graph, options.reuse, rules, choose, axes)
-    with purpose("rounding of weights"):
-        graph = with_few_bits(graph, inputs, rules)
+    if rules:
+        with purpose("rounding of weights"):
+            graph = with_few_bits(graph, inputs, rules)
     on_engines = engine_integers(model.graph, settings, options.chip, options.engine, options.reuse)
     workshop = Workshop(
         bench=Bench.of(graph, choose),

@@ -69,8 +69,11 @@ def layers_as_one(of: LoweredLayers) -> tuple[QuantizedNode, ...]:
         moved = sum(size_bytes(q, name) for name in names) if of.byte_cycles else 0
         return max(computed(step), of.byte_cycles * moved)
 
-    fused = fuse_layers(of.q, of.steps, of.roots, cycles)
-    return whole_loops(of.q, fused, of.roots, of.rows, cycles)
+    steps = of.steps
+    if len(steps) > 1:
+        steps = fuse_layers(q, steps, of.roots, cycles)
+    spans = loop_spans(q.graph.nodes)
+    return whole_loops(q, steps, of.roots, of.rows, cycles) if spans else steps
 
 
 def fuse_layers(

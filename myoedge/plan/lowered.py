@@ -83,8 +83,11 @@ class LoweredNetwork:
 
 def tensors_near(n: LoweredNetwork) -> tuple[list[ResidentTensor], list[LoopTensor]]:
     """Return the tensors that may stay in L1 between layers, and during loops."""
-    looped = loop_tensors(n.steps, n.roots, n.loops, _caller_tensors(n))
-    return _resident_candidates(n), [*looped, *read_rows(n.steps, n.roots, n.rows, n.loops)]
+    looped: list[LoopTensor] = []
+    if n.loops:
+        looped = loop_tensors(n.steps, n.roots, n.loops, _caller_tensors(n))
+        looped += read_rows(n.steps, n.roots, n.rows, n.loops)
+    return _resident_candidates(n), looped
 
 
 def _resident_candidates(n: LoweredNetwork) -> list[ResidentTensor]:

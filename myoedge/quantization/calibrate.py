@@ -132,7 +132,10 @@ def observe(graph: Graph, samples: InputArrays, *, histograms: bool) -> TensorSt
     """
     ends = _sample_ranges(graph, samples)
     seen, inner = outer_ranges(ends), inner_ranges(ends)
-    extremes = seen | masked_ranges(graph, each_sample(samples))
+    masked = [node for node in graph.nodes if {"masked", "fill"} & node.attrs.keys()]
+    extremes = {**seen}
+    if masked:
+        extremes |= masked_ranges(graph, masked, each_sample(samples))
     refuse_unknown_masks(graph, extremes)
     binned = (name for name, span in extremes.items() if histograms and _has_bins(span))
     counts = {name: np.zeros(BINS, np.int64) for name in binned}
@@ -148,7 +151,7 @@ def observe(graph: Graph, samples: InputArrays, *, histograms: bool) -> TensorSt
                 counts[name] += np.histogram(values, BINS, extremes[name])[0]
     histogram = {name: counts[alike.get(name, name)] for name in counts}
     unseen = unseen_points(graph, each_sample(samples), seen)
-    inserted = inserted_ranges(graph, each_sample(samples), unseen, seen)
+    inserted = inserted_ranges(graph, each_sample(samples), unseen, seen) if unseen else {}
     return TensorStatistics(seen, inner, extremes, histogram, unseen, inserted)
 
 
@@ -207,7 +210,8 @@ def calibrations(
         if observer.method == "minmax":
             ranges = read_ranges(graph, ranges)
         full = full_ranges(graph, observed.seen) if observer.full_outputs else {}
-        ranges |= widened(ranges, observed.seen, observed.inserted)
+        if observed.inserted:
+            ranges |= widened(ranges, observed.seen, observed.inserted)
         ranges |= fixed | choice_ranges(graph, ranges)
         ranges |= {x: span for x, span in full.items() if x.removesuffix(PRE) not in chosen}
         rounded = {

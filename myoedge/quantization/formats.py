@@ -82,14 +82,14 @@ def residual_streams(graph: Graph) -> frozenset[str]:
     dominated by loads and stores; norms take 50 % more cycles, and L2 doubles: 1.2 % of TinyMyo's
     cycles.
     """
-    return frozenset(node.name for node in graph.nodes if _is_residual_stream(graph, node))
+    sums = (node for node in graph.nodes if node.op == "add")
+    return frozenset(node.name for node in sums if _is_residual_stream(graph, node))
 
 
 def _is_residual_stream(graph: Graph, node: Node) -> bool:
     readers = graph.users.get(node.name, ())
     return (
-        node.op == "add"
-        and _can_be_int16(graph, node.name)
+        _can_be_int16(graph, node.name)
         and node.name not in graph.outputs
         and any(OPS[reader.op].operands.are_normalized for reader in readers)
         and all(x.op == "add" or OPS[x.op].operands.are_normalized for x in readers)

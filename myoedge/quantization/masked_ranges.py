@@ -49,16 +49,18 @@ def _ranges_of_masks(graph: Graph, nodes: Iterable[Node]) -> dict[str, Range]:
     return ranges
 
 
-def masked_ranges(graph: Graph, samples: Iterable[Mapping[str, Array]]) -> dict[str, Range]:
+def masked_ranges(
+    graph: Graph, nodes: Sequence[Node], samples: Iterable[Mapping[str, Array]]
+) -> dict[str, Range]:
     """Return the ranges of masks, and the ranges over visible elements of scores that only a masked
     softmax reads.
 
+    nodes     those with a mask or a fill
     samples   values of all tensors, per sample
     Errors: E227, E228 if a sample shows that an operand is not a mask.
     """
-    nodes = [node for node in graph.nodes if {"masked", "fill"} & node.attrs.keys()]
     ranges = _ranges_of_masks(graph, nodes)
-    for sample in samples if nodes else ():
+    for sample in samples:
         real = float_values(graph, sample)
         for node in nodes:
             name, seen = node.inputs[0], _visible_scores(node, [real[x] for x in node.inputs])

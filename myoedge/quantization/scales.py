@@ -132,12 +132,16 @@ def quantize_graph(
     rules = tuple(rules)
     ranges = calibration.ranges
     names = (*ranges, *constants_of(graph, ranges), *fills(graph))
-    int16 |= stated_int16(graph, names, rules) | int16_states(graph, names, ranges)
+    int16 |= int16_states(graph, names, ranges)
+    if rules:
+        int16 |= stated_int16(graph, names, rules)
     params = choose_params(graph, ranges, int16, inner=inner)
-    params |= inner_params(graph, params, ranges, inner)
+    if inner:
+        params |= inner_params(graph, params, ranges, inner)
     digest = graph.digest
     wide = {name for name, q in params.items() if q.element_type == INT16}
-    graph = with_tables_apart(graph, tables_beside_int16(graph, wide))
+    if wide:
+        graph = with_tables_apart(graph, tables_beside_int16(graph, wide))
     operands = dict.fromkeys(chain.from_iterable(map(operand_names, graph.nodes)))
     constants = {
         name: quantize(graph.array(name), params[name]) for name in operands if graph.is_const(name)

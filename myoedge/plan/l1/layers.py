@@ -92,6 +92,9 @@ def plan_l1(
     )
     apart = {index for index, kernel in enumerate(kernels) if kernel.in_l2}
     near = [tensor for tensor in tensors if apart.isdisjoint(tensor.ends)]
+    if not loops:
+        problem = PlacementProblem(kernels, room, cost, limits, outside, {}, {}, ready or {})
+        return _plan_layers(problem, near, search.pick)
     calls = loops_with_calls(loops, room)
     left = room - max(map(calls_bytes, calls), default=0) - times_bytes(loops, len(kernels))
     carried = carried_tensors(loop_tensors, kernels, left)
@@ -127,7 +130,9 @@ def _plan_layers(
 
     tensors   tensors that may stay in L1 between layers
     """
-    resident = choose_resident(problem.kernels, tensors, problem.l1_bytes, pick)
+    resident: list[ResidentTensor] = []
+    if tensors:
+        resident = choose_resident(problem.kernels, tensors, problem.l1_bytes, pick)
     placed = _place_layers(problem, resident, pick, {})
     while isinstance(placed, int):
         resident = _drop_largest_tensor(resident, placed, problem.l1_bytes)

@@ -67,7 +67,7 @@ def loops_with_calls(loops: Sequence[LoopLayers], room: int) -> list[LoopLayers]
 
 def times_bytes(loops: Sequence[LoopLayers], layers: int) -> int:
     """Return the bytes of the layers' cycles, which a network with loops sums over iterations."""
-    return TIME_BYTES * (layers + 2) if loops else 0
+    return TIME_BYTES * (layers + 2)
 
 
 def calls_bytes(loop: LoopLayers) -> int:
