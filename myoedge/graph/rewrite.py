@@ -71,6 +71,7 @@ class MutableGraph:
     The cost of a replacement does not grow with the graph.
 
     view   the graph that patterns read: its mappings follow every replacement, its `nodes` do not
+    ops    operators that its nodes have or had, and ""
     """
 
     def __init__(self, graph: Graph) -> None:
@@ -80,6 +81,7 @@ class MutableGraph:
         self._producer: dict[str, Node] = {}
         self._users: dict[str, list[Node]] = {}
         self._keys: dict[str, Key] = {}  # by node name
+        self.ops = {"", *(node.op for node in graph.nodes)}
         for at, node in enumerate(graph.nodes):  # every list ends with the index, as in _insert
             self._keys[node.name] = (at,)
             self._producer.update(dict.fromkeys(node.outputs, node))
@@ -164,6 +166,7 @@ class MutableGraph:
 
     def _insert(self, node: Node, key: Key) -> None:
         self._keys[node.name] = key
+        self.ops.add(node.op)
         self._producer.update(dict.fromkeys(node.outputs, node))
         for name in dict.fromkeys(node.inputs):
             insort(self._users.setdefault(name, []), node, key=self._key)
@@ -232,12 +235,11 @@ def apply(rules: Sequence[RewritePattern], graph: Graph, *, limit: int = 1_000) 
     changes. The larger of `limit` and the number of nodes bounds the sweeps.
     """
     fitting = cache(lambda op: [rule for rule in rules if not rule.ops or op in rule.ops])
-    present = {"", *(node.op for node in graph.nodes)}
     indexed, is_changed, whole = MutableGraph(graph), False, True
     pending = indexed.nodes()
     most_sweeps = max(limit, len(graph.nodes))
     for _ in range(most_sweeps):
-        changed = _apply_once(indexed, pending, fitting, present)
+        changed = _apply_once(indexed, pending, fitting)
         if whole and not changed:
             return indexed.graph() if is_changed else graph
         is_changed, whole = is_changed | bool(changed), not changed
@@ -247,26 +249,19 @@ def apply(rules: Sequence[RewritePattern], graph: Graph, *, limit: int = 1_000) 
 
 
 def _apply_once(
-    indexed: MutableGraph,
-    nodes: Sequence[Node],
-    fitting: Callable[[str], Sequence[RewritePattern]],
-    present: set[str],
+    indexed: MutableGraph, nodes: Sequence[Node], fitting: Callable[[str], Sequence[RewritePattern]]
 ) -> dict[str, None]:
     """Apply the first matching pattern to each node; return the tensors whose writer or readers
-    changed.
-
-    present   operators that the graph may have, to which those of replacements are added
-    """
+    changed."""
     changed: dict[str, None] = {}
     for node in nodes:
         if indexed.is_there(node):  # otherwise a rule replaced it in this sweep
             # A node's replacement by the first pattern that matches; None if none matches
-            rules = (rule for rule in fitting(node.op) if rule.beside in present)
+            rules = (rule for rule in fitting(node.op) if rule.beside in indexed.ops)
             changes = (attempt(rule.rewrite, indexed.view, node) for rule in rules)
             change = next((change for change in changes if change is not None), None)
             if change is not None:
                 changed |= indexed.replace(node, change)
-                present.update(made.op for made in change.nodes)
     return changed
 
 

@@ -137,22 +137,28 @@ def observe(graph: Graph, samples: InputArrays, *, histograms: bool) -> TensorSt
     if masked:
         extremes |= masked_ranges(graph, masked, each_sample(samples))
     refuse_unknown_masks(graph, extremes)
-    binned = (name for name, span in extremes.items() if histograms and _has_bins(span))
+    histogram = _histograms(graph, samples, extremes) if histograms else {}
+    unseen = unseen_points(graph, each_sample(samples), seen)
+    inserted = inserted_ranges(graph, each_sample(samples), unseen, seen) if unseen else {}
+    return TensorStatistics(seen, inner, extremes, histogram, unseen, inserted)
+
+
+def _histograms(
+    graph: Graph, samples: InputArrays, extremes: Mapping[str, Range]
+) -> dict[str, Array]:
+    """Return tensor -> BINS counts between its extremes, if float32 can represent them."""
+    binned = (name for name, span in extremes.items() if _has_bins(span))
     counts = {name: np.zeros(BINS, np.int64) for name in binned}
     alike = {
         name: of
         for name, of in _sources_of_rearranged(graph).items()
         if extremes[name] == extremes[of]
     }
-
-    for sample in each_sample(samples) if histograms else ():
+    for sample in each_sample(samples):
         for name, values in _tensor_values(graph, sample):
             if name in counts and name not in alike:
                 counts[name] += np.histogram(values, BINS, extremes[name])[0]
-    histogram = {name: counts[alike.get(name, name)] for name in counts}
-    unseen = unseen_points(graph, each_sample(samples), seen)
-    inserted = inserted_ranges(graph, each_sample(samples), unseen, seen) if unseen else {}
-    return TensorStatistics(seen, inner, extremes, histogram, unseen, inserted)
+    return {name: counts[alike.get(name, name)] for name in counts}
 
 
 def _tensor_values(graph: Graph, sample: Mapping[str, Array]) -> Iterator[tuple[str, Array]]:
@@ -210,8 +216,7 @@ def calibrations(
         if observer.method == "minmax":
             ranges = read_ranges(graph, ranges)
         full = full_ranges(graph, observed.seen) if observer.full_outputs else {}
-        if observed.inserted:
-            ranges |= widened(ranges, observed.seen, observed.inserted)
+        ranges |= widened(ranges, observed.seen, observed.inserted)
         ranges |= fixed | choice_ranges(graph, ranges)
         ranges |= {x: span for x, span in full.items() if x.removesuffix(PRE) not in chosen}
         rounded = {

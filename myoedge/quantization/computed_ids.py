@@ -22,8 +22,10 @@ def check_samples(graph: Graph, samples: Mapping[str, Array], count: int) -> Non
     Graphs without constants (of a finished build) are not checked.
     """
     readers = _readers_of_ids(graph)
+    if not readers:
+        return
     needed = ancestors(graph, [node.inputs[0] for node in readers])
-    if not readers or not needed <= {*graph.constants, *graph.tensors}:
+    if not needed <= {*graph.constants, *graph.tensors}:
         return
     nodes = [node for node in graph.nodes if node.name in needed]
     for number in range(count):

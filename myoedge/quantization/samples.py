@@ -116,8 +116,7 @@ def fit(data: Data, graph: Graph) -> Data:
     labels, names = data.labels, data.class_names
     if labels is not None:
         labels, names = fitted_labels(labels, graph, names, f"{LABEL} of {data.source}")
-    if any(node.op == "embedding" for node in graph.nodes):
-        check_samples(graph, inputs, count)
+    check_samples(graph, inputs, count)
     unknown = {*under_port_names(data.inputs, graph.inputs)} - {*graph.inputs, ONLY}
     renamed = next(iter(unknown), "")
     source = f"{count} sample{'s' * (count > 1)} of {data.source}"

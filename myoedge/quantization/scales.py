@@ -136,16 +136,12 @@ def quantize_graph(
     if rules:
         int16 |= stated_int16(graph, names, rules)
     params = choose_params(graph, ranges, int16, inner=inner)
-    if inner:
-        params |= inner_params(graph, params, ranges, inner)
+    params |= inner_params(graph, params, ranges, inner)
     digest = graph.digest
     wide = {name for name, q in params.items() if q.element_type == INT16}
     if wide:
         graph = with_tables_apart(graph, tables_beside_int16(graph, wide))
-    operands = dict.fromkeys(chain.from_iterable(map(operand_names, graph.nodes)))
-    constants = {
-        name: quantize(graph.array(name), params[name]) for name in operands if graph.is_const(name)
-    }
+    constants = _constant_operands(graph, params)
     known = {} if before is None else _unchanged_steps(before, graph, params)
     steps = tuple(
         known.get(id(node)) or quantize_node(graph, node, params, rules) for node in graph.nodes
@@ -156,6 +152,13 @@ def quantize_graph(
     network = QuantGraph(graph, params, steps, constants, calibration, digest)
     enforce(QUANTIZED, network, graph, "quantized")
     return network
+
+
+def _constant_operands(graph: Graph, params: Mapping[str, QuantParams]) -> dict[str, Array]:
+    """Return the integers of constant operands with parameters, by name."""
+    operands = dict.fromkeys(chain.from_iterable(map(operand_names, graph.nodes)))
+    constants = filter(graph.is_const, operands)
+    return {name: quantize(graph.array(name), params[name]) for name in constants}
 
 
 def _unchanged_steps(

@@ -209,6 +209,8 @@ def inner_groups(graph: Graph, names: Iterable[str]) -> list[tuple[str, ...]]:
 
     names   names of all tensors with parameters
     """
+    if LARGEST.keys().isdisjoint(node.op for node in graph.nodes):
+        return []
     graph = with_tables_apart(graph, fused_tables(graph))
     free = {group[0] for group in int16_groups(graph, names) if len(group) == 1}
     groups: dict[str, list[str]] = {}

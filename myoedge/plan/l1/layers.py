@@ -92,17 +92,30 @@ def plan_l1(
     )
     apart = {index for index, kernel in enumerate(kernels) if kernel.in_l2}
     near = [tensor for tensor in tensors if apart.isdisjoint(tensor.ends)]
-    if not loops:
-        problem = PlacementProblem(kernels, room, cost, limits, outside, {}, {}, ready or {})
-        return _plan_layers(problem, near, search.pick)
+    problem = PlacementProblem(kernels, room, cost, limits, outside, {}, {}, ready or {})
+    if loops:
+        return _plan_loops(problem, near, search.pick, loops, loop_tensors)
+    return _plan_layers(problem, near, search.pick)
+
+
+def _plan_loops(
+    problem: PlacementProblem,
+    tensors: Sequence[ResidentTensor],
+    pick: Pick,
+    loops: Sequence[LoopLayers],
+    loop_tensors: Sequence[LoopTensor],
+) -> tuple[Tiling | None, ...]:
+    """Return the tiling of every layer of a network with loops; the arguments are those of
+    `plan_l1` and `_plan_layers`."""
+    room, kernels, cost = problem.l1_bytes, problem.kernels, problem.cost
     calls = loops_with_calls(loops, room)
-    left = room - max(map(calls_bytes, calls), default=0) - times_bytes(loops, len(kernels))
+    left = room - max(map(calls_bytes, calls), default=0) - times_bytes(len(kernels))
     carried = carried_tensors(loop_tensors, kernels, left)
-    problem = PlacementProblem(kernels, left, cost, limits, outside, {}, carried, ready or {})
-    plans = [with_calls(x, calls) for x in _tilings_by_loop(problem, near, search.pick, loops)]
+    own = replace(problem, l1_bytes=left, carried=carried)
+    plans = [with_calls(x, calls) for x in _tilings_by_loop(own, tensors, pick, loops)]
     best = min(plans, key=partial(all_iterations, loops, cost)) if len(plans) > 1 else plans[0]
     if carried and None in best:  # they may leave no tile to a layer
-        return plan_l1(network, room, limits, tensors, loops, ready=ready)
+        return _plan_loops(problem, tensors, pick, loops, ())
     return best
 
 

@@ -65,7 +65,7 @@ def loops_with_calls(loops: Sequence[LoopLayers], room: int) -> list[LoopLayers]
     return [x for x in loops if x.steps > 1 and calls_bytes(x) * CALLS_SHARE <= room]
 
 
-def times_bytes(loops: Sequence[LoopLayers], layers: int) -> int:
+def times_bytes(layers: int) -> int:
     """Return the bytes of the layers' cycles, which a network with loops sums over iterations."""
     return TIME_BYTES * (layers + 2)
 
