@@ -6,7 +6,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from itertools import chain
 
 import numpy as np
 
@@ -131,17 +130,16 @@ def quantize_graph(
     """
     rules = tuple(rules)
     ranges = calibration.ranges
-    names = (*ranges, *constants_of(graph, ranges), *fills(graph))
-    int16 |= int16_states(graph, names, ranges)
-    if rules:
-        int16 |= stated_int16(graph, names, rules)
+    constant_ranges = constants_of(graph, ranges)
+    names = (*ranges, *constant_ranges, *fills(graph))
+    int16 |= stated_int16(graph, names, rules) | int16_states(graph, names, ranges)
     params = choose_params(graph, ranges, int16, inner=inner)
     params |= inner_params(graph, params, ranges, inner)
     digest = graph.digest
     wide = {name for name, q in params.items() if q.element_type == INT16}
     if wide:
         graph = with_tables_apart(graph, tables_beside_int16(graph, wide))
-    constants = _constant_operands(graph, params)
+    constants = {name: quantize(graph.array(name), params[name]) for name in constant_ranges}
     known = {} if before is None else _unchanged_steps(before, graph, params)
     steps = tuple(
         known.get(id(node)) or quantize_node(graph, node, params, rules) for node in graph.nodes
@@ -152,13 +150,6 @@ def quantize_graph(
     network = QuantGraph(graph, params, steps, constants, calibration, digest)
     enforce(QUANTIZED, network, graph, "quantized")
     return network
-
-
-def _constant_operands(graph: Graph, params: Mapping[str, QuantParams]) -> dict[str, Array]:
-    """Return the integers of constant operands with parameters, by name."""
-    operands = dict.fromkeys(chain.from_iterable(map(operand_names, graph.nodes)))
-    constants = filter(graph.is_const, operands)
-    return {name: quantize(graph.array(name), params[name]) for name in constants}
 
 
 def _unchanged_steps(

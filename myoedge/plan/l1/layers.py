@@ -41,6 +41,7 @@ from myoedge.plan.l1.resident import (
     resident_operands,
     room_left,
     since,
+    without_largest,
 )
 from myoedge.plan.l1.tile_choice import TileSearch
 from myoedge.plan.l1.tile_grid import ALIGNMENT
@@ -148,24 +149,10 @@ def _plan_layers(
         resident = choose_resident(problem.kernels, tensors, problem.l1_bytes, pick)
     placed = _place_layers(problem, resident, pick, {})
     while isinstance(placed, int):
-        resident = _drop_largest_tensor(resident, placed, problem.l1_bytes)
+        resident = without_largest(resident, placed, problem.l1_bytes)
         placed = _place_layers(problem, resident, pick, {})
     prefetched = _place_with_prefetches(problem, placed, resident)
     return tuple(_final_tilings(problem, prefetched or placed, resident))
-
-
-def _drop_largest_tensor(
-    resident: Sequence[ResidentTensor], index: int, l1_bytes: int
-) -> list[ResidentTensor]:
-    """Return the resident tensors without the largest one that is live in step `index`, so that the
-    step fits in L1."""
-    beside = [tensor for tensor in resident if index in tensor.steps]
-    assert beside, "tiles that were chosen to fit do not"
-    fewer = [*resident]
-    fewer.remove(max(beside, key=lambda tensor: tensor.size_bytes))
-    while end_bytes(fewer) > l1_bytes:  # without a tensor, others may be placed less well
-        fewer.remove(max(fewer, key=lambda tensor: tensor.size_bytes))
-    return fewer
 
 
 def _plan_without_l1(network: NetworkKernels) -> Iterator[Tiling]:

@@ -162,3 +162,17 @@ def end_bytes(resident: Sequence[ResidentTensor]) -> int:
     """Return the end of the highest resident tensor, in bytes from the start of L1."""
     offsets = resident_offsets(resident)
     return max((offsets[tensor] + tensor.size_bytes for tensor in resident), default=0)
+
+
+def without_largest(
+    resident: Sequence[ResidentTensor], index: int, l1_bytes: int
+) -> list[ResidentTensor]:
+    """Return the resident tensors without the largest one that is live in step `index`, so that the
+    step fits in L1."""
+    beside = [tensor for tensor in resident if index in tensor.steps]
+    assert beside, "tiles that were chosen to fit do not"
+    fewer = [*resident]
+    fewer.remove(max(beside, key=lambda tensor: tensor.size_bytes))
+    while end_bytes(fewer) > l1_bytes:  # without a tensor, others may be placed less well
+        fewer.remove(max(fewer, key=lambda tensor: tensor.size_bytes))
+    return fewer
