@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from myoedge.building.loading import Model
 from myoedge.errors import Notice, raised
@@ -186,6 +186,19 @@ class Known:
     accurate: bool = False
     is_test: bool = False
     is_scaled: bool = False
+
+
+class Rule(NamedTuple):
+    """A rule of a warning.
+
+    code    by which the catalogue has message and remedies
+    when    condition, which yields the values of a message once per warning
+    needs   whether there is what the condition is about
+    """
+
+    code: str
+    when: Callable[[Known], Iterator[Finding]]
+    needs: Callable[[Known], object] = lambda known: True
 
 
 def raise_first(strict: bool, warnings: Sequence[Notice]) -> None:

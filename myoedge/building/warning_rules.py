@@ -4,14 +4,13 @@ Conditions on samples are in sample_conditions.py; the catalogue has all message
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
-from typing import NamedTuple
 
 from myoedge.backends.build import Build
 from myoedge.building import sample_conditions as samples
 from myoedge.building.loading import TORCH
-from myoedge.building.quantized import UNKNOWN, Finding, Known, Quantized
+from myoedge.building.quantized import UNKNOWN, Finding, Known, Quantized, Rule
 from myoedge.building.sample_statistics import described, loud
 from myoedge.catalogue import warning
 from myoedge.errors import Notice, and_more, named_input
@@ -217,19 +216,6 @@ def _likely_causes(network: QuantGraph, weak: Node) -> Finding:
 
 
 SCALES = ("W111", "W207")  # warnings about values larger or smaller than in training
-
-
-class Rule(NamedTuple):
-    """A rule of a warning.
-
-    code    by which the catalogue has message and remedies
-    when    condition, which yields the values of a message once per warning
-    needs   whether there is what the condition is about
-    """
-
-    code: str
-    when: Callable[[Known], Iterator[Finding]]
-    needs: Callable[[Known], object] = lambda known: True
 
 
 # Rules by stage of a build, in the order in which their warnings are printed.
