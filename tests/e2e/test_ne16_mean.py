@@ -23,6 +23,13 @@ def network(layer: nn.Module, result: Made = lambda y: y.mean(-1)) -> nn.Module:
     return Net(lambda self, x: result(self.layer(x)), layer=layer)
 
 
+def products_of(layer: nn.Module, x: Tensor) -> int:
+    """Multiply-accumulates of a convolution, or of the first layer of several."""
+    conv = layer[0] if isinstance(layer, nn.Sequential) else layer
+    with torch.no_grad():
+        return int(conv(x).numel()) * int(conv.weight[0].numel())
+
+
 def computed(build: myoedge.Build) -> list[str]:
     """Operators of layers that do more than move values."""
     moves = ("transpose", "slice", "concat")
@@ -52,6 +59,7 @@ def test_the_mean_of_rows_is_taken_beside_the_engine(
     assert row["other_engine"].startswith("cores: ")
     n, channels, rows = network(layer)(torch.zeros(shape)).shape
     assert row["out_shape"] == [n, rows, channels]
+    assert row["macs"] == products_of(layer, torch.zeros(shape))
     assert_exact(build)
 
 
@@ -82,6 +90,7 @@ def test_the_mean_over_rotations_is_one_layer(tmp_path: Path) -> None:
     rotations = Net(result, layer=nn.Sequential(nn.Linear(16 * 9, 70), nn.ReLU()))
     build = built(rotations, (21, 1, 16, 9), tmp_path)
     assert computed(build) == ["conv"]
+    assert build.report["model"]["macs"] == 21 * 3 * 16 * 9 * 70
     assert_exact(build)
 
 
