@@ -15,7 +15,7 @@ from tests.conftest import save_exported
 
 RECORDING = Path(__file__).parents[2] / "examples" / "data" / "libemg_myo.npz"
 FRAMES = 16
-MOST_CYCLES = 30_000  # a frame of 32 electrodes
+MOST_CYCLES = 17_000  # a frame of 32 electrodes
 
 
 @pytest.mark.filterwarnings("ignore:The tensor attributes")

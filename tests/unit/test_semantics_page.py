@@ -15,7 +15,7 @@ from myoedge.operators.attention.operands import BYTES, distance_numbers
 from myoedge.operators.selective_scan import definition as scan
 from myoedge.operators.selective_scan import wide
 from myoedge.operators.spectral.definition import CURVE, on_curve
-from myoedge.operators.spectral.fourier import halved, radixes_of
+from myoedge.operators.spectral.fourier import LARGEST_FACTOR, radixes_of
 from tests.conftest import ROOT
 
 PAGE = " ".join((ROOT / "docs" / "developers" / "integer-semantics.md").read_text().split())
@@ -74,21 +74,24 @@ def test_selective_scan_of_16_bits() -> None:
 
 
 def test_spectrogram() -> None:
-    text = example("A frame of n = 64 samples", "2^15`.")
-    assert f"`radixes` = {radixes_of(64)}" in text
-    assert f"(`halved(64)` = {halved(64)})" in text
+    text = example("A frame of n = 64 samples", "32,704`.")
+    assert f"(radixes {', '.join(map(str, radixes_of(64)))})" in text
+    assert f"2^15 / {LARGEST_FACTOR:,}`" in text
 
 
 def test_magnitude_of_a_spectrogram() -> None:
-    at = np.arange(CURVE)
-    names: Array = at.astype(np.int64)  # a curve that names its points
-    real, imaginary = (np.array([x]) for x in (300_000, 400_000))
-    assert on_curve(names, real, imaginary) == 605
-    power = np.ldexp(1.0 + at % 16 / 16, at // 16)
-    low, high = np.sqrt(power[605:607])
-    found = low + (high - low) * 26 / 256
-    assert f"the magnitudes {low:,.0f} and {high:,.0f}" in PAGE
-    assert f"is {found:,.0f}, the exact one 500,000" in PAGE
+    points = np.arange(CURVE)
+    names: Array = points.astype(np.int64)  # a curve that names its points
+    x = tuple(np.array([part]) for part in (600, 450, 5))
+    (at,) = on_curve(names, *x).tolist()
     apart = np.zeros(CURVE, np.int64)
-    apart[606] = 256  # its share of the second point
-    assert on_curve(apart, real, imaginary) == 26
+    apart[at + 1] = 256  # its share of the second point
+    (rest,) = on_curve(apart, *x).tolist()
+    assert f"at = {at} and rest = {rest}." in PAGE
+    power = np.ldexp(1.0 + points % 16 / 16, points // 16)
+    low, high = np.sqrt(power[at : at + 2])
+    found = low + (high - low) * rest / 256
+    assert (
+        f"The points {at} and {at + 1} belong to the magnitudes {low:,.0f} and {high:,.0f}." in PAGE
+    )
+    assert f"is {found:,.0f}, the exact one {math.hypot(600, 450) * 2**5:,.0f}" in PAGE

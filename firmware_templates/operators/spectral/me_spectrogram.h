@@ -14,15 +14,18 @@
  *           of frames
  * channels  [lanes]: multiplier, offset and shift from the curve to results
  * y_wide    results are int16, otherwise int8     low, high   limits of results
- * window    [length] in Q31      roots   [length][2] in Q31: exp(-2 pi i k / length)
- * radixes   [stages], their product is length / 2; order   [length / 2]: digit-reversed order
+ * window    [length] in Q15, -32,704 to 32,704
+ * roots     [length][2]: w = exp(-2 pi i k / length) in Q15 as words of two halves, (real, -imaginary) and
+ *           (imaginary, real), the first one in the lower half
+ * sizes     [stages][4]: radix, distance between a transform's elements, between the radix's roots, and
+ *           groups; the product of the radixes is length / 2
+ * places    [length / 2]: byte offset of each pair of samples in digit-reversed order
  * curve     function of the power, 16 points per octave
- * scratch   4 * length bytes per core, aligned to 4 */
+ * scratch   2 * length + 4 bytes per core, aligned to 4 */
 typedef struct {
     int32_t lanes, length, hop, low, high, y_wide, stages;
-    const int32_t *window, *roots;
-    const int16_t *order, *radixes;
-    const int16_t *curve;
+    const int16_t *window, *places, *sizes, *curve;
+    const int32_t *roots;
     const me_channel *channels;
     int32_t *scratch;
 } me_spectrogram_s16_params;

@@ -15,7 +15,7 @@ from myoedge.operators.base import OPS, QuantizedNode
 from myoedge.operators.cases import Chain, Draw, DrawnUse
 from myoedge.operators.elementwise import NATIVE
 from myoedge.operators.qdq import Write, Writer, number, reshaped, transposed, whole
-from myoedge.operators.spectral.fourier import halved
+from myoedge.operators.spectral.fourier import radixes_of
 
 CHAINS: tuple[Chain, ...] = (
     (), (("square",),), (("abs",), ("pow", 2.0), ("affine", 0.05, 1e-6), ("log10",)),
@@ -47,10 +47,11 @@ def slack(case: Any) -> Array:
     """Return the largest permitted deviation in output steps.
 
     The function of the power is interpolated linearly between 16 points per octave, whose values
-    are limited to an eighth beyond the output's range; magnitudes are off by a few steps of 2**-15.
+    are limited to an eighth beyond the output's range. Magnitudes are off by a few steps, which
+    are 2**exponent: the last stage's shift leaves at least 2**14.5 / (2 radix) of the largest.
     """
     window, scale, offset = case.weights
-    unit = case.params("x0").scale * halved(len(window)) * float(np.abs(window).max()) * 2.0**-15
+    unit = case.params("x0").scale * float(np.abs(window).max())
     attrs = {**case.attrs, "chain": ()}
     ones, none = np.ones(scale.size), np.zeros(scale.size)
     x = case.dequantized[0]
@@ -65,7 +66,8 @@ def slack(case: Any) -> Array:
     points = (np.sqrt(n) for n in (first, first + octave / 16))
     low, high = (within_reach(case, f(point), scale, offset) for point in points)
     chord = low + (high - low) * (power - first) / (octave / 16)
-    blur = 4 * np.log2(len(window)) + size * 2.0**-12  # rounding down; 15 bits, 256 parts
+    step = np.maximum(size.max(-1, keepdims=True) * 4 * radixes_of(len(window))[-1] / 2**14.5, 1)
+    blur = 2 * np.log2(len(window)) * step + size * 2.0**-12  # rounding; 15 bits, 256 parts
     around = f(np.maximum(size + blur, 1.0)) - f(np.maximum(size - blur, 1.0))
     steps = (np.abs(chord - f(np.maximum(size, 1.0))) + np.abs(around)) / case.target.scale
     lanes = np.abs(scale).reshape(*case.shapes[0][1:], 1)

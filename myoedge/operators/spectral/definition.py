@@ -2,8 +2,8 @@
 """Spectrograms: a function, such as a logarithm, of the magnitudes of short-time Fourier
 transforms.
 
-Samples are int16, transforms int32. The function is a table over the power with 16 points per
-octave, so that any function costs one interpolation.
+Samples and transforms are int16, with one exponent per frame. The function is a table over the
+power with 16 points per octave, so that any function costs one interpolation.
 """
 
 from __future__ import annotations
@@ -22,7 +22,15 @@ from myoedge.operators.attributes import CHAIN, MOST_TIMES, chosen, optional, wh
 from myoedge.operators.base import QuantizedNode, QuantizedParams, QuantizeInputs, add_operator
 from myoedge.operators.format import EITHER, SIXTEEN, Format
 from myoedge.operators.kernel import OUT, AffineExpr, Operand, TiledKernel, on_cluster
-from myoedge.operators.spectral.fourier import INT31, halved, products_of, tables_of, transformed
+from myoedge.operators.spectral.fourier import (
+    LARGEST_FACTOR,
+    MOST_RADIX,
+    ONE,
+    cycles_of,
+    products_of,
+    tables_of,
+    transformed,
+)
 from myoedge.operators.streaming_rule import OperandAxis, StreamingRule
 from myoedge.operators.traits import (
     BOUND,
@@ -44,8 +52,9 @@ CURVES = frozenset(
 PART = optional(chosen("real", "imaginary"))
 HALF = np.iinfo(np.int16)
 OCTAVE = 16  # points per octave of power
-CURVE = 63 * OCTAVE + 1  # powers of a transform are below 2**63
-WIDEST = 1518500250  # sqrt(2) * 2**30, the largest part of a transform at any stage
+CURVE = 52 * OCTAVE + 1  # powers of a transform are below 2**52
+# Twice the largest magnitude behind a stage, whose values are rounded, times a root of unity
+WIDEST = int(2 * (2**14.5 + MOST_RADIX * 0.5**0.5) * ONE)
 
 
 def spectrogram_shape(attrs: Attrs, x: Shape, window: Shape, *_: Shape) -> Shape:
@@ -91,29 +100,29 @@ class SpectrogramParams(QuantizedParams):
     """Integer constants of a spectrogram.
 
     acc_bound   largest |int32 intermediate|
-    window      int32 [n] in Q31
+    window      int16 [n] in Q15
     curve       int16 table of the function attrs["chain"] of the magnitude, by points of the power
-    order, roots, radixes   tables of the transform (fourier.tables_of)
+    places, roots, sizes   tables of the transform (fourier.tables_of)
     mult, offset, shift   int32 per signal
     """
 
     acc_bound: int
     window: Array
-    order: Array
+    places: Array
     roots: Array
     curve: Array
     mult: Array
     offset: Array
     shift: Array
-    radixes: Array
+    sizes: Array
 
 
 def spectrogram_quantize(inputs: QuantizeInputs) -> SpectrogramParams:
-    """Return the constants of a spectrogram: window in Q31, function table over the range that the
+    """Return the constants of a spectrogram: window in Q15, function table over the range that the
     outputs need, factor and offset per signal."""
     window, scale, offset = (inputs.constant(i).astype(np.float64) for i in (1, 2, 3))
     largest = float(np.abs(window).max()) or 1.0
-    unit = inputs.params(0).scale * halved(len(window)) * largest * 2.0**-15
+    unit = inputs.params(0).scale * largest * 2.0**15 / LARGEST_FACTOR
     curve, middle, step = _curve_of_function(inputs, unit, scale, offset)
     y = inputs.target
     lanes = [
@@ -122,7 +131,7 @@ def spectrogram_quantize(inputs: QuantizeInputs) -> SpectrogramParams:
     ]
     bound = max(-HALF.min * abs(c.mult[0]) + abs(c.offset) for c in lanes)
     arrays = {
-        "window": np.rint(window / largest * INT31).astype(np.int32),
+        "window": np.rint(window / largest * LARGEST_FACTOR).astype(np.int16),
         **tables_of(len(window)),
         "curve": curve,
         "mult": np.array([c.mult[0] for c in lanes], np.int32),
@@ -158,15 +167,13 @@ def _curve_of_function(
     return rounded.astype(np.int16), middle, step
 
 
-def on_curve(curve: Array, real: Array, imaginary: Array) -> Array:
-    """Interpolate the table of a function of the magnitude at the power real^2 + imaginary^2,
-    int64; the larger of both parts is first reduced to 15 bits."""
-    a, b = np.abs(real), np.abs(imaginary)
-    drop = np.maximum(np.frexp((a | b).astype(np.float64))[1] - 15, 0)
-    power = np.maximum((a >> drop) ** 2 + (b >> drop) ** 2, 1)
+def on_curve(curve: Array, real: Array, imaginary: Array, exponent: Array) -> Array:
+    """Interpolate the table of a function of the magnitude at the power (real^2 + imaginary^2) *
+    4**exponent; real^2 + imaginary^2 < 2**31, and at least 1 is taken."""
+    power = np.maximum(real**2 + imaginary**2, 1)
     top = np.frexp(power.astype(np.float64))[1].astype(np.int64) - 1
     mantissa = (power << (31 - top)) & 0x7FFFFFFF
-    at, rest = (top + 2 * drop) * OCTAVE + (mantissa >> 27), (mantissa >> 19) & 255
+    at, rest = (top + 2 * exponent) * OCTAVE + (mantissa >> 27), (mantissa >> 19) & 255
     points = curve.astype(np.int64)
     return np.asarray(points[at] + (((points[at + 1] - points[at]) * rest + 128) >> 8))
 
@@ -187,7 +194,7 @@ def spectrogram_integer(step: QuantizedNode, x: Array) -> Array:
 
 LEARNT = Learnt(
     {
-        "window": SYMMETRIC_32,
+        "window": (-LARGEST_FACTOR, LARGEST_FACTOR),
         "curve": INTEGERS_16,
         "mult": SYMMETRIC_32,
         "offset": SYMMETRIC_32,
@@ -205,7 +212,7 @@ def spectrogram_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
     """Return the tiled kernel of a spectrogram; tiles are ranges of frames, with all signals."""
     count, *signals, bins = step.out
     lanes, length = math.prod(signals), len(step.integers.window)
-    y_bytes, names = step.element_type.size_bytes, ("window", "order", "roots", "curve", "radixes")
+    y_bytes, names = step.element_type.size_bytes, ("window", "places", "roots", "curve", "sizes")
     arrays: dict[str, Array] = step.integers.named(names)
     last = [
         np.zeros(lanes, np.int32),
@@ -218,7 +225,6 @@ def spectrogram_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
         *(Operand.whole(name, array) for name, array in arrays.items()),
         Operand("y", OUT, (count, lanes * bins), ((("t", 1),), ()), itemsize=y_bytes),
     )
-    transforms = spectrogram_products(step.attrs, [(), (length,)], (1, bins))
     return TiledKernel(
         function="me_spectrogram_s16",
         axes={"t": count, "r": length},
@@ -231,13 +237,13 @@ def spectrogram_in_tiles(step: QuantizedNode, engine: Engine) -> TiledKernel:
             "low": step.low,
             "high": step.high,
             "y_wide": y_bytes - 1,
-            "stages": len(step.integers.radixes),
+            "stages": len(step.integers.sizes),
             **{name: f"@{name}" for name in arrays},
             "scratch": "@scratch",
         },
         tile=lambda regions: {"x": "@x", "y": "@y", "frames": regions["y"].extent[0]},
-        scratch=lambda _: engine.cores * 4 * length,
-        work=lambda sizes: -(-sizes["t"] * lanes // engine.cores) * (transforms + 10 * bins),
+        scratch=lambda _: engine.cores * (2 * length + 4),
+        work=lambda sizes: -(-sizes["t"] * lanes // engine.cores) * cycles_of(length),
     )
 
 

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Fourier transforms: fast ones of windowed int16 samples in int32, and ones of length
-n = first * second as products with small matrices, in two stages.
+"""Fourier transforms: fast ones of windowed int16 samples with one exponent per frame, and ones of
+length n = first * second as products with small matrices, in two stages.
 
 docs/developers/integer-semantics.md has the formulas. Lengths of fast transforms are even; half
 of the length is factorised, with one stage per factor.
@@ -8,6 +8,7 @@ of the length is factorised, with one stage per factor.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,8 +19,13 @@ from myoedge.numerics.arrays import Array
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.graph_builder import GraphBuilder, reshape, slice_axis, transpose
 
+Complex = tuple[Array, Array]  # real and imaginary parts
+
 MOST_SAMPLES, MOST_RADIX = 1024, 31
-INT31 = 2**31 - 1
+ROOT_BITS = 15  # roots of unity and windows are in Q15
+ONE = 2**15 - 1  # 1.0 of a root
+LARGEST_FACTOR = 2**15 - 64  # of a window: rounding to the shift of a stage stays in int16
+MAGNITUDE_BITS = 15  # 2 * radix * largest part of a stage's operands, after their shift
 
 
 def radixes_of(length: int) -> tuple[int, ...]:
@@ -41,17 +47,6 @@ def has_transform(length: int) -> bool:
     return fits and max(radixes_of(length)) <= MOST_RADIX
 
 
-def _stage_shift(radix: int) -> int:
-    """Return the right shift of a stage: after it, a sum of `radix` values is no larger than the
-    largest value."""
-    return (radix - 1).bit_length()
-
-
-def halved(length: int) -> int:
-    """Return the number by which all stages of an integer transform together divide its results."""
-    return int(2 << sum(map(_stage_shift, radixes_of(length))))
-
-
 def products_of(length: int) -> int:
     """Return the number of multiplications of a transform: window, roots, stages, and the
     conversion to the spectrum of real samples."""
@@ -62,20 +57,53 @@ def products_of(length: int) -> int:
     return length + count + 2 * half
 
 
+# Cycles of a core, measured: a transform and a stage, a sample, a frequency, a butterfly by radix
+FRAME_CYCLES, STAGE_CYCLES, SAMPLE_CYCLES, FREQUENCY_CYCLES = 300, 100, 9, 46
+BUTTERFLY_CYCLES = {2: 30, 3: 78, 4: 55, 5: 137}
+
+
+def cycles_of(length: int) -> int:
+    """Return the estimated cycles of a core for one transform, its window and its function."""
+    found = FRAME_CYCLES + SAMPLE_CYCLES * length + FREQUENCY_CYCLES * (length // 2 + 1)
+    for radix in radixes_of(length):
+        each = BUTTERFLY_CYCLES.get(radix, radix * (7 * radix + 41))  # 7 and 31, measured
+        found += STAGE_CYCLES + length // 2 // radix * each
+    return found
+
+
 def tables_of(length: int) -> dict[str, Array]:
     """Return the constant tables of a transform of n = length samples.
 
-    order     int16 [n / 2]: digit-reversed order of pairs of samples
-    roots     int32 [n, 2]: exp(-2 pi i k / n) in Q31
-    radixes   int16: the factor of each stage
+    places    int16 [n / 2]: byte offset of each pair of samples in digit-reversed order
+    roots     int32 [n, 2]: w = exp(-2 pi i k / n) in Q15 as two words of two halves, the lower
+              half first: (real, -imaginary) and (imaginary, real)
+    sizes     int16 [stages, 4]: radix, elements of each transform before the stage, distance
+              between the radix's roots, groups of transforms
     """
     radixes = radixes_of(length)
-    roots = np.exp(-2j * np.pi * np.arange(length) / length)
+    parts = [math.prod(radixes[:i]) for i in range(len(radixes))]
+    sizes = [
+        (radix, part, length // radix, length // (2 * radix * part))
+        for radix, part in zip(radixes, parts, strict=True)
+    ]
     return {
-        "order": _input_order(radixes),
-        "roots": np.rint(np.stack([roots.real, roots.imag], 1) * INT31).astype(np.int32),
-        "radixes": np.array(radixes, np.int16),
+        "places": 4 * np.argsort(_input_order(radixes)).astype(np.int16),
+        "roots": _packed(*_roots(length)),
+        "sizes": np.array(sizes, np.int16),
     }
+
+
+def _roots(length: int) -> Complex:
+    """Return exp(-2 pi i k / length) in Q15."""
+    roots = np.exp(-2j * np.pi * np.arange(length) / length)
+    re, im = (np.rint(part * ONE).astype(np.int64) for part in (roots.real, roots.imag))
+    return re, im
+
+
+def _packed(re: Array, im: Array) -> Array:
+    """Return words whose dot products with (real, imaginary) are the parts of a product."""
+    words = np.stack([re & 0xFFFF | -im << 16, im & 0xFFFF | re << 16], 1)
+    return np.asarray(words, np.int32)
 
 
 def _input_order(radixes: Sequence[int]) -> Array:
@@ -86,38 +114,47 @@ def _input_order(radixes: Sequence[int]) -> Array:
     return np.concatenate([j + radix * inner for j in range(radix)]).astype(np.int16)
 
 
-def high(a: Array, b: Array | int) -> Array:
-    """Return the upper 32 bits of the 64-bit product a * b."""
-    return np.asarray(np.multiply(a, b, dtype=np.int64) >> 32)
+def rounded(a: Array, shift: Array | int) -> Array:
+    """Return a / 2**shift, rounded to the nearest integer, halves up."""
+    return np.asarray((a + (np.int64(1) << shift >> 1)) >> shift)
 
 
-Complex = tuple[Array, Array]  # real and imaginary parts
+def _stage_shift(z: Complex, radix: int) -> Array:
+    """Return the right shift of each frame's values [..., n] before a stage: magnitudes of sums of
+    `radix` values stay below 2**14.5."""
+    most = np.maximum(np.abs(z[0]).max(-1), np.abs(z[1]).max(-1))
+    top = np.frexp((2 * radix * most).astype(np.float64))[1]
+    return np.asarray(np.maximum(top - MAGNITUDE_BITS, 0), np.int64)
 
 
-def _multiply_by_roots(z: Complex, radix: int, w: Array) -> list[Complex]:
+def _multiply_by_roots(z: Complex, radix: int, shift: Array, w: Complex) -> list[Complex]:
     """Multiply the `radix` parts of each group by their roots of unity, and shift them right;
     element 0 of each part is only shifted.
 
-    z   [.., radix, part]
-    w   int32 [n, 2]: n roots, a whole turn
+    z       [..., groups, radix, part]
+    shift   [..., 1, 1]
+    w       n roots, a whole turn
     """
-    halvings, part = _stage_shift(radix), z[0].shape[-1]
-    at, found = np.arange(part), list[Complex]()
+    part, found = z[0].shape[-1], list[Complex]()
+    at = np.arange(part)
     for j in range(radix):
-        own = z[0][..., j, :], z[1][..., j, :]
-        cos, sin = w[at * j * (len(w) // (radix * part))].T
-        a, b = own[0] >> (halvings - 1), own[1] >> (halvings - 1)
-        products = high(a, cos) - high(b, sin), high(a, sin) + high(b, cos)
+        a, b = z[0][..., j, :], z[1][..., j, :]
+        cos, sin = (each[at * j * (len(each) // (radix * part))] for each in w)
         plain = (at == 0) | (j == 0)
-        made = (np.where(plain, x >> halvings, y) for x, y in zip(own, products, strict=True))
-        found.append((next(made), next(made)))
+        products = a * cos - b * sin, a * sin + b * cos
+        re, im = (
+            np.where(plain, rounded(x, shift), rounded(y, shift + ROOT_BITS))
+            for x, y in zip((a, b), products, strict=True)
+        )
+        found.append((re, im))
     return found
 
 
-def _combine_transforms(z: Complex, radix: int, part: int, w: Array) -> Complex:
+def _combine_transforms(z: Complex, radix: int, part: int, shift: Array, w: Complex) -> Complex:
     """Combine groups of `radix` transforms of `part` values into one transform each."""
     shape = (*z[0].shape[:-1], -1, radix, part)
-    parts = _multiply_by_roots((z[0].reshape(shape), z[1].reshape(shape)), radix, w)
+    groups = z[0].reshape(shape), z[1].reshape(shape)
+    parts = _multiply_by_roots(groups, radix, shift[..., None, None], w)
     made = _combine_two_or_four(parts) if radix in (2, 4) else _combine_odd(parts, w)
     re, im = (np.stack(each, -2).reshape(z[0].shape) for each in zip(*made, strict=True))
     return re, im
@@ -136,7 +173,7 @@ def _combine_two_or_four(parts: list[Complex]) -> list[Complex]:
     ]
 
 
-def _combine_odd(parts: list[Complex], w: Array) -> list[Complex]:
+def _combine_odd(parts: list[Complex], w: Complex) -> list[Complex]:
     """Combine an odd number of parts: cosines times sums, sines times differences, of opposites."""
     radix, (first, *others) = len(parts), parts
     opposite = [*zip(others[: radix // 2], others[::-1], strict=False)]
@@ -145,45 +182,51 @@ def _combine_odd(parts: list[Complex], w: Array) -> list[Complex]:
     made = [first] * radix
     made[0] = first[0] + sum(s[0] for s in sums), first[1] + sum(s[1] for s in sums)
     for out in range(1, radix // 2 + 1):
-        (re, im), odd_re, odd_im = first, np.zeros((), np.int64), np.zeros((), np.int64)
-        for j, (even, off) in enumerate(zip(sums, offs, strict=True), start=1):
-            turn = out * j % radix
-            sign = 1 if 2 * turn < radix else -1
-            cos, sin = w[len(w) // radix * min(turn, radix - turn)]
-            re, im = re + high(2 * even[0], cos), im + high(2 * even[1], cos)
-            odd_re = odd_re + sign * high(2 * off[0], sin)
-            odd_im = odd_im + sign * high(2 * off[1], sin)
+        turns = [out * j % radix for j in range(1, radix // 2 + 1)]
+        cos, sin = (each[np.array(turns) * (len(each) // radix)] for each in w)
+        re, im = (first[p] + _weighted(cos, [s[p] for s in sums]) for p in range(2))
+        odd_re, odd_im = (_weighted(sin, [off[p] for off in offs]) for p in range(2))
         made[out] = re - odd_im, im + odd_re
         made[radix - out] = re + odd_im, im - odd_re
     return made
 
 
-def transformed(step: QuantizedNode, x: Array) -> Complex:
+def _weighted(factors: Array, values: Sequence[Array]) -> Array:
+    """Return the sum of values times factors in Q15, rounded once."""
+    return rounded(np.sum([f * x for f, x in zip(factors, values, strict=True)], axis=0), ROOT_BITS)
+
+
+def transformed(step: QuantizedNode, x: Array) -> tuple[Array, Array, Array]:
     """Transform x int16 [..., n] times the window in integers; return real and imaginary part [...,
-    n / 2 + 1], scaled by 2**15 / halved(n)."""
-    w, half = step.integers.roots.astype(np.int64), len(step.integers.window) // 2
-    samples = high(x.astype(np.int64) << 16, step.integers.window)
-    pairs = samples.reshape(*x.shape[:-1], half, 2)[..., step.integers.order, :]
-    z, part = (pairs[..., 0], pairs[..., 1]), 1
-    for radix in step.integers.radixes.tolist():
-        z = _combine_transforms(z, radix, part, w)
-        part *= radix
-    return _real_spectrum(z, w[: half // 2 + 1])
+    n / 2 + 1] and the exponents [..., 1]: the transform is (real + i imaginary) * 2**exponent, in
+    units of 2**-15 of the window's factors."""
+    window, places = step.integers.window.astype(np.int64), step.integers.places
+    w, half = _roots(len(window)), len(window) // 2
+    samples = rounded(x.astype(np.int64) * window, ROOT_BITS)
+    pairs = samples.reshape(*x.shape[:-1], half, 2)[..., np.argsort(places), :]
+    z = pairs[..., 0], pairs[..., 1]
+    exponent = np.zeros(x.shape[:-1], np.int64)
+    for radix, part, _, _ in step.integers.sizes.tolist():
+        shift = _stage_shift(z, radix)
+        z, exponent = _combine_transforms(z, radix, part, shift, w), exponent + shift
+    real, imaginary = _real_spectrum(z, w)
+    return real, imaginary, exponent[..., None]
 
 
-def _real_spectrum(z: tuple[Array, Array], w: Array) -> tuple[Array, Array]:
+def _real_spectrum(z: Complex, w: Complex) -> Complex:
     """Compute the spectrum of n real samples from the transform of n / 2 complex pairs."""
     half = z[0].shape[-1]
     at = np.arange(half // 2 + 1)
-    (re, im), (back_re, back_im) = ([p[..., i % half] >> 1 for p in z] for i in (at, half - at))
+    (re, im), (back_re, back_im) = ([p[..., i % half] for p in z] for i in (at, half - at))
     even, odd = (re + back_re, im - back_im), (im + back_im, back_re - re)
-    cos, sin = w.T
-    t = high(odd[0], cos) - high(odd[1], sin), high(odd[0], sin) + high(odd[1], cos)
-    first = [(e >> 1) + o for e, o in zip(even, t, strict=True)]
-    last = [
-        ((e >> 1) - o)[..., : half - half // 2][..., ::-1] for e, o in zip(even, t, strict=True)
-    ]
-    real, imaginary = (np.concatenate(pair, -1) for pair in zip(first, last, strict=True))
+    cos, sin = (each[at] for each in w)
+    t = [(odd[0] * cos - odd[1] * sin) >> 1, (odd[0] * sin + odd[1] * cos) >> 1]
+    first = [rounded((e << 14) + o, ROOT_BITS) for e, o in zip(even, t, strict=True)]
+    last = [rounded((e << 14) - o, ROOT_BITS) for e, o in zip(even, t, strict=True)]
+    real, imaginary = (
+        np.concatenate([f, b[..., : half - half // 2][..., ::-1]], -1)
+        for f, b in zip(first, last, strict=True)
+    )
     return real, imaginary
 
 

@@ -131,7 +131,5 @@ def step_macs(plan: Plan, index: int) -> int:
     """Return the model's multiply-accumulates of layer `index`, summed over the iterations of its
     loop."""
     step, shape = plan.steps[index], plan.quant.graph.shape
-    each = (
-        macs(layer.node, [*map(shape, layer.node.inputs)], layer.out) for layer in step.layers
-    )
+    each = (macs(layer.node, [*map(shape, layer.node.inputs)], layer.out) for layer in step.layers)
     return sum(each) * plan.turns(index)

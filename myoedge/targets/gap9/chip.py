@@ -88,8 +88,8 @@ KERNELS = {
     # Per instruction on a word of states or weights.
     "me_recurrent": KernelCost(1.15, 700, 300),
     "me_recurrent_streamed": KernelCost(1.15, 100, 300),
-    # Per product of a transform.
-    "me_spectrogram_s16": KernelCost(8.3, 2500, 2000),
+    # Per cycle of a transform of a core.
+    "me_spectrogram_s16": KernelCost(1.0, 600, 1000),
 }
 
 TRANSFERS = TransferCost(
