@@ -28,7 +28,7 @@ from myoedge.operators.kernel_formats import (
     operand_places,
 )
 from myoedge.operators.spectral.definition import CURVES
-from myoedge.operators.spectral.fourier import has_transform
+from myoedge.operators.spectral.fast_fourier import has_transform
 from myoedge.operators.spectral.transforms import PARTS, as_products
 from myoedge.passes.forms import cut_axis, factor_of, square
 

@@ -15,7 +15,7 @@ from myoedge.operators.attention.operands import BYTES, distance_numbers
 from myoedge.operators.selective_scan import definition as scan
 from myoedge.operators.selective_scan import wide
 from myoedge.operators.spectral.definition import CURVE, on_curve
-from myoedge.operators.spectral.fourier import LARGEST_FACTOR, radixes_of
+from myoedge.operators.spectral.fast_fourier import LARGEST_FACTOR, radixes_of
 from tests.conftest import ROOT
 
 PAGE = " ".join((ROOT / "docs" / "developers" / "integer-semantics.md").read_text().split())

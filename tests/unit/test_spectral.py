@@ -21,7 +21,7 @@ from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import Array
 from myoedge.operators.base import OPS
 from myoedge.operators.interpreter import run_float, run_int
-from myoedge.operators.spectral import fourier
+from myoedge.operators.spectral import fast_fourier as fourier
 from myoedge.passes import prepare
 from myoedge.quantization.calibrate import Observer, calibrate
 from myoedge.quantization.scales import QuantGraph, quantize_graph

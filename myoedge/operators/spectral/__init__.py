@@ -15,7 +15,7 @@ from myoedge.operators.base import OPS, QuantizedNode
 from myoedge.operators.cases import Chain, Draw, DrawnUse
 from myoedge.operators.elementwise import NATIVE
 from myoedge.operators.qdq import Write, Writer, number, reshaped, transposed, whole
-from myoedge.operators.spectral.fourier import radixes_of
+from myoedge.operators.spectral.fast_fourier import radixes_of
 
 CHAINS: tuple[Chain, ...] = (
     (), (("square",),), (("abs",), ("pow", 2.0), ("affine", 0.05, 1e-6), ("log10",)),

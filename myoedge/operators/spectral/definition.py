@@ -22,7 +22,7 @@ from myoedge.operators.attributes import CHAIN, MOST_TIMES, chosen, optional, wh
 from myoedge.operators.base import QuantizedNode, QuantizedParams, QuantizeInputs, add_operator
 from myoedge.operators.format import EITHER, SIXTEEN, Format
 from myoedge.operators.kernel import OUT, AffineExpr, Operand, TiledKernel, on_cluster
-from myoedge.operators.spectral.fourier import (
+from myoedge.operators.spectral.fast_fourier import (
     LARGEST_FACTOR,
     MOST_RADIX,
     ONE,
