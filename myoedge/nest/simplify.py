@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A formula with fewer operations and the same values: limits that no value reaches, factors that
-are powers of two, and tables that are compared are left out.
+are powers of two, and tables that are compared are left out; parts that are a function of one other
+part are computed for all of its values.
 
     clip((((a * b) >> 2) * 16384 + 16384) >> 15, -32768, 32767)   becomes   (a * b + 4) >> 3
     (a * 32768 + b * 77 + 5) >> 15                                becomes   a + ((b * 77 + 5) >> 15)
@@ -9,15 +10,120 @@ are powers of two, and tables that are compared are left out.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
+
+import numpy as np
 
 from myoedge.nest.intervals import Interval, part_interval
-from myoedge.nest.ir import Binary, Expr, Number, Reduced, Where, walk
-from myoedge.nest.nodes import Scan
-from myoedge.nest.one_value import chosen_by_value, has_steps
+from myoedge.nest.ir import (
+    Array,
+    Axis,
+    Binary,
+    Call,
+    Expr,
+    Lookup,
+    Nest,
+    Number,
+    Reduced,
+    Where,
+    walk,
+)
+from myoedge.nest.nodes import Assumed, Scan
 from myoedge.nest.rebuild import rebuilt, with_operands
+from myoedge.nest.reference import NestReference
 from myoedge.nest.scan import without_unread
 from myoedge.numerics.requant import INT32_MAX
+
+# --- parts that are functions of one other part ---------------------------------------------------
+
+
+MOST_VALUES = 1 << 16  # of a part: all those of int16
+
+
+def chosen_by_value(part: Expr, range_of: Callable[[Expr], Interval]) -> Expr:
+    """Return a function of one other part as a comparison of that part, or as a choice by one; the
+    part itself if its values change more than once along those of the other one.
+
+    range_of   part -> smallest and largest value
+    """
+    path = _path_to_argument(part)
+    if len(path) < 2:
+        return part
+    x = path[-1]
+    low, high = range_of(x)
+    if high - low >= MOST_VALUES:
+        return part
+    values = _values_along(path, np.arange(low, high + 1, dtype=np.int32))
+    changes = np.flatnonzero(np.diff(values))
+    first, last = int(values[0]), int(values[-1])
+    if len(changes) > 1:
+        return part
+    if len(changes) == 0:
+        return Number(first)
+    condition = x if _is_comparison(x) else x > low + int(changes[0])
+    if _is_comparison(part):
+        return _negated(condition) if first else condition
+    return Where(condition, Number(last), Number(first))
+
+
+def has_steps(part: Expr) -> bool:
+    """Return whether a part is a function of another one by primitives or choices, whose values are
+    few more often than those of tables."""
+    return any(isinstance(x, Call | Where) for x in _path_to_argument(part))
+
+
+def _negated(comparison: Expr) -> Expr:
+    match comparison:
+        case Binary("<", Number(limit), value):
+            return value < limit + 1
+        case Binary("<", value, Number(limit)):
+            return value > limit - 1
+    return comparison < 1
+
+
+def _path_to_argument(part: Expr) -> list[Expr]:
+    """Return a part, the one part on which it depends, and so on, to the argument of the last table
+    or primitive; [] if there is none."""
+    path, last = [part], 0
+    while (argument := _only_argument(path[-1])) is not None:
+        if isinstance(path[-1], Lookup | Call | Where):
+            last = len(path)
+        path.append(argument)
+    return path[: last + 1] if last else []
+
+
+def _only_argument(part: Expr) -> Expr | None:
+    """Return the only operand of a part that is no number; None if it has others, or tables whose
+    values another training changes."""
+    match part:
+        case Binary() | Where() | Lookup() | Assumed():
+            table = part.array if isinstance(part, Lookup) else None
+        case Call() if not part.primitive.results:
+            table = part.table
+        case _:
+            return None
+    others = [x for x in part.operands if not isinstance(x, Number)]
+    is_fixed = table is None or not table.varies
+    return others[0] if len(others) == 1 and is_fixed else None
+
+
+def _is_comparison(part: Expr) -> bool:
+    return isinstance(part, Binary) and part.operation in ("<", "==")
+
+
+def _values_along(path: list[Expr], values: np.ndarray) -> np.ndarray:
+    """Return the values of the first part of a path for values of the last one."""
+    axis, x = Axis("value", len(values)), Array("x", "int32", values.shape)
+    made = x[axis]
+    for part, argument in zip(path[-2::-1], path[:0:-1], strict=True):
+        known = {id(own): own for own in part.operands} | {id(argument): made}
+        made = with_operands(part, known)
+    y = Array("y", "int32", values.shape)
+    return np.asarray(NestReference.of(Nest((axis,), (x,), y, (axis.at,), made))(values))
+
+
+# --- formulas -------------------------------------------------------------------------------------
+
 
 Term = tuple[Expr, int]  # value and its factor
 

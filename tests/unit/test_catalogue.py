@@ -109,7 +109,6 @@ SHARED = {
         "building.request",
         "building.stream_rate",
         "extensions.mlperf.application",
-        "extensions.mlperf.dataset",
         "frontend.torch.quantizer",
         "quantization.recordings.sources",
     },  # a quantity that is none, missing, too large
@@ -154,9 +153,7 @@ SHARED = {
         "quantization.recordings.recorded",
         "quantization.recordings.sources",
     },  # no samples
-    "E248": {
-        f"quantization.recordings.{name}" for name in ("in_memory", "reading", "sources")
-    },  # no samples
+    "E248": {f"quantization.recordings.{name}" for name in ("reading", "sources")},  # no samples
     "E218": {
         "backends.inputs",
         "quantization.samples",

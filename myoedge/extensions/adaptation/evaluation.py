@@ -17,7 +17,7 @@ from myoedge.building.energy import coefficients
 from myoedge.building.simulate import samples_for
 from myoedge.extensions.adaptation.commands import HELD_BACK, Command, Window, decisions, session
 from myoedge.extensions.adaptation.head import LAST_UPDATES, UPDATES
-from myoedge.extensions.adaptation.rooms import l2_bytes
+from myoedge.extensions.adaptation.record import l2_bytes
 from myoedge.extensions.adaptation.running import (
     Run,
     check_method,

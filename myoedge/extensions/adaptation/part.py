@@ -21,8 +21,14 @@ from myoedge.codegen.render import C_TYPES, render
 from myoedge.codegen.runtime import firmware_files
 from myoedge.extensions.adaptation.commands import saved_bytes
 from myoedge.extensions.adaptation.norm import InputNorm
-from myoedge.extensions.adaptation.record import Adaptation, Pseudo, from_arrays, to_arrays
-from myoedge.extensions.adaptation.rooms import PASSING, rooms
+from myoedge.extensions.adaptation.record import (
+    PASSING,
+    Adaptation,
+    Pseudo,
+    from_arrays,
+    rooms,
+    to_arrays,
+)
 from myoedge.extensions.adaptation.settings import adaptation_of, adaptation_report, check_slots
 from myoedge.extensions.adaptation.table import METHODS, AdaptTable, check_table
 from myoedge.numerics.arrays import Array, outer_inner

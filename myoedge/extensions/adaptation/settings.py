@@ -19,9 +19,9 @@ from myoedge.extensions.adaptation.record import (
     MOST_FEATURES,
     Adaptation,
     Pseudo,
+    l2_bytes,
     pseudo,
 )
-from myoedge.extensions.adaptation.rooms import l2_bytes
 from myoedge.extensions.adaptation.samples import AdaptSource, FeatureLayer, features_of
 from myoedge.extensions.adaptation.table import METHODS, AdaptTable
 from myoedge.graph.ir import prune

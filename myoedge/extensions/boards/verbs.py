@@ -284,7 +284,7 @@ def board_card(
     Errors: E252, E253.
     """
     from myoedge.building.plugins import described_board
-    from myoedge.extensions.boards.mram_rate import has_mram, measured_rate
+    from myoedge.extensions.boards.board_card import has_mram, measured_rate
 
     chosen, described = as_build(build), described_board(board)
     before, steps = chosen.report, list[dict[str, Any]]()

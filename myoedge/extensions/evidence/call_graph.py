@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Call graph and stack frames of a linked RV32 program, read from its instructions.
+"""Call graph and stack frames of a linked RV32 program, read from its instructions; instructions
+that cores 0 .. 7 execute a different number of times for other inputs.
 
 A function that holds another function's address, in its code or through a table that it reads,
 counts as a caller of it: the call is made by the function itself or by one that it calls.
@@ -9,10 +10,14 @@ from __future__ import annotations
 
 import functools
 import graphlib
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from itertools import chain
+from typing import TYPE_CHECKING
 
+from myoedge.backends.equivalence import cases, chip_inputs
+from myoedge.backends.samples import Sample
+from myoedge.simulator import RunOptions
 from myoedge.system.elf import Program
 from myoedge.system.instruction_facts import (
     ADDRESS,
@@ -24,6 +29,9 @@ from myoedge.system.instruction_facts import (
     Decoder,
     values_by_kind,
 )
+
+if TYPE_CHECKING:
+    from myoedge.backends.build import Build
 
 
 @dataclass(frozen=True)
@@ -180,3 +188,65 @@ class _CodeAddresses:
             if any(first <= at < end for at in addresses):
                 held |= names
         return frozenset(held)
+
+
+# --- code that depends on data --------------------------------------------------------------------
+
+
+MOST_LINES = 8  # source lines named per function
+
+
+@dataclass(frozen=True)
+class DataDependence:
+    """A function with instructions whose number of executions depends on the input.
+
+    function   its name
+    lines      source lines of the instructions, "me_argmax.c:31", MOST_LINES at most
+    layers     names of the layers that call it
+    """
+
+    function: str
+    lines: tuple[str, ...]
+    layers: tuple[str, ...]
+
+
+def data_dependences(
+    build: Build, samples: Sequence[Sample], graph: CallGraph
+) -> Iterator[DataDependence]:
+    """Simulate each sample, and yield the functions in which the executed instructions differ.
+
+    Samples of a stream with more or fewer passes than the first are left out.
+    """
+    # The addresses whose execution counts differ between two runs
+    counts = _execution_counts(build, samples)
+    first, varying = next(counts), set[int]()
+    for other in counts:
+        varying |= {at for at, _ in first.items() ^ other.items()}
+    program, functions = build.program, dict[str, list[str]]()
+    for address in sorted(varying):
+        name, line = program.function_at(address) or "?", program.line_at(address) or "?"
+        functions.setdefault(name, []).append(line)
+    reached = _reached_by_layers(build, graph)
+    for name, lines in sorted(functions.items()):
+        named = tuple(dict.fromkeys(lines))[:MOST_LINES]
+        layers = tuple(layer for layer, found in reached.items() if name in found)
+        yield DataDependence(name, named, layers)
+
+
+def _execution_counts(build: Build, samples: Sequence[Sample]) -> Iterator[Mapping[int, int]]:
+    passes = 0
+    for sample in samples:
+        runs = [*cases(build.network, build.stream, [sample])]
+        passes = passes or len(runs)
+        if len(runs) == passes:
+            options = RunOptions(profile=True)
+            yield build.simulate(chip_inputs(build.stream, runs), options=options)[1].executed
+
+
+def _reached_by_layers(build: Build, graph: CallGraph) -> dict[str, set[str]]:
+    """Return the functions that each layer's compute functions reach."""
+    reached = {}
+    for index, layer in enumerate(build.layer_names):
+        own = (f for f in graph.functions if f.startswith(f"l{index:02d}_"))
+        reached[layer] = graph.reached([f for f in own if f.endswith("_compute")])
+    return reached

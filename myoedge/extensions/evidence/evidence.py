@@ -18,8 +18,12 @@ from myoedge.backends.runner import runner_of
 from myoedge.backends.samples import given_samples, golden_sample, random_samples
 from myoedge.codegen.render import render
 from myoedge.extensions.evidence.bill_of_materials import software_bill
-from myoedge.extensions.evidence.call_graph import CallGraph, call_graph
-from myoedge.extensions.evidence.data_dependence import DataDependence, data_dependences
+from myoedge.extensions.evidence.call_graph import (
+    CallGraph,
+    DataDependence,
+    call_graph,
+    data_dependences,
+)
 from myoedge.extensions.evidence.requirements import (
     Requirement,
     latency_requirement,

@@ -9,8 +9,8 @@ EXTENSION = Extension(
     tables=(
         TableHook(
             "mlperf",
-            "myoedge.extensions.mlperf.dataset:Dataset",
-            "myoedge.extensions.mlperf.dataset:rules",
+            "myoedge.extensions.mlperf.application:Dataset",
+            "myoedge.extensions.mlperf.application:rules",
         ),
     ),
     applications=(

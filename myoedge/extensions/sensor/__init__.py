@@ -26,8 +26,8 @@ EXTENSION = Extension(
         TableHook("sensor", "myoedge.targets.sensor:SensorTable"),
         TableHook(
             "wake",
-            "myoedge.extensions.sensor.wake_table:WakeTable",
-            "myoedge.extensions.sensor.wake_table:rules",
+            "myoedge.extensions.sensor.wake:WakeTable",
+            "myoedge.extensions.sensor.wake:rules",
         ),
     ),
     applications=(

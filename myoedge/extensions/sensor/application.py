@@ -22,10 +22,10 @@ from myoedge.extensions.sensor.wake import (
     CODE,
     NO_GATE,
     GateOutput,
+    WakeTable,
     check_wake,
     gate_output,
 )
-from myoedge.extensions.sensor.wake_table import WakeTable
 from myoedge.power.states import RISE_US, WORTH_OFF_US
 from myoedge.targets.sensor import CHIP_CHANNELS, Sensor, SensorTable
 

@@ -19,12 +19,12 @@ from myoedge.extensions.sensor.wake import (
     INTEGER_BITS,
     Gate,
     GateOutput,
+    WakeTable,
     energies,
     gate_output,
     unit_energy,
     wake_error,
 )
-from myoedge.extensions.sensor.wake_table import WakeTable
 from myoedge.numerics.arrays import Array
 from myoedge.operators.interpreter import one_blas_thread, run_int
 from myoedge.quantization.sqnr import quantized_inputs

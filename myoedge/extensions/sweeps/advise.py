@@ -25,8 +25,7 @@ from myoedge.building.stream_rate import keeps_up
 from myoedge.errors import MyoedgeError, Notice, set_in
 from myoedge.extensions.sweeps.executors import RESULTS, on_processes
 from myoedge.extensions.sweeps.figures import changes, figures
-from myoedge.extensions.sweeps.order import ordered
-from myoedge.extensions.sweeps.suggestions import Suggestion, suggestions
+from myoedge.extensions.sweeps.suggestions import Suggestion, ordered, suggestions
 from myoedge.extensions.sweeps.variations import BASE, Variation, variations
 from myoedge.power.model import Coefficients
 from myoedge.reports import near_memory, speed

@@ -13,8 +13,7 @@ from myoedge.backends.build import Build
 from myoedge.extensions.adaptation import head as heads
 from myoedge.extensions.adaptation import session as sessions
 from myoedge.extensions.adaptation.commands import Window
-from myoedge.extensions.adaptation.record import Adaptation
-from myoedge.extensions.adaptation.rooms import PASSING, Room, rooms
+from myoedge.extensions.adaptation.record import PASSING, Adaptation, Room, rooms
 from myoedge.extensions.adaptation.running import settings_of
 from myoedge.extensions.adaptation.table import METHODS
 from myoedge.numerics.arrays import Array

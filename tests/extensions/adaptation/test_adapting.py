@@ -28,8 +28,7 @@ from myoedge.extensions.adaptation import commands as c
 from myoedge.extensions.adaptation import session
 from myoedge.extensions.adaptation.commands import Command, Window
 from myoedge.extensions.adaptation.norm import added, no_norm_sums, normalization
-from myoedge.extensions.adaptation.record import Classifier
-from myoedge.extensions.adaptation.rooms import l2_bytes
+from myoedge.extensions.adaptation.record import Classifier, l2_bytes
 from myoedge.extensions.adaptation.running import runner, settings_of
 from myoedge.extensions.adaptation.table import METHODS
 from myoedge.numerics.arrays import Array

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from myoedge.backends.build import Build
-from myoedge.extensions.boards.mram_rate import measured_rate
+from myoedge.extensions.boards.board_card import measured_rate
 from myoedge.targets.boards import boards_dir, find_board
 from tests.conftest import myoedge as command
 from tests.extensions.boards.test_flash import elf as elf

@@ -21,7 +21,7 @@ from myoedge.building.config import Found, from_tables
 from myoedge.building.config_tables import Config
 from myoedge.errors import MyoedgeError
 from myoedge.extensions.gap_sdk.gvsoc import SDK_FOLDER, image_step, marker_of
-from myoedge.extensions.mlperf.dataset import Dataset
+from myoedge.extensions.mlperf.application import Dataset
 from myoedge.system import tools
 from myoedge.system.folder import check_output
 from tests.conftest import save_exported

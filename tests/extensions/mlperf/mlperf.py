@@ -11,7 +11,7 @@ import numpy as np
 from myoedge.backends.build import Build
 from myoedge.building.config import Found
 from myoedge.building.config_tables import Config
-from myoedge.extensions.mlperf.dataset import Dataset
+from myoedge.extensions.mlperf.application import Dataset
 from myoedge.numerics.arrays import Array
 
 IMAGES_LAST = [0, 2, 3, 1]

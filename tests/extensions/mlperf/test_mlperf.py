@@ -14,7 +14,7 @@ import myoedge
 from myoedge.backends.build import Build
 from myoedge.errors import MyoedgeError
 from myoedge.extensions.boards.board import has_console
-from myoedge.extensions.mlperf.dataset import Dataset
+from myoedge.extensions.mlperf.application import Dataset
 from myoedge.numerics.arrays import Array
 from myoedge.operators.interpreter import run_int
 from myoedge.simulator import Simulation, simulate

@@ -15,7 +15,7 @@ from torch import nn
 import myoedge
 from myoedge.backends.build import Build
 from myoedge.errors import MyoedgeError
-from myoedge.extensions.mlperf.dataset import Dataset
+from myoedge.extensions.mlperf.application import Dataset
 from myoedge.numerics.arrays import Array
 from myoedge.system.library import Library, load_library
 from tests.conftest import save_exported

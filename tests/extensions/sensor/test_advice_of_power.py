@@ -8,7 +8,7 @@ from torch import nn
 
 from myoedge.backends.build import Build
 from myoedge.building.config_tables import Config
-from myoedge.extensions.sweeps.order import network_share, ordered
+from myoedge.extensions.sweeps.suggestions import network_share, ordered
 from myoedge.extensions.sweeps.variations import variations
 from myoedge.power.model import PUBLISHED
 from tests.extensions.sensor import applications

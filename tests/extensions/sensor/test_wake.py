@@ -25,12 +25,12 @@ from myoedge.extensions.sensor.playback import program_of
 from myoedge.extensions.sensor.program import JSON, SampleLayout, SensorProgram, from_json
 from myoedge.extensions.sensor.wake import (
     Gate,
+    WakeTable,
     check_wake,
     energies,
     unit_energy,
 )
 from myoedge.extensions.sensor.wake_report import wake_table
-from myoedge.extensions.sensor.wake_table import WakeTable
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.counts import CountConversion
 from myoedge.reports.sections import sections
