@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 import myoedge
+from myoedge.extensions.zoo.emg2qwerty import FRAME, HOP, LogSpectrogram
 from tests.conftest import save_exported
 
 
@@ -53,3 +54,41 @@ def test_a_log_mel_spectrogram_keeps_30_db(tmp_path: Path) -> None:
     assert found.onnx_db is not None
     assert found.onnx_db >= 30.0
     assert "table" in {layer["op"] for layer in build.report["layers"]}
+
+
+# --- on the chip ----------------------------------------------------------------------------------
+
+
+RECORDING = Path(__file__).parents[2] / "examples" / "data" / "libemg_myo.npz"
+FRAMES = 16
+MOST_CYCLES = 17_000  # a frame of 32 electrodes
+
+
+@pytest.mark.filterwarnings("ignore:The tensor attributes")
+def test_exact_and_fast(tmp_path: Path) -> None:
+    samples = FRAME + (FRAMES - 1) * HOP
+    x = np.tile(np.load(RECORDING)["emg"][: 3 * samples], (1, 4))
+    calib = x.reshape(3, samples, 1, 2, 16).astype(np.float32)
+    example = (torch.zeros(calib.shape[1:]),)
+    model = save_exported(LogSpectrogram().eval(), example, tmp_path / "model.pt2")
+    build = myoedge.build(model, target="gap9", calib=calib, output=tmp_path / "out")
+    assert build.report["quantization"]["sqnr_db"] >= 40.0
+    exact = myoedge.validate(build, on=("host", "simulator"), onnx=True)
+    assert exact.exact["host"] is True
+    assert exact.exact["simulator"] is True
+    assert exact.onnx_db is not None
+    assert exact.onnx_db >= 40.0
+    cycles = myoedge.simulate(build).report["cycles"]["total"]
+    assert cycles / FRAMES <= MOST_CYCLES
+
+
+@pytest.mark.filterwarnings("ignore:The tensor attributes")
+def test_samples_go_in_as_16_bits(tmp_path: Path) -> None:
+    example = (torch.zeros(FRAME + HOP, 1, 2, 16),)
+    model = save_exported(LogSpectrogram().eval(), example, tmp_path / "model.pt2")
+    build = myoedge.build(model, calib="random", output=tmp_path / "out")
+    shape = (FRAME + HOP, 1, 2, 16)
+    assert build.run(np.zeros(shape, np.int16), raw=True).shape == (2, 1, 2, 16, 33)
+    with pytest.raises(myoedge.MyoedgeError, match="must be int16"):
+        build.run(np.zeros(shape, np.int8), raw=True)
+    assert "int16_t" in (build.folder / "src" / f"{build.prefix}.h").read_text()

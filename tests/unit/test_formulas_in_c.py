@@ -14,17 +14,28 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+import myoedge
+from myoedge.backends import host
+from myoedge.backends.equivalence import cases, first_difference
+from myoedge.backends.runner import runner_of
+from myoedge.backends.samples import golden_sample
 from myoedge.codegen.formulas import formulas
 from myoedge.codegen.library import brought
 from myoedge.codegen.names import heading
+from myoedge.codegen.project import make_sources
+from myoedge.nest.formula_parts import side_by_side
 from myoedge.numerics.pointwise import FUNCTIONS
+from myoedge.operators.interpreter import run_int
 from myoedge.operators.layer_names import chain_name
 from myoedge.plan.l1.layer_kernels import candidates
 from myoedge.plan.schedule import make_plan
 from myoedge.targets import find_chip
+from tests.conftest import save_exported
 from tests.e2e.test_less_l2 import quantized
 from tests.ops.test_chains import Chain, drawn_chains
+from tests.support.networks.loops import ClosedForm
 from tests.support.networks.small import Function
+from tests.unit.test_stream_loops import CHANNELS, quantized_over
 
 Network = Callable[[Tensor], Tensor]
 
@@ -137,3 +148,86 @@ def test_the_comment_of_a_layer_has_the_line_of_each_module() -> None:
         assert f"self.{path}(" in lines[int(number) - 1]
     (number,) = re.findall(r"\+ test_formulas_in_c\.py:(\d+)$", heading(step))
     assert "first * second" in lines[int(number) - 1]
+
+
+# --- order of statements --------------------------------------------------------------------------
+
+
+def test_of_many_arrays_values_are_loaded_where_they_are_read() -> None:
+    """In the order of memory, each array's elements next to each other, and all before a result is
+    written: it may be in the place of an operand."""
+
+    def column(name: str) -> tuple[list[str], list[str]]:
+        loads = [f"const int32_t {name}{n} = me_next_b(&x{n});" for n in range(6)]
+        first = f"const int32_t {name}6 = {name}4 + {name}1;"
+        return loads, [
+            first,
+            f"const int32_t {name}7 = {name}6 + {name}0;",
+            f"me_put_b(&y, {name}7);",
+        ]
+
+    lines = side_by_side([column("v"), column("w")])
+    defined = [line.split()[2] for line in lines if " = " in line]
+    assert defined[:6] == ["v4", "w4", "v1", "w1", "v6", "w6"]
+    assert defined[6:10] == ["v0", "w0", "v7", "w7"]
+    assert defined[10:] == ["v2", "w2", "v3", "w3", "v5", "w5"]
+    assert lines[-2:] == ["me_put_b(&y, v7);", "me_put_b(&y, w7);"]
+
+
+# --- groups of layers -----------------------------------------------------------------------------
+
+
+class Chained(nn.Module):
+    """Element-wise layers of one group."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b, self.c = (nn.Parameter(torch.randn(CHANNELS)) for _ in range(3))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = torch.tanh(x * torch.sigmoid(x) + self.a) * self.b + x
+        return torch.maximum(y, self.c * x)
+
+
+@pytest.mark.parametrize(("network", "most"), [(Chained, 4), (ClosedForm, 6)])
+def test_stored_intermediates_equal_numpy(
+    network: type[nn.Module], most: int, tmp_path: Path
+) -> None:
+    """After the last iteration of a loop, too."""
+    torch.manual_seed(1)
+    q, sample = quantized_over(network())
+    plan = make_plan(q.traced, find_chip("gap9"))
+    assert max(len(step.results) for step in plan.steps) >= most
+    for path, text in make_sources(plan, "traced").files.items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_text(text)
+    library = host.load_library(tmp_path, options=host.CompileOptions(defines=("ME_TRACE",)))
+    specs = [(q.graph.shape(name), q.dtype(name)) for name in q.graph.outputs]
+    with library.lock, host.traced(library) as written:
+        host.run(library, [sample[name] for name in q.graph.inputs], specs)
+    wanted = run_int(q.steps, q.constants, sample)
+    results = [result.node.name for _, result in plan.results]
+    assert len(written) >= most
+    for number, data in written.items():
+        name = results[number]
+        found = np.frombuffer(data, q.dtype(name)).reshape(q.graph.shape(name))
+        np.testing.assert_array_equal(found, wanted[name], name)
+
+
+def test_validate_compares_what_a_traced_build_stores(tmp_path: Path) -> None:
+    """The same network has one layer in its default build."""
+    torch.manual_seed(1)
+    x = torch.randn(1, 40, CHANNELS)
+    model = save_exported(Chained().eval(), (x,), tmp_path / "model.pt2")
+    np.savez(tmp_path / "calib.npz", x=np.concatenate([x.numpy()] * 4))
+    given = {"calib": tmp_path / "calib.npz", "simulate": False}
+    default, traced = (
+        myoedge.build(model, output=tmp_path / str(is_traced), traced=is_traced, **given)
+        for is_traced in (False, True)
+    )
+    assert len(default.results) < 3 <= len(traced.results)
+    runs = cases(traced.network, None, [golden_sample(traced)])
+    ((_, (layers, _)),) = runner_of("host").pairs(traced, runs)
+    assert layers.keys() == {name for _, name in traced.results}
+    assert first_difference(traced, [golden_sample(traced)]) == (1, None)
+    assert first_difference(traced, [golden_sample(traced)], "simulator") == (1, None)

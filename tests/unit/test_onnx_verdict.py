@@ -1,9 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What `validate --onnx` says of decibels between onnxruntime and the reference."""
+"""What `validate --onnx` says of decibels between onnxruntime and the reference; without
+onnxruntime it says so before the long part."""
 
 from __future__ import annotations
 
 import math
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +15,9 @@ import torch
 from onnx import numpy_helper
 
 import myoedge
+from myoedge.api import runs
 from myoedge.cli.runs import _onnx_verdict
+from myoedge.errors import MyoedgeError
 from tests.conftest import save_exported
 
 
@@ -57,3 +61,18 @@ def test_what_outputs_have_in_common_is_no_agreement(
     assert found.onnx_db is not None
     assert found.onnx_db < 10.0
     assert not found.passed
+
+
+# --- without onnxruntime --------------------------------------------------------------------------
+
+
+def test_a_missing_onnxruntime_is_told_first(
+    small: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, calib = small / "model.pt2", small / "calib.npz"
+    build = myoedge.build(model, calib=calib, target="host", output=tmp_path / "out")
+    monkeypatch.setitem(sys.modules, "onnxruntime", None)
+    monkeypatch.setattr(runs, "_compare_backends", None)
+    with pytest.raises(MyoedgeError, match="pip install onnxruntime") as caught:
+        myoedge.validate(build, onnx=True)
+    assert caught.value.code == "E501"

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every option of `build` and `quantize` with values of any type: a result or an error with a
-code."""
+"""Every option of `build` and `quantize` is an argument; values of any type give a result or an
+error with a code."""
 
 from __future__ import annotations
 
 import functools
+import inspect
 from collections.abc import Callable, Iterator
 from dataclasses import fields
 from pathlib import Path
@@ -22,6 +23,40 @@ from myoedge.building.options import CLASSES, KINDS, OWN_MESSAGES, BuildOptions,
 from myoedge.errors import MyoedgeError
 from myoedge.quantization.samples import Given
 from myoedge.quantization.scales import QuantGraph
+
+# --- arguments ------------------------------------------------------------------------------------
+
+
+VERBS: dict[Any, type] = {myoedge.build: BuildOptions, myoedge.quantize: QuantizeOptions}
+
+
+@pytest.mark.parametrize("verb", VERBS, ids=lambda verb: verb.__name__)
+def test_a_verb_has_the_fields_of_its_record(verb: Any) -> None:
+    found = inspect.signature(verb).parameters
+    assert {*found} == {field.name for field in fields(VERBS[verb])}
+    assert all(f"\n{name}" in verb.__doc__ for name in ("model", "accurate", "say", "reuse"))
+
+
+def test_an_unknown_argument_names_the_nearest() -> None:
+    with pytest.raises(TypeError, match=r"build\(\) .*'calibration'; did you mean 'calib'"):
+        myoedge.build("m.onnx", calibration="c.npz")  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match=r"quantize\(\) .*'target'"):
+        myoedge.quantize("m.onnx", target="gap9")  # type: ignore[call-arg]
+
+
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("stream", "no"), ("simulate", "yes"), ("accurate", 1), ("samples", "100"), ("holdout", "0")],
+)
+def test_a_value_of_another_type_is_refused(option: str, value: Any) -> None:
+    with pytest.raises(MyoedgeError, match=option) as caught:
+        myoedge.build("m.onnx", **{option: value})
+    assert caught.value.code == "E203"
+    assert repr(value) in str(caught.value)
+
+
+# --- types ----------------------------------------------------------------------------------------
+
 
 RECORDS: dict[str, Any] = {"build": BuildOptions, "quantize": QuantizeOptions}
 OPTIONS = [(verb, f.name) for verb, record in RECORDS.items() for f in fields(record)]

@@ -3,33 +3,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from itertools import pairwise
+from statistics import median
 from typing import Any
 
+import hypothesis.strategies as st
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
 from torch import nn
 
 from myoedge.plan.cost.network import modelled_cycles, moved_bytes
+from myoedge.plan.l1.prefetch import MOST_AHEAD, latest_starts
 from myoedge.plan.levels import residency, weight_streaming
+from myoedge.plan.levels.distribution import distribute, transfer_rates
 from myoedge.plan.levels.equal_constants import SHARED_FROM
-from myoedge.plan.levels.residency import (
-    ONE_BY_ONE,
-    SMALL_BYTES,
-    WeightResidency,
-    fill,
-    residences,
-)
-from myoedge.plan.levels.transfers import ComputeCycles
+from myoedge.plan.levels.residency import ONE_BY_ONE, SMALL_BYTES, WeightResidency, fill, residences
+from myoedge.plan.levels.transfers import ComputeCycles, schedule_in_window, timeline
 from myoedge.plan.plan import Plan
 from myoedge.plan.schedule import make_plan
-from myoedge.plan.timeline import Chunk
+from myoedge.plan.timeline import Chunk, LoopSteps
 from myoedge.targets import find_chip
 from myoedge.targets.memories import MemoryLevel
 from tests.e2e.test_less_l2 import quantized
+from tests.support.each import each
 
 COUNT, SIZE = 3 * ONE_BY_ONE, SMALL_BYTES + 4
 KNOWN = {(at, "weights", 0): [Chunk(at, "weights", 0, SIZE, at, at)] for at in range(COUNT)}
@@ -141,3 +142,149 @@ def test_small_constants_that_another_training_may_change_are_stored_apart(
     assert bool(replaceable.streamed) == (l2_bytes is not None)
     assert width * width in shared_bytes(fixed)
     assert shared_bytes(replaceable) == ({width * width} if width * width >= SHARED_FROM else set())
+
+
+# --- levels ---------------------------------------------------------------------------------------
+
+
+ROOM_BYTES = 1 << 20
+
+
+def levels_of(rates: Sequence[float], rooms: Sequence[int]) -> list[MemoryLevel]:
+    """Levels of channels of their own, the first with the dearest bytes."""
+    rows = enumerate(zip(rates, rooms, strict=True))
+    return [
+        MemoryLevel(f"level {n}", room, rate, 250.0, (0.0, 600.0 / 5**n, 900.0), channel=f"own {n}")
+        for n, (rate, room) in rows
+    ]
+
+
+def cycles_of(
+    chunks: Sequence[Chunk],
+    begins: Sequence[int],
+    computed: ComputeCycles,
+    levels: Sequence[MemoryLevel],
+) -> float:
+    costs, channels = transfer_rates(chunks, levels)
+    return timeline(costs, begins, [x.first for x in chunks], computed, channels).cycles
+
+
+def drawn_share(seed: int) -> float:
+    """Return the cycles of the levels chosen for a drawn run, of those of the best choice."""
+    rng = np.random.default_rng(seed)
+    count = int(rng.integers(6, 9))
+    turns = int(rng.choice([1, 20]))
+    sizes = 1024 * rng.integers(1, 5, count)
+    chunks = [Chunk(n, "w", 0, int(b), n + 1, n + 1, turns=turns) for n, b in enumerate(sizes)]
+    steps = tuple(float(x) for x in rng.choice([0, 100, 1000, 3000], count + 2))
+    computed = ComputeCycles(steps, (), (LoopSteps(0, count + 2, turns),))
+    begins, stuck = schedule_in_window(chunks, int(rng.choice([9000, 14_000, 20_000])))
+    assert stuck is None
+    levels = levels_of(
+        (0.5, float(rng.choice([0.5, 1.19, 2.0]))),
+        (ROOM_BYTES, int(rng.choice([ROOM_BYTES, 8000]))),
+    )
+    sized = [
+        found
+        for found in itertools.product(levels, repeat=count)
+        if all(
+            sum(x.size_bytes for x, own in zip(chunks, found, strict=True) if own is level)
+            <= level.room_bytes
+            for level in levels
+        )
+    ]
+    best = min(cycles_of(chunks, begins, computed, found) for found in sized)
+    chosen = distribute(chunks, range(count), computed, begins, levels)
+    return cycles_of(chunks, begins, computed, chosen) / best
+
+
+def test_levels_of_chunks_are_close_to_the_best_of_all_choices() -> None:
+    shares = [drawn_share(seed) for seed in range(24)]
+    assert max(shares) < 1.3
+    assert median(shares) < 1.1
+
+
+@pytest.mark.parametrize("rates", [(0.5, 1.19), (0.5, 1.19, 0.8), (1.0, 1.0)])
+def test_channels_of_a_loop_end_together(rates: tuple[float, ...]) -> None:
+    """Each step of the loop reads 64 chunks and computes next to nothing: all channels are busy
+    until its end, which is what all bytes take at the sum of the rates."""
+    count, size_bytes, turns = 64, 8192, 50
+    chunks = [
+        Chunk(n, "w", 0, size_bytes, n + 1, n + 1, earliest=1, turns=turns) for n in range(count)
+    ]
+    computed = ComputeCycles((1.0,) * (count + 1), (), (LoopSteps(1, count + 1, turns),))
+    levels = levels_of(rates, (ROOM_BYTES,) * len(rates))
+    chosen = distribute(chunks, range(count), computed, [1] * count, levels)
+    step = (cycles_of(chunks, [1] * count, computed, chosen) - 1) / turns
+    assert step < 1.08 * count * size_bytes / sum(rates)
+
+
+# --- transfers ahead ------------------------------------------------------------------------------
+
+
+SPARE, FETCH = (0.0, 10.0, 1e3), (0.0, 10.0, 1e3, 1e5)
+
+
+@each("seed", range(50))
+def test_a_fetch_starts_within_reach_of_its_layer_and_in_turn(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    tiles = int(rng.integers(1, 60))
+    spare = rng.choice(SPARE, tiles).tolist()
+    firsts = np.unique(rng.integers(1, tiles + 1, 6)).tolist()
+    fetches = [(first, float(rng.choice(FETCH))) for first in firsts]
+    found = latest_starts(fetches, spare)
+    assert found == sorted(found)
+    for first, tile in zip(firsts, found, strict=True):
+        assert max(first - MOST_AHEAD, 0) <= tile < first
+
+
+Fetches = Sequence[tuple[int, float]]
+
+
+def over(fetches: Fetches, begins: Sequence[int], spare: Sequence[float]) -> list[int]:
+    """The tile in which each fetch is over, the DMA working them off in turn in what is spare."""
+    left, found, tile = list(spare), [], 0
+    for (_, cycles), begin in zip(fetches, begins, strict=True):
+        tile, need = max(tile, begin), cycles
+        while tile < len(left) and need > left[tile]:
+            need -= left[tile]
+            left[tile] = 0.0
+            tile += 1
+        if tile < len(left):
+            left[tile] -= need
+        found.append(tile)
+    return found
+
+
+@st.composite
+def networks(draw: st.DrawFn) -> tuple[list[tuple[int, float]], list[float]]:
+    spare = draw(st.lists(st.integers(0, 9).map(float), min_size=2, max_size=40))
+    firsts = draw(st.lists(st.integers(1, len(spare) - 1), unique=True, max_size=8).map(sorted))
+    return [(first, float(draw(st.integers(1, 25)))) for first in firsts], spare
+
+
+@settings(deadline=None)
+@given(networks())
+def test_fetches_are_over_in_time_where_that_can_be(
+    drawn: tuple[list[tuple[int, float]], list[float]],
+) -> None:
+    fetches, spare = drawn
+    earliest = [max(first - MOST_AHEAD, 0) for first, _ in fetches]
+    begins = latest_starts(fetches, spare)
+    ends = over(fetches, earliest, spare)
+    if all(end < first for end, (first, _) in zip(ends, fetches, strict=True)):
+        found = over(fetches, begins, spare)
+        assert all(end < first for end, (first, _) in zip(found, fetches, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("spare", "begin"),
+    [
+        ([9.0] * 6, 5),  # beside the tile in front of its layer
+        ([9.0, 9.0, 9.0, 9.0, 9.0, 4.0], 4),
+        ([0.0, 0.0, 0.0, 3.0, 0.0, 1.0], 2),  # too little: behind what leaves the DMA idle first
+        ([0.0] * 6, 4),
+    ],
+)
+def test_a_fetch_starts_as_late_as_may_be(spare: list[float], begin: int) -> None:
+    assert latest_starts([(6, 9.0)], [*spare, 0.0]) == [begin]
