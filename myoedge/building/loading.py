@@ -301,8 +301,5 @@ def on_chip(graph: Graph, chip: Chip | None, *, stream: bool) -> Graph:
     from myoedge.passes import prepare_for_accelerator, prepare_whole
 
     whole = graph if stream else prepare_whole(graph)
-    return prepare_for_accelerator(whole) if has_accelerator(chip) else whole
-
-
-def has_accelerator(chip: Chip | None) -> bool:
-    return chip is not None and bool(chip.accelerators)
+    has_accelerator = chip is not None and chip.accelerators
+    return prepare_for_accelerator(whole) if has_accelerator else whole

@@ -168,6 +168,10 @@ def build_request(options: BuildOptions, settings: Config) -> BuildRequest:
     given = possible(with_sizes(chip, board), budget.given(settings.budget, **sizes), typed, board)
     limits = replace(budget.for_app(options.app, chip, given), board=board)
     frames = settings.stream if options.stream else None
+    # The options of the generated C
+    prefix = options.prefix or settings.model.prefix
+    if prefix is not None:
+        check_prefix(prefix)
     request = BuildRequest(
         chip,
         limits,
@@ -178,7 +182,7 @@ def build_request(options: BuildOptions, settings: Config) -> BuildRequest:
         plugins,
         _minimum_weight_bits(options, settings),
         tuple(parts.values()),
-        _source_options(options, settings),
+        SourceOptions(prefix, options.checks, options.weights_blob, options.traced),
         unused,
     )
     budget.within(_check_waiting(request), limits)
@@ -248,14 +252,6 @@ def board_with(chip: str, name: str, tries: Sequence[str] = ()) -> Board:
         title = f"the board {board.id} has another chip than {chip}"
         raise MyoedgeError("E204", title, {"has": board.chip}, [*tries, "without --board"])
     return board
-
-
-def _source_options(options: BuildOptions, settings: Config) -> SourceOptions:
-    """Return the options of the generated C. Errors: E204."""
-    prefix = options.prefix or settings.model.prefix
-    if prefix is not None:
-        check_prefix(prefix)
-    return SourceOptions(prefix, options.checks, options.weights_blob, options.traced)
 
 
 def _minimum_weight_bits(options: BuildOptions, settings: Config) -> int:

@@ -149,7 +149,12 @@ def _argument_statements(
     """Return the statements that write the arguments of the kernel call."""
     kernel, fn = tiling.kernel.function, addresses.l1.function
     place = argument_structs(fn, index, tiling)
-    rows = _rows_of_fields(tiling)
+    # The fields of the tile struct, by tile, and of the accelerator's jobs
+    strides = dict(_operand_strides(tiling))
+    rows = [
+        {**_unpacked_fields(tiling, tiling.kernel.tile(tile.regions)), **strides}
+        for tile in tiling.tiles
+    ]
     form = tiling.kernel.jobs
     jobs = JobTables.of(form, rows) if form else None
     known = {**tiling.kernel.op, **(jobs.prepare if jobs else {})}
@@ -162,15 +167,6 @@ def _argument_statements(
     if len(tiling.tiles) > 1:
         params = ["if (t == 0) {", *(f"    {line}" for line in params), "}"]
     return KernelArguments([*params, *assignment(place.tile, f"{kernel}_tile", fields)])
-
-
-def _rows_of_fields(tiling: Tiling) -> list[Fields]:
-    """Return the fields of the tile struct, by tile, and of the accelerator's jobs."""
-    strides = dict(_operand_strides(tiling))
-    return [
-        {**_unpacked_fields(tiling, tiling.kernel.tile(tile.regions)), **strides}
-        for tile in tiling.tiles
-    ]
 
 
 def summary(step: QuantizedNode, tiling: Tiling) -> str:

@@ -92,7 +92,7 @@ def sniff(path: Path) -> ModelFormat:
 def _detect_file(file: BinaryIO, size: int) -> ModelFormat:
     """Return the format of an open file of `size` bytes, determined from its first bytes."""
     head = file.read(HEAD)
-    if is_zip(head):
+    if head.startswith(ZIP):
         return _detect_zip(file)
     if not head:
         return ModelFormat.EMPTY
@@ -159,10 +159,6 @@ def head_of(path: Path) -> bytes:
     """Return the first HEAD bytes of a file."""
     with path.open("rb") as file:
         return file.read(HEAD)
-
-
-def is_zip(head: bytes) -> bool:
-    return head.startswith(ZIP)
 
 
 def _detect_zip(file: BinaryIO) -> ModelFormat:

@@ -68,11 +68,6 @@ class ChainParams(QuantizedParams):
     chain: ChainNest = field(metadata={"in_c": False})
 
 
-def order_of_chain(step: QuantizedNode) -> tuple[int, ...]:
-    """Return the numbers of the results that a chain writes late; () for another layer."""
-    return step.integers.chain.flat.late if isinstance(step.integers, ChainParams) else ()
-
-
 def is_in_order(flat: FlatNest) -> bool:
     """Return whether one core computes results in the order of the loops, each from operands at
     known places."""

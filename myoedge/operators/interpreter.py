@@ -5,7 +5,7 @@ of the C templates."""
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -88,24 +88,16 @@ def run_float(
         values[name] = as_stated(graph, name, as_read(graph, name, inputs[name]))
         show(name, values[name])
     for _, node, step in turns(graph.nodes, graph.nodes):
-        before, values[node.name] = in_step(graph, node, step, values)
+        if (y := moved(node, step, values)) is None:
+            before, y = stated_node(graph, node, [values[x] for x in node.inputs])
+        else:
+            before = y
+        values[node.name] = y
         if has_table(node):
             show(node.name + PRE, before)
         if is_complete(node, step):
             show(node.name, values[node.name])
     return values
-
-
-def in_step(
-    graph: Graph, node: Node, step: int, values: MutableMapping[str, Array]
-) -> tuple[Array, Array]:
-    """Run a node of a loop body in floats, in iteration `step`.
-
-    values   tensors by name, with the states of the loop; updated
-    -> the node's values before and after the fused activation
-    """
-    y = moved(node, step, values)
-    return stated_node(graph, node, [values[x] for x in node.inputs]) if y is None else (y, y)
 
 
 def as_stated(graph: Graph, name: str, value: Array) -> Array:

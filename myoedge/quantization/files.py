@@ -32,6 +32,13 @@ MOST_ELEMENTS = 2**26  # of a tensor; more than fit into any memory of a chip
 
 def to_json(q: QuantGraph) -> dict[str, Any]:
     """Return the network without its arrays: nodes, quantisation parameters, scalar constants."""
+    # The formats of weights that samples or a search rounded, for builds that reuse this one; {}
+    # without any
+    rows = {
+        name: {"scale": list(f.scale), "high": f.high, "floats": f.floats}
+        for name, f in sorted(q.graph.formats.items())
+        if f.floats and name in _layers_of_weights(q.steps)
+    }
     return {
         **describe(q.graph),
         "digest": q.digest,
@@ -51,7 +58,7 @@ def to_json(q: QuantGraph) -> dict[str, Any]:
             }
             for step in q.steps
         ],
-        **_rounded_weights(q),
+        **({"rounded": rows} if rows else {}),
         "calibration": {
             "ranges": {name: list(span) for name, span in sorted(q.calibration.ranges.items())},
             "count": q.calibration.count,
@@ -60,17 +67,6 @@ def to_json(q: QuantGraph) -> dict[str, Any]:
             "observer": q.calibration.observer.method,
         },
     }
-
-
-def _rounded_weights(q: QuantGraph) -> dict[str, Any]:
-    """Return the formats of weights that samples or a search rounded, for builds that reuse this
-    one; {} without any. Their integers are those of their layers."""
-    rows = {
-        name: {"scale": list(f.scale), "high": f.high, "floats": f.floats}
-        for name, f in sorted(q.graph.formats.items())
-        if f.floats and name in _layers_of_weights(q.steps)
-    }
-    return {"rounded": rows} if rows else {}
 
 
 def _layers_of_weights(steps: Iterable[QuantizedNode]) -> dict[str, QuantizedNode]:

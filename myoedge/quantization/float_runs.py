@@ -44,7 +44,14 @@ class _FloatRunCache:
     def keep(self, graph: Graph, key: tuple[int, bytes], run: _FloatRun) -> None:
         """Cache the values of one sample, evicting other graphs if necessary; values that still do
         not fit are not cached."""
-        size_bytes = _values_bytes(graph, run)
+        # The bytes of the values; shared memory counts once, constants not at all
+        constants = {id(_memory_owner(x)) for x in graph.arrays.values()}
+        owners = {
+            id(x): x.nbytes
+            for x in map(_memory_owner, (*run.last.values(), *(x for _, x in run.seen)))
+            if id(x) not in constants
+        }
+        size_bytes = sum(owners.values())
         if size_bytes > MAX_RUN_BYTES:
             return
         self._evict_runs(graph, size_bytes)
@@ -113,17 +120,6 @@ def _make_read_only(value: Array) -> Array:
     view = np.asarray(value).view()  # NumPy returns scalars for arrays without axes
     view.flags.writeable = False
     return view
-
-
-def _values_bytes(graph: Graph, run: _FloatRun) -> int:
-    """Return the bytes of the values; shared memory counts once, constants not at all."""
-    constants = {id(_memory_owner(x)) for x in graph.arrays.values()}
-    owners = {
-        id(x): x.nbytes
-        for x in map(_memory_owner, (*run.last.values(), *(x for _, x in run.seen)))
-        if id(x) not in constants
-    }
-    return sum(owners.values())
 
 
 def _memory_owner(value: Array) -> Array:

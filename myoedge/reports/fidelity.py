@@ -15,8 +15,8 @@ from myoedge.reports.report_json import GOOD_DB, WEAK_DB, Report
 from myoedge.reports.streams import frame_ports
 from myoedge.reports.tables import ReportTable
 from myoedge.reports.wording import (
+    FINE_DB,
     decibels,
-    decibels_within,
     layer_names,
     percent,
     rough_percent,
@@ -127,8 +127,17 @@ def reachable(choices: Sequence[Mapping[str, Any]], worst_db: float | None) -> s
 
 
 def sqnr(found: Mapping[str, Any]) -> str:
-    """Format the SQNR of a network or an output with its interval, if the report has one."""
-    return decibels_within(found.get("sqnr_db"), found.get("sqnr_interval_db"))
+    """Format the SQNR of a network or an output with its interval, "44.8 dB (44.5 to 45.1)";
+    without decimals if an end is more than FINE_DB away, "27 dB (8 to 41)"; only the number without
+    an interval."""
+    value, ends = found.get("sqnr_db"), found.get("sqnr_interval_db")
+    if value is None or ends is None or value >= EXACT_DB:
+        return decibels(value)
+    is_fine = max(abs(end - value) for end in ends) <= FINE_DB
+    shown, *rest = (
+        "exact" if db >= EXACT_DB else f"{db:z.{int(is_fine)}f}" for db in (value, *ends)
+    )
+    return f"{shown} dB ({' to '.join(rest)})"
 
 
 def judged(report: Report) -> str:

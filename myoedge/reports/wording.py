@@ -79,18 +79,6 @@ def decibels(value: float | None, unit: str = " dB") -> str:
     return "exact" if value >= EXACT_DB else f"{value:z.1f}{unit}"
 
 
-def decibels_within(value: float | None, ends: Sequence[float] | None) -> str:
-    """Format dB with their interval, "44.8 dB (44.5 to 45.1)"; without decimals if an end is more
-    than FINE_DB away, "27 dB (8 to 41)"; only the number without an interval."""
-    if value is None or ends is None or value >= EXACT_DB:
-        return decibels(value)
-    is_fine = max(abs(end - value) for end in ends) <= FINE_DB
-    shown, *rest = (
-        "exact" if db >= EXACT_DB else f"{db:z.{int(is_fine)}f}" for db in (value, *ends)
-    )
-    return f"{shown} dB ({' to '.join(rest)})"
-
-
 def percent(fraction: float | None) -> str:
     return UNKNOWN if fraction is None else f"{100 * fraction:.1f} %"
 

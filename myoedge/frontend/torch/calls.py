@@ -15,7 +15,7 @@ import numpy as np
 from myoedge.frontend.operator_table import IMPORT, KEEPS, OF_INTEGERS, PAIRS, READS_INTEGERS
 from myoedge.frontend.refusals import COMPLEX, Refusal, refusal_of, short
 from myoedge.frontend.torch.consistent import is_known, is_quantizer, quantizer
-from myoedge.frontend.torch.constant_calls import folded, is_scan, scanned
+from myoedge.frontend.torch.constant_calls import folded, scanned
 from myoedge.frontend.torch.static_shapes import refuse_unknown_overload
 from myoedge.frontend.torch.traced import (
     HARMLESS,
@@ -26,7 +26,6 @@ from myoedge.frontend.torch.traced import (
     is_written_out,
     kind_of,
     origin_of,
-    reads,
     static,
     target_of,
     type_of,
@@ -70,7 +69,7 @@ def _import_calls(graph: Any, builder: GraphBuilder, values: dict[str, Any]) -> 
         if node.op != "call_function" or str(node.target) in HARMLESS or node not in needed:
             continue
         try:
-            if is_scan(node):
+            if str(node.target) == "scan":
                 values[node.name], inner = scanned(builder, values, node, _import_calls)
                 refusals += inner
             else:
@@ -89,7 +88,8 @@ def needed_nodes(graph: Any) -> set[Any]:
         node = pending.pop()
         if node not in found:
             found.add(node)
-            pending.extend(reads(node))
+            unit = unit_of(node)  # which depends on x alone
+            pending.extend(node.all_input_nodes if unit is None else (unit.x,))
     return found
 
 

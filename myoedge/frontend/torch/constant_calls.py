@@ -86,10 +86,6 @@ def _store_results(builder: GraphBuilder, result: Any) -> Any:
 Calls = Callable[[Any, GraphBuilder, dict[str, Any]], list[Refusal]]
 
 
-def is_scan(node: Any) -> bool:
-    return str(node.target) == "scan"
-
-
 def scanned(
     builder: GraphBuilder, values: Mapping[str, Any], scan: Any, imported: Calls
 ) -> tuple[list[str], list[Refusal]]:

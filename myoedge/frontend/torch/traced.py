@@ -166,12 +166,6 @@ def _norm_axis(given: Arguments) -> int | None:
     return int(axes[0]) if plain and has_axis else None
 
 
-def reads(node: Any) -> Iterable[Any]:
-    """Return the nodes whose values a call's result depends on; only x for a Unit."""
-    unit = unit_of(node)
-    return node.all_input_nodes if unit is None else (unit.x,)
-
-
 def without_values(call: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
     """Run a call with torch on meta tensors (without data).
 

@@ -11,7 +11,7 @@ import numpy as np
 
 from myoedge.graph.ir import plain
 from myoedge.operators.base import QuantizedNode
-from myoedge.operators.chain_nest import order_of_chain
+from myoedge.operators.chain_nest import ChainParams
 
 
 def content_key(step: QuantizedNode) -> Hashable:
@@ -39,5 +39,6 @@ def content_key(step: QuantizedNode) -> Hashable:
         for member in step.members
     )
     stored = tuple(map(position.__getitem__, step.stored))
-    chain = (members, *stored, step.turns, *order_of_chain(step))
+    late = step.integers.chain.flat.late if isinstance(step.integers, ChainParams) else ()
+    chain = (members, *stored, step.turns, *late)
     return step.node.op, attrs, read, step.shapes, result, sha.digest(), behind, chain

@@ -99,7 +99,10 @@ class Bench:
     @staticmethod
     def of(graph: Graph, samples: InputArrays) -> Bench:
         every = {"row": np.arange(len(next(iter(samples.values()))))}
-        rows = subsample_evenly(every, measured_samples(graph))["row"]
+        # More samples for small networks, whose SQNR varies more
+        least, most = MEASURED
+        count = max(least, min(most, MEASURED_MACS // max(network_macs(graph), 1)))
+        rows = subsample_evenly(every, count)["row"]
         measured = {name: values[rows] for name, values in samples.items()}
         others = {name: np.delete(values, rows, axis=0) for name, values in samples.items()}
         return Bench(graph, measured, others)
@@ -160,7 +163,8 @@ class Bench:
         """Return all computed integer values of some samples, [samples, *shape]; steps and operands
         unchanged since the previous run are not computed again."""
         steps, before = self._earlier_runs.pop((rows[0], len(rows)), ({}, {}))
-        made, batch = self._inputs_of(network, rows), batch_of(network, len(rows))
+        made, nodes = self._inputs_of(network, rows), [step.node for step in network.steps]
+        batch = Batch.of(nodes, {**network.graph.arrays, **network.constants}, len(rows))
         values = ChainMap(made, dict(network.constants))
         same = {x for x in values.keys() & before if np.array_equal(values[x], before[x])}
         for step in network.steps:
@@ -195,12 +199,6 @@ class Bench:
         return self._float_references
 
 
-def batch_of(network: QuantGraph, count: int) -> Batch:
-    """Return a batch of `count` samples of a quantised network."""
-    nodes = [step.node for step in network.steps]
-    return Batch.of(nodes, {**network.graph.arrays, **network.constants}, count)
-
-
 def rows_of_half(count: int, half: int) -> slice:
     """Return the rows of the first (0) or second (1) half of the samples; a single sample is in
     both halves.
@@ -211,13 +209,6 @@ def rows_of_half(count: int, half: int) -> slice:
     if count < 2:
         return slice(None)
     return slice(count // 2) if half == 0 else slice(count // 2, None)
-
-
-def measured_samples(graph: Graph) -> int:
-    """Return the number of samples on which to measure noise: more for small networks, whose SQNR
-    varies more."""
-    least, most = MEASURED
-    return max(least, min(most, MEASURED_MACS // max(network_macs(graph), 1)))
 
 
 def network_macs(graph: Graph) -> int:
