@@ -18,8 +18,7 @@ from myoedge.reports.budget import (
     MAX_NAMED,
     Broken,
     broken,
-    broken_energy,
-    broken_latency,
+    broken_limits,
     over_budget,
 )
 from myoedge.reports.period import clocked_by
@@ -52,18 +51,14 @@ def check(
     short    memory that is too small; the report is then for a plan with the whole memory
     reused   whether the int16 tensors come from an older build
     """
-    late = broken_latency(report)
-    if late is not None and clocked_by(report):
-        late = replace(late, tries=sooner(report))
-    judged = (
-        short,
-        late,
-        broken_energy(report),
-        _sqnr_error(budget, report, network, fidelity, reused),
-    )
-    broken_limits = [one for one in judged if one is not None]
-    if broken_limits:
-        raise raised(over_budget(broken_limits, short))
+    late = [
+        replace(one, tries=sooner(report)) if one.name == "latency" and clocked_by(report) else one
+        for one in broken_limits(report)
+    ]
+    judged = (short, *late, _sqnr_error(budget, report, network, fidelity, reused))
+    found = [one for one in judged if one is not None]
+    if found:
+        raise raised(over_budget(found, short))
 
 
 def _sqnr_error(

@@ -74,11 +74,15 @@ def reject_constant_outputs(graph: Graph) -> None:
             raise constant_output(told, "a constant")
 
 
-def every(holds: NodeCheck) -> Check[Graph]:
-    """Return a check of a graph that applies a check of one node to every node."""
+def every(holds: NodeCheck, *ops: str) -> Check[Graph]:
+    """Return a check of a graph that applies a check of one node to every node.
+
+    ops   operators of the nodes that are checked; (): all
+    """
 
     def find(graph: Graph) -> Iterator[str]:
-        return (node.name for node in graph.nodes if not holds(graph, node))
+        nodes = (node for node in graph.nodes if not ops or node.op in ops)
+        return (node.name for node in nodes if not holds(graph, node))
 
     return find
 
@@ -116,8 +120,6 @@ def _check_finite_constants(graph: Graph) -> Iterator[str]:
 
 
 def _check_row_lengths(graph: Graph, node: Node) -> bool:
-    if node.op not in ("softmax", "log_softmax"):
-        return True
     return graph.shape(node.inputs[0])[node.attrs["axis"]] <= ROW_MAX
 
 
@@ -150,15 +152,13 @@ def _check_input_normalizations(graph: Graph) -> Iterator[str]:
 
 
 def _check_adjacent_axes(graph: Graph, node: Node) -> bool:
-    if node.op not in ("mean", "sum"):
-        return True
     axes, shape = node.attrs["axes"], graph.shape(node.inputs[0])
     return all(d in axes or shape[d] == 1 for d in range(min(axes), max(axes) + 1))
 
 
 def _check_operands_differ(graph: Graph, node: Node) -> bool:
     before = graph.producer.get(node.inputs[0])
-    return node.op not in ("transpose", "reshape") or before is None or before.op != node.op
+    return before is None or before.op != node.op
 
 
 def _check_weights_constant(graph: Graph, node: Node) -> bool:
@@ -169,8 +169,6 @@ def _check_weights_constant(graph: Graph, node: Node) -> bool:
 def _has_free_scale(graph: Graph, node: Node) -> bool:
     """Return whether the result's scale of a concat or pad is free: none of its operands, which
     share it, has a fixed scale."""
-    if node.op not in ("concat", "pad"):
-        return True
     fixed = {fixed_params(graph, name) for name in node.inputs}
     return fixed == {None} or (node.op == "concat" and len(fixed) == 1)
 
@@ -191,7 +189,10 @@ IMPORTED: Spec[Graph] = (
     (lambda graph: (x for x in graph.tensors if 0 in graph.shape(x)), "a tensor has no elements"),
     (every(_check_attributes), "an attribute has a value that its operator does not allow"),
     (_check_finite_constants, "a constant operand is not float32"),
-    (every(_check_row_lengths), f"softmax over more than {ROW_MAX} elements"),
+    (
+        every(_check_row_lengths, "softmax", "log_softmax"),
+        f"softmax over more than {ROW_MAX} elements",
+    ),
     (every(_check_indices_unread), "an operator computes with integers as if they were floats"),
     (_check_input_normalizations, "a border's factors do not fit its input"),
     (every(_check_weights_constant), "weights are computed"),
@@ -207,14 +208,17 @@ PREPARED: Spec[Graph] = (
         lambda g: (n.name for n in g.nodes if n.name not in g.outputs and n.name not in g.users),
         "a tensor is read by nothing",
     ),
-    (every(_check_adjacent_axes), "reduced axes are not adjacent"),
+    (every(_check_adjacent_axes, "mean", "sum"), "reduced axes are not adjacent"),
     (
-        every(_check_operands_differ),
+        every(_check_operands_differ, "transpose", "reshape"),
         "a transpose follows a transpose, or a reshape follows a reshape",
     ),
-    (every(_has_free_scale), "an operator that fixes its scale must share it"),
+    (every(_has_free_scale, "concat", "pad"), "an operator that fixes its scale must share it"),
 )
 
-STORED: Spec[Graph] = (*IMPORTED, (every(_check_adjacent_axes), "reduced axes are not adjacent"))
+STORED: Spec[Graph] = (
+    *IMPORTED,
+    (every(_check_adjacent_axes, "mean", "sum"), "reduced axes are not adjacent"),
+)
 
 SPEC: Mapping[str, Spec[Graph]] = {"imported": IMPORTED, "prepared": PREPARED, "read": STORED}

@@ -11,7 +11,7 @@ from operator import itemgetter
 
 import numpy as np
 
-from myoedge.operators.checks import Spec
+from myoedge.operators.checks import Check, Spec
 from myoedge.plan.check_in_place import replaces
 from myoedge.plan.check_l1 import L1_PLANNED
 from myoedge.plan.l1.tile_iteration import Transfer
@@ -176,14 +176,22 @@ def _covers_bytes(transfer: LevelTransfer, start: int, stop: int, first: int, la
     return inside and chunk.first <= first and last <= end
 
 
+def _if_moved(find: Check[Plan]) -> Check[Plan]:
+    """Return a check of plans that move data between L2 and other levels."""
+    return lambda plan: find(plan) if plan.transfers or plan.accesses else iter(())
+
+
 LEVELS_PLANNED: Spec[Plan] = (
-    (_check_level_bounds, "a transfer leaves the arena, or differs from its level"),
+    (_if_moved(_check_level_bounds), "a transfer leaves the arena, or differs from its level"),
     (_check_level_room, "a memory level has more data than room"),
-    (_check_transfer_order, "transfers are out of turn"),
-    (_check_transfer_overlap, "a transfer overwrites live bytes, or is overwritten"),
-    (_check_arrival, "a streamed constant is read before it has arrived"),
-    (_check_each_byte_once, "a byte of a constant is not in exactly one level"),
-    (_check_maps_in_windows, "a feature map in a level is used while it is not in its L2 window"),
+    (_if_moved(_check_transfer_order), "transfers are out of turn"),
+    (_if_moved(_check_transfer_overlap), "a transfer overwrites live bytes, or is overwritten"),
+    (_if_moved(_check_arrival), "a streamed constant is read before it has arrived"),
+    (_if_moved(_check_each_byte_once), "a byte of a constant is not in exactly one level"),
+    (
+        _if_moved(_check_maps_in_windows),
+        "a feature map in a level is used while it is not in its L2 window",
+    ),
 )
 
 

@@ -5,7 +5,7 @@ more energy for less latency."""
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from typing import TYPE_CHECKING, Any
@@ -95,8 +95,7 @@ def _remedies(found: Sequence[Broken]) -> list[str]:
 def over_goals(report: Report) -> Notice | None:
     """Return E302 if a run took more time or energy than [budget] allows; None if it did not, or
     was not run."""
-    judged = () if speed.is_modelled(report) else (broken_latency(report), broken_energy(report))
-    found = [one for one in judged if one is not None]
+    found = [] if speed.is_modelled(report) else broken_limits(report)
     return over_budget(found) if found else None
 
 
@@ -146,6 +145,14 @@ def broken_energy(report: Report) -> Broken | None:
     )
 
 
+def broken_limits(report: Report) -> list[Broken]:
+    """Return the limits of latency and energy that the report exceeds."""
+    limits = report.get("budget") or {}
+    judged = {"latency_s": broken_latency, "energy_j": broken_energy}
+    found = (find(report) for name, find in judged.items() if limits.get(name) is not None)
+    return [one for one in found if one is not None]
+
+
 def _budget_limit(report: Report, name: str) -> float:
     """Return a limit of [budget] as in the report; infinite if there is none."""
     limit: float | None = (report.get("budget") or {}).get(name)
@@ -190,12 +197,15 @@ def budget_lines(report: Report) -> list[str]:
     """Return one line per limit: "latency 5 ms: takes 3.21 ms; 41 % more energy than at low, in
     4.96 ms"."""
     limits = report.get("budget") or {}
-    lines = [
-        *_time_finding(report, limits),
-        *_energy_finding(report, limits),
-        *_sqnr_finding(report, limits),
+    return [
+        line
+        for name in goals(limits)
+        for line in (
+            FINDINGS[name](report, limits)
+            if name in FINDINGS
+            else _memory_finding(report, limits, name)
+        )
     ]
-    return [*lines, *(line for name in MEMORIES for line in _memory_finding(report, limits, name))]
 
 
 def goals(limits: Mapping[str, Any]) -> list[str]:
@@ -203,14 +213,14 @@ def goals(limits: Mapping[str, Any]) -> list[str]:
     known = {
         "latency": limits.get("latency_s"),
         "energy": limits.get("energy_j"),
-        "sqnr": limits.get("sqnr_db") or limits.get("outputs_sqnr_db"),
+        "sqnr": limits.get("outputs_sqnr_db") or limits.get("sqnr_db"),
         **{name: limits.get(f"{name}_bytes") for name in MEMORIES},
     }
     return [name for name, value in known.items() if value is not None]
 
 
 def _time_finding(report: Report, limits: Mapping[str, Any]) -> Iterator[str]:
-    if limits.get("latency_s") is None or report["latency_s"] is None:
+    if report["latency_s"] is None:
         return
     line = f"latency {duration(limits['latency_s'])}: "
     if (found := decision(report)) is not None:
@@ -251,7 +261,7 @@ def longer_latency(decision_s: float) -> str:
 
 def _energy_finding(report: Report, limits: Mapping[str, Any]) -> Iterator[str]:
     row = joules.energy_row(report)
-    if limits.get("energy_j") is None or row is None:
+    if row is None:
         return
     line = f"energy {joules.amount(limits['energy_j'])}: takes {joules.in_joules(row)}"
     fastest = min(row["points"], key=lambda point: point["latency_s"])
@@ -262,9 +272,7 @@ def _energy_finding(report: Report, limits: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _sqnr_finding(report: Report, limits: Mapping[str, Any]) -> Iterator[str]:
-    asked = limits.get("outputs_sqnr_db") or limits.get("sqnr_db")
-    if asked is None:
-        return
+    asked = limits.get("outputs_sqnr_db") or limits["sqnr_db"]
     q = report["quantization"]
     kept = (c["more_cycles"] for c in reversed(q.get("choices", ())) if c["kept"])
     more = next(kept, 0.0)
@@ -279,6 +287,13 @@ def _sqnr_finding(report: Report, limits: Mapping[str, Any]) -> Iterator[str]:
     yield f"SQNR {text}: keeps {keeps}, for {cost}"
 
 
+FINDINGS: Mapping[str, Callable[[Report, Mapping[str, Any]], Iterator[str]]] = {
+    "latency": _time_finding,
+    "energy": _energy_finding,
+    "sqnr": _sqnr_finding,
+}
+
+
 def _memory_use(report: Report, name: str) -> tuple[str, int | None]:
     """Return the name of a limited memory in texts, and its bytes in use; None if unknown."""
     memory = report["memory"]
@@ -291,9 +306,7 @@ def _memory_use(report: Report, name: str) -> tuple[str, int | None]:
 
 
 def _memory_finding(report: Report, limits: Mapping[str, Any], name: str) -> Iterator[str]:
-    limit = limits.get(f"{name}_bytes")
-    if limit is None:
-        return
+    limit = limits[f"{name}_bytes"]
     title, used = _memory_use(report, name)
     line = f"{title} {wording.size(limit)}: takes {wording.size(used)}"
     more = (limits.get("more_cycles") or {}).get(name)

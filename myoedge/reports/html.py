@@ -75,7 +75,7 @@ def report_html(report: Report) -> str:
             time=charts.time(report),
             network=network_map(report),
             power=power_chart(report),
-            application=duty_lines.of_application(report),
+            application=duty_lines.of_application(report) if report.get("duty") else {},
             decision=decision(report),
             layer_names=wording.layer_names(report),
             embedded=Markup(embedded),

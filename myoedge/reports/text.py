@@ -145,7 +145,7 @@ def _time_rows(report: Report) -> Iterable[tuple[str, Text]]:
         yield "cycles", text.append(f"   {speed.measured_on(report)}", "dim")
     if joules.energy_row(report):
         yield "energy", styled(joules.one_line(report))
-        if average := on_average(report):
+        if report.get("duty") and (average := on_average(report)):
             yield "on average", styled(average)
 
 

@@ -80,6 +80,8 @@ def search(
     """
     limits, start_db = goal.limits(start.network.engined), start.measured.worst_db
     found = Search(workshop, goal, of_8_bits, start_db, limits)
+    if not start.design.int16 and found.missing_db(start) <= 0.0:
+        return start, []
     return _SearchLoop(found).run(start)
 
 
