@@ -85,6 +85,10 @@ class MyoedgeError(Exception):
         return self.notice.exit_code
 
 
+class DoesNotFit(MyoedgeError):
+    """An error of a network that exceeds memories: a build names remedies that it has tried."""
+
+
 def notice(code: str, title: str, facts: Facts | None = None, tries: Iterable[str] = ()) -> Notice:
     """Return a Notice with facts given as keywords; their values are converted to text."""
     pairs = tuple((key, str(value)) for key, value in (facts or {}).items())

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from myoedge.building.applications import BARE, application_names, find_application, project_of
 from myoedge.building.config_tables import BudgetTable
 from myoedge.building.quantities import decibels, joules, seconds, size_bytes
-from myoedge.errors import MyoedgeError, raised
+from myoedge.errors import DoesNotFit, MyoedgeError, raised
 from myoedge.reports import near_memory
 from myoedge.reports.budget import Broken, over_budget
 from myoedge.targets import CHIPS, Chip, first_chip
@@ -155,7 +155,7 @@ def check_linked(budget: Budget, plan: Plan, report: Report) -> None:
         raise CodeOverBudget(limit, plan, own_bytes)
 
 
-class CodeOverBudget(MyoedgeError):
+class CodeOverBudget(DoesNotFit):
     """E302: data and code of a linked program, or its variables, together exceed [budget] l2."""
 
     def __init__(self, limit: int, plan: Plan, linked_bytes: int) -> None:

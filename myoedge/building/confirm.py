@@ -15,34 +15,27 @@ from myoedge.backends.measurement import FirmwareFiles
 from myoedge.backends.runner import Case
 from myoedge.backends.simulator import run_firmware
 from myoedge.building.broken_budgets import check
-from myoedge.building.budget import (
-    EXTERNAL,
-    CodeOverBudget,
-    check_linked,
-    memories,
-    without,
-)
+from myoedge.building.budget import CodeOverBudget, check_linked
 from myoedge.building.build_files import (
     BuildArtifacts,
     estimated_report,
     make_contents,
     with_run,
 )
-from myoedge.building.external_parts import over_external
 from myoedge.building.finishing import BuildInputs, CycleProgress, Finished
 from myoedge.building.flash_limits import check_flash, check_in_place
 from myoedge.building.operating_points import sooner
 from myoedge.building.plan_within import StoredOverParts, check_parts
-from myoedge.building.plans import BuildPlan, Planned, fits_with_code, memory_costs, planned
+from myoedge.building.plans import BuildPlan, Planned, memory_costs, planned
 from myoedge.building.quantized import Quantized
-from myoedge.building.remedies import KeepsLimit, code_over_l2, with_l2_remedy
+from myoedge.building.remedies import KeepsLimit, advised
 from myoedge.building.request import BuildRequest
 from myoedge.building.stages import key, reused
 from myoedge.building.stream_rate import TOO_LARGE, keeps_up
 from myoedge.building.tune import tuned_plan
 from myoedge.catalogue import warning
 from myoedge.codegen.firmware import ProgramTooLarge
-from myoedge.errors import MyoedgeError, Notice, raised
+from myoedge.errors import DoesNotFit, MyoedgeError, Notice, raised
 from myoedge.operators.interpreter import one_blas_thread
 from myoedge.plan.cost.network import modelled_cycles
 from myoedge.plan.engine_rules import check_forced
@@ -94,14 +87,19 @@ def finish(inputs: BuildInputs) -> Finished:
     fails.
     """
     try:
-        return _plan_again(inputs)
+        try:
+            return _plan_again(inputs)
+        except DoesNotFit as refused:
+            if not inputs.advises:
+                raise
+            raise raised(over_budget([advised(refused, inputs, finish)])) from None
     except KeepsLimit as kept:  # found while a remedy was searched
         return _finish_first_accepted(inputs, kept.build_plan)
 
 
 def _plan_again(inputs: BuildInputs) -> Finished:
     over: CodeOverBudget | None = None
-    too_large: MyoedgeError
+    too_large: DoesNotFit
     for _ in range(MOST_PLANS):
         request = inputs.request
         try:
@@ -116,22 +114,7 @@ def _plan_again(inputs: BuildInputs) -> Finished:
             if over is None or error.exit_code != TOO_LARGE or error.code == over.code:
                 raise
             break  # there is no plan that leaves this room for code
-    if over is None:
-        raise _of_external(too_large, inputs)
-    raise over if not inputs.advises else code_over_l2(over, inputs, finish)
-
-
-def _of_external(too_large: MyoedgeError, inputs: BuildInputs) -> MyoedgeError:
-    """Return the error of a program that is too large: of one that exceeds L2 that parts beside
-    the chip are excluded, if these would help."""
-    network, request = inputs.quantized.network, inputs.request
-    limited = inputs.advises and EXTERNAL in memories(request.limits, request.chip)
-    if getattr(too_large, "region", "") != "L2" or not limited:
-        return too_large
-    if not fits_with_code(network, replace(request, limits=without(request.limits, [EXTERNAL]))):
-        return too_large
-    facts = dict(too_large.notice.facts)
-    return raised(over_budget([over_external(facts, network, request, fits_with_code)]))
+    raise over or too_large
 
 
 def _finish_first_accepted(inputs: BuildInputs, build_plan: BuildPlan | None = None) -> Finished:
@@ -151,11 +134,9 @@ def _finish_first_accepted(inputs: BuildInputs, build_plan: BuildPlan | None = N
         reused=kept,
     )
     if plans.short is not None:
-        free, short = next(plans.candidates), plans.short
+        free = next(plans.candidates)
         report = estimated_report(free, quantized, request, inputs.energy)
-        if plans.l2_kib is not None:
-            short = with_l2_remedy(short, inputs, plans.l2_kib, finish, free.plan)
-        judge(report, short=short)
+        judge(report, short=advised(plans.short, inputs, finish, free.plan))
     evaluate = partial(_finish_candidate, inputs)
     finished = first_accepted(plans.candidates, evaluate, lambda result: keeps_up(result.report))
     if inputs.confirmation.tune and finished.contents.firmware is not None:

@@ -7,40 +7,50 @@ import hashlib
 from collections.abc import Iterator, Mapping
 
 from myoedge.building import budget
-from myoedge.building.budget import EXTERNAL, Budget, allowed_levels, is_limited_by_board
-from myoedge.building.external_parts import more_memory, over_external, sampled_network
+from myoedge.building.budget import Budget, allowed_levels, is_limited_by_board
 from myoedge.building.flash_limits import check_flash
-from myoedge.building.plans import fits_with_code
 from myoedge.building.request import LEAST_BITS, BuildRequest
 from myoedge.building.stream_rate import check_stream
 from myoedge.codegen.firmware import ProgramTooLarge
-from myoedge.errors import MyoedgeError, raised
+from myoedge.errors import DoesNotFit
 from myoedge.graph.ir import Graph, Node
 from myoedge.numerics.element_type import INT8
 from myoedge.operators.base import OPS
-from myoedge.reports.budget import SMALLER, lossless_first, over_budget
+from myoedge.reports.budget import SMALLER
 from myoedge.targets import Chip
 from myoedge.targets.board_memories import stored_bytes
 
 # Minimum code per layer, from 20 and 50 equal linked layers: 282 and 310 bytes for linear and
 # depthwise ones, 184 for pools, 109 for flips and maxima. Layers of one C function share its code.
 PRODUCT_CODE_BYTES, LAYER_CODE_BYTES = 256, 64
-FEW_BITS = (4, LEAST_BITS)  # weight bits that the error may suggest
 SHOWN = 3  # layers
+
+
+class TooManyWeights(DoesNotFit):
+    """E301: weights that alone exceed L2 and the memory levels behind it together, or the parts
+    that [budget] external and the board allow."""
+
+    def __init__(self, title: str, facts: Mapping[str, str]) -> None:
+        tries = [SMALLER, "--target host, to see the rest of the report"]
+        super().__init__("E301", title, facts, tries)
 
 
 def check_graph(graph: Graph, request: BuildRequest) -> Graph:
     """Check before quantisation that the network can fit the chip; return the part of it to build.
 
-    Errors: as check_stream; E301 more weights than L2 and L3 hold; E302 more than [budget] external
-    or the board allows; E303 more weights than the flash holds, so many layers that their code
-    exceeds L2.
+    Errors: as check_stream; E301 more weights than L2 and L3 hold, or than [budget] external or the
+    board allows; E303 more weights than the flash holds, so many layers that their code exceeds L2.
     """
     weight_bytes = _weight_bytes(graph, request.weight_bits)
     check_flash(request.limits, request.chip, weight_bytes)
     if request.chip.point.clock_hz:
         check_code(graph, request.chip)
         check_weights(graph, request)
+    return check_frames(graph, request)
+
+
+def check_frames(graph: Graph, request: BuildRequest) -> Graph:
+    """Return the part of the network to build. Errors: as check_stream."""
     return graph if request.frames is None else check_stream(graph, request.frames)
 
 
@@ -84,8 +94,7 @@ def _total_bytes(rooms: Mapping[str, int]) -> int:
 
 
 def check_weights(graph: Graph, request: BuildRequest) -> None:
-    """Raise E301 if the weights alone exceed L2 and the memory levels behind it together, E302 if
-    these would suffice but [budget] external or the board excludes them."""
+    """Raise TooManyWeights if the weights alone exceed L2 and the memory levels behind it."""
     chip, bits, limits = request.chip, request.weight_bits, request.limits
     allowed = allowed_levels(chip, limits)
     rooms, needs = _data_capacities(allowed, limits), _weight_bytes(graph, bits)
@@ -102,29 +111,10 @@ def check_weights(graph: Graph, request: BuildRequest) -> None:
         "has": f"{has:,} B for data: {parts}",
         "largest": "\n".join(f"{size:,} B  {where}" for size, where in rows[:SHOWN]),
     }
-    if needs <= _total_bytes(_data_capacities(chip, budget.without(limits, [EXTERNAL]))):
-        network = sampled_network(graph)
-        raise raised(over_budget([over_external(facts, network, request, fits_with_code)]))
-    raise _over_chip(graph, request, facts, has)
-
-
-def _over_chip(
-    graph: Graph, request: BuildRequest, facts: Mapping[str, str], has_bytes: int
-) -> MyoedgeError:
-    """Return E301 for weights that exceed L2 and the memory levels behind it together."""
-    bits, limits = request.weight_bits, request.limits
-    fewer = next((n for n in FEW_BITS if n < bits and _weight_bytes(graph, n) <= has_bytes), None)
-    tries = [f'[quant] "*" = {{ weights = {fewer} }}'] if fewer else []
-    tries += [SMALLER, "--target host, to see the rest of the report"]
-    more = _data_capacities(allowed_levels(request.with_other_levels.chip, limits), limits)
-    fits = _weight_bytes(graph, bits) <= _total_bytes(more)
-    if fits and (network := sampled_network(graph)):
-        tries += more_memory(network, request, fits_with_code)
-    owner = request.chip.name
-    if limits.board is not None and is_limited_by_board(limits, request.chip):
+    owner = chip.name
+    if limits.board is not None and is_limited_by_board(limits, chip):
         owner = f"the board {limits.board.id}"
-    title = f"the weights alone do not fit {owner}'s memories"
-    return MyoedgeError("E301", title, facts, lossless_first(tries))
+    raise TooManyWeights(f"the weights alone do not fit {owner}'s memories", facts)
 
 
 def _weighted_layers(graph: Graph) -> Iterator[Node]:

@@ -15,24 +15,30 @@ from myoedge.backends.equivalence import Difference, first_difference
 from myoedge.backends.report_folder import remember_made_here
 from myoedge.backends.samples import golden_sample
 from myoedge.building.config import find
+from myoedge.building.early_checks import TooManyWeights, check_frames
 from myoedge.building.energy import coefficients
+from myoedge.building.fewer_bits import sampled_network
 from myoedge.building.layer_rules import engine_integers
 from myoedge.building.model_inputs import ModelInputs, stage_key
 from myoedge.building.pipeline import run_quantize
 from myoedge.building.pipeline_options import Options
+from myoedge.building.quantized import Quantized
 from myoedge.building.request import BuildRequest
 from myoedge.building.stages import reused, timed
 from myoedge.building.stream_rate import TOO_LARGE
 from myoedge.codegen.known_answer import repeated
-from myoedge.errors import MyoedgeError, Notice
+from myoedge.errors import MyoedgeError, Notice, raised
 from myoedge.operators.engine_choice import CORES
+from myoedge.quantization.holdout import samples_by_purpose
+from myoedge.quantization.samples import thin
+from myoedge.quantization.sqnr import measure
+from myoedge.reports.budget import over_budget
 from myoedge.system import tools
 from myoedge.system.cache import disk_full_error
 from myoedge.targets import find_chip
 
 if TYPE_CHECKING:
-    from myoedge.building.finishing import Finished, SimulationOptions
-    from myoedge.building.quantized import Quantized
+    from myoedge.building.finishing import SimulationOptions
     from myoedge.quantization.scales import QuantGraph
     from myoedge.targets.chip import Chip
 
@@ -81,17 +87,22 @@ def _compute_build(
     from myoedge.building.build_files import build_files
     from myoedge.building.confirm import finish
     from myoedge.building.finishing import BuildInputs
+    from myoedge.building.remedies import advised
 
-    quantized = run_quantize(options, inputs)
-    times_s |= quantized.times_s
     stage = partial(timed, times_s=times_s, say=options.say)
 
-    def finished_of(quantized: Quantized) -> Finished:
+    def inputs_of(quantized: Quantized) -> BuildInputs:
         again = partial(_choose_engines_again, options, quantized)
-        return finish(BuildInputs(quantized, request, coefficients(), confirmation, stage, again))
+        return BuildInputs(quantized, request, coefficients(), confirmation, stage, again)
 
     try:
-        finished = finished_of(quantized)
+        quantized = run_quantize(options, inputs)
+    except TooManyWeights as refused:
+        of_sizes = inputs_of(_quantize_for_sizes(options, inputs, request))
+        raise raised(over_budget([advised(refused, of_sizes, finish)])) from None
+    times_s |= quantized.times_s
+    try:
+        finished = finish(inputs_of(quantized))
     except MyoedgeError as error:
         if error.exit_code != TOO_LARGE or not any(
             x.is_kept and x.tensors for x in quantized.choices
@@ -103,12 +114,24 @@ def _compute_build(
         quantized = run_quantize(
             replace(options, planned_cycles=lambda network: math.inf, decided_by=decided_by), inputs
         )
-        finished = finished_of(quantized)
+        finished = finish(inputs_of(quantized))
     warnings = quantized.warned(finished.warnings, options.strict).warnings
     files = build_files(finished.contents, finished.reported(warnings), request.plugins)
     with stage("check"):
         check_golden(files)
     return FinishedBuild(quantized.model.name, files, (*warnings, *finished.notices))
+
+
+def _quantize_for_sizes(options: Options, inputs: ModelInputs, request: BuildRequest) -> Quantized:
+    """Quantise a network to the ranges of one sample, for its sizes."""
+    model, samples = inputs.prepared(
+        replace(options, examine=partial(check_frames, request=request))
+    )
+    samples = samples_by_purpose(thin(samples.given, 1), 0.0)
+    data = samples.given
+    network = sampled_network(model.graph, data, request)
+    fidelity = measure(network, data.inputs, layers=False)
+    return Quantized(model, samples, network, fidelity, (), {}, None)
 
 
 def _choose_engines_again(

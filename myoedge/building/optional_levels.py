@@ -10,8 +10,6 @@ from myoedge.building.options import BuildOptions
 from myoedge.errors import MyoedgeError
 from myoedge.system.hooks import hooks
 from myoedge.targets import Chip
-from myoedge.targets.board_memories import with_sizes
-from myoedge.targets.boards import Board
 from myoedge.targets.memories import MemoryLevel
 
 OFF, AUTO = "off", "auto"  # choices of a level
@@ -32,26 +30,22 @@ def readers_of_no_level(options: BuildOptions, parts: Container[str]) -> list[st
 
 
 def enable_levels(
-    chip: Chip, options: BuildOptions, cannot: Sequence[str], board: Board | None
+    chip: Chip, options: BuildOptions, cannot: Sequence[str]
 ) -> tuple[Chip, tuple[str, ...]]:
     """Return the chip with the optional memory levels that a build uses, and the names of those
-    that it could use too. Errors: E204 no such choice, programs that cannot read them, or a board
-    with no room in them.
+    that it could use too. Errors: E204 no such choice, or programs that cannot read them.
 
     cannot   options and tables whose programs read none
     """
     chosen = _chosen_level(chip, options.memory)
-    levels = {x.name: x for x in with_sizes(chip, board).optional_levels}
-    free = {name for name, x in levels.items() if x.room_bytes and not cannot}
+    free = () if cannot else tuple(x.name for x in chip.optional_levels if x != chosen)
     if chosen is None:
-        return chip, tuple(sorted(free))
+        return chip, free
     if cannot:
         title = f"programs of {' and '.join(cannot)} read no weights from {chosen.name}"
         tries = [f"without {' and '.join(cannot)}", f"--memory {chosen.name}={OFF}"]
         raise MyoedgeError("E204", title, tries=tries)
-    if board is not None and chosen.name not in free:
-        raise _no_room_error(levels[chosen.name], board)
-    return chip.with_optional(chosen.name), tuple(sorted(free - {chosen.name}))
+    return chip.with_optional(chosen.name), free
 
 
 def _chosen_level(chip: Chip, memory: str | None) -> MemoryLevel | None:
@@ -62,17 +56,3 @@ def _chosen_level(chip: Chip, memory: str | None) -> MemoryLevel | None:
     facts = {"has": ", ".join(levels) or f"no such memory of {chip.name}"}
     tries = [*(f"--memory {x.name}={AUTO}" for x in chip.optional_levels), "without --memory"]
     raise MyoedgeError("E204", f"there is no choice of memory {memory}", facts, tries)
-
-
-def _no_room_error(level: MemoryLevel, board: Board) -> MyoedgeError:
-    table = f"[flash.{level.name}]"
-    facts = {
-        "needs": f"more than {level.reserved_bytes:,} B, which program and records take",
-        "has": f"{level.bytes:,} B" if level.bytes else f"no {table} in board.toml",
-    }
-    other = f"a board with a larger {table}"
-    if not level.bytes:
-        other = f"{table} in board.toml, if {board.id} has it"
-    tries = [f"--memory {level.name}={OFF}", other]
-    title = f"the board {board.id} has no room for weights in {level.name}"
-    return MyoedgeError("E204", title, facts, tries)

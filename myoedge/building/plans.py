@@ -1,25 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Plans that satisfy a build request, and which memories are too small if none does."""
+"""Plans that satisfy a build request, or that exceed its limits of memories if none does."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import TYPE_CHECKING
 
 from myoedge.building import budget
-from myoedge.building.external_parts import chip_remedies, more_memory, over_external
-from myoedge.building.plan_within import NO_TILE, plan_within
-from myoedge.building.request import CODE_MARGIN_BYTES, BuildRequest
+from myoedge.building.plan_within import plan_within
+from myoedge.building.request import BuildRequest
 from myoedge.building.stream_rate import TOO_LARGE, if_it_fits, shortest_pass, stream_plans
 from myoedge.codegen.made_with import for_sources
-from myoedge.errors import MyoedgeError, raised
+from myoedge.errors import MyoedgeError
 from myoedge.plan.cost.network import modelled_cycles
-from myoedge.plan.levels.shortage import NO_L2
 from myoedge.quantization.scales import QuantGraph
-from myoedge.reports.budget import Broken, lossless_first
 from myoedge.targets.chip import Chip
 
 if TYPE_CHECKING:
@@ -62,22 +59,19 @@ class Planned:
     """Candidate plans of a build.
 
     candidates   the plans, fastest estimate first
-    short        memory whose limit is too small for any plan; the only candidate then uses the
-                 whole memory
-    l2_kib       an L2 limit in KiB with which a plan was found, if L2 is too small; code that is
-                 not linked yet is estimated
+    short        the error if limits of memories are too small for any plan; the only candidate then
+                 has no such limits
     """
 
     candidates: Iterator[BuildPlan]
-    short: Broken | None = None
-    l2_kib: int | None = None
+    short: MyoedgeError | None = None
 
 
 def planned(network: QuantGraph, request: BuildRequest, *, advises: bool = True) -> Planned:
     """Plan a network within the memory limits. If only the estimated code is too large beside a
     plan, that plan is returned: linking gives the code's size.
 
-    advises   whether to find out which memory is too small if no plan fits
+    advises   whether to plan without limits of memories if no plan fits
     Errors: E236, E301 does not fit the chip, E304, E306.
     """
     try:
@@ -89,25 +83,9 @@ def planned(network: QuantGraph, request: BuildRequest, *, advises: bool = True)
         if not (is_large and advises):
             raise
         _check_clock(network, request, error.notice)
-        if not (names := _limited_memories(request)):
-            raise _with_chip_remedies(error, network, request) from None
-        try:
-            plan = next(_candidate_plans(network, _drop_limits(request, names)))
-        except MyoedgeError as of_chip:  # the chip itself is too small
-            raise _with_chip_remedies(of_chip, network, request) from None
-        return Planned(
-            iter([plan]), *_limiting_memories_error(network, request, error.notice, plan.plan)
-        )
-
-
-def _with_chip_remedies(
-    error: MyoedgeError, network: QuantGraph, request: BuildRequest
-) -> MyoedgeError:
-    """Return the error of a network that does not fit a chip, with the remedies that let it fit
-    within the limits."""
-    more = chip_remedies(network, request, fits_with_code) if error.code == NO_L2 else ()
-    tries = lossless_first([*more, *error.notice.tries])
-    return raised(replace(error.notice, tries=tuple(tries)))
+        if not (names := limited_memories(request)):
+            raise
+        return Planned(_candidate_plans(network, drop_limits(request, names)), error)
 
 
 def _check_clock(network: QuantGraph, request: BuildRequest, notice: Notice) -> None:
@@ -147,73 +125,27 @@ def memory_costs(
     if request.frames is not None:
         return {}
     shares = {}
-    for name in filter(budget.MEMORIES.__contains__, _limited_memories(request)):
-        freed = _drop_limits(request, [name])
+    for name in filter(budget.MEMORIES.__contains__, limited_memories(request)):
+        freed = drop_limits(request, [name])
         again = on_engines(network, freed.chip_in_limits)
         free = next(_candidate_plans(again, freed)).plan
         shares[name] = modelled_cycles(plan) / modelled_cycles(free) - 1.0
     return shares
 
 
-def _limited_memories(request: BuildRequest) -> list[str]:
+def limited_memories(request: BuildRequest) -> list[str]:
     """Return the memories with a limit below the chip's size; an L1 limit that only reserves the
     application's runtime does not count."""
-    most = _drop_limits(request, budget.MEMORIES).limits.l1_bytes
+    most = drop_limits(request, budget.MEMORIES).limits.l1_bytes
     spared = most is not None and request.limits.l1_bytes == most
     names = budget.memories(request.limits, request.chip)
     return [name for name in names if not (spared and name == "l1")]
 
 
-def _drop_limits(request: BuildRequest, names: Iterable[str]) -> BuildRequest:
+def drop_limits(request: BuildRequest, names: Iterable[str]) -> BuildRequest:
     """Return the request without the limits of these memories."""
     limits = budget.without(request.limits, names)
     return replace(request, limits=budget.for_app(request.app, request.chip, limits))
-
-
-def _limiting_memories_error(
-    network: QuantGraph, request: BuildRequest, notice: Notice, free: Plan
-) -> tuple[Broken, int | None]:
-    """Find the limited memories that are too small: each that would suffice if only it were larger,
-    or all limited memories if none would. Return them, and Planned.l2_kib.
-
-    free   plan without the limits of these memories
-    """
-    if notice.code == NO_TILE:
-        tries = _l1_remedies(network, request, notice.tries)
-        return Broken("l1", dict(notice.facts), tries, notice.code, notice.title), None
-    names = _limited_memories(request)
-    cures = _sufficient_memories(network, request, names)
-    short = cures or names
-    facts = dict(notice.facts)
-    if budget.EXTERNAL in short:
-        others = _larger_limits(cures)
-        return over_external(facts, network, request, fits_with_code, others), None
-    if (l3_bytes := request.limits.l3_bytes) is not None:
-        facts["l3"] = f"{l3_bytes:,} B at most for data that does not fit in L2"
-    l2_kib = _search_l2_limit(network, request, free) if cures == ["l2"] else None
-    tries = _larger_limits(cures) or [", and ".join(_larger_limits(names))]
-    tries = [*tries, *more_memory(network, request, fits_with_code), *notice.tries[:1]]
-    name = " or ".join(cures) or " and ".join(names)
-    is_short_of_l2 = notice.code == NO_L2 and "l2" not in short
-    title = f"over budget: {name}, with which the network does not fit L2" * is_short_of_l2
-    return Broken(name, facts, tries, title=title), l2_kib
-
-
-def _larger_limits(names: Iterable[str]) -> list[str]:
-    """Return a remedy for each of these memories."""
-    return [f"a larger --{x} or [budget] {x}" for x in names if x != budget.EXTERNAL]
-
-
-def _l1_remedies(network: QuantGraph, request: BuildRequest, tries: Sequence[str]) -> list[str]:
-    """Return remedies for a layer without a tile; an L1 limit among them only if it was planned."""
-    option, _, size = tries[0].partition(" ")
-    if option != "--l1":
-        return [*tries]
-    limits = replace(request.limits, l1_bytes=int(size.removesuffix("KiB")) * budget.KIB)
-    plan = first_plan(network, replace(request, limits=limits))
-    if plan is None:
-        return ["a larger --l1 or [budget] l1", *tries[1:]]
-    return [f"{tries[0]}  ({estimated(plan)})", *tries[1:]]
 
 
 def estimated(plan: Plan) -> str:
@@ -224,14 +156,7 @@ def estimated(plan: Plan) -> str:
     return f"{modelled_cycles(plan):,.0f} cycles, estimated"
 
 
-def _sufficient_memories(network: QuantGraph, request: BuildRequest, names: list[str]) -> list[str]:
-    """Return the names of the memories for each of which a larger limit alone would suffice."""
-    if len(names) == 1:
-        return names
-    return [name for name in names if fits(network, _drop_limits(request, [name]))]
-
-
-def _search_l2_limit(network: QuantGraph, request: BuildRequest, free: Plan) -> int | None:
+def search_l2_limit(network: QuantGraph, request: BuildRequest, free: Plan) -> int | None:
     """Search for a sufficient L2 limit in KiB between the given one and the L2 of the free plan;
     None if no tried limit suffices.
 
@@ -260,18 +185,6 @@ def _set_l2_limit(request: BuildRequest, l2_kib: int) -> BuildRequest:
 def fits(network: QuantGraph, request: BuildRequest) -> bool:
     """Return whether a plan of the network fits in the memories."""
     return first_plan(network, request) is not None
-
-
-def fits_with_code(network: QuantGraph, request: BuildRequest) -> bool:
-    """Return whether a plan of the network fits in the memories beside its code, whose size is
-    estimated."""
-    layers, levels = len(network.steps), budget.allowed_levels(request.chip, request.limits).levels
-    code = budget.BASE_CODE_BYTES + budget.LAYER_CODE_BYTES * layers + CODE_MARGIN_BYTES
-    streamed = budget.STREAMED_CODE_BYTES + budget.STREAMED_LAYER_BYTES * layers
-    plan = first_plan(network, request.with_boot_code(streamed if levels else code))
-    if plan is None or plan.chip.levels:  # with levels, the plan leaves room for code
-        return plan is not None
-    return plan.l2_bytes + code <= (request.limits.l2_bytes or plan.chip.l2_bytes)
 
 
 def planned_cycles(network: QuantGraph, request: BuildRequest) -> float:

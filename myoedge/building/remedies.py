@@ -1,26 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Remedies for a build that exceeds its L2 limit: the smallest limit with which it was built."""
+"""Remedies for a build that does not fit its memories: each was tried, with the number that it
+names."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import nullcontext
+from collections.abc import Sequence
 from dataclasses import replace
 
 from myoedge.building import budget
-from myoedge.building.budget import KIB, CodeOverBudget
+from myoedge.building.budget import EXTERNAL, KIB, PARTS, is_limited_by_board
 from myoedge.building.finishing import BuildInputs, Finished
-from myoedge.building.plans import BuildPlan, estimated
+from myoedge.building.memory_changes import LargerLimit, parts_of
+from myoedge.building.plan_within import NO_TILE
+from myoedge.building.plans import BuildPlan, estimated, limited_memories, search_l2_limit
 from myoedge.building.stream_rate import TOO_LARGE
-from myoedge.errors import MyoedgeError, raised
+from myoedge.building.trials import Finish, Remedy, Trials, trial_inputs
+from myoedge.errors import MyoedgeError, Notice
+from myoedge.plan.levels.shortage import NO_L2
 from myoedge.plan.plan import Plan
-from myoedge.reports.budget import Broken, over_budget
+from myoedge.reports.budget import Broken, lossless_first
 
 MOST_TRIALS = 5  # builds without simulation
 NEAR = 32  # a limit of n KiB is searched to n / NEAR
 STEP_KIB = 4  # more L2 if a limit has no plan
-
-Finish = Callable[[BuildInputs], Finished]
 
 
 class KeepsLimit(Exception):
@@ -32,6 +34,95 @@ class KeepsLimit(Exception):
     def __init__(self, build_plan: BuildPlan) -> None:
         super().__init__()
         self.build_plan = build_plan
+
+
+def advised(
+    refused: MyoedgeError, inputs: BuildInputs, finish: Finish, free: Plan | None = None
+) -> Broken:
+    """Return the limits that a build which does not fit exceeds, or the error of a chip that is too
+    small, with remedies that were tried.
+
+    finish   the rest of a build
+    free     plan without limits, to compare cycles with
+    Errors: KeepsLimit.
+    """
+    notice, trials = refused.notice, Trials(trial_inputs(inputs), finish)
+    if notice.code == NO_TILE:
+        tries = _l1_remedies(notice.tries, trials)
+        return Broken("l1", dict(notice.facts), tries, notice.code, notice.title)
+    found = trials.lossless()
+    limits = (x.limit for one in found for x in one.changes)
+    cures = list(filter(None, dict.fromkeys(limits)))
+    if cures == ["l2"] and not _is_joint(found):
+        return _short_of_l2(refused, found, inputs, finish, free)
+    if EXTERNAL in limited_memories(inputs.request) or not found:
+        found = [*found, *trials.fewer_bits(found)]
+    tries = lossless_first(x.text for x in found) or list(notice.tries)
+    return _exceeded(notice, inputs, cures, tries, is_joint=_is_joint(found))
+
+
+def _is_joint(found: Sequence[Remedy]) -> bool:
+    return all(len(one.changes) > 1 for one in found)
+
+
+def _exceeded(
+    notice: Notice, inputs: BuildInputs, cures: Sequence[str], tries: Sequence[str], is_joint: bool
+) -> Broken:
+    """Return the exceeded limits: those that a remedy changes, otherwise the chip's memories.
+
+    cures      limits that remedies change
+    is_joint   whether they must change together
+    """
+    limits, chip, facts = inputs.request.limits, inputs.request.chip, dict(notice.facts)
+    if not cures:
+        return Broken("memory", facts, tries, notice.code, notice.title)
+    title = f"over budget: {(' and ' if is_joint else ' or ').join(cures)}"
+    if EXTERNAL not in cures:
+        if limits.l3_bytes is not None:
+            facts["l3"] = f"{limits.l3_bytes:,} B at most for data that does not fit in L2"
+        if notice.code == NO_L2 and "l2" not in cures:
+            title += ", with which the network does not fit L2"
+        return Broken(" or ".join(cures), facts, tries, title=title)
+    causes = []
+    if limits.external not in (None, PARTS[-1]):
+        causes.append(f"{limits.external} at most, by [budget] {EXTERNAL}")
+        title = f"over budget: {EXTERNAL}"
+    if (board := limits.board) is not None and is_limited_by_board(limits, chip):
+        title = f"the network does not fit the memories of the board {board.id}"
+        causes.append(f"{parts_of(board)}, by board.toml of {board.id}")
+    return Broken(EXTERNAL, {**facts, "parts": "\n".join(causes)}, tries, title=title)
+
+
+def _l1_remedies(tries: Sequence[str], trials: Trials) -> list[str]:
+    """Return remedies for a layer without a tile; an L1 limit among them only if it was tried."""
+    option, _, size = tries[0].partition(" ")
+    if option != "--l1":
+        return [*tries]
+    kib = int(size.removesuffix("KiB"))
+    made = trials.remedy([LargerLimit("l1", kib * KIB)]) or trials.remedy([LargerLimit("l1")])
+    return [*([made.text] if made else []), *tries[1:]]
+
+
+def _short_of_l2(
+    refused: MyoedgeError,
+    found: Sequence[Remedy],
+    inputs: BuildInputs,
+    finish: Finish,
+    free: Plan | None,
+) -> Broken:
+    """Return the limit of L2 as exceeded, with the smallest that was built among the remedies.
+
+    found   remedies, of which one is a larger limit of L2
+    Errors: KeepsLimit.
+    """
+    (known,) = (x for one in found for x in one.changes if isinstance(x, LargerLimit))
+    total = getattr(refused, "total_bytes", 0)  # of a CodeOverBudget
+    kib = -(-(total or known.size_bytes or 0) // KIB)
+    if not total and free is not None:
+        kib = search_l2_limit(inputs.quantized.network, inputs.request, free) or kib
+    others = sorted(found, key=lambda one: one.changes != (known,))
+    short = Broken("l2", dict(refused.notice.facts), [x.text for x in others])
+    return with_l2_remedy(short, inputs, kib, finish, free)
 
 
 def with_l2_remedy(
@@ -60,13 +151,6 @@ def with_l2_remedy(
     if free is not None and plan.chip.point.clock_hz:
         price += f"; {estimated(free).split()[0]} without a limit"
     return replace(short, facts=facts, tries=[f"--l2 {kib}KiB  ({price})", *short.tries[1:]])
-
-
-def code_over_l2(over: CodeOverBudget, inputs: BuildInputs, finish: Finish) -> MyoedgeError:
-    """Return the error of a program that is too large for [budget] l2, with a limit that is not."""
-    short = Broken("l2", dict(over.notice.facts), over.notice.tries)
-    kib = -(-over.total_bytes // KIB)
-    return raised(over_budget([with_l2_remedy(short, inputs, kib, finish)]))
 
 
 def _bytes_over_limit(built: Finished, inputs: BuildInputs) -> int:
@@ -101,23 +185,5 @@ def _smallest_l2_limit(
 
 
 def _set_only_l2_limit(inputs: BuildInputs, l2_kib: int) -> BuildInputs:
-    """Return the inputs of a build with this L2 limit, without a simulation, and without limits
-    that other remedies are for."""
-    limits = replace(
-        inputs.request.limits,
-        l2_bytes=l2_kib * KIB,
-        l2_code_bytes=None,
-        latency_s=None,
-        energy_j=None,
-        sqnr_db=None,
-        outputs_sqnr_db=None,
-    )
-    confirmation = replace(inputs.confirmation, simulate=False, tune=False)
-    request = replace(inputs.request, limits=limits)
-    return replace(
-        inputs,
-        request=request,
-        confirmation=confirmation,
-        stage=lambda name: nullcontext(),
-        advises=False,
-    )
+    """Return the inputs of a trial with this L2 limit."""
+    return LargerLimit("l2", l2_kib * KIB).applied(trial_inputs(inputs))

@@ -91,6 +91,17 @@ class BuildRequest:
         return replace(self, chip=chip, other_levels=())
 
     @property
+    def optional_levels(self) -> tuple[str, ...]:
+        """Names of the optional memory levels that the program reads."""
+        return self.chip.enabled_levels
+
+    @property
+    def without_optional_levels(self) -> BuildRequest:
+        """Return the request without optional memory levels."""
+        left = tuple(x for x in self.chip.levels if x.name not in self.optional_levels)
+        return replace(self, chip=replace(self.chip, levels=left))
+
+    @property
     def of_integers(self) -> BuildRequest:
         """Return the request without latency limit and options of the C, on which the integers
         do not depend."""
@@ -162,7 +173,7 @@ def build_request(options: BuildOptions, settings: Config) -> BuildRequest:
     board = _board(options, settings, chip)
     chip = on_board(chip, board)
     cannot = readers_of_no_level(options, parts)
-    chip, unused = enable_levels(chip, options, cannot, board)
+    chip, unused = enable_levels(chip, options, cannot)
     sizes = {name: getattr(options, name) for name in budget.MEMORIES}
     typed = [f"--{name}" for name, size in sizes.items() if size is not None]
     given = possible(with_sizes(chip, board), budget.given(settings.budget, **sizes), typed, board)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from myoedge.errors import MyoedgeError
+from myoedge.errors import DoesNotFit, MyoedgeError
 from myoedge.system import cache, toolchain, tools
 from myoedge.system.elf import Program, instructions, read_elf
 from myoedge.system.library import KERNELS, ObjectOptions, compile_objects
@@ -48,7 +48,7 @@ class Firmware:
         return read_elf(self.elf, "the firmware", self.target.isa.machine)
 
 
-class ProgramTooLarge(MyoedgeError):
+class ProgramTooLarge(DoesNotFit):
     """E303: a program that exceeds a memory.
 
     free_bytes   bytes of that memory that the plan reserved for data but did not use

@@ -36,9 +36,9 @@ class PlanInputs:
         return (self.chip, self.tile_ranks) == (other.chip, other.tile_ranks)
 
 
-@lru_cache(maxsize=2)  # a search plans a network before the build does
+@lru_cache(maxsize=8)  # searches plan networks before builds do, and refusals try remedies
 def planned_once(inputs: PlanInputs) -> Plan:
-    """Return the plan of a network, from the last two that were made where it is among them.
+    """Return the plan of a network, from the last that were made where it is among them.
 
     Errors: as make_plan.
     """

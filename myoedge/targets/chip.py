@@ -287,6 +287,12 @@ class Chip:
         return replace(self, levels=(*self.levels, *more))
 
     @property
+    def enabled_levels(self) -> tuple[str, ...]:
+        """Names of the optional levels that are among the levels."""
+        optional = {x.name for x in self.optional_levels}
+        return tuple(x.name for x in self.levels if x.name in optional)
+
+    @property
     def map_level(self) -> MemoryLevel:
         """The memory level for feature maps and tables; one of no bytes if none is writable."""
         return next((level for level in self.levels if level.writable), MemoryLevel("", 0, 1.0))

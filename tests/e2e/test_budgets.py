@@ -20,7 +20,7 @@ from myoedge.building.build_files import with_digest
 from myoedge.building.config import from_tables
 from myoedge.building.quantities import seconds, size_bytes
 from myoedge.building.request import possible
-from myoedge.errors import MyoedgeError, Notice
+from myoedge.errors import DoesNotFit, MyoedgeError, Notice
 from myoedge.operators import layer_names as naming
 from myoedge.plan.plan import Plan
 from myoedge.quantization.scales import QuantGraph
@@ -475,15 +475,17 @@ def test_an_l1_with_which_l2_is_too_small_is_told_as_that(
     whole = plans.plan_within
 
     def plan_within(network: QuantGraph, chip: Chip, limits: Budget) -> Plan:
-        if limits.l1_bytes is not None:
-            raise MyoedgeError("E301", "no place in L2", {"needs": "2,000 B", "has": "1,000 B"})
+        if limits.l1_bytes is not None and limits.l1_bytes <= 64 << 10:
+            raise DoesNotFit("E301", "no place in L2", {"needs": "2,000 B", "has": "1,000 B"})
         return whole(network, chip, limits)
 
     monkeypatch.setattr(plans, "plan_within", plan_within)
     told = refusal(model, tmp_path, 'l1 = "64 KiB"')
     assert told.code == "E302"
     assert told.title == "over budget: l1, with which the network does not fit L2"
-    assert told.tries[0] == "a larger --l1 or [budget] l1"
+    option, size = told.tries[0].split()[:2]
+    assert option == "--l1"
+    assert with_table(model, tmp_path, "", l1=size).layers
 
 
 def test_memories_of_the_table_limit_the_planner(model: Path, tmp_path: Path) -> None:

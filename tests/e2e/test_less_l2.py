@@ -7,10 +7,12 @@ import json
 import os
 import shutil
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -22,10 +24,13 @@ from myoedge.backends import host
 from myoedge.backends.measurement import FirmwareFiles
 from myoedge.backends.simulator import run_firmware
 from myoedge.building import confirm
-from myoedge.building.broken_budgets import check
 from myoedge.building.budget import Budget, CodeOverBudget
+from myoedge.building.energy import coefficients
+from myoedge.building.finishing import BuildInputs, SimulationOptions
 from myoedge.building.plan_within import plan_within
 from myoedge.building.plans import planned
+from myoedge.building.quantized import Quantized
+from myoedge.building.remedies import advised
 from myoedge.building.request import BuildRequest
 from myoedge.codegen.firmware import make_firmware
 from myoedge.codegen.project import make_sources
@@ -37,7 +42,6 @@ from myoedge.plan.levels.transfers import LevelTransfer
 from myoedge.plan.plan import Plan
 from myoedge.plan.schedule import make_plan
 from myoedge.quantization.calibrate import Observer, calibrate
-from myoedge.quantization.fidelity import Fidelity
 from myoedge.quantization.scales import QuantGraph, quantize_graph
 from myoedge.system import toolchain, tools
 from myoedge.system.library import ObjectOptions, compile_objects
@@ -50,7 +54,6 @@ from tests.support.networks.small import resnet18
 SLACK = 2048  # bytes: other tiles cut arrays into other pieces
 BUDGETS = ("128KiB", "64KiB", "40KiB", "28KiB", "23KiB")
 SHAPE = (1, 3, 12, 10)
-UNKNOWN = Fidelity({}, {}, {}, (), ())
 
 
 class Deep(nn.Module):
@@ -329,13 +332,21 @@ def test_maps_that_l1_keeps_from_l3_are_not_blamed_on_l2() -> None:
     calib = np.random.default_rng(0).standard_normal((1, *shape)).astype(np.float32)
     q = quantized(torch.export.export(layers, (torch.zeros(shape),)), calib)
 
+    def without_code(inputs: BuildInputs) -> Any:
+        plan = next(planned(q, inputs.request, advises=False).candidates)
+        report = {"memory": {"code_bytes": 0}}
+        return SimpleNamespace(
+            build_plan=plan, contents=SimpleNamespace(firmware=None), report=report
+        )
+
     def told(l1_bytes: int, l2_bytes: int) -> dict[str, str]:
-        short = planned(q, asked(l1_bytes, l2_bytes)).short
-        report = {"latency_s": None, "energy_uj": None}
-        with pytest.raises(MyoedgeError) as raised:
-            check(Budget(), report, q, UNKNOWN, sooner=lambda report: (), short=short)
-        told = raised.value.notice
-        return {"title": told.title, "try": told.tries[0], **dict(told.facts)}
+        request, network = asked(l1_bytes, l2_bytes), cast("Quantized", SimpleNamespace(network=q))
+        short = planned(q, request).short
+        assert short is not None
+        rest = (coefficients(), SimulationOptions(), lambda name: nullcontext(), lambda n, c: n)
+        broken = advised(short, BuildInputs(network, request, *rest), without_code)
+        title = broken.title or f"over budget: {broken.name}"
+        return {"title": title, "try": broken.tries[0], **broken.facts}
 
     def asked(l1_bytes: int | None, l2_bytes: int | None) -> BuildRequest:
         return BuildRequest(find_chip("gap9"), Budget(l1_bytes=l1_bytes, l2_bytes=l2_bytes))
@@ -548,7 +559,7 @@ def test_code_may_grow_from_plan_to_plan(tmp_path: Path, monkeypatch: pytest.Mon
         check_linked(limits, plan, report)
 
     monkeypatch.setattr(confirm, "check_linked", grown)
-    monkeypatch.delattr(confirm, "code_over_l2")  # no remedy is searched
+    monkeypatch.delattr(confirm, "advised")  # no remedy is searched
     limit = {"l2": "64KiB", "simulate": False}
     build = myoedge.build(model, calib=calib, output=tmp_path / "out", **limit)
     assert build.report["memory"]["l2_peak_bytes"] <= 65_536

@@ -199,6 +199,7 @@ SHARED = {
         "building.plan_within",
         "building.energy",
         "building.plans",
+        "extensions.adaptation.settings",
         "reports.budget",
     },  # over budget
     "E305": {"reports.check", "extensions.sweeps.results"},  # a build, a sweep that is worse

@@ -110,8 +110,8 @@ class AdaptRequest:
     table: AdaptTable
 
     def part(self, plan: Plan, data: Data, stream: Stream | None) -> FirmwarePart:
-        """Return the adaptation of a planned network. Errors: E267 as adaptation_of, and no room
-        for saved classifiers behind program and weights in MRAM, if the board has MRAM."""
+        """Return the adaptation of a planned network. Errors: E267 as adaptation_of, E302 no
+        room for saved classifiers behind program and weights in MRAM, if the board has MRAM."""
         found = adaptation_of(self.table, plan, data, stream)
         program = plan.chip.program
         if program is not None and (flash := program.flash) is not None and flash.size_bytes:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from myoedge.building.quantities import size_bytes
-from myoedge.errors import MyoedgeError
+from myoedge.errors import DoesNotFit, MyoedgeError
 from myoedge.extensions.adaptation.commands import saved_bytes
 from myoedge.extensions.adaptation.norm import InputNorm, added, no_norm_sums, statistics
 from myoedge.extensions.adaptation.record import (
@@ -31,6 +31,7 @@ from myoedge.plan.plan import Plan
 from myoedge.quantization.samples import Data
 from myoedge.quantization.sqnr import quantized_inputs
 from myoedge.quantization.stated_widths import matches
+from myoedge.reports.budget import SMALLER
 
 if TYPE_CHECKING:
     from myoedge.graph.ir import Graph
@@ -286,7 +287,7 @@ def _inputs_of_last_weights(plan: Plan) -> Iterator[str]:
 
 def check_slots(weights_bytes: int, areas: FlashMap, program_bytes: int = 0) -> None:
     """Check that program and weights in MRAM end before the slots of saved classifiers. Errors:
-    E267.
+    E302.
 
     program_bytes   most bytes of a program that may take the room of the weights, without any there
     """
@@ -299,7 +300,5 @@ def check_slots(weights_bytes: int, areas: FlashMap, program_bytes: int = 0) -> 
         facts = {"needs": f"{slots_bytes:,} B of MRAM, for two saved classifiers"}
         left = f"{max(left_bytes + slots_bytes, 0):,} B behind program"
         facts |= {"has": f"{left} and {weights_bytes:,} B of weights"}
-        is_small = areas.weights.size_bytes < 0 or not weights_bytes
-        tries = ["a board with a larger [flash.mram]" if is_small else "--memory mram=off"]
         title = "program, weights and saved classifiers exceed MRAM"
-        raise MyoedgeError("E267", title, facts, tries)
+        raise DoesNotFit("E302", title, facts, [SMALLER])

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from myoedge.errors import MyoedgeError
+from myoedge.errors import DoesNotFit
 from myoedge.plan.levels.constant_chunks import least_bytes
 from myoedge.plan.plan import Plan, size_bytes
 
@@ -13,9 +13,7 @@ NO_L2 = "E301"  # error code of a network that does not fit L2
 SHORT_OF_L1 = "L1"  # key of the fact that lists layers which need more L1
 
 
-def too_large(
-    plan: Plan, least: Plan | None = None, short_of_l1: Sequence[str] = ()
-) -> MyoedgeError:
+def too_large(plan: Plan, least: Plan | None = None, short_of_l1: Sequence[str] = ()) -> DoesNotFit:
     """Return error E301, which lists the buffers that need L2 even if all constants are streamed.
 
     least         the plan that needs the least L2; None without other levels
@@ -32,7 +30,7 @@ def too_large(
     ]
     made = [life for life in plan.lives if life.name in plan.quant.graph.producer]
     sizes += [(life.size_bytes, _displayed_name(plan, life.name)) for life in made]
-    return MyoedgeError(
+    return DoesNotFit(
         NO_L2,
         f"the network does not fit {chip.name}'s {'RAM' if chip.flash_bytes else 'L2 memory'}",
         {

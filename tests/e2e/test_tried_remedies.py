@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Remedies of builds that do not fit: followed to the letter, each builds, on boards of all sizes
+of memories."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import pytest
+
+from myoedge.errors import MyoedgeError
+from tests.conftest import thinned
+from tests.e2e.test_external_parts import NO_PARTS, WHOLE, Trial, applied, sized
+
+# Table of board.toml -> bytes: none, few, as many as a chip can have.
+SIZES = {
+    "[ram]": (0, 24 << 10, 1 << 25),
+    "[flash.octospi]": (0, 19 * 8192, 1 << 26),
+    "[flash.mram]": (0, 28 * 8192, 1 << 21),
+}
+NETWORKS = {"dense": (128, 6, "64KiB"), "gru": (80, 2, "72KiB")}  # width, depth, a small L2
+OPTIONS = {
+    "as it is": {},
+    "MRAM": {"memory": "mram=auto"},
+    "no parts": {"external": "none"},
+    "little L3": {"l3": "20KiB"},
+}
+
+
+def cases() -> list[tuple[str, str, tuple[int, ...]]]:
+    """Return all networks and options with each board."""
+    made = itertools.product(NETWORKS, OPTIONS, itertools.product(*SIZES.values()))
+    return [(network, option, sizes) for network, option, sizes in made]
+
+
+def trial_of(folder: Path, network: str, option: str, sizes: tuple[int, ...]) -> Trial:
+    width, depth, l2 = NETWORKS[network]
+    tables = (sized(x, size) for x, size in zip(SIZES, sizes, strict=True) if size)
+    given = {"network": network, "l2": l2, **OPTIONS[option]}
+    return Trial(folder, width, depth, board=NO_PARTS + "".join(tables), **given)
+
+
+# The step is prime to the numbers of networks, options and sizes.
+@pytest.mark.parametrize(("network", "option", "sizes"), thinned(cases(), 53))
+def test_each_remedy_builds(
+    network: str, option: str, sizes: tuple[int, ...], tmp_path: Path
+) -> None:
+    assert {*SIZES} == {*WHOLE}
+    try:
+        trial_of(tmp_path, network, option, sizes).build()
+    except MyoedgeError as error:
+        if error.code == "E232":  # more L3 than the board has
+            return
+        told = error.notice
+        assert told.exit_code == 3
+        for line in told.tries:
+            trial = trial_of(tmp_path, network, option, sizes)
+            applied(line, trial)
+            trial.build()
