@@ -29,6 +29,13 @@ def square(graph: Graph, name: str, reader: Node | None = None) -> Node:
     return node
 
 
+def functions_of(node: Node) -> Chain:
+    """Return the pointwise functions of one tensor that a table, or a product x * x, computes.
+    Errors: NoMatch."""
+    require("act" not in node.attrs, node.op == "table" or len({*node.inputs}) == 1)
+    return tuple(node.attrs["chain"]) if node.op == "table" else (("square",),)
+
+
 def factor_of(chain: Sequence[tuple[Any, ...]]) -> float:
     """Return the constant by which a chain of pointwise functions multiplies. Errors: NoMatch if a
     function does more than scale."""

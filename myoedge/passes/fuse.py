@@ -8,21 +8,23 @@ from dataclasses import replace
 
 from myoedge.graph.constants import TensorQuant
 from myoedge.graph.ir import Graph, Node
-from myoedge.graph.match import found, made_by, require, writer
+from myoedge.graph.match import attempt, found, made_by, require, writer
 from myoedge.graph.rewrite import Rewrite, RewritePattern, joined_origins, rewrite_pattern
 from myoedge.numerics.pointwise import Chain, bounds
 from myoedge.operators.base import OPS
 from myoedge.operators.fake_quantize import carried_params
 from myoedge.operators.graph_builder import GraphBuilder
 from myoedge.passes.fold import POOLS
-from myoedge.passes.forms import ROOTS, before_functions, square
+from myoedge.passes.forms import ROOTS, before_functions, functions_of, square
 
 
 @rewrite_pattern("table")
 def merge_tables(graph: Graph, node: Node) -> Rewrite:
-    """Merge pointwise functions g(f(x)) into one node."""
-    producer = writer(graph, node.inputs[0], "table", reader=node)
-    chain = (*producer.attrs["chain"], *node.attrs["chain"])
+    """Merge pointwise functions g(f(x)) into one node; f can be x * x if g is no clamp, which is
+    free behind a product."""
+    producer = writer(graph, node.inputs[0], "table", "mul", reader=node)
+    require(producer.op == "table" or bounds(node.attrs["chain"]) is None)
+    chain = (*functions_of(producer), *node.attrs["chain"])
     origin = joined_origins(producer, node)
     return GraphBuilder(graph, node).last("table", producer.inputs[0], chain=chain, origin=origin)
 
@@ -52,11 +54,11 @@ def _pointwise_chains(graph: Graph, name: str) -> Iterator[tuple[str, Chain]]:
     only, nearest first."""
     chain: Chain = ()
     yield name, chain
-    while (node := made_by(graph, name, "table", "mul", plain=True)) is not None:
-        if len({*node.inputs}) > 1:
+    while (node := made_by(graph, name, "table", "mul")) is not None:
+        if (functions := attempt(functions_of, node)) is None:
             return
         name = node.inputs[0]
-        chain = (*(node.attrs["chain"] if node.op == "table" else (("square",),)), *chain)
+        chain = (*functions, *chain)
         yield name, chain
 
 

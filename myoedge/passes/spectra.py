@@ -30,7 +30,7 @@ from myoedge.operators.kernel_formats import (
 from myoedge.operators.spectral.definition import CURVES
 from myoedge.operators.spectral.fast_fourier import has_transform
 from myoedge.operators.spectral.transforms import PARTS, as_products
-from myoedge.passes.forms import cut_axis, factor_of, square
+from myoedge.passes.forms import cut_axis, factor_of, functions_of, square
 
 VIEWS = ("reshape", "transpose", "slice")
 MADE = ("spectrogram", "table")
@@ -137,15 +137,16 @@ def lower_spectrogram(graph: Graph, node: Node) -> Rewrite:
     return patch.same_as(made[0] if is_part else patch.add("magnitude", *made))
 
 
-@rewrite_pattern("table")
+@rewrite_pattern("table", "mul")
 def function_into_curve(graph: Graph, node: Node) -> Rewrite:
-    """Fuse a pointwise function into the preceding spectrogram, unless the spectrogram has factors
-    or offsets of its own."""
+    """Fuse a pointwise function, also x * x, into the preceding spectrogram x, unless the
+    spectrogram has factors or offsets of its own."""
     made = writer(graph, node.inputs[0], "spectrogram", reader=node)
-    require(CURVES.issuperset(name for name, *_ in node.attrs["chain"]))
+    functions = functions_of(node)
+    require(CURVES.issuperset(name for name, *_ in functions))
     scale, offset = (graph.array(name) for name in made.inputs[2:])
     require((scale == 1).all(), (offset == 0).all())
-    attrs = {**made.attrs, "chain": (*made.attrs["chain"], *node.attrs["chain"])}
+    attrs = {**made.attrs, "chain": (*made.attrs["chain"], *functions)}
     origin = joined_origins(made, node)
     return GraphBuilder(graph, node).last(made.op, *made.inputs, **attrs, origin=origin)
 

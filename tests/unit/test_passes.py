@@ -438,3 +438,20 @@ def test_an_axis_of_one_is_not_turned_round() -> None:
     """A slice backwards through one element is all of it."""
     graph = prepare(imported(Net(lambda net, x: x.flip(1).tanh()), seeded(2, 1, 4)))
     assert [node.op for node in graph.nodes] == ["table"]
+
+
+@pytest.mark.parametrize(
+    ("function", "wanted"),
+    [
+        (lambda net, x: ((y := x.tanh()) * y + 0.1).log(), ["table"]),
+        (lambda net, x: ((y := net.linear(x)) * y + 0.1).log(), ["linear"]),
+        (lambda net, x: (x * x).clamp(0.1, 2.0), ["mul"]),
+        (lambda net, x: (x * x).exp() + x.square(), ["table"]),
+    ],
+)
+def test_a_square_is_part_of_the_function_behind_it(
+    function: Callable[..., Tensor], wanted: list[str]
+) -> None:
+    """Written x * x, as x**2; limits cost nothing behind a product."""
+    graph = agrees(Net(function, linear=nn.Linear(4, 3)), seeded(2, 4))
+    assert ops(graph) == wanted

@@ -225,6 +225,8 @@ POWERS: dict[str, Callable[[Tensor], Tensor]] = {
     "length": lambda x: torch.view_as_real(spectra(x)).norm(dim=-1),
     "parts": lambda x: (z := spectra(x)).real ** 2 + z.imag.square(),
     "conj": lambda x: (z := spectra(x) * -0.5).mul(z.conj()).real,
+    "product": lambda x: (y := spectra(x).abs()) * y,
+    "log": lambda x: torch.log10((y := spectra(x).abs()) * y + 1e-6),
     "before": lambda x: spectra(x * 0.01).abs(),
     "rfft": lambda x: torch.fft.rfft(x[:, :16], norm="ortho").abs().log1p(),
 }
