@@ -88,7 +88,7 @@ def test_magnitude_of_a_spectrogram() -> None:
     apart[at + 1] = 256  # its share of the second point
     (rest,) = on_curve(apart, *x).tolist()
     assert f"at = {at} and rest = {rest}." in PAGE
-    power = np.ldexp(1.0 + points % 16 / 16, points // 16)
+    power = np.ldexp(1.0 + points % 16 / 16, points // 16 - 1)
     low, high = np.sqrt(power[at : at + 2])
     found = low + (high - low) * rest / 256
     assert (

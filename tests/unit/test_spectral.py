@@ -119,6 +119,20 @@ def test_frames_of_other_lengths_are_as_exact(length: int) -> None:
     assert 10 * np.log10(np.square(wanted).sum() / np.square(found - wanted).sum()) >= 40.0
 
 
+def test_silence_is_the_functions_value_at_zero() -> None:
+    """Of samples in steps of 0.01, whose least magnitude's power is a hundred times the constant
+    under the logarithm."""
+    x = recording()[:160, 0, 0, :3].T * 20.0
+    x[:, 60:] = 0.0
+    graph = graph_of(Function(lambda x: torch.log10(spectra(x).abs() ** 2 + 1e-6)), *x.shape)
+    network = quantized(graph, x)
+    values = run_int(network.steps, {}, quantized_inputs(network, {"x": x}))
+    params = network.params[graph.outputs[0]]
+    found = (values[graph.outputs[0]].astype(np.float64) - params.zero_point) * params.scale
+    assert 1e-4 < network.params["x"].scale ** 2
+    assert np.abs(found[..., 15:] + 6.0).max() <= params.scale
+
+
 LENGTHS = [n for n in range(4, fourier.MOST_SAMPLES + 1, 2) if fourier.has_transform(n)]
 
 

@@ -259,11 +259,11 @@ static inline int32_t me_fourier(me_complex *z, const me_fourier_sizes *sizes, i
 }
 
 /* The curve at the power of a complex value, interpolated; the curve has 16 points per octave. origin: the
- * point 16 before that of power 1 */
+ * point of power 0, 16 before that of power 1 */
 ME_FOURIER int32_t me_on_curve(const int16_t *origin, int32_t re, int32_t im)
 {
-    const uint32_t power = me_maxu((uint32_t)me_mac(re * re, im, im), 1);
-    const int32_t top = me_fl1(power);
+    const uint32_t power = (uint32_t)me_mac(re * re, im, im);
+    const int32_t top = me_fl1(power | 1);
     const uint32_t mantissa = power << (31 - top);
     const int16_t *low = origin + 16 * top + (int32_t)(mantissa >> 27);
     return low[0] + me_addRN((low[1] - low[0]) * (int32_t)me_extractu(mantissa, 8, 19), 0, 8);

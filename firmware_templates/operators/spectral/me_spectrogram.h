@@ -20,7 +20,7 @@
  * sizes     [stages][4]: radix, distance between a transform's elements, between the radix's roots, and
  *           groups; the product of the radixes is length / 2
  * places    [length / 2]: byte offset of each pair of samples in digit-reversed order
- * curve     function of the power, 16 points per octave
+ * curve     function of the power, 16 points per octave from 1/2 on, but power 0 first
  * scratch   2 * length + 4 bytes per core, aligned to 4 */
 typedef struct {
     int32_t lanes, length, hop, low, high, y_wide, stages;

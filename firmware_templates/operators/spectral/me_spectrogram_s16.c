@@ -88,7 +88,7 @@ void me_spectrogram_s16(const me_spectrogram_s16_params *op, const me_spectrogra
         const uint32_t most = apply_window(op, tile->x + frame * op->hop * lanes + lane, z);
         const int32_t exponent = me_fourier(z, sizes, op->stages, roots, most);
         z[half] = z[0];
-        const int16_t *origin = op->curve + 32 * exponent - 16;
+        const int16_t *origin = op->curve + 32 * exponent;
         if (op->y_wide)
             spectrum_16(&to, z, half, roots, origin, (int8_t *)tile->y + 2 * at);
         else

@@ -68,7 +68,8 @@ def slack(case: Any) -> Array:
     chord = low + (high - low) * (power - first) / (octave / 16)
     step = np.maximum(size.max(-1, keepdims=True) * 4 * radixes_of(len(window))[-1] / 2**14.5, 1)
     blur = 2 * np.log2(len(window)) * step + size * 2.0**-12  # rounding; 15 bits, 256 parts
-    around = f(np.maximum(size + blur, 1.0)) - f(np.maximum(size - blur, 1.0))
+    ends = (f(np.maximum(size + part, 0.0)) for part in (blur, -blur))
+    around = np.subtract(*(within_reach(case, end, scale, offset) for end in ends))
     steps = (np.abs(chord - f(np.maximum(size, 1.0))) + np.abs(around)) / case.target.scale
     lanes = np.abs(scale).reshape(*case.shapes[0][1:], 1)
     # int16: two points of an int16 curve over 1.25 times the range, and a 15-bit factor

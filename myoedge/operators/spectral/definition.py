@@ -52,7 +52,7 @@ CURVES = frozenset(
 PART = optional(chosen("real", "imaginary"))
 HALF = np.iinfo(np.int16)
 OCTAVE = 16  # points per octave of power
-CURVE = 52 * OCTAVE + 1  # powers of a transform are below 2**52
+CURVE = 53 * OCTAVE + 1  # powers of a transform are from 2**-1 to below 2**52; point 0: power 0
 # Twice the largest magnitude behind a stage, whose values are rounded, times a root of unity
 WIDEST = int(2 * (2**14.5 + MOST_RADIX * 0.5**0.5) * ONE)
 
@@ -141,6 +141,13 @@ def spectrogram_quantize(inputs: QuantizeInputs) -> SpectrogramParams:
     return SpectrogramParams(acc_bound=max(bound, WIDEST), **arrays)
 
 
+def powers_of_points() -> Array:
+    """Return the powers of the points of a function table; 0 for the first one."""
+    at = np.arange(CURVE)
+    power = np.ldexp(1.0 + at % OCTAVE / OCTAVE, at // OCTAVE - 1)
+    return np.where(at == 0, 0.0, power)
+
+
 def _curve_of_function(
     inputs: QuantizeInputs, unit: float, scale: Array, offset: Array
 ) -> tuple[Array, float, float]:
@@ -151,9 +158,9 @@ def _curve_of_function(
     last segment before a limit is complete.
     unit   magnitude of the integer 1
     """
-    at = np.arange(CURVE)
-    power = np.ldexp(1.0 + at % OCTAVE / OCTAVE, at // OCTAVE)
-    values = np.nan_to_num(evaluate(inputs.attrs["chain"], np.sqrt(power) * unit), posinf=1e30)
+    power = powers_of_points()
+    values = evaluate(inputs.attrs["chain"], np.sqrt(power) * unit)
+    values = np.nan_to_num(values, posinf=1e30, neginf=-1e30)
     live = np.abs(scale) > 0
     edges = (np.array([inputs.target.low, inputs.target.high]) - inputs.target.zero_point) * (
         inputs.target.scale
@@ -169,10 +176,10 @@ def _curve_of_function(
 
 def on_curve(curve: Array, real: Array, imaginary: Array, exponent: Array) -> Array:
     """Interpolate the table of a function of the magnitude at the power (real^2 + imaginary^2) *
-    4**exponent; real^2 + imaginary^2 < 2**31, and at least 1 is taken."""
-    power = np.maximum(real**2 + imaginary**2, 1)
-    top = np.frexp(power.astype(np.float64))[1].astype(np.int64) - 1
-    mantissa = (power << (31 - top)) & 0x7FFFFFFF
+    4**exponent; real^2 + imaginary^2 < 2**31, and 0 takes the point before the octave of 1."""
+    power = real**2 + imaginary**2
+    top = np.frexp((power | 1).astype(np.float64))[1].astype(np.int64) - 1
+    mantissa = power << (31 - top)
     at, rest = (top + 2 * exponent) * OCTAVE + (mantissa >> 27), (mantissa >> 19) & 255
     points = curve.astype(np.int64)
     return np.asarray(points[at] + (((points[at + 1] - points[at]) * rest + 128) >> 8))
