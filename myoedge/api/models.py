@@ -191,7 +191,7 @@ def build(options: BuildOptions) -> Build:
         stream=options.stream,
         engine=options.engine,
         chip=request.chip_in_limits,
-        **gate_of(options, found),
+        **(gate_of(options, found) if options.app else {}),
         decided_by=(request.of_integers, coefficients()),
     )
     folder = Path(os.path.normpath(options.output)) if options.output else None

@@ -80,7 +80,8 @@ class Finished:
     def warnings(self) -> tuple[Notice, ...]:
         """Return the warnings of plan and application, and W302 if the stream does not run in real
         time."""
-        slow, of_plan = slow_stream(self.report), self.build_plan.plan.warnings
+        slow = slow_stream(self.report) if "stream" in self.report else None
+        of_plan = self.build_plan.plan.warnings
         return (*of_plan, *self.contents.warnings, *([] if slow is None else [slow]))
 
     @property

@@ -242,9 +242,10 @@ def _search_result(
     chosen = _count_constant_reads(options, chosen)
     workshop = chosen.workshop
     start = workshop.measured(chosen.network)
+    few_bits = start.network.cores.graph.formats
     goal = replace(
         chosen.goal,
-        floor=weight_noise(start.network.cores, workshop.bench.samples),
+        floor=weight_noise(start.network.cores, workshop.bench.samples) if few_bits else {},
         planned_cycles=_make_cycle_planner(options, chosen, start.network.engined),
     )
     observers_db = {x.method: start.measured.worst_db for x in workshop.observers[:1]}

@@ -51,7 +51,7 @@ def network_values(
         for index, name in plan.copies
     ]
     outside = partial(_l2_pointer, plan)
-    rows = row_fetches(plan, outside)
+    rows = row_fetches(plan, outside) if plan.loops else []
     prefetches = _prefetches(plan, rows)
     table = _layer_table(plan, layers, prefetches)
     exit_at, place = _exit(plan, exit_output)

@@ -16,11 +16,9 @@ from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import Array
 from myoedge.numerics.quant_params import round_up_12_bits
 from myoedge.operators.base import OPS
-from myoedge.operators.embedding import table_range
 from myoedge.operators.interpreter import PRE
-from myoedge.operators.library.known_values import truth_range
 from myoedge.quantization.float_runs import float_values
-from myoedge.quantization.known_ranges import choice_ranges, full_ranges
+from myoedge.quantization.known_ranges import choice_ranges, fixed_ranges, full_ranges
 from myoedge.quantization.masked_ranges import (
     Range,
     inner_ranges,
@@ -205,7 +203,7 @@ def calibrations(
     observed = observe(
         graph, samples, histograms=any(rule.method not in UNBINNED for rule in rules)
     )
-    fixed = table_range(graph) | truth_range(graph)
+    fixed = fixed_ranges(graph)
     count, sha = len(next(iter(samples.values()))), digest(samples)
     made = []
     for observer in observers:

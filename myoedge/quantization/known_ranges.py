@@ -14,7 +14,9 @@ from myoedge.graph.ir import Graph, Node
 from myoedge.numerics.pointwise import COMPARISONS, Chain, evaluate
 from myoedge.numerics.quant_params import QuantParams, dequantize, quantize
 from myoedge.operators.base import OPS
+from myoedge.operators.embedding import table_range
 from myoedge.operators.interpreter import PRE, result_bounds
+from myoedge.operators.library.known_values import truth_range
 from myoedge.quantization.masked_ranges import Range
 
 REACH = np.arange(-1024, 1025) / 64.0  # arguments of functions, up to near their bounds
@@ -106,6 +108,15 @@ Values = tuple[float, ...]
 TRUTH: Values = (0.0, 1.0)
 JOINED: Mapping[str, Callable[[Sequence[float]], float]] = {"mul": math.prod, "maximum": max}
 VALUES_MAX = 4
+COMPARE = "integer_compare"
+
+
+def fixed_ranges(graph: Graph) -> dict[str, Range]:
+    """Return the ranges that do not depend on the samples: of rows of tables, and of
+    comparisons."""
+    ops = {node.op for node in graph.nodes}
+    found = table_range(graph) if "embedding" in ops else {}
+    return found | (truth_range(graph) if any(op.startswith(COMPARE) for op in ops) else {})
 
 
 def choice_ranges(graph: Graph, ranges: Mapping[str, Range]) -> dict[str, Range]:
@@ -113,6 +124,8 @@ def choice_ranges(graph: Graph, ranges: Mapping[str, Range]) -> dict[str, Range]
 
     ranges   tensor -> range over the samples
     """
+    if not any(node.op.startswith(("table", COMPARE)) for node in graph.nodes):
+        return {}
     known = few_values(graph).items()
     return {name: (min(values), max(values)) for name, values in known if name in ranges}
 
@@ -137,7 +150,7 @@ def _possible_values(node: Node, read: Sequence[Values]) -> tuple[Values, Chain]
     read   possible values of the operands
     """
     chain = node.attrs.get("chain", node.attrs.get("act", ()))
-    if node.op.startswith("integer_compare"):
+    if node.op.startswith(COMPARE):
         return TRUTH, chain
     if node.op == "table":
         at = [i for i, call in enumerate(chain) if call[0] in COMPARISONS]

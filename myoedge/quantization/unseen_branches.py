@@ -27,6 +27,7 @@ from myoedge.quantization.masked_ranges import BOOLEAN, Range
 BY_ELEMENT = frozenset(
     ("add", "affine", "magnitude", "max_pool", "maximum", "mul", "prelu", "sub", "table", "where")
 )
+BRANCHING = ("embedding", "integer_compare", "table")  # first words of operators with branches
 STEPS = 255  # int8 steps in a range
 RUNS = 32  # enough for every combination of the branches of five tensors, even of one element each
 FARTHEST = 8.0  # times the values that samples show: a farther value would leave these too few bits
@@ -42,6 +43,8 @@ def unseen_points(graph: Graph, samples: Iterable[Sample], seen: Mapping[str, Ra
     seen   range of every tensor over the samples
     An argument to which a sample's argument is rounded is left out: samples show its branch.
     """
+    if not any("act" in node.attrs or node.op.startswith(BRANCHING) for node in graph.nodes):
+        return {}
     functions = {} if graph.has_fake_quantized else _functions_of_tensors(graph, seen)
     left = _candidate_arguments(graph, functions, seen)
 

@@ -74,7 +74,7 @@ def report_html(report: Report) -> str:
             budget=memory_maps.budget(report),
             time=charts.time(report),
             network=network_map(report),
-            power=power_chart(report),
+            power=power_chart(report) if report.get("played") else None,
             application=duty_lines.of_application(report) if report.get("duty") else {},
             decision=decision(report),
             layer_names=wording.layer_names(report),
