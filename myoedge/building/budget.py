@@ -203,7 +203,7 @@ def within(chip: Chip, budget: Budget, layers: int = 0) -> Chip:
     if code > max(limited.l2_reserved_bytes, 0):  # code of all layers
         limited = replace(limited, l2_reserved_bytes=code, layer_code_bytes=0)
     if budget.parts == PARTS[0]:
-        limited = with_program_in_flash(limited, budget, layers)
+        limited = with_program_in_flash(limited, streamed_code_bytes(budget, layers)[0])
     if chip.l1_bytes and limited.l1_bytes <= chip.l1_reserved_bytes:
         facts = {
             "needs": f"more than {chip.l1_reserved_bytes:,} B, which stacks and runtime take",
@@ -215,14 +215,23 @@ def within(chip: Chip, budget: Budget, layers: int = 0) -> Chip:
     return limited
 
 
-def with_program_in_flash(chip: Chip, budget: Budget, layers: int) -> Chip:
+def streamed_code_bytes(budget: Budget, layers: int) -> tuple[int, int]:
+    """Return the bytes of a boot image besides weights if weights are streamed: estimated, and the
+    least."""
+    streamed = STREAMED_CODE_BYTES + STREAMED_LAYER_BYTES * layers
+    least = BASE_CODE_BYTES + LAYER_CODE_BYTES * layers
+    return max(streamed, budget.boot_code_bytes), max(least, budget.boot_code_bytes)
+
+
+def with_program_in_flash(chip: Chip, code_bytes: int) -> Chip:
     """Return the chip with only so many resident weights beside streamed ones that the program
-    starts from the flash on the chip."""
+    starts from the flash on the chip.
+
+    code_bytes   bytes of the boot image besides weights
+    """
     flashes = [x for x in chip.optional_levels if x.program_bytes]
     rooms = [x.boot_room_bytes(chip.level(x.name).bytes) for x in flashes]
-    code = STREAMED_CODE_BYTES + STREAMED_LAYER_BYTES * layers
-    code = max(code, budget.boot_code_bytes)
-    return replace(chip, resident_bytes=max(max(rooms) - code, 0)) if rooms else chip
+    return replace(chip, resident_bytes=max(max(rooms) - code_bytes, 0)) if rooms else chip
 
 
 def allowed_levels(chip: Chip, budget: Budget) -> Chip:

@@ -13,7 +13,7 @@ from myoedge.building import budget
 from myoedge.building.budget import EXTERNAL, KIB, PARTS
 from myoedge.building.fewer_bits import limit_weight_bits
 from myoedge.building.finishing import BuildInputs
-from myoedge.building.plans import drop_limits, limited_memories
+from myoedge.building.plans import BuildPlan, drop_limits, limited_memories
 from myoedge.building.request import BuildRequest
 from myoedge.numerics.arrays import round_up
 from myoedge.plan.plan import Plan
@@ -35,9 +35,13 @@ class Fit:
     boot_bytes   likewise, of the boot image
     """
 
-    plan: Plan
+    build_plan: BuildPlan
     own_bytes: int
     boot_bytes: int
+
+    @property
+    def plan(self) -> Plan:
+        return self.build_plan.plan
 
 
 class MemoryChange(ABC):

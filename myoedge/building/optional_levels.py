@@ -48,9 +48,14 @@ def enable_levels(
     return chip.with_optional(chosen.name), free
 
 
+def memory_choices(chip: Chip) -> dict[str, MemoryLevel]:
+    """Return value of --memory -> its level."""
+    return {f"{x.name}={choice}": x for x in chip.optional_levels for choice in (OFF, AUTO)}
+
+
 def _chosen_level(chip: Chip, memory: str | None) -> MemoryLevel | None:
     """Return the level that --memory enables; None for none. Errors: E204 no such choice."""
-    levels = {f"{x.name}={choice}": x for x in chip.optional_levels for choice in (OFF, AUTO)}
+    levels = memory_choices(chip)
     if memory is None or memory in levels:
         return levels[memory] if memory is not None and memory.endswith(AUTO) else None
     facts = {"has": ", ".join(levels) or f"no such memory of {chip.name}"}

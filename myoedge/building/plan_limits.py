@@ -3,13 +3,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 
-from myoedge.building.budget import EXTERNAL, memories
-from myoedge.building.plans import first_plan, planned
+from myoedge.building.budget import EXTERNAL, code_bytes, memories
+from myoedge.building.plans import first_plan
 from myoedge.building.request import BuildRequest
-from myoedge.building.stream_rate import if_it_fits
 from myoedge.plan.cost.network import energy_bytes, latency_s, modelled_cycles, waits
+from myoedge.plan.plan import Plan
 from myoedge.power.model import Coefficients, energy, typical
 from myoedge.quantization.scales import QuantGraph
 from myoedge.quantization.search.moves.weight_steps import Keeps
@@ -43,10 +44,9 @@ def keeper(request: BuildRequest, coefficients: Coefficients) -> Keeps | None:
 def _make_energy_check(
     network: QuantGraph, request: BuildRequest, coefficients: Coefficients
 ) -> bool:
-    found = if_it_fits(lambda: planned(network, request, advises=False))
-    if found is None:
+    plan, limits = first_plan(network, request), request.limits
+    if plan is None or not leaves_room_for_code(plan, request):
         return False
-    plan, limits = next(found.candidates).plan, request.limits
     if limits.l2_bytes is not None and plan.image_bytes("l3"):
         return False
     if limits.latency_s is not None and (latency_s(plan) or 0.0) > limits.latency_s:
@@ -55,3 +55,11 @@ def _make_energy_check(
         return True
     activity = typical(modelled_cycles(plan), *energy_bytes(plan), layers=len(plan.steps))
     return energy(activity, request.chip_at_point.point, coefficients).joules <= limits.energy_j
+
+
+def leaves_room_for_code(plan: Plan, request: BuildRequest) -> bool:
+    """Return whether L2 has room for a plan's data beside code, as it is estimated: plans without
+    memory levels may take all of L2, as linking tells the code's size."""
+    limits = replace(request.limits, l2_bytes=request.limits.l2_bytes or request.chip.l2_bytes)
+    code = code_bytes(limits, request.chip, len(plan.steps))
+    return plan.l2_bytes + code <= (limits.l2_bytes or 0)

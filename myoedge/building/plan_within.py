@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from myoedge.building.budget import (
@@ -14,6 +14,7 @@ from myoedge.building.budget import (
     PARTS,
     Budget,
     reduces,
+    streamed_code_bytes,
     with_program_in_flash,
     within,
 )
@@ -48,6 +49,10 @@ class StoredOverParts(DoesNotFit):
         facts = {"needs": f"{flash}: {weights}", "has": has}
         super().__init__("E302", f"over budget: {EXTERNAL}", facts, [SMALLER])
         self.code_bytes = boot_bytes - plan.weight_bytes
+
+
+class NoRoom(DoesNotFit):
+    """E302: a board without room in a memory level that the build enables."""
 
 
 def plan_within(
@@ -97,31 +102,38 @@ def _check_rooms(chip: Chip, budget: Budget) -> None:
             "has": f"{level.bytes:,} B" if level.bytes else table,
         }
         title = f"the board {board.id} has no room for weights in {level.name}"
-        raise DoesNotFit("E302", title, facts, [SMALLER])
+        raise NoRoom("E302", title, facts, [SMALLER])
 
 
 def _planned_in_parts(inputs: PlanInputs, budget: Budget) -> Plan:
     """Plan a network, with a program that starts from the flash on the chip if another is excluded
     or too small. Errors: as plan_within."""
     plan = _planned_in_flash(inputs, budget)
-    limited = with_program_in_flash(inputs.chip, budget, len(plan.steps))
-    if limited.resident_bytes is None:
-        check_parts(budget, plan, plan.weight_bytes + budget.boot_code_bytes)
-        return plan
-    data = limited.resident_bytes + plan.l2_bytes - plan.weight_bytes
-    most = min(data + max(limited.l2_reserved_bytes, 0), limited.l2_bytes)
-    for chip in (limited, replace(limited, l2_bytes=most)):  # all weights may fit the whole of L2
+    for chip in _with_less_in_l2(inputs.chip, budget, plan):
         try:
             check_parts(budget, plan, plan.weight_bytes + budget.boot_code_bytes)
             return plan
-        except StoredOverParts as short:
+        except StoredOverParts:
             try:
-                plan = planned_once(replace(inputs, chip=chip))
+                made = planned_once(replace(inputs, chip=chip))
             except MyoedgeError:  # of an L2 that is no limit of the user's
-                raise short from None
-            plan = replace(plan, chip=replace(plan.chip, l2_bytes=limited.l2_bytes))
+                continue
+            plan = replace(made, chip=replace(made.chip, l2_bytes=inputs.chip.l2_bytes))
     check_parts(budget, plan, plan.weight_bytes + budget.boot_code_bytes)
     return plan
+
+
+def _with_less_in_l2(chip: Chip, budget: Budget, plan: Plan) -> Iterator[Chip]:
+    """Yield chips for plans of which the program starts from the flash on the chip: with less room
+    for constants in L2 beside code of streamed weights, as it is estimated, and beside the least
+    that a program has, as linking tells its size; all weights may fit the whole of L2."""
+    for code_bytes in streamed_code_bytes(budget, len(plan.steps)):
+        limited = with_program_in_flash(chip, code_bytes)
+        if limited.resident_bytes is not None:
+            data = limited.resident_bytes + plan.l2_bytes - plan.weight_bytes
+            most = min(data + max(limited.l2_reserved_bytes, 0), limited.l2_bytes)
+            yield limited
+            yield replace(limited, l2_bytes=most)
 
 
 def _planned_in_flash(inputs: PlanInputs, budget: Budget) -> Plan:

@@ -10,8 +10,8 @@ from dataclasses import replace
 from myoedge.building import budget
 from myoedge.building.budget import EXTERNAL, KIB, PARTS, is_limited_by_board
 from myoedge.building.finishing import BuildInputs, Finished
-from myoedge.building.memory_changes import LargerLimit, parts_of
-from myoedge.building.plan_within import NO_TILE
+from myoedge.building.memory_changes import LargerLimit, NoLevels, parts_of
+from myoedge.building.plan_within import NO_TILE, NoRoom
 from myoedge.building.plans import BuildPlan, estimated, limited_memories, search_l2_limit
 from myoedge.building.stream_rate import TOO_LARGE
 from myoedge.building.trials import Finish, Remedy, Trials, trial_inputs
@@ -26,7 +26,8 @@ STEP_KIB = 4  # more L2 if a limit has no plan
 
 
 class KeepsLimit(Exception):
-    """A trial of a larger L2 limit gave a build that the given limit is enough for.
+    """A trial gave a build within the given limits: of a larger limit of L2 that it does not need,
+    or without optional memory levels.
 
     build_plan   its plan
     """
@@ -50,6 +51,7 @@ def advised(
     if notice.code == NO_TILE:
         tries = _l1_remedies(notice.tries, trials)
         return Broken("l1", dict(notice.facts), tries, notice.code, notice.title)
+    check_optional_levels(refused, trials)
     found = trials.lossless()
     limits = (x.limit for one in found for x in one.changes)
     cures = list(filter(None, dict.fromkeys(limits)))
@@ -59,6 +61,15 @@ def advised(
         found = [*found, *trials.fewer_bits(found)]
     tries = lossless_first(x.text for x in found) or list(notice.tries)
     return _exceeded(notice, inputs, cures, tries, is_joint=_is_joint(found))
+
+
+def check_optional_levels(refused: MyoedgeError, trials: Trials) -> None:
+    """Raise KeepsLimit if a build fits without optional levels: --memory has them where they
+    help."""
+    without = NoLevels()
+    is_for_level = isinstance(refused, NoRoom) or not trials.inputs.request.optional_levels
+    if not is_for_level and (fit := trials.fit([without])) is not None:
+        raise KeepsLimit(fit.build_plan)
 
 
 def _is_joint(found: Sequence[Remedy]) -> bool:

@@ -84,7 +84,7 @@ class Trials:
         if key not in self.known:
             try:
                 changed = reduce(lambda inputs, change: change.applied(inputs), key, self.inputs)
-                is_exact = any(x.limit == "l2" for x in key)
+                is_exact = any(x.limit == "l2" or x == NoLevels() for x in key)
                 self.known[key] = _fit_of(changed, self.finish, is_exact=is_exact)
             except MyoedgeError:  # such as integers without a kernel
                 self.known[key] = None
@@ -156,19 +156,20 @@ class Trials:
 
 def _fit_of(inputs: BuildInputs, finish: Finish, *, is_exact: bool) -> Fit:
     """Return a plan that fits beside its program; programs are linked where the plan leaves less
-    than a chip reserves for them, or the bytes are asked for. Errors: of a build that does not fit.
+    than a chip reserves for them, or if that is asked for. Errors: of a build that does not fit.
 
-    is_exact   whether the bytes of the program are asked for
+    is_exact   whether programs are always linked
     """
     request = inputs.request
-    plan = next(planned(inputs.quantized.network, request, advises=False).candidates).plan
+    first = next(planned(inputs.quantized.network, request, advises=False).candidates)
+    plan = first.plan
     reserved = request.chip.l2_bytes - request.chip.l2_room_beside_code(len(plan.steps))
     if not is_exact and _is_sure(request, plan, reserved):
-        return Fit(plan, reserved, plan.weight_bytes + reserved)
+        return Fit(first, reserved, plan.weight_bytes + reserved)
     built = finish(inputs)
     firmware = built.contents.firmware
     boot_bytes = 0 if firmware is None else firmware.program.loaded_bytes
-    return Fit(built.build_plan.plan, budget.linked_bytes(built.report), boot_bytes)
+    return Fit(built.build_plan, budget.linked_bytes(built.report), boot_bytes)
 
 
 def _is_sure(request: BuildRequest, plan: Plan, code_bytes: int) -> bool:

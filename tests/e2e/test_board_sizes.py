@@ -87,6 +87,22 @@ def test_weights_move_where_the_boot_image_has_no_room(limit: str | None, tmp_pa
     assert memory["levels"].get("l3", 0) <= 160 << 10
 
 
+def test_more_l2_is_never_refused_where_less_builds(tmp_path: Path) -> None:
+    """Of weights that L2 has room for, fewer stay there than before code was linked: its estimate
+    beside streamed weights is high."""
+    board = NO_PARTS + sized("[flash.mram]", 40 << 13) + sized("[flash.octospi]", 16 << 13)
+    fits = []
+    for l2_kib in (180, 260, 300, 335, 400):
+        trial = Trial(tmp_path, 186, 8, board=board + sized("[ram]", 1 << 16), l2=f"{l2_kib}KiB")
+        trial.options["memory"] = "mram=auto"
+        try:
+            fits.append(bool(trial.build().report["layers"]))
+        except MyoedgeError:
+            fits.append(False)
+    assert fits == sorted(fits)
+    assert any(fits)
+
+
 def test_a_board_without_mram_starts_from_the_other_flash(tmp_path: Path) -> None:
     trials = {x: Trial(tmp_path, 16, 1, board=NO_PARTS + flash(x, 1 << 21)) for x in FLASHES}
     external = {x: trial.build().report["memory"]["external"] for x, trial in trials.items()}

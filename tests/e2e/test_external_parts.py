@@ -35,9 +35,10 @@ def dense(width: int, depth: int) -> tuple[nn.Module, tuple[int, ...]]:
 class LastState(nn.Module):
     """GRUs, and scores of the last state."""
 
-    def __init__(self, width: int, depth: int) -> None:
+    def __init__(self, width: int, depth: int, read: int = 0, both: bool = False) -> None:
         super().__init__()
-        self.cells, self.head = nn.GRU(width, width, depth, batch_first=True), nn.Linear(width, 4)
+        self.cells = nn.GRU(read or width, width, depth, batch_first=True, bidirectional=both)
+        self.head = nn.Linear(width << both, 4)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return self.head(self.cells(x)[0][:, -1])
@@ -45,6 +46,10 @@ class LastState(nn.Module):
 
 def recurrent(width: int, depth: int) -> tuple[nn.Module, tuple[int, ...]]:
     return LastState(width, depth), (10, width)
+
+
+def both_ways(width: int, depth: int) -> tuple[nn.Module, tuple[int, ...]]:
+    return LastState(width, depth, read=5, both=True), (7, 5)
 
 
 class ColumnScores(nn.Module):
@@ -63,7 +68,15 @@ def turned(width: int, depth: int) -> tuple[nn.Module, tuple[int, ...]]:
     return ColumnScores(width), (width, width)
 
 
-NETWORKS = {"dense": dense, "gru": recurrent, "turned": turned}
+def narrowed(width: int, depth: int) -> tuple[nn.Module, tuple[int, ...]]:
+    assert depth == 1
+    return nn.Sequential(nn.Linear(width, 257), nn.ReLU(), nn.Linear(257, 3)), (width,)
+
+
+NETWORKS = {"dense": dense, "gru": recurrent, "turned": turned} | {
+    "narrowed": narrowed,
+    "both ways": both_ways,
+}
 
 
 class Trial:
@@ -332,6 +345,15 @@ def test_weight_bits_are_chosen_for_the_parts(tmp_path: Path) -> None:
     built = trial.build()
     assert built.report["memory"]["external"] == []
     assert min(step.weight_bits for step in built.network.steps if step.weight_bits) < 8
+
+
+@pytest.mark.parametrize("external", [None, "none"])
+def test_weight_bits_leave_room_for_the_code_in_l2(external: str | None, tmp_path: Path) -> None:
+    """Also where no memory level can take what has no room: half a program's code was left."""
+    limits = {"external": external} if external else {}
+    trial = Trial(tmp_path, 1021, 1, network="narrowed", l2="200KiB", **limits)
+    trial.options["weights"] = "auto"
+    assert trial.build().report["memory"]["external"] == []
 
 
 def test_the_program_has_the_clocks_of_the_board(tmp_path: Path) -> None:

@@ -58,3 +58,13 @@ def test_each_remedy_builds(
             trial = trial_of(tmp_path, network, option, sizes)
             applied(line, trial)
             trial.build()
+
+
+@pytest.mark.parametrize("l2", thinned(["40KiB", "37KiB", "34KiB"], 3))
+def test_mram_that_does_not_help_is_not_used(l2: str, tmp_path: Path) -> None:
+    """With it, the code of transfers of recurrent layers exceeded a small L2."""
+    built = {}
+    for memory in ("mram=off", "mram=auto"):
+        trial = Trial(tmp_path, 33, 3, network="both ways", l2=l2, memory=memory)
+        built[memory] = trial.build().report["memory"]["levels"].get("mram", 0)
+    assert built["mram=off"] == 0

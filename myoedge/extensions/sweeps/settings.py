@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Literal
 
 from myoedge.building.config_rules import check_limits
 from myoedge.building.config_tables import BudgetTable, EngineName, LayerTable, Method
+from myoedge.building.optional_levels import memory_choices
 from myoedge.errors import MyoedgeError
 from myoedge.reports.facts import TOLERATED
 from myoedge.system.control_characters import with_controls
@@ -169,6 +170,9 @@ def read_sweep(path: Path) -> Sweep:
 def _invalid_values(sweep: Sweep) -> Iterator[dict[str, str]]:
     """Yield invalid values that types cannot exclude."""
     yield from _invalid_axes(sweep)
+    choices = memory_choices(find_chip(sweep.target))
+    for memory in {*(sweep.memory or ())} - {*choices}:
+        yield {"memory": f"{memory} is none of {', '.join(choices) or 'no choices'}"}
     if sweep.external and {None} != {budget.external for budget in sweep.budget}:
         yield {"external": "is given for all results, and in [[budget]]"}
     for key, bound in asdict(sweep.bounds).items():
@@ -178,12 +182,12 @@ def _invalid_values(sweep: Sweep) -> Iterator[dict[str, str]]:
 
 def _invalid_axes(sweep: Sweep) -> Iterator[dict[str, str]]:
     """Yield axes without values, and names that two of their values share."""
-    named = {axis.plural: [*map(axis.name_of, axis.values(sweep))] for axis in AXES}
-    if not all(named.values()):
-        yield {"cause": "an empty list: nothing would be built"}
-    for plural, names in named.items():
+    for axis in AXES:
+        names = [*map(axis.name_of, axis.values(sweep))]
+        if not names:
+            yield {axis.key or axis.label: "an empty list: nothing would be built"}
         if twice := [name for name in names if names.count(name) > 1]:
-            yield {"cause": f"two {plural} are named {twice[0]}"}
+            yield {axis.key or axis.label: f"two {axis.plural} are named {twice[0]}"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,6 +200,7 @@ class SweepAxis:
     name        value -> its name; None: the value is its name
     arguments   value -> arguments of build
     tables      value -> tables of myoedge.toml
+    key         its key of SWEEP.toml, if that is not the label
     """
 
     label: str
@@ -204,6 +209,7 @@ class SweepAxis:
     name: Callable[[Any], str] | None = None
     arguments: Callable[[Any], Mapping[str, Any]] = lambda _: {}
     tables: Callable[[Any], Mapping[str, Mapping[str, Any]]] = lambda _: {}
+    key: str = ""
 
     def name_of(self, value: Any) -> str:
         return (value or UNSET) if self.name is None else self.name(value)
@@ -245,6 +251,7 @@ AXES = (
         "operating points",
         lambda sweep: sweep.points,
         arguments=lambda point: {"operating_point": point},
+        key="operating_points",
     ),
     SweepAxis(
         "memory",

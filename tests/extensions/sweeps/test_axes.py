@@ -67,7 +67,17 @@ def test_every_axis_has_values_of_different_names(axis: SweepAxis, tmp_path: Pat
     for text, cause in zip(VALUES[axis.label][1:], ["empty list", axis.plural], strict=True):
         with pytest.raises(MyoedgeError, match="E260") as caught:
             found(tmp_path, axis.label, text)
-        assert cause in " ".join(map(str, caught.value.notice.facts)) + str(caught.value)
+        told = dict(caught.value.notice.facts)[
+            text.partition(" =")[0].strip("[]\n").partition("]")[0]
+        ]
+        assert cause in told
+
+
+@pytest.mark.parametrize("target", ["gap9", "cortex-m4"])
+def test_an_unknown_memory_is_told_when_the_sweep_is_read(target: str, tmp_path: Path) -> None:
+    with pytest.raises(MyoedgeError, match="E260") as caught:
+        found(tmp_path, "memory", f'memory = ["mram=on"]\ntarget = "{target}"\n')
+    assert "mram=on" in dict(caught.value.notice.facts)["memory"]
 
 
 def test_parts_are_limited_once(tmp_path: Path) -> None:
