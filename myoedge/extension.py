@@ -137,6 +137,18 @@ class SectionHook:
 
 
 @dataclass(frozen=True)
+class PanelHook:
+    """A panel of report.html on how time passes, for an entry of report.json.
+
+    name    key of the entry; a report without it has no panel
+    place   of a function of the report that returns the panel's HTML; "": it has none
+    """
+
+    name: str
+    place: str
+
+
+@dataclass(frozen=True)
 class ReaderHook:
     """A format of sample files.
 
@@ -220,6 +232,7 @@ class Extension:
     projects       of development kits, around src/
     parts          of the firmware, beside the network
     sections       of reports
+    panels         of report.html
     readers        of sample files
     backends       that run a build
     steps          that `build` suggests
@@ -232,6 +245,7 @@ class Extension:
     projects: tuple[ProjectHook, ...] = ()
     parts: tuple[PartHook, ...] = ()
     sections: tuple[SectionHook, ...] = ()
+    panels: tuple[PanelHook, ...] = ()
     readers: tuple[ReaderHook, ...] = ()
     backends: tuple[BackendHook, ...] = ()
     steps: tuple[StepHook, ...] = ()

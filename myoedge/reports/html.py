@@ -40,10 +40,9 @@ from myoedge.reports.evaluations import EXACT_DB
 from myoedge.reports.facts import FACT_OF, verdict_of
 from myoedge.reports.network_map import network_map
 from myoedge.reports.period import decision
-from myoedge.reports.playback import power_chart
 from myoedge.reports.report_json import WEAK_DB, Report, dims
 from myoedge.reports.sections import sections
-from myoedge.system.hooks import load
+from myoedge.system.hooks import hooks, load
 from myoedge.version import __version__
 
 if TYPE_CHECKING:
@@ -74,7 +73,7 @@ def report_html(report: Report) -> str:
             budget=memory_maps.budget(report),
             time=charts.time(report),
             network=network_map(report),
-            power=power_chart(report) if report.get("played") else None,
+            panels=[Markup(load(x.place)(report)) for x in hooks("panels") if x.name in report],
             application=duty_lines.of_application(report) if report.get("duty") else {},
             decision=decision(report),
             layer_names=wording.layer_names(report),

@@ -162,7 +162,9 @@ def test_a_part_of_the_firmware_and_its_section(small: Path, tmp_path: Path) -> 
     assert ran.code == 0, ran.err
     assert "lamp" in ran.out
     assert "blinks on pin 9" in ran.out
-    assert "<h2>The lamp</h2>" in (tmp_path / "out" / "report.html").read_text()
+    page = (tmp_path / "out" / "report.html").read_text()
+    assert "<h2>The lamp</h2>" in page
+    assert "<p>It blinks gap9 awake.</p>" in page
     build = myoedge.load_build(tmp_path / "out")
     assert [(part.name, part.pin) for part in build.parts] == [("lamp", 9)]
     assert "_LAMP_PIN 9" in (tmp_path / "out" / "src" / "model.h").read_text()

@@ -8,6 +8,7 @@ from myoedge.extension import (
     ApplicationHook,
     CommandHook,
     Extension,
+    PanelHook,
     SectionHook,
     StepHook,
     TableHook,
@@ -53,5 +54,6 @@ EXTENSION = Extension(
             "myoedge.extensions.sensor.wake_report:wake_table",
         ),
     ),
+    panels=(PanelHook("played", "myoedge.extensions.sensor.played_panel:panel"),),
     steps=(StepHook("play", "myoedge.extensions.sensor.playback:play_step", after="advise"),),
 )

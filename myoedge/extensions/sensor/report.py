@@ -12,6 +12,7 @@ import numpy as np
 
 from myoedge.errors import Notice
 from myoedge.extensions.sensor.gate_playback import accuracy_lines
+from myoedge.extensions.sensor.played_panel import gate_texts
 from myoedge.extensions.sensor.savings import OTHERS, STATIC, WORK, largest_share
 from myoedge.numerics.arrays import Array
 from myoedge.power.model import Battery, Interval
@@ -19,7 +20,6 @@ from myoedge.power.states import STATES, StatePower
 from myoedge.reports import energy as joules
 from myoedge.reports.budget import Broken, over_budget
 from myoedge.reports.duty_lines import STATE_NAMES, battery_hours, range_by_waiting
-from myoedge.reports.playback import gate_texts
 from myoedge.reports.speed import duration
 from myoedge.reports.wording import rough_percent, shares_of_clocks, three_digits, told_apart
 

@@ -12,9 +12,9 @@ import pytest
 
 from myoedge.backends.packets import Decision, Flags
 from myoedge.extensions.sensor.gate_playback import accuracy, accuracy_lines, rested
+from myoedge.extensions.sensor.played_panel import gate_texts
 from myoedge.extensions.sensor.program import SampleLayout, SensorProgram
 from myoedge.extensions.sensor.wake import Gate
-from myoedge.reports.playback import gate_texts
 from tests.extensions.sensor import sensor_player as player
 
 WINDOW, HOP = 4, 2

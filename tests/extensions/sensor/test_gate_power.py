@@ -15,8 +15,8 @@ import myoedge
 from myoedge.backends.build import Build, load_build
 from myoedge.building.build_files import changed_report
 from myoedge.extensions.sensor.playback import Played
+from myoedge.extensions.sensor.played_panel import gate_texts
 from myoedge.power.model import PUBLISHED
-from myoedge.reports.playback import gate_texts
 from tests.extensions.sensor import applications
 from tests.extensions.sensor.test_wake import armband
 

@@ -11,9 +11,9 @@ import pytest
 
 import myoedge
 from myoedge.extensions.sensor.playback import Played
+from myoedge.extensions.sensor.played_panel import power_chart, power_over_time
 from myoedge.extensions.sensor.simulated_run import pass_cycles
 from myoedge.reports.charts import LEFT, PLOT_WIDTH
-from myoedge.reports.playback import power_chart, power_over_time
 from myoedge.simulator.result import POWER_BINS, POWER_STATES, timeline_of
 from myoedge.system.notebook import card_html
 from tests.extensions.sensor import applications

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """An extension "lamp": an application, its project and its table, a part of the firmware and its
-section of reports, a command, a format of sample files, a backend, a step and a tool."""
+section and panel of reports, a command, a format of sample files, a backend, a step and a tool."""
 
 from myoedge.extension import (
     ApplicationHook,
     BackendHook,
     CommandHook,
     Extension,
+    PanelHook,
     PartHook,
     ProjectHook,
     ReaderHook,
@@ -34,6 +35,7 @@ EXTENSION = Extension(
             "myoedge_lamp.blink:table",
         ),
     ),
+    panels=(PanelHook("lamp", "myoedge_lamp.blink:panel"),),
     readers=(ReaderHook("lamp", (".lamp",), "myoedge_lamp.lamp:read_lamp", (b"LAMP",)),),
     backends=(
         BackendHook("lamp", "lamp", "myoedge_lamp.backend:LAMP", is_listed=True, after="gvsoc"),

@@ -67,5 +67,9 @@ def line(report: Report) -> str:
     return f"blinks on pin {report['lamp']['pin']}"
 
 
+def panel(report: Report) -> str:
+    return f"<p>It blinks {report['target']['chip']} awake.</p>\n"
+
+
 def table(report: Report) -> ReportTable:
     return ReportTable(("what", "where"), (("pin", str(report["lamp"]["pin"])),))

@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An application's last playback in reports: its power over time, and how its wake gate worked."""
+"""The panel of report.html on an application's last playback: power over time, and how its wake
+gate worked."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +17,7 @@ from myoedge.reports import wording
 from myoedge.reports.charts import BOTTOM, LEFT, PLOT_WIDTH, RIGHT, TOP, Frame, Tick
 from myoedge.reports.duty_lines import STATE_NAMES
 from myoedge.reports.energy import digits
+from myoedge.reports.html import environment
 from myoedge.reports.speed import duration
 from myoedge.reports.wording import rough_percent, several, three_digits, told_apart
 
@@ -84,6 +87,15 @@ def power_chart(report: Mapping[str, Any]) -> dict[str, Any] | None:
             for n, state in enumerate(played["timeline"])
         ],
     }
+
+
+def panel(report: Mapping[str, Any]) -> str:
+    """Return the panel as HTML; "" without a playback."""
+    power = power_chart(report)
+    if power is None:
+        return ""
+    template = environment(Path(__file__).parent).get_template("played_panel.j2")
+    return template.render(power=power)
 
 
 def _tick_step(most: float) -> float:
