@@ -55,9 +55,11 @@ def memory_choices(chip: Chip) -> dict[str, MemoryLevel]:
 
 def _chosen_level(chip: Chip, memory: str | None) -> MemoryLevel | None:
     """Return the level that --memory enables; None for none. Errors: E204 no such choice."""
+    if memory is None:
+        return None
     levels = memory_choices(chip)
-    if memory is None or memory in levels:
-        return levels[memory] if memory is not None and memory.endswith(AUTO) else None
+    if memory in levels:
+        return levels[memory] if memory.endswith(AUTO) else None
     facts = {"has": ", ".join(levels) or f"no such memory of {chip.name}"}
     tries = [*(f"--memory {x.name}={AUTO}" for x in chip.optional_levels), "without --memory"]
     raise MyoedgeError("E204", f"there is no choice of memory {memory}", facts, tries)

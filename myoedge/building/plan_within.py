@@ -109,18 +109,31 @@ def _planned_in_parts(inputs: PlanInputs, budget: Budget) -> Plan:
     """Plan a network, with a program that starts from the flash on the chip if another is excluded
     or too small. Errors: as plan_within."""
     plan = _planned_in_flash(inputs, budget)
+    try:
+        check_parts(budget, plan, plan.weight_bytes + budget.boot_code_bytes)
+    except StoredOverParts as error:
+        return _planned_with_less_in_l2(inputs, budget, plan, error)
+    return plan
+
+
+def _planned_with_less_in_l2(
+    inputs: PlanInputs, budget: Budget, plan: Plan, error: StoredOverParts
+) -> Plan:
+    """Return the first plan with less in L2 than `plan` whose program starts from the flash on the
+    chip. Errors: StoredOverParts of the last plan that was made, `error` of `plan`."""
     for chip in _with_less_in_l2(inputs.chip, budget, plan):
         try:
-            check_parts(budget, plan, plan.weight_bytes + budget.boot_code_bytes)
-            return plan
-        except StoredOverParts:
-            try:
-                made = planned_once(replace(inputs, chip=chip))
-            except MyoedgeError:  # of an L2 that is no limit of the user's
-                continue
-            plan = replace(made, chip=replace(made.chip, l2_bytes=inputs.chip.l2_bytes))
-    check_parts(budget, plan, plan.weight_bytes + budget.boot_code_bytes)
-    return plan
+            made = planned_once(replace(inputs, chip=chip))
+        except MyoedgeError:  # of an L2 that is no limit of the user's
+            continue
+        less = replace(made, chip=replace(made.chip, l2_bytes=inputs.chip.l2_bytes))
+        try:
+            check_parts(budget, less, less.weight_bytes + budget.boot_code_bytes)
+        except StoredOverParts as of_less:
+            error = of_less
+        else:
+            return less
+    raise error
 
 
 def _with_less_in_l2(chip: Chip, budget: Budget, plan: Plan) -> Iterator[Chip]:
