@@ -157,7 +157,8 @@ class ReaderHook:
     place        of a function of a path and a Reading (myoedge.quantization.recordings.reading)
                  that returns the Content of the file
     beginnings   first bytes of its files, each at most 16
-    by_ending    whether files without these first bytes are recognised by their ending
+    by_ending    whether files without these first bytes are recognised by their ending, as those of
+                 a format without first bytes always are
     """
 
     name: str

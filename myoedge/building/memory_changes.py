@@ -17,7 +17,7 @@ from myoedge.building.plans import BuildPlan, drop_limits, limited_memories
 from myoedge.building.request import BuildRequest
 from myoedge.numerics.arrays import round_up
 from myoedge.plan.plan import Plan
-from myoedge.reports.memory import external_parts, stored_beside_bytes
+from myoedge.reports.memory import stored_beside_bytes
 from myoedge.targets.boards import FILLS, FLASHES, Board, Flash, Ram
 
 # Memory of a board -> table of board.toml
@@ -126,17 +126,13 @@ class LargerLimit(MemoryChange):
 class MoreParts(MemoryChange):
     """More parts beside the chip in [budget]."""
 
-    parts: str = PARTS[-1]
+    parts: str
     limit = EXTERNAL
 
     def applied(self, inputs: BuildInputs) -> BuildInputs:
         request = inputs.request
         limits = replace(request.limits, external=self.parts)
         return _changed(inputs, replace(request, limits=limits))
-
-    def sized(self, request: BuildRequest, fit: Fit, share: float) -> MemoryChange:
-        needed = external_parts(fit.plan, fit.boot_bytes)
-        return replace(self, parts=max(needed, key=PARTS.index, default=self.parts))
 
     def text(self, request: BuildRequest) -> str:
         return f'[budget] {EXTERNAL} = "{self.parts}"'
@@ -219,8 +215,8 @@ def lossless_changes(request: BuildRequest) -> Iterator[MemoryChange]:
     if request.optional_levels:
         yield NoLevels()
     limits = request.limits
-    if limits.external not in (None, PARTS[-1]):
-        yield MoreParts()
+    if limits.external is not None:
+        yield from map(MoreParts, PARTS[PARTS.index(limits.external) + 1 :])
     if limits.board is not None and budget.is_limited_by_board(limits, request.chip):
         yield from map(LargerTable, TABLES)
     yield from (LargerLimit(x) for x in limited_memories(request) if x != EXTERNAL)

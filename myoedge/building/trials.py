@@ -16,6 +16,7 @@ from myoedge.building.memory_changes import (
     Fit,
     LargerTable,
     MemoryChange,
+    MoreParts,
     NoLevels,
     OtherLevels,
     lossless_changes,
@@ -111,11 +112,17 @@ class Trials:
         otherwise a combination of which none can be left out."""
         changes = [*lossless_changes(self.inputs.request)]
         tables = [x for x in changes if x in TOGETHER]
-        alone = self._remedies([[x] for x in changes])
+        alone = self._single(changes)
         if not any(isinstance(one.changes[0], LargerTable) for one in alone):
             alone += self._remedies([tables] * bool(tables))
         joint = [x for x in changes if not isinstance(x, NoLevels)]
         return alone or self._remedies([self._least(joint)])
+
+    def _single(self, changes: Sequence[MemoryChange]) -> list[Remedy]:
+        """Return remedies of one change each; of those that allow more parts, the fewest."""
+        more = [x for x in changes if isinstance(x, MoreParts)]
+        fewest = next((x for x in more if self.fit([x])), None)
+        return self._remedies([x] for x in changes if x not in more or x == fewest)
 
     def _remedies(self, sets: Iterable[Sequence[MemoryChange]]) -> list[Remedy]:
         return [*filter(None, map(self.remedy, sets))]

@@ -24,11 +24,12 @@ GROUP = "myoedge.extensions"  # entry points of installed packages; and the pack
 _USED = set[str]()  # top-level packages of places outside this package, until the process ends
 
 
-def load(place: str) -> Any:
+def load(place: str, result: type = object) -> Any:
     """Import an object by its place, "module:name".
 
     Errors: E257 it is of another package and cannot be imported; a function of another package
-    raises E257 in place of an exception that is no error of myoedge.
+    raises E257 in place of an exception that is no error of myoedge, and where it does not return
+    a `result`.
     """
     module, _, name = place.partition(":")
     if is_own(place):
@@ -42,7 +43,10 @@ def load(place: str) -> Any:
     @wraps(found)
     def called(*arguments: Any, **named: Any) -> Any:
         with _raise_as_e257(place, "failed"):
-            return found(*arguments, **named)
+            made = found(*arguments, **named)
+            if not isinstance(made, result):
+                raise TypeError(f"it returned {type(made).__name__}, not {result.__name__}")
+            return made
 
     return called
 

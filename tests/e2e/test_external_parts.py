@@ -209,6 +209,11 @@ SMALL_MRAM = sized("[flash.mram]", 204_800)
 CASES: dict[str, tuple[tuple[int, int, dict[str, str]], str, tuple[str, ...]]] = {
     # More float weights than L2 holds: refused before anything is quantised.
     "early, none": ((640, 4, {"external": "none"}), "E302", (MEMORY, PARTS_MORE, BITS)),
+    "early, MRAM": (  # RAM would do, too, with more parts
+        (700, 5, {"external": "none", "memory": "mram=auto"}),
+        "E302",
+        ('external = "flash"', BITS),
+    ),
     "early, flash": ((620, 4, {"external": "flash"}), "E302", (MEMORY, PARTS_MORE, BITS)),
     "early, both": ((800, 4, {"external": "flash", "l2": "200KiB"}), "E302", (PARTS_MORE, BOTH)),
     "early, board": ((640, 4, {"board": NO_PARTS}), "E302", (MEMORY, TOML, BITS)),

@@ -284,6 +284,7 @@ def test_a_changed_package_is_built_anew(
         ("def f(x):\n    raise ValueError(x)", "f of an extension failed"),
         ("import no_such_module", "f of an extension cannot be loaded"),
         ("g = 1", "f of an extension cannot be loaded"),
+        ("def f(x):\n    return [x]", "f of an extension failed"),
     ],
 )
 def test_code_of_a_hook_that_fails_is_the_package_s_error(
@@ -294,6 +295,6 @@ def test_code_of_a_hook_that_fails_is_the_package_s_error(
     monkeypatch.delitem(sys.modules, "faulty_hook", raising=False)
     monkeypatch.setattr(found_hooks, "_USED", set())
     with pytest.raises(MyoedgeError, match=words) as caught:
-        load("faulty_hook:f")(3)
+        load("faulty_hook:f", str)(3)
     assert caught.value.code == "E257"
     assert caught.value.notice.tries == ("pip uninstall faulty_hook",)

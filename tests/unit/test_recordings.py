@@ -21,6 +21,7 @@ from myoedge.extension import ReaderHook
 from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import Array
 from myoedge.quantization import samples
+from myoedge.quantization.recordings import files
 from myoedge.quantization.recordings.files import formats
 from myoedge.quantization.recordings.reading import Reading
 from myoedge.quantization.recordings.recorded import windowed
@@ -575,6 +576,15 @@ def test_files_may_have_units_of_their_own(graph: Graph, tmp_path: Path) -> None
     np.testing.assert_allclose(values(data), np.concatenate([WINDOWS] * 3), rtol=1e-5)
     two = {"a": WINDOWS, "b": WINDOWS}
     refused(two, graph, "E232", "a, b", scales=scales)
+
+
+def test_a_format_without_first_bytes_is_known_by_its_ending(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    bare = ReaderHook("bare", (".bare",), "builtins:str")
+    monkeypatch.setattr(files, "formats", lambda: (bare,))
+    assert files._format_of(b"any bytes", ".bare") == bare
+    assert files._format_of(b"any bytes", ".other") is None
 
 
 BY_CONTENT = [

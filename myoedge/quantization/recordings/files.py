@@ -75,7 +75,7 @@ def read_file(path: Path, reading: Reading) -> Content:
         raise unreadable(path, cause, (remedy.replace("PATH", repr(path.name)),))
     if (reader := _format_of(beginning, path.suffix.lower())) is None:
         raise unreadable(path, _no_format(beginning, path.suffix.lower()))
-    content: Content = load(reader.place)(path, reading)
+    content: Content = load(reader.place, Content)(path, reading)
     return content
 
 
@@ -84,7 +84,8 @@ def _format_of(beginning: bytes, ending: str) -> ReaderHook | None:
     for reader in formats():
         if beginning.startswith(reader.beginnings):
             return reader
-    return next((r for r in formats() if r.by_ending and ending in r.endings), None)
+    named = (r for r in formats() if ending in r.endings and (r.by_ending or not r.beginnings))
+    return next(named, None)
 
 
 def _no_format(beginning: bytes, ending: str) -> str:
