@@ -292,8 +292,8 @@ CASES: dict[str, tuple[tuple[int, int, dict[str, str]], str, tuple[str, ...]]] =
         (f"{LARGER}[flash.mram]", L2, BITS),
     ),
 }
-LARGE = [pytest.param(name, marks=pytest.mark.slow) for name in CASES if name[:4] != "late"]
-CHOSEN = [*(name for name in CASES if name[:4] == "late"), *LARGE]
+QUICK = ("late, none", "late, board", "late, small RAM", "late, small MRAM")
+CHOSEN = [*QUICK, *(pytest.param(x, marks=pytest.mark.slow) for x in CASES if x not in QUICK)]
 
 
 def assert_has_its_parts(told: Notice, l2: str = "1536KiB") -> None:
