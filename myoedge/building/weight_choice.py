@@ -57,7 +57,7 @@ def is_chosen(word: str | None, budget: BudgetTable, *, has_limits: bool) -> boo
     """Return whether weight bits are chosen for a budget.
 
     word         value of --weights, or of [calib] weights
-    has_limits   whether L2, latency or energy is limited
+    has_limits   whether L2, external parts, latency or energy are limited
     Errors: E203 another word, E245 no budget.
     """
     if word in (None, FAST):
@@ -69,7 +69,7 @@ def is_chosen(word: str | None, budget: BudgetTable, *, has_limits: bool) -> boo
         has = {"has": f"{AUTO}, {FAST}"}
         raise MyoedgeError("E203", f"there is no --weights {word}", has, tries)
     if not has_budget:
-        facts = {"needs": "[budget] sqnr, l2, latency or energy", "has": "none of them"}
+        facts = {"needs": "[budget] sqnr, l2, external, latency or energy", "has": "none of them"}
         tries = ["[budget] sqnr = 25.0", "build --l2 900KiB", '[quant] "*" = { weights = 4 }']
         title = "bits of weights are chosen for a budget, and none is given"
         raise MyoedgeError("E245", title, facts, tries)
