@@ -54,11 +54,16 @@ def stored_beside_bytes(plan: Plan, boot_bytes: int) -> int:
 
 
 def _boots_beside(plan: Plan, boot_bytes: int) -> bool:
-    return any(
-        boot_bytes > flash.boot_room_bytes(plan.image_bytes(flash.name))
+    return any(boot_bytes > room for room in _boot_rooms(plan).values())
+
+
+def _boot_rooms(plan: Plan) -> dict[str, int]:
+    """Return flash on the chip -> bytes that it has for the boot image beside a plan's weights."""
+    return {
+        flash.name: flash.boot_room_bytes(plan.image_bytes(flash.name))
         for flash in plan.chip.optional_levels
         if flash.program_bytes
-    )
+    }
 
 
 def memory(plan: Plan) -> Row:
@@ -80,6 +85,7 @@ def memory(plan: Plan) -> Row:
         "levels": levels_bytes(plan),
         "external": external_parts(plan, planned_image_bytes(plan)),
         "boot_image_bytes": planned_image_bytes(plan) if chip.point.clock_hz else None,
+        "boot_rooms": _boot_rooms(plan),
         "code_bytes": None,
         "l1_stacks_bytes": None,
         "fc_stack_bytes": None,

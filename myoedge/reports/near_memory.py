@@ -10,7 +10,6 @@ from typing import Any
 
 from myoedge.reports.report_json import Report
 from myoedge.reports.wording import fraction, layer_names, percent, size
-from myoedge.targets import find_chip
 
 # Kind of a buffer of a memory level's data -> its name; others have the name of their kind
 OF_LEVELS = {"weights": "weights from {}", "window": "window on {}"}
@@ -170,12 +169,9 @@ def behind_l2(report: Report) -> list[str]:
     moved |= {name: f"weights {size(count)}" for name, count in others.items()}
     texts = [f"from {name.upper()} in every run: {text}" for name, text in moved.items()]
     if texts and (stored := memory.get("boot_image_bytes")):
-        image, weights = f"boot image {size(stored)}", levels(report)
-        for level in find_chip(report["target"]["chip"]).optional_levels:
-            if level.program_bytes:
-                room = size(level.boot_room_bytes(weights.get(level.name, 0)))
-                image += f", {level.name.upper()} has room for {room}"
-        texts.append(image)
+        rooms = memory.get("boot_rooms", {}).items()
+        image = (f"{name.upper()} has room for {size(room)}" for name, room in rooms)
+        texts.append(", ".join([f"boot image {size(stored)}", *image]))
     return texts
 
 

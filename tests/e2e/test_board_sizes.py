@@ -83,6 +83,7 @@ def test_weights_move_where_the_boot_image_has_no_room(limit: str | None, tmp_pa
     trial.options["memory"] = "mram=auto"
     memory = trial.build().report["memory"]
     assert memory["levels"]["mram"] > 0
+    assert memory["levels"]["mram"] + memory["boot_rooms"]["mram"] < 40 * 8192
     assert memory["boot_image_bytes"] <= MAP.applications[0].size_bytes
     assert memory["levels"].get("l3", 0) <= 160 << 10
 
