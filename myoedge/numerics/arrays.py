@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""NumPy array types; integer division rounded up; extents and strides of a shape."""
+"""NumPy array types; integer division by rounding; extents and strides of a shape."""
 
 from __future__ import annotations
 
@@ -21,6 +21,11 @@ def ceil_div(a: Count, b: int) -> Count:
 def round_up(a: Count, multiple: int) -> Count:
     """Return the smallest multiple of `multiple` that is at least a."""
     return -(-a // multiple) * multiple
+
+
+def rounded_shift(a: Any, bits: Any) -> Any:
+    """Return integers a / 2**bits, rounded to the nearest integer, halves up; bits 0 or more."""
+    return (a + (1 << bits >> 1)) >> bits
 
 
 def strides(shape: Sequence[int]) -> tuple[int, ...]:

@@ -15,7 +15,7 @@ from myoedge.nest.formulas import where
 from myoedge.nest.intervals import Interval
 from myoedge.nest.ir import Call, Expr, Number
 from myoedge.nest.primitive import Primitive
-from myoedge.numerics.arrays import Array
+from myoedge.numerics.arrays import Array, rounded_shift
 from myoedge.numerics.element_type import INT16
 from myoedge.numerics.pointwise import Chain, evaluate
 from myoedge.numerics.quant_params import QuantParams
@@ -102,7 +102,7 @@ def _evaluate_segment(table: Array, x: Array, levels: Array, drop: Array) -> Arr
     at = np.searchsorted(start, v, side="right") - 1
     line = (value[at] << SLOPE_BITS) + (v - start[at]) * slope[at]
     bits = SLOPE_BITS + drop
-    return np.asarray((line + (1 << bits >> 1)) >> bits)
+    return np.asarray(rounded_shift(line, bits))
 
 
 def _segment_range(table: Array, x: Interval, levels: Interval, drop: Interval) -> Interval:

@@ -15,7 +15,7 @@ from myoedge.nest.formulas import clip
 from myoedge.nest.intervals import Interval
 from myoedge.nest.ir import Axis, Call, Expr, Lookup, Nest, Number
 from myoedge.nest.primitive import Primitive
-from myoedge.numerics.arrays import Array
+from myoedge.numerics.arrays import Array, rounded_shift
 from myoedge.numerics.element_type import INT8, INT16
 from myoedge.numerics.pointwise import Chain, evaluate, is_continuous, is_linear, result_range
 from myoedge.numerics.quant_params import QuantParams, quantize
@@ -165,7 +165,7 @@ def _interpolate(table: Array, v: Array, drop: Array) -> Array:
     part = (entries[at + 1] - entries[at]) * (size & ((1 << shift) - 1))
     line = (entries[at] * (1 << shift) + part) << HEADROOM_BITS
     bits = shift + drop
-    return np.asarray((line + (1 << bits >> 1)) >> bits)
+    return np.asarray(rounded_shift(line, bits))
 
 
 def _interpolation_range(table: Array, v: Interval, drop: Interval) -> Interval:

@@ -15,7 +15,7 @@ import numpy as np
 
 from myoedge.graph.ir import Attrs
 from myoedge.nest.formulas import shifted
-from myoedge.numerics.arrays import Array
+from myoedge.numerics.arrays import Array, rounded_shift
 from myoedge.numerics.element_type import INT8, INT16
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.numerics.requant import exact_sums
@@ -137,12 +137,7 @@ def interpolated(values: Array, x: Array, bits: int) -> Array:
     at = np.clip(x, -limit, limit - 1) + limit
     low = at >> bits
     start, end = (values.take(low + n).astype(np.int64) for n in (0, 1))
-    return np.asarray(start + rounded((end - start) * (at & ((1 << bits) - 1)), bits))
-
-
-def rounded(x: Any, bits: int) -> Any:
-    """Return x / 2**bits of integers, rounded half up."""
-    return (x + (1 << bits >> 1)) >> bits
+    return np.asarray(start + rounded_shift((end - start) * (at & ((1 << bits) - 1)), bits))
 
 
 def lstm_cell(
@@ -164,9 +159,9 @@ def lstm_cell(
     more = at("sigmoid", i, narrow) * at("tanh", g, gate_bits - TANH_ENTRIES)
     more = shifted(more, Q15 - cell_bits)
     if c is None:
-        c = rounded(more, Q15)
+        c = rounded_shift(more, Q15)
     else:
-        c = clip(rounded(at("sigmoid", f, narrow) * c + more, Q15), *INT16_LIMITS)
+        c = clip(rounded_shift(at("sigmoid", f, narrow) * c + more, Q15), *INT16_LIMITS)
     return c, at("sigmoid", o, narrow) * at("tanh", c, cell_bits - TANH_ENTRIES)
 
 
@@ -234,7 +229,7 @@ def _lstm_steps(
     for now in time_order(step.attrs, gates):
         sums = _gates_of(now.astype(np.int64), h) + _recurrent_sums(step, h)
         c, out = lstm_cell(partial(_look_up, step), tuple(sums), c, kept, np.clip, bits)
-        h = np.clip(rounded(out, shift), *hidden_limits(step))
+        h = np.clip(rounded_shift(out, shift), *hidden_limits(step))
         yield h, c
 
 
@@ -246,16 +241,18 @@ def _gru_steps(step: QuantizedNode, gates: Array, h: Array) -> Iterator[tuple[Ar
         h_r, h_z, h_n = _recurrent_sums(step, small)
         r, z = (_look_up(step, "sigmoid", v, SIGMOID_STEP) for v in (x_r + h_r, x_z + h_z))
         if step.attrs["reset_first"]:
-            (_, _, h_n) = _recurrent_sums(step, _multiplied_state(step, rounded(r * state, Q15)))
+            (_, _, h_n) = _recurrent_sums(
+                step, _multiplied_state(step, rounded_shift(r * state, Q15))
+            )
         else:
-            h_n = rounded(r * h_n, Q15)
+            h_n = rounded_shift(r * h_n, Q15)
         n = _look_up(step, "tanh", x_n + h_n, TANH_STEP)  # saturated at twice the state's range
         n = (
             np.clip(_convert_state(step, "new", n), *INT16_LIMITS)
             if step.weight_type == INT16
-            else rounded(n, 1)
+            else rounded_shift(n, 1)
         )
-        state = np.clip(n + rounded(z * (state - n), Q15), *STATE_LIMITS)
+        state = np.clip(n + rounded_shift(z * (state - n), Q15), *STATE_LIMITS)
         small = _multiplied_state(step, state)
         yield small, state
 
@@ -264,7 +261,7 @@ def _multiplied_state(step: QuantizedNode, state: Array) -> Array:
     """Return the GRU's h as it is multiplied by the weights: the state, or its upper 8 bits."""
     if step.weight_type == INT16:
         return state
-    return np.asarray(np.clip(rounded(state, STATE_BITS - 7), INT8.low, INT8.high))
+    return np.asarray(np.clip(rounded_shift(state, STATE_BITS - 7), INT8.low, INT8.high))
 
 
 def _elman_steps(

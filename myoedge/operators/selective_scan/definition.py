@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from myoedge.graph.ir import Attrs
-from myoedge.numerics.arrays import Array
+from myoedge.numerics.arrays import Array, rounded_shift
 from myoedge.numerics.element_type import INT32
 from myoedge.numerics.quant_params import QuantParams
 from myoedge.numerics.requant import INT32_MAX, Requant, choose_requant
@@ -270,7 +270,7 @@ def _int8_states(
     xq = x.astype(np.int64) - step.integers.x_zero
     into = (b.astype(np.int64) - step.integers.b_zero) << step.integers.b_shift
     shift = step.integers.term_shift
-    term = (dq * xq * step.integers.term + ((1 << shift) >> 1)) >> shift
+    term = rounded_shift(dq * xq * step.integers.term, shift)
     term = np.clip(term, -INT16_MAX - 1, INT16_MAX)
     decay, powers = step.integers.decay.astype(np.int64), step.integers.powers.astype(np.int64)
     state = first_states(step, x, before)

@@ -13,7 +13,7 @@ from myoedge.nest.intervals import Interval
 from myoedge.nest.ir import Axis, Call, Expr, Lookup, Nest, Reduced, as_expr
 from myoedge.nest.nodes import Assumed
 from myoedge.nest.primitive import Primitive
-from myoedge.numerics.arrays import Array
+from myoedge.numerics.arrays import Array, rounded_shift
 from myoedge.numerics.element_type import INT8
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.described import nest_constant, operands, own_number, result, saturated
@@ -110,13 +110,13 @@ def _scaled_probability(table: None, *values: Array) -> Array:
     """Return probabilities in steps of the result, as me_probability in C."""
     exponential, reciprocal, mult, shift = (np.asarray(x, np.int64) for x in values)
     share = (exponential * reciprocal) >> 15
-    return np.asarray((share * mult + ((1 << shift) >> 1)) >> shift)
+    return np.asarray(rounded_shift(share * mult, shift))
 
 
 def _probability_range(table: None, *ranges: Interval) -> Interval:
     """Return the range of probabilities: a share is at most 2**16."""
     mult, shift = max(ranges[2][1], 0), min(max(ranges[3][0], 0), 31)
-    return 0, (2 * EXP_ONE * mult + (1 << shift >> 1)) >> shift
+    return 0, rounded_shift(2 * EXP_ONE * mult, shift)
 
 
 HEADER = "me_probability.h"

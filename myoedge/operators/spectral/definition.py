@@ -102,7 +102,7 @@ class SpectrogramParams(QuantizedParams):
     acc_bound   largest |int32 intermediate|
     window      int16 [n] in Q15
     curve       int16 table of the function attrs["chain"] of the magnitude, by points of the power
-    places, roots, sizes   tables of the transform (fourier.tables_of)
+    places, roots, sizes   tables of the transform (fast_fourier.tables_of)
     mult, offset, shift   int32 per signal
     """
 

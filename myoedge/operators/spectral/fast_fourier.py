@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from myoedge.numerics.arrays import Array
+from myoedge.numerics.arrays import Array, rounded_shift
 from myoedge.operators.base import QuantizedNode
 
 Complex = tuple[Array, Array]  # real and imaginary parts
@@ -82,7 +82,8 @@ def tables_of(length: int) -> dict[str, Array]:
         (radix, part, length // radix, length // (2 * radix * part))
         for radix, part in zip(radixes, parts, strict=True)
     ]
-    re, im = _roots(length)
+    roots = np.exp(-2j * np.pi * np.arange(length) / length)
+    re, im = (np.rint(part * ONE).astype(np.int64) for part in (roots.real, roots.imag))
     words = np.stack([re & 0xFFFF | -im << 16, im & 0xFFFF | re << 16], 1)
     return {
         "places": 4 * np.argsort(_input_order(radixes)).astype(np.int16),
@@ -91,24 +92,12 @@ def tables_of(length: int) -> dict[str, Array]:
     }
 
 
-def _roots(length: int) -> Complex:
-    """Return exp(-2 pi i k / length) in Q15."""
-    roots = np.exp(-2j * np.pi * np.arange(length) / length)
-    re, im = (np.rint(part * ONE).astype(np.int64) for part in (roots.real, roots.imag))
-    return re, im
-
-
 def _input_order(radixes: Sequence[int]) -> Array:
     if not radixes:
         return np.zeros(1, np.int16)
     *before, radix = radixes
     inner = _input_order(before)
     return np.concatenate([j + radix * inner for j in range(radix)]).astype(np.int16)
-
-
-def rounded(a: Array, shift: Array | int) -> Array:
-    """Return a / 2**shift, rounded to the nearest integer, halves up."""
-    return np.asarray((a + (np.int64(1) << shift >> 1)) >> shift)
 
 
 def _multiply_by_roots(z: Complex, radix: int, shift: Array, w: Complex) -> list[Complex]:
@@ -127,7 +116,7 @@ def _multiply_by_roots(z: Complex, radix: int, shift: Array, w: Complex) -> list
         plain = (at == 0) | (j == 0)
         products = a * cos - b * sin, a * sin + b * cos
         re, im = (
-            np.where(plain, rounded(x, shift), rounded(y, shift + ROOT_BITS))
+            np.where(plain, rounded_shift(x, shift), rounded_shift(y, shift + ROOT_BITS))
             for x, y in zip((a, b), products, strict=True)
         )
         found.append((re, im))
@@ -167,8 +156,8 @@ def _combine_odd(parts: list[Complex], w: Complex) -> list[Complex]:
     for out in range(1, radix // 2 + 1):
         turns = out * np.arange(1, radix // 2 + 1) % radix
         cos, sin = (each[turns * (len(each) // radix)] for each in w)
-        re, im = x[0] + rounded(np.tensordot(cos, sums, 1), ROOT_BITS)
-        odd_re, odd_im = rounded(np.tensordot(sin, offs, 1), ROOT_BITS)
+        re, im = x[0] + rounded_shift(np.tensordot(cos, sums, 1), ROOT_BITS)
+        odd_re, odd_im = rounded_shift(np.tensordot(sin, offs, 1), ROOT_BITS)
         made[out] = re - odd_im, im + odd_re
         made[radix - out] = re + odd_im, im - odd_re
     return made
@@ -179,8 +168,9 @@ def transformed(step: QuantizedNode, x: Array) -> tuple[Array, Array, Array]:
     n / 2 + 1] and the exponents [..., 1]: the transform is (real + i imaginary) * 2**exponent, in
     units of 2**-15 of the window's factors."""
     window, places = step.integers.window.astype(np.int64), step.integers.places
-    w, half = _roots(len(window)), len(window) // 2
-    samples = rounded(x.astype(np.int64) * window, ROOT_BITS)
+    cos, sin = step.integers.roots.astype(np.int16).astype(np.int64).T  # lower halves
+    w, half = (cos, sin), len(window) // 2
+    samples = rounded_shift(x.astype(np.int64) * window, ROOT_BITS)
     pairs = samples.reshape(*x.shape[:-1], half, 2)[..., np.argsort(places), :]
     z = pairs[..., 0], pairs[..., 1]
     exponent = np.zeros(x.shape[:-1], np.int64)
@@ -202,8 +192,8 @@ def _real_spectrum(z: Complex, w: Complex) -> Complex:
     even, odd = (re + back_re, im - back_im), (im + back_im, back_re - re)
     cos, sin = (each[at] for each in w)
     t = [(odd[0] * cos - odd[1] * sin) >> 1, (odd[0] * sin + odd[1] * cos) >> 1]
-    first = [rounded((e << 14) + o, ROOT_BITS) for e, o in zip(even, t, strict=True)]
-    last = [rounded((e << 14) - o, ROOT_BITS) for e, o in zip(even, t, strict=True)]
+    first = [rounded_shift((e << 14) + o, ROOT_BITS) for e, o in zip(even, t, strict=True)]
+    last = [rounded_shift((e << 14) - o, ROOT_BITS) for e, o in zip(even, t, strict=True)]
     real, imaginary = (
         np.concatenate([f, b[..., : half - half // 2][..., ::-1]], -1)
         for f, b in zip(first, last, strict=True)
