@@ -77,15 +77,21 @@ def estimated_report(
 
 
 def with_run(
-    report: Report, measured: Measurement, chip: Chip, auto: bool, by: Coefficients
+    report: Report,
+    measured: Measurement,
+    chip: Chip,
+    auto: bool,
+    by: Coefficients,
+    counted_hz: int | None = None,
 ) -> Report:
     """Return the report with cycles, stalls and energy of a run at the chip's first operating
     point.
 
     auto   whether to select the cheapest operating point instead
     by     energy coefficients
+    counted_hz   as for with_cycles
     """
-    counted = with_cycles(at_points(report, chip), measured, chip.point)
+    counted = with_cycles(at_points(report, chip), measured, chip.point, counted_hz)
     return at_operating_point(counted, chip, auto, by)
 
 

@@ -39,9 +39,10 @@ from myoedge.errors import DoesNotFit, MyoedgeError, Notice, raised
 from myoedge.operators.interpreter import one_blas_thread
 from myoedge.plan.cost.network import modelled_cycles
 from myoedge.plan.engine_rules import check_forced
-from myoedge.reports.budget import goals, over_budget
+from myoedge.reports.budget import broken_limits, goals, over_budget
 from myoedge.reports.energy import with_energy
 from myoedge.reports.memory import with_firmware
+from myoedge.reports.period import mean_mw
 from myoedge.simulator.binding import core
 from myoedge.streaming.stream import first_frames, ready_specs
 from myoedge.targets.chip import AUTO_POINT
@@ -174,7 +175,7 @@ def _add_limit_costs(finished: Finished, inputs: BuildInputs) -> Finished:
 def _choose_simulated_tiles(
     finished: Finished, request: BuildRequest, evaluate: Callable[[BuildPlan], Finished]
 ) -> Finished:
-    """Return the build with the tiles fastest in simulation; the same build if none is faster."""
+    """Return the build with the tiles fastest in simulation; the same build if it costs no more."""
     plan = tuned_plan(
         finished.build_plan,
         finished.cycles,
@@ -185,7 +186,18 @@ def _choose_simulated_tiles(
     if plan is finished.build_plan:
         return finished
     tuned = evaluate(plan)
-    return tuned if sum(tuned.cycles) < sum(finished.cycles) else finished
+    return min(finished, tuned, key=partial(_cost, request))
+
+
+def _cost(request: BuildRequest, finished: Finished) -> tuple[int, float]:
+    """Return what tiles are to have less of: exceeded limits of [budget], and then seconds, or
+    where these do not choose the operating point, power or energy."""
+    report = finished.report
+    if request.point == AUTO_POINT:
+        asked = mean_mw(report) or report["energy_uj"]["value"]
+    else:
+        asked = report["latency_s"]
+    return len(broken_limits(report)), asked
 
 
 def _finish_candidate(inputs: BuildInputs, build_plan: BuildPlan) -> Finished:
@@ -214,7 +226,8 @@ def _finish_candidate(inputs: BuildInputs, build_plan: BuildPlan) -> Finished:
         return replace(estimated, notices=(reason,))
     with inputs.stage("simulate"), one_blas_thread():
         measured = _simulate_inference(build_plan, contents, confirmation.progress)
-    found = with_run(report, measured, plan.chip, request.point == AUTO_POINT, inputs.energy)
+    is_free, counted_hz = request.point == AUTO_POINT, report["target"]["clock_hz"]
+    found = with_run(report, measured, plan.chip, is_free, inputs.energy, counted_hz)
     if found["target"]["operating_point"] != report["target"]["operating_point"]:
         contents = _generate_contents(
             build_plan.at(found["target"]["operating_point"]), quantized, request

@@ -242,7 +242,7 @@ def _unmeasured(name: str, build: Build, phase: str, point: OperatingPoint) -> M
     check_application_point(report, point.name)
     if phase == BETWEEN:
         return Measured(f"{name}, {BETWEEN} passes", _between_passes(report, point, folder), 0.0)
-    counters, played = activity(report), played_states(report)
+    counters, played = activity(report, point.clock_hz), played_states(report)
     inference = [(replace(counters, cycles=float(counters.cycles)), point)]
     if played is not None and (spans := played.of_a_pass(point)):
         error = coefficients_for(report, replace(PUBLISHED, workload=0.0)).workload

@@ -13,7 +13,7 @@ from myoedge.codegen.application import Period
 from myoedge.power.duty import ControlCycles
 from myoedge.power.states import SWITCH_US
 from myoedge.reports.energy import as_point, average_mw, played_states, with_energy
-from myoedge.reports.period import built_point, clocked_by, own_period_s
+from myoedge.reports.period import built_point, clocked_by, inference_s, own_period_s
 from myoedge.reports.streams import with_passes, with_real_time
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def at_operating_point(report: Report, chip: Chip, auto: bool, by: Coefficients)
     without = without_limits(report, chip, by) if auto else {}
     if auto:
         chip = chip.at(cheapest_point(report, chip, by))
-    latency_s = report["cycles"]["total"] / chip.point.clock_hz
+    latency_s = inference_s(report, chip.point.clock_hz)
     there = {**at_points(report, chip), "latency_s": latency_s}
     if without:
         there["target"]["without_limits"] = without

@@ -218,8 +218,8 @@ class BuildOptions(QuantizeOptions):
              <prefix>_run computes a pass of frames, not a window
              (docs/train-and-deploy/streaming.md)
     simulate   False: report estimated cycles only; True: simulate even above 600 M estimated cycles
-    tune     choose tiles by simulated cycles: simulate the best few of each distinct layer, keep
-             the fastest, and cache the measurements
+    tune     choose tiles by simulated cycles, of the best few of each distinct layer, cached; the
+             fastest, unless they exceed [budget], or take more energy at the point of "auto"
     """
 
     target: str | None = _option(
@@ -269,7 +269,7 @@ class BuildOptions(QuantizeOptions):
     simulate: bool | None = _option(
         "Simulate one inference at the end (default: up to 600 M estimated cycles).", negative=True
     )
-    tune: bool = _option("Choose tiles by simulated cycles (takes minutes).", default=False)
+    tune: bool = _option("Choose tiles by cycles in simulation (takes minutes).", default=False)
     output: StrPath | None = _option("Default: build/MODEL-CHIP.", kind=Path, metavar="DIR")
 
 

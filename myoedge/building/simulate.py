@@ -181,10 +181,12 @@ def simulate_build(
         runs = [*cases(build.network, build.stream, samples)]
     measured, run = _run_inferences(build, on, runs, cycles, records, progress)
     exact = same_outputs(runs, measured)
-    by = coefficients()
+    by, made = coefficients(), build.manifest.get("made_with", {}).get("chip", {})
+    counted_hz = chip.at(made["operating_point"]).point.clock_hz if made else None  # by its program
 
     def with_cycles(stored: dict[str, Any]) -> dict[str, Any]:
-        report = with_run(renewable(stored, by), measured, chip, point_name == AUTO_POINT, by)
+        given, is_free = renewable(stored, by), point_name == AUTO_POINT
+        report = with_run(given, measured, chip, is_free, by, counted_hz)
         return {**report, "exact": {**report["exact"], on: exact}}
 
     # the folder says what the chip costs, not what stands for it

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -194,7 +194,15 @@ def _plans_in_time(
     """
     frame_hz = table.frame_hz
     assert frame_hz is not None
-    fewest = {p.name: least_frames(plan_for, p.clock_hz / frame_hz, step) for p in chip.points}
+
+    def plan_at(name: str, frames: int) -> Pass:
+        stream, plan = plan_for(frames)
+        return stream, replace(plan, chip=plan.chip.at(name))
+
+    fewest = {
+        p.name: least_frames(partial(plan_at, p.name), p.clock_hz / frame_hz, step)
+        for p in chip.points
+    }
     at = chip.point.name
 
     def plan(frames: int, counts: dict[str, int | None]) -> StreamPlan:

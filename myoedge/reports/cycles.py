@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from myoedge.backends.measurement import LayerCost, Measurement
 from myoedge.reports import energy as joules
 from myoedge.reports import speed, wording
-from myoedge.reports.period import clocked_by
+from myoedge.reports.period import clocked_by, inference_s
 from myoedge.reports.report_json import BUSY, CAUSES
 from myoedge.reports.tables import GAP_CHARS, Lines, column_chars, columns, facts, shortened, styled
 from myoedge.reports.text import MIN_NAME_CHARS, layer_cells
@@ -24,16 +24,22 @@ if TYPE_CHECKING:
 Report = dict[str, Any]
 
 
-def with_cycles(report: Mapping[str, Any], measured: Measurement, point: OperatingPoint) -> Report:
+def with_cycles(
+    report: Mapping[str, Any],
+    measured: Measurement,
+    point: OperatingPoint,
+    counted_hz: int | None = None,
+) -> Report:
     """Add cycles, latency and stalls of a run to a report: those of the first inference; for a
     stream those of the last pass, because most passes run with warm caches, unless an application
-    switches the cluster off between them."""
+    switches the cluster off between them.
+
+    counted_hz   clock that the program set in the run; None: that of `point`
+    """
     is_warm = "stream" in report and not clocked_by(report)
     index = len(measured.inferences) - 1 if is_warm else 0
     inference = measured.inferences[index]
     workers = find_chip(report["target"]["chip"]).workers
-    busy_cycles = sum(cost.ne16_busy_cycles for cost in inference.layers)
-    engine = {"busy": busy_cycles, "idle": max(0, inference.cycles - busy_cycles)}
     layers = [
         {
             **row,
@@ -44,23 +50,37 @@ def with_cycles(report: Mapping[str, Any], measured: Measurement, point: Operati
     points = {"operating_points": [asdict(point)], **report["target"]}
     target = {**points, "operating_point": point.name, "clock_hz": point.clock_hz}
     l1 = {} if measured.l1_bytes is None else {"l1_peak_bytes": measured.l1_bytes}
-    return {
+    counted = {
         **report,
         "target": target,
-        "cycles": {
-            "total": inference.cycles,
-            "outside_layers": inference.cycles - sum(cost.cycles for cost in inference.layers),
-            "source": measured.source,
-            "shown": index,
-            "startup": measured.startup_cycles,
-            "inferences": [run.cycles for run in measured.inferences],
-            "macs_per_cycle": _macs_per_cycle(report["model"]["macs"], inference.cycles),
-            "stalls": stall_percents(inference.layers, workers) or None,
-            **({ACCELERATOR.name: engine} if busy_cycles else {}),
-        },
-        "latency_s": inference.cycles / point.clock_hz,
+        "cycles": _counts(report, measured, index, counted_hz or point.clock_hz),
         "memory": {**report["memory"], **l1},
         "layers": layers,
+    }
+    return {**counted, "latency_s": inference_s(counted, point.clock_hz)}
+
+
+def _counts(
+    report: Mapping[str, Any], measured: Measurement, index: int, clock_hz: int
+) -> dict[str, Any]:
+    """Return the report's entry `cycles` of an inference of a run, with the estimated waits of the
+    entry before it."""
+    inference, waits = measured.inferences[index], (report["cycles"] or {}).get("waits")
+    workers = find_chip(report["target"]["chip"]).workers
+    busy_cycles = sum(cost.ne16_busy_cycles for cost in inference.layers)
+    engine = {"busy": busy_cycles, "idle": max(0, inference.cycles - busy_cycles)}
+    return {
+        "total": inference.cycles,
+        "clock_hz": clock_hz,
+        **({"waits": waits} if waits else {}),
+        "outside_layers": inference.cycles - sum(cost.cycles for cost in inference.layers),
+        "source": measured.source,
+        "shown": index,
+        "startup": measured.startup_cycles,
+        "inferences": [run.cycles for run in measured.inferences],
+        "macs_per_cycle": _macs_per_cycle(report["model"]["macs"], inference.cycles),
+        "stalls": stall_percents(inference.layers, workers) or None,
+        **({ACCELERATOR.name: engine} if busy_cycles else {}),
     }
 
 

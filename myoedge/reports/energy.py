@@ -24,7 +24,14 @@ from myoedge.power.model import (
 )
 from myoedge.power.states import PlayedStates
 from myoedge.reports import speed, wording
-from myoedge.reports.period import clocked_by, control_cycles, period_s, rest
+from myoedge.reports.period import (
+    at_clock,
+    at_other_clocks,
+    clocked_by,
+    control_cycles,
+    period_s,
+    rest,
+)
 from myoedge.reports.report_json import Report
 from myoedge.targets import ACCELERATOR, OperatingPoint, find_chip
 
@@ -57,16 +64,17 @@ def with_energy(report: Mapping[str, Any], by: Coefficients) -> Report:
     chosen_name = report["target"]["operating_point"]
     chosen, *others = sorted(points, key=lambda point: point["name"] != chosen_name)
     coefficients = coefficients_for(report, by)
-    inference, at = activity(report), as_point(chosen)
+    at = as_point(chosen)
+    inference, rows = activity(report, at.clock_hz), at_clock(report, at.clock_hz)["layers"]
     names = ("energy_uj", "energy_low_uj", "energy_high_uj")
-    ends = (_interval(energy(layer_activity(row), at, coefficients)) for row in report["layers"])
+    ends = (_interval(energy(layer_activity(row), at, coefficients)) for row in rows)
     layers = [
         {**row, **dict(zip(names, interval.values(), strict=True))}
         for row, interval in zip(report["layers"], ends, strict=True)
     ]
     return {
         **report,
-        "duty": _duty(report, inference, at, by),
+        "duty": _duty(report, at, by),
         "energy_uj": {
             **_interval(consumed := energy(inference, at, coefficients)),
             "source": report["cycles"]["source"],
@@ -74,7 +82,7 @@ def with_energy(report: Mapping[str, Any], by: Coefficients) -> Report:
             "coefficients": by.source,
             "parts": {name: _uj(joules) for name, joules in consumed.parts.items()},
             "outside_layers": _outside_layers(report, at, coefficients),
-            "points": [_at_point(inference, as_point(p), coefficients) for p in (chosen, *others)],
+            "points": [_at_point(report, as_point(p), coefficients) for p in (chosen, *others)],
         },
         "layers": layers,
     }
@@ -101,13 +109,13 @@ def _outside_layers(
 
 
 def _duty(
-    report: Mapping[str, Any], inference: Activity, point: OperatingPoint, by: Coefficients
+    report: Mapping[str, Any], point: OperatingPoint, by: Coefficients
 ) -> dict[str, Any] | None:
     """Return power and battery life for one inference per period, and the planned average powers
     of an application's points of target.without_limits; None if no period is known."""
     if period_s(report) is None:
         return None
-    found = asdict(_duty_at(report, inference, point, by, played_states(report)))
+    found = asdict(_duty_at(report, point, by, played_states(report)))
     if not clocked_by(report):
         return found
     others = (report["target"].get("without_limits") or {}).items()
@@ -117,7 +125,6 @@ def _duty(
 
 def _duty_at(
     report: Mapping[str, Any],
-    inference: Activity,
     point: OperatingPoint,
     by: Coefficients,
     played: PlayedStates | None = None,
@@ -128,8 +135,9 @@ def _duty_at(
     known = by if played is not None else coefficients_for(report, by)
     given = (battery_of(report), module_powers(report), played, control_cycles(report))
     # in some periods only the first layers run
-    share, layers = rest(report)
-    mean = inference.times(1 - share) + of_first_layers(report, layers).times(share)
+    (share, layers), there = rest(report), at_clock(report, point.clock_hz)
+    inference = activity(report, point.clock_hz)
+    mean = inference.times(1 - share) + of_first_layers(there, layers).times(share)
     return duty(mean, point, known, window_s, *given)
 
 
@@ -170,7 +178,7 @@ def module_powers(report: Mapping[str, Any]) -> ModulePowers:
 
 def average_mw(report: Mapping[str, Any], point: OperatingPoint, by: Coefficients) -> float:
     """Return the planned average power of a report's application at an operating point."""
-    return _duty_at(report, activity(report), point, by).average_mw[0]
+    return _duty_at(report, point, by).average_mw[0]
 
 
 def as_point(row: Mapping[str, Any]) -> OperatingPoint:
@@ -183,12 +191,15 @@ def counted(report: Mapping[str, Any]) -> bool:
     return any(row.get("activity") for row in report["layers"])
 
 
-def activity(report: Mapping[str, Any]) -> Activity:
+def activity(report: Mapping[str, Any], clock_hz: int | None = None) -> Activity:
     """Return the counters of an inference: its total cycles, and the instructions and accesses of
-    its layers."""
-    total = report["cycles"]["total"]
-    layers = sum(map(layer_activity, report["layers"]), Activity(0))
-    return replace(layers, cycles=total)
+    its layers.
+
+    clock_hz   clock of the chip; None: that of the report's operating point
+    """
+    there = at_clock(report, clock_hz or report["target"]["clock_hz"])
+    layers = sum(map(layer_activity, there["layers"]), Activity(0))
+    return replace(layers, cycles=there["cycles"]["total"])
 
 
 def layer_activity(row: Mapping[str, Any]) -> Activity:
@@ -207,7 +218,8 @@ def _interval(consumed: Energy) -> dict[str, float]:
     return {name: _uj(joules) for name, joules in values.items()}
 
 
-def _at_point(inference: Activity, point: OperatingPoint, by: Coefficients) -> dict[str, Any]:
+def _at_point(report: Mapping[str, Any], point: OperatingPoint, by: Coefficients) -> dict[str, Any]:
+    inference = activity(report, point.clock_hz)
     consumed, seconds = energy(inference, point, by), inference.cycles / point.clock_hz
     return {
         "name": point.name,
@@ -299,7 +311,8 @@ def source(report: Mapping[str, Any]) -> str:
         return ""
     counts = "counters" if row["source"] == "simulated" else "simulated counters, cycles"
     counts = counts if row["counted"] else "cycles, typical activity"
-    return f"{counts} of the {speed.measured_on(dict(report))}; {row['coefficients']}"
+    measured = f"{counts} of the {speed.measured_on(dict(report))}"
+    return "; ".join(filter(None, (measured, at_other_clocks(report), row["coefficients"])))
 
 
 def parts(report: Mapping[str, Any]) -> str:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Period of a build's network, by its report."""
+"""Period of a build's network and its time at a clock, by its report."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from myoedge.power.duty import ControlCycles
+from myoedge.targets import find_chip
+from myoedge.targets.program import made_hz
 
 STREAM = "stream"  # what sets the period of a build with a rate of frames
 DECISIONS = {  # of the time that an application's decision takes
@@ -26,6 +28,56 @@ def built_point(report: Mapping[str, Any]) -> Mapping[str, Any]:
     target = report["target"]
     points: list[Mapping[str, Any]] = target["operating_points"]
     return next(row for row in points if row["name"] == target["operating_point"])
+
+
+def at_clock(report: Mapping[str, Any], clock_hz: int) -> Mapping[str, Any]:
+    """Return the report with the cycles of layers and inference at a clock of the chip: those that
+    were counted or estimated at `cycles.clock_hz`, with other waits for memories that have their
+    own clock, as the cost model estimates them for the plan of the build."""
+    counts = report["cycles"]
+    rows = counts.get("waits")
+    if not rows:
+        return report
+    program = find_chip(report["target"]["chip"]).program
+    clocks_hz = (made_hz(program, hz) for hz in (counts["clock_hz"], clock_hz))
+    here, there = (
+        next((row for row in rows if hz <= row["to_hz"]), rows[-1])["layers"] for hz in clocks_hz
+    )
+    layers = [*map(_waiting_longer, report["layers"], here, there)]
+    key = "cycles_modelled" if counts["source"] == "modelled" else "cycles"
+    total = counts["outside_layers"] + sum(row[key] for row in layers)
+    return {**report, "layers": layers, "cycles": {**counts, "total": total}}
+
+
+def _waiting_longer(row: Mapping[str, Any], here: int, there: int) -> Mapping[str, Any]:
+    """Return the row of a layer that waits for other cycles than `here`."""
+    keys = ("cycles",) if row["cycles"] is not None else ("cycles_modelled", "waiting_modelled")
+    changed = {key: max(row[key] + there - here, 0) for key in keys}
+    if row.get("activity"):
+        changed["activity"] = {**row["activity"], "cycles": changed["cycles"]}
+    return {**row, **changed}
+
+
+def at_other_clocks(report: Mapping[str, Any]) -> str:
+    """Tell which figures of other operating points are estimated: "counted at 370 MHz, at other
+    clocks with estimated waits for MRAM by this build's plan"; "" if all are counted."""
+    counts, chip = report["cycles"], find_chip(report["target"]["chip"])
+    if not counts or not counts.get("waits"):
+        return ""
+    stored = report["memory"]["levels"]
+    levels = (level for level in (*chip.levels, *chip.optional_levels) if level.clock)
+    names = " and ".join(level.name.upper() for level in levels if stored.get(level.name))
+    made = "estimated" if counts["source"] == "modelled" else "counted"
+    return (
+        f"{made} at {counts['clock_hz'] / 1e6:g} MHz, at other clocks with estimated waits for "
+        f"{names} by this build's plan"
+    )
+
+
+def inference_s(report: Mapping[str, Any], clock_hz: int) -> float:
+    """Return the seconds of an inference, or of a pass, at a clock of the chip."""
+    total: int = at_clock(report, clock_hz)["cycles"]["total"]
+    return total / clock_hz
 
 
 def period_s(report: Mapping[str, Any]) -> float | None:

@@ -19,6 +19,7 @@ from myoedge.plan.cost.network import (
     layer_cycles,
     layer_waits,
     step_macs,
+    waits_by_clock,
 )
 from myoedge.plan.engine_rules import other_engine
 from myoedge.plan.loops import LoopLayers
@@ -158,8 +159,11 @@ def _estimated_cycles(plan: Plan) -> dict[str, Any] | None:
         return None
     macs = sum(step_macs(plan, index) for index in range(len(plan.steps)))
     total = sum((*layer_cycles(plan), *layer_waits(plan)))
+    waits = [{"to_hz": hz, "layers": [*layers]} for hz, layers in waits_by_clock(plan)]
     return {
         "total": total,
+        "clock_hz": plan.chip.point.clock_hz,
+        **({"waits": waits} if waits else {}),
         "outside_layers": 0,
         "source": "modelled",
         "shown": None,

@@ -9,7 +9,8 @@ from typing import Any
 from myoedge.backends.names import backends, by_source, cycle_text
 from myoedge.numerics import element_type
 from myoedge.reports import wording
-from myoedge.reports.period import decision
+from myoedge.reports.period import at_other_clocks as at_other_clocks
+from myoedge.reports.period import decision, inference_s
 from myoedge.reports.report_json import Report
 from myoedge.targets import ACCELERATOR
 
@@ -152,10 +153,9 @@ def latencies(report: Report) -> list[tuple[str, str]]:
     points = target.get("operating_points") or []
     chosen = [point for point in points if point["name"] == target["operating_point"]]
     others = [point for point in points if point not in chosen]
-    total = report["cycles"]["total"]
     return [
         (
-            duration(total / p["clock_hz"]),
+            duration(inference_s(report, p["clock_hz"])),
             wording.at_point(p["volts"], p["clock_hz"], p.get("waiting_hz", 0)),
         )
         for p in (*chosen, *others)

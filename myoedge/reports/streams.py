@@ -11,7 +11,7 @@ from myoedge.power.duty import duty
 from myoedge.power.model import Coefficients, typical, with_modelled_error
 from myoedge.reports import energy as joules
 from myoedge.reports import wording
-from myoedge.reports.period import built_point, control_cycles
+from myoedge.reports.period import at_clock, built_point, control_cycles
 from myoedge.reports.report_json import Report
 from myoedge.reports.speed import duration
 from myoedge.reports.tables import ReportTable
@@ -78,15 +78,16 @@ def _figures_at_point(report: Report, point: Mapping[str, Any]) -> dict[str, Any
     latency_s      from the end of a hop's first sample to the outputs of its pass
     first_pass_s   duration of the first pass, with cold instruction caches; None before a run
     """
-    stream, cycles = report["stream"], report["cycles"]["total"]
-    counted = report["cycles"]["inferences"]
+    stream, counts = report["stream"], report["cycles"]
+    cycles = at_clock(report, point["clock_hz"])["cycles"]["total"]
+    first_cycles = [n + cycles - counts["total"] for n in counts["inferences"][:1]]
     hop_s = 1 / stream["frame_hz"]
     period_s, pass_s = stream["pass_frames"] * hop_s, cycles / point["clock_hz"]
     return {
         "name": point["name"],
         "clock_hz": point["clock_hz"],
         "pass_s": pass_s,
-        "first_pass_s": counted[0] / point["clock_hz"] if counted else None,
+        "first_pass_s": first_cycles[0] / point["clock_hz"] if first_cycles else None,
         "period_s": period_s,
         "latency_s": period_s + stream["future_frames"] * hop_s + pass_s,
         "real_time_factor": period_s / pass_s if pass_s else None,
@@ -173,8 +174,8 @@ def with_passes(report: Report, by: Coefficients) -> Report:
 
 def _passes_with_cycles(report: Report) -> Iterator[dict[str, Any]]:
     """Yield the passes of a stream with `cycles` and their `source`."""
-    stream, total = report["stream"], report["cycles"]["total"]
-    own = stream["pass_frames"]
+    stream, there = report["stream"], at_clock(report, built_point(report)["clock_hz"])
+    own, total = stream["pass_frames"], there["cycles"]["total"]
     estimate = next((x["cycles"] for x in stream["passes"] if x["frames"] == own), 0) or total
     for row in stream["passes"]:
         # Exact for this build's pass. Scaled again after another run, as all rows are together.

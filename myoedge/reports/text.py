@@ -147,6 +147,7 @@ def _time_rows(report: Report) -> Iterable[tuple[str, Text]]:
         yield "energy", styled(joules.one_line(report))
         if report.get("duty") and (average := on_average(report)):
             yield "on average", styled(average)
+    yield from _fill_row("clocks", speed.at_other_clocks(report))
 
 
 def _l2_row(report: Report) -> Text:

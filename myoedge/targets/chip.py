@@ -11,7 +11,7 @@ from typing import Any
 from myoedge.errors import MyoedgeError
 from myoedge.targets.costs import CycleFactor, EnergyModel, KernelCost, TransferCost
 from myoedge.targets.memories import MemoryLevel
-from myoedge.targets.program import GvsocSystem, ProgramTarget
+from myoedge.targets.program import GvsocSystem, ProgramTarget, made_hz
 
 LAYERS = 100  # layers whose code l2_reserved_bytes covers
 WITHOUT_POINT = "without --operating-point"  # a remedy
@@ -155,12 +155,12 @@ class Chip:
         clock_hz = chosen.clock_hz
         computes = (chosen.volts, clock_hz)
         rest = tuple(point for point in self.points if (point.volts, point.clock_hz) != computes)
+        hz = made_hz(self.program, clock_hz)
         levels, optional = (
-            tuple(level.at(clock_hz) for level in x if level.least_chip_hz <= clock_hz)
+            tuple(level.at(hz) for level in x if level.least_chip_hz <= clock_hz)
             for x in (self.levels, self.optional_levels)
         )
-        points = (chosen, *rest)
-        return replace(self, points=points, levels=levels, optional_levels=optional)
+        return replace(self, points=(chosen, *rest), levels=levels, optional_levels=optional)
 
     def without_waiting(self) -> Chip:
         """Return the chip, whose program does not wait between inferences. Errors: E204 an
@@ -271,11 +271,11 @@ class Chip:
     def with_clocks(self, most_hz: Mapping[str, int]) -> Chip:
         """Return the chip with other highest clocks of memory levels that have their own."""
 
+        hz = made_hz(self.program, self.point.clock_hz)
+
         def clocked(level: MemoryLevel) -> MemoryLevel:
             own = level.clock and replace(level.clock, most_hz=most_hz.get(level.name, 0))
-            return (
-                replace(level, clock=own).at(self.point.clock_hz) if own and own.most_hz else level
-            )
+            return replace(level, clock=own).at(hz) if own and own.most_hz else level
 
         levels, optional = (tuple(map(clocked, x)) for x in (self.levels, self.optional_levels))
         return replace(self, levels=levels, optional_levels=optional)

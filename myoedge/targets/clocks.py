@@ -89,14 +89,17 @@ class DividedClock:
 
     most_hz           highest clock of the memory
     word_bytes        bytes per access
-    least_cycles      least cycles of the chip per access
+    held_cycles       cycles of the chip per access in addition to a period, as a FIFO behind the
+                      memory holds it up, with dividers below
+    free_divider      from which on it does not
     start_periods     periods of the memory before the first byte, in addition to
     start_cycles      cycles of the chip
     """
 
     most_hz: int
     word_bytes: int
-    least_cycles: int
+    held_cycles: int
+    free_divider: int
     start_periods: int
     start_cycles: int
 
@@ -104,9 +107,16 @@ class DividedClock:
         """Return the cycles of the chip per period of the memory."""
         return -(-chip_hz // self.most_hz)
 
+    def bounds_hz(self, most_chip_hz: int) -> range:
+        """Return the highest clock of the chip with each divider, up to a clock of the chip."""
+        end = self.divider(most_chip_hz) * self.most_hz
+        return range(self.most_hz, end + 1, self.most_hz)
+
     def rate(self, chip_hz: int) -> float:
         """Return the bytes per cycle of the chip."""
-        return self.word_bytes / max(self.least_cycles, self.divider(chip_hz))
+        divider = self.divider(chip_hz)
+        held_cycles = self.held_cycles if divider < self.free_divider else 0
+        return self.word_bytes / (divider + held_cycles)
 
     def first_cycles(self, chip_hz: int) -> float:
         """Return the cycles of the chip before the first byte."""

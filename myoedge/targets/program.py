@@ -121,6 +121,12 @@ class ProgramTarget:
     flashing: tuple[str, ...] = ()
 
 
+def made_hz(program: ProgramTarget | None, clock_hz: int) -> int:
+    """Return the clock that a chip's programs set for one that is asked for."""
+    clocks = None if program is None else program.clocks
+    return clock_hz if clocks is None else clocks.settings(clock_hz).hz
+
+
 # --- public GVSoC ---------------------------------------------------------------------------------
 
 

@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,7 +15,7 @@ import torch
 from torch import nn
 
 import myoedge
-from myoedge.building import tune
+from myoedge.building import confirm, tune
 from myoedge.building.tune import TilingTrial, changes
 from myoedge.errors import MyoedgeError
 from tests.conftest import save_exported
@@ -109,3 +111,42 @@ def test_nothing_to_tune(small: Path, tmp_path: Path) -> None:
         myoedge.build(small / "model.pt2", tune=True, simulate=False, **given)
     with pytest.raises(MyoedgeError, match="E204"):
         myoedge.build(small / "model.pt2", tune=True, target="host", **given)
+
+
+POINTS = {"high": "latency_s", "240 MHz": "latency_s", "auto": "energy"}  # asked -> what is less
+LIMITS = {"latency_s": 2.0, "energy_j": 2e-6}
+
+
+@pytest.mark.parametrize("point", POINTS)
+@pytest.mark.parametrize("limit", [None, *LIMITS])
+def test_tiles_are_judged_by_what_a_build_asks_for(point: str, limit: str | None) -> None:
+    """Of builds within [budget], if there are any, that of least latency or energy is kept."""
+    pairs = [*itertools.product((1.0, 1.5, 3.0), (1.0, 1.9, 3.0))]
+    limits = {} if limit is None else {limit: LIMITS[limit]}
+    builds = [SimpleNamespace(report=reported(*pair, limits)) for pair in pairs]
+    request: Any = SimpleNamespace(point=None if point == "high" else point)
+    for one, other in itertools.combinations(builds, 2):
+        found = min(one, other, key=lambda build: confirm._cost(request, build))
+        within = [x for x in (one, other) if limit is None or of(x, limit) <= LIMITS[limit]]
+        asked = "energy_j" if POINTS[point] == "energy" else "latency_s"
+        assert of(found, asked) == min(of(x, asked) for x in within or (one, other))
+
+
+def reported(latency_s: float, energy_uj: float, limits: dict[str, float]) -> dict[str, Any]:
+    cycles = {"total": int(latency_s * 1e6), "source": "simulated", "outside_layers": 0}
+    point = {"name": "high", "volts": 0.8, "clock_hz": 1_000_000}
+    consumed = {"value": energy_uj, "low": energy_uj, "high": energy_uj, "parts": {}}
+    return {
+        "budget": limits,
+        "latency_s": latency_s,
+        "cycles": cycles,
+        "layers": [],
+        "target": {"chip": "gap9", "operating_point": "high", "operating_points": [point]},
+        "energy_uj": {**consumed, "points": [{**point, **consumed, "latency_s": latency_s}]},
+    }
+
+
+def of(build: Any, limit: str) -> float:
+    report = build.report
+    figures = {"latency_s": report["latency_s"], "energy_j": 1e-6 * report["energy_uj"]["value"]}
+    return float(figures[limit])

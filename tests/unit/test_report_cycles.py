@@ -100,6 +100,7 @@ def large(blocks: int, first: int = 1_000) -> Report:
 def test_figures_worked_out_by_hand(ran: Report) -> None:
     assert ran["cycles"] == {
         "total": 4_000,
+        "clock_hz": 370_000_000,
         "outside_layers": 0,
         "source": "simulated",
         "shown": 0,

@@ -230,7 +230,8 @@ def _idle_mw(
 
     given   operating point of an application; None: the one that it would choose
     """
-    cycles, memory = {**report["cycles"], "total": 0}, {**report["memory"], "levels": {}}
+    cycles = {**report["cycles"], "total": 0, "outside_layers": 0}
+    memory = {**report["memory"], "levels": {}}
     idle = {**report, "layers": [], "cycles": cycles, "memory": memory}
     if not clocked_by(report):
         return min(average_mw(idle, point, by) for point in points)

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import itertools
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 from myoedge.operators.queries import macs
 from myoedge.plan.levels.distribution import transfer_rates
@@ -13,6 +14,7 @@ from myoedge.plan.levels.transfers import ComputeCycles, Timeline, timeline
 from myoedge.plan.loops import turns_of
 from myoedge.plan.plan import Plan
 from myoedge.targets.costs import ByteCost
+from myoedge.targets.program import made_hz
 
 WAITS = 1.03  # factor on the compute cycles above which a plan waits for transfers
 
@@ -33,6 +35,19 @@ def layer_waits(plan: Plan) -> tuple[int, ...]:
             waits[min(steps.layer(number), last)] += (end - start - cycles) * steps.turns(number)
     ends = (round(end) for end in itertools.accumulate(waits, initial=0.0))
     return tuple(end - start for start, end in itertools.pairwise(ends))
+
+
+def waits_by_clock(plan: Plan) -> Iterator[tuple[int, tuple[int, ...]]]:
+    """Yield (highest clock of the chip, estimated waits of every layer) for each range of clocks in
+    which transfers take equal cycles; nothing if they do at all clocks. Clocks are those that
+    programs set."""
+    chip, used = plan.chip, {x.level for x in plan.transfers}
+    clocks = [level.clock for level in chip.levels if level.clock and level.name in used]
+    most_hz = max((hz for _, hz in chip.voltages), default=chip.point.clock_hz)
+    most_hz = made_hz(chip.program, max(most_hz, chip.point.clock_hz))
+    for hz in sorted({hz for clock in clocks for hz in clock.bounds_hz(most_hz)}):
+        levels = tuple(level.at(hz) for level in chip.levels)
+        yield hz, layer_waits(replace(plan, chip=replace(chip, levels=levels)))
 
 
 def computed(plan: Plan) -> ComputeCycles:
