@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from myoedge.building import budget
 from myoedge.building.budget import Budget, allowed_levels, is_limited_by_board
 from myoedge.building.flash_limits import check_flash
+from myoedge.building.optional_levels import without_optional
 from myoedge.building.request import LEAST_BITS, BuildRequest
 from myoedge.building.stream_rate import check_stream
 from myoedge.codegen.firmware import ProgramTooLarge
@@ -64,16 +65,20 @@ def check_code(graph: Graph, chip: Chip) -> None:
 
 
 def _data_capacities(chip: Chip, limits: Budget) -> dict[str, int]:
-    """Return the bytes for data by memory: L2 and the levels behind it; or those of the flashes
-    that store this data, if the parts beside the chip are limited and these bytes are fewer.
-
-    Of L2 only the least code takes some if there is no level behind it.
-    """
-    l2_bytes = chip.l2_room_bytes if chip.levels else chip.l2_bytes - budget.LEAST_CODE_BYTES
-    held = {"L2": l2_bytes} | {x.name.upper(): x.constants_bytes for x in chip.levels}
+    """Return the bytes for data by memory: L2 and the levels behind it, without optional ones if
+    that is more; or those of the flashes that store this data, if the parts beside the chip are
+    limited and these bytes are fewer."""
+    held = max(map(_held_bytes, (chip, without_optional(chip))), key=_total_bytes)
     is_limited = limits.board is not None or limits.parts == "none"
     rooms = [held, *([_flash_capacities(chip, limits)] if is_limited else [])]
     return min(filter(None, rooms), key=_total_bytes)
+
+
+def _held_bytes(chip: Chip) -> dict[str, int]:
+    """Return the bytes for data of L2 and the levels behind it; of L2 only the least code takes
+    some if there is no level behind it."""
+    l2_bytes = chip.l2_room_bytes if chip.levels else chip.l2_bytes - budget.LEAST_CODE_BYTES
+    return {"L2": l2_bytes} | {x.name.upper(): x.constants_bytes for x in chip.levels}
 
 
 def _flash_capacities(chip: Chip, limits: Budget) -> dict[str, int]:

@@ -82,17 +82,6 @@ class OtherLevels(MemoryChange):
 
 
 @dataclass(frozen=True)
-class NoLevels(MemoryChange):
-    """--memory without the optional levels of a chip."""
-
-    def applied(self, inputs: BuildInputs) -> BuildInputs:
-        return _changed(inputs, inputs.request.without_optional_levels)
-
-    def text(self, request: BuildRequest) -> str:
-        return " ".join(f"--memory {name}=off" for name in request.optional_levels)
-
-
-@dataclass(frozen=True)
 class LargerLimit(MemoryChange):
     """A larger limit of L1, L2 or L3; None: no limit."""
 
@@ -212,8 +201,6 @@ def lossless_changes(request: BuildRequest) -> Iterator[MemoryChange]:
     """Yield the changes that keep all bits of the weights."""
     if request.other_levels:
         yield OtherLevels()
-    if request.optional_levels:
-        yield NoLevels()
     limits = request.limits
     if limits.external is not None:
         yield from map(MoreParts, PARTS[PARTS.index(limits.external) + 1 :])

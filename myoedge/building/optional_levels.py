@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Container, Sequence
+from dataclasses import replace
 
 from myoedge.building.applications import find_application
 from myoedge.building.options import BuildOptions
@@ -51,6 +52,12 @@ def enable_levels(
 def memory_choices(chip: Chip) -> dict[str, MemoryLevel]:
     """Return value of --memory -> its level."""
     return {f"{x.name}={choice}": x for x in chip.optional_levels for choice in (OFF, AUTO)}
+
+
+def without_optional(chip: Chip) -> Chip:
+    """Return the chip without its optional memory levels."""
+    left = tuple(x for x in chip.levels if x.name not in chip.enabled_levels)
+    return replace(chip, levels=left)
 
 
 def _chosen_level(chip: Chip, memory: str | None) -> MemoryLevel | None:

@@ -18,6 +18,7 @@ from myoedge.building.budget import (
     with_program_in_flash,
     within,
 )
+from myoedge.building.optional_levels import without_optional
 from myoedge.errors import DoesNotFit, MyoedgeError
 from myoedge.plan.l1.layer_kernels import least_bytes
 from myoedge.plan.l1.no_tiling import smaller, tile_facts
@@ -28,7 +29,7 @@ from myoedge.quantization.scales import QuantGraph
 from myoedge.reports.budget import SMALLER
 from myoedge.reports.memory import external_parts, stored_beside_bytes
 from myoedge.targets import Chip
-from myoedge.targets.board_memories import stored_bytes, with_sizes
+from myoedge.targets.board_memories import stored_bytes
 
 NO_TILE = "E304"
 
@@ -51,20 +52,30 @@ class StoredOverParts(DoesNotFit):
         self.code_bytes = boot_bytes - plan.weight_bytes
 
 
-class NoRoom(DoesNotFit):
-    """E302: a board without room in a memory level that the build enables."""
-
-
 def plan_within(
     network: QuantGraph, chip: Chip, budget: Budget, tile_ranks: TileRanks = NO_RANKS
 ) -> Plan:
-    """Plan the network for the chip with its memories reduced to the limits.
+    """Plan the network for the chip with its memories reduced to the limits; without optional
+    memory levels if it does not fit with them.
 
     tile_ranks   as for make_plan
-    Errors: E301 does not fit; E302 as check_parts, or no room in MRAM; E304 a layer has no tile
-    within an L1 limit (without a limit it is computed in L2: W301).
+    Errors: E301 does not fit; E302 as check_parts; E304 a layer has no tile within an L1 limit
+    (without a limit it is computed in L2: W301).
     """
-    _check_rooms(chip, budget)
+    try:
+        return _plan_with_levels(network, chip, budget, tile_ranks)
+    except DoesNotFit as error:
+        if not chip.enabled_levels:
+            raise
+        try:
+            return _plan_with_levels(network, without_optional(chip), budget, tile_ranks)
+        except MyoedgeError:
+            raise error from None
+
+
+def _plan_with_levels(
+    network: QuantGraph, chip: Chip, budget: Budget, tile_ranks: TileRanks
+) -> Plan:
     inputs = PlanInputs(network, within(chip, budget, len(network.steps)), tile_ranks)
     plan = _planned_in_parts(inputs, budget)
     room = plan.l1_room_bytes
@@ -86,23 +97,6 @@ def check_parts(budget: Budget, plan: Plan, boot_bytes: int) -> None:
         raise StoredOverParts(plan, boot_bytes, 0)
     if board is not None and stored_beside_bytes(plan, boot_bytes) > most_bytes:
         raise StoredOverParts(plan, boot_bytes, most_bytes)
-
-
-def _check_rooms(chip: Chip, budget: Budget) -> None:
-    """Raise E302 if the board has no room in an optional memory level that the build enables."""
-    board = budget.board
-    rooms = {x.name: x for x in with_sizes(chip, board).optional_levels}
-    for name in chip.enabled_levels:
-        level = rooms[name]
-        if board is None or level.room_bytes:
-            continue
-        table = f"no [flash.{level.name}] in board.toml"
-        facts = {
-            "needs": f"more than {level.reserved_bytes:,} B, which program and records take",
-            "has": f"{level.bytes:,} B" if level.bytes else table,
-        }
-        title = f"the board {board.id} has no room for weights in {level.name}"
-        raise NoRoom("E302", title, facts, [SMALLER])
 
 
 def _planned_in_parts(inputs: PlanInputs, budget: Budget) -> Plan:

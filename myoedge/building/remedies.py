@@ -10,8 +10,8 @@ from dataclasses import replace
 from myoedge.building import budget
 from myoedge.building.budget import EXTERNAL, KIB, PARTS, is_limited_by_board
 from myoedge.building.finishing import BuildInputs, Finished
-from myoedge.building.memory_changes import LargerLimit, NoLevels, parts_of
-from myoedge.building.plan_within import NO_TILE, NoRoom
+from myoedge.building.memory_changes import LargerLimit, parts_of
+from myoedge.building.plan_within import NO_TILE
 from myoedge.building.plans import BuildPlan, estimated, limited_memories, search_l2_limit
 from myoedge.building.stream_rate import TOO_LARGE
 from myoedge.building.trials import Finish, Remedy, Trials, trial_inputs
@@ -51,7 +51,7 @@ def advised(
     if notice.code == NO_TILE:
         tries = _l1_remedies(notice.tries, trials)
         return Broken("l1", dict(notice.facts), tries, notice.code, notice.title)
-    check_optional_levels(refused, trials)
+    check_without_levels(inputs, finish)
     found = trials.lossless()
     limits = (x.limit for one in found for x in one.changes)
     cures = list(filter(None, dict.fromkeys(limits)))
@@ -63,13 +63,17 @@ def advised(
     return _exceeded(notice, inputs, cures, tries, is_joint=_is_joint(found))
 
 
-def check_optional_levels(refused: MyoedgeError, trials: Trials) -> None:
+def check_without_levels(inputs: BuildInputs, finish: Finish) -> None:
     """Raise KeepsLimit if a build fits without optional levels: --memory has them where they
     help."""
-    without = NoLevels()
-    is_for_level = isinstance(refused, NoRoom) or not trials.inputs.request.optional_levels
-    if not is_for_level and (fit := trials.fit([without])) is not None:
-        raise KeepsLimit(fit.build_plan)
+    if not inputs.request.optional_levels:
+        return
+    without = replace(inputs, request=inputs.request.without_optional_levels)
+    try:
+        built = finish(trial_inputs(without))
+    except MyoedgeError:
+        return
+    raise KeepsLimit(built.build_plan)
 
 
 def _is_joint(found: Sequence[Remedy]) -> bool:

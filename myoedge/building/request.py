@@ -17,7 +17,7 @@ from myoedge.building.applications import (
 )
 from myoedge.building.budget import Budget
 from myoedge.building.config_tables import FAST, Config, StreamTable
-from myoedge.building.optional_levels import enable_levels, readers_of_no_level
+from myoedge.building.optional_levels import enable_levels, readers_of_no_level, without_optional
 from myoedge.building.options import BuildOptions
 from myoedge.building.plan_within import StoredOverParts
 from myoedge.building.plugins import Plugin, described_board, load_plugins
@@ -98,8 +98,7 @@ class BuildRequest:
     @property
     def without_optional_levels(self) -> BuildRequest:
         """Return the request without optional memory levels."""
-        left = tuple(x for x in self.chip.levels if x.name not in self.optional_levels)
-        return replace(self, chip=replace(self.chip, levels=left))
+        return replace(self, chip=without_optional(self.chip))
 
     @property
     def of_integers(self) -> BuildRequest:

@@ -17,7 +17,6 @@ from myoedge.building.memory_changes import (
     LargerTable,
     MemoryChange,
     MoreParts,
-    NoLevels,
     OtherLevels,
     lossless_changes,
 )
@@ -85,7 +84,7 @@ class Trials:
         if key not in self.known:
             try:
                 changed = reduce(lambda inputs, change: change.applied(inputs), key, self.inputs)
-                is_exact = any(x.limit == "l2" or x == NoLevels() for x in key)
+                is_exact = any(x.limit == "l2" for x in key)
                 self.known[key] = _fit_of(changed, self.finish, is_exact=is_exact)
             except MyoedgeError:  # such as integers without a kernel
                 self.known[key] = None
@@ -115,8 +114,7 @@ class Trials:
         alone = self._single(changes)
         if not any(isinstance(one.changes[0], LargerTable) for one in alone):
             alone += self._remedies([tables] * bool(tables))
-        joint = [x for x in changes if not isinstance(x, NoLevels)]
-        return alone or self._remedies([self._least(joint)])
+        return alone or self._remedies([self._least(changes)])
 
     def _single(self, changes: Sequence[MemoryChange]) -> list[Remedy]:
         """Return remedies of one change each; of those that allow more parts, the fewest."""

@@ -21,7 +21,7 @@ def on_board(chip: Chip, board: Board | None) -> Chip:
 
 def with_sizes(chip: Chip, board: Board | None) -> Chip:
     """Return the chip with memories behind L2 of at most the board's bytes, and programs with that
-    flash; None: any board.
+    flash, and without levels that have no room on the board; None: any board.
 
     Optional levels of no bytes stay: no program starts from them.
     """
@@ -36,7 +36,7 @@ def with_sizes(chip: Chip, board: Board | None) -> Chip:
         return replace(level, filled_bytes=store_bytes) if is_short else level
 
     levels, optional = (tuple(map(sized, x)) for x in (chip.levels, chip.optional_levels))
-    chip = replace(chip, levels=tuple(x for x in levels if x.bytes), optional_levels=optional)
+    chip = replace(chip, levels=tuple(x for x in levels if x.room_bytes), optional_levels=optional)
     if chip.program is None or chip.program.flash is None:
         return chip
     layout = chip.program.flash

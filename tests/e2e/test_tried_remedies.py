@@ -9,7 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from myoedge.building.optional_levels import AUTO, memory_choices
+from myoedge.building.stream_rate import if_it_fits
 from myoedge.errors import MyoedgeError
+from myoedge.targets import find_chip
 from tests.conftest import thinned
 from tests.e2e.test_external_parts import NO_PARTS, WHOLE, Trial, applied, sized
 
@@ -19,7 +22,12 @@ SIZES = {
     "[flash.octospi]": (0, 19 * 8192, 1 << 26),
     "[flash.mram]": (0, 28 * 8192, 1 << 21),
 }
-NETWORKS = {"dense": (128, 6, "64KiB"), "gru": (80, 2, "72KiB")}  # width, depth, a small L2
+# Name -> network, width, depth, and a small L2; or all of it, which weights leave little room in.
+NETWORKS = {
+    "dense": ("dense", 128, 6, "64KiB"),
+    "gru": ("gru", 80, 2, "72KiB"),
+    "wide": ("dense", 610, 4, "1536KiB"),
+}
 OPTIONS = {
     "as it is": {},
     "MRAM": {"memory": "mram=auto"},
@@ -34,10 +42,10 @@ def cases() -> list[tuple[str, str, tuple[int, ...]]]:
     return [(network, option, sizes) for network, option, sizes in made]
 
 
-def trial_of(folder: Path, network: str, option: str, sizes: tuple[int, ...]) -> Trial:
-    width, depth, l2 = NETWORKS[network]
+def trial_of(folder: Path, network: str, sizes: tuple[int, ...], **option: str) -> Trial:
+    kind, width, depth, l2 = NETWORKS[network]
     tables = (sized(x, size) for x, size in zip(SIZES, sizes, strict=True) if size)
-    given = {"network": network, "l2": l2, **OPTIONS[option]}
+    given = {"network": kind, "l2": l2, **option}
     return Trial(folder, width, depth, board=NO_PARTS + "".join(tables), **given)
 
 
@@ -48,16 +56,33 @@ def test_each_remedy_builds(
 ) -> None:
     assert {*SIZES} == {*WHOLE}
     try:
-        trial_of(tmp_path, network, option, sizes).build()
+        trial_of(tmp_path, network, sizes, **OPTIONS[option]).build()
     except MyoedgeError as error:
         if error.code == "E232":  # more L3 than the board has
             return
         told = error.notice
         assert told.exit_code == 3
         for line in told.tries:
-            trial = trial_of(tmp_path, network, option, sizes)
+            trial = trial_of(tmp_path, network, sizes, **OPTIONS[option])
             applied(line, trial)
             trial.build()
+
+
+def builds(trial: Trial) -> bool:
+    return if_it_fits(trial.build) is not None
+
+
+BOARDS = itertools.product(NETWORKS, itertools.product(*SIZES.values()))
+
+
+@pytest.mark.parametrize(("network", "sizes"), thinned([*BOARDS], 20))
+def test_what_builds_without_a_memory_builds_with_it(
+    network: str, sizes: tuple[int, ...], tmp_path: Path
+) -> None:
+    choices = memory_choices(find_chip("gap9"))
+    built = {x: builds(trial_of(tmp_path, network, sizes, memory=x)) for x in choices}
+    for memory, level in choices.items():
+        assert built[f"{level.name}={AUTO}"] or not built[memory], memory
 
 
 @pytest.mark.parametrize("l2", thinned(["40KiB", "37KiB", "34KiB"], 3))
