@@ -158,7 +158,7 @@ def _choose_host(trial: Trial, without_board: str | None) -> None:
 
 # Remedy -> what applies it.
 REMEDIES: dict[str, Callable[..., None]] = {
-    r"--memory (mram=(?:auto|off))": _use_memory,
+    r"--memory (mram=auto)": _use_memory,
     r'\[quant\] "\*" = { weights = (\d) }': _reduce_bits,
     r'\[budget\] external = "(\w+)"': _allow_parts,
     r"--(l\d) (\d+KiB)": _enlarge,
