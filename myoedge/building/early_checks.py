@@ -67,18 +67,22 @@ def check_code(graph: Graph, chip: Chip) -> None:
 def _data_capacities(chip: Chip, limits: Budget) -> dict[str, int]:
     """Return the bytes for data by memory: L2 and the levels behind it, without optional ones if
     that is more; or those of the flashes that store this data, if the parts beside the chip are
-    limited and these bytes are fewer."""
-    held = max(map(_held_bytes, (chip, without_optional(chip))), key=_total_bytes)
+    limited and these bytes are fewer.
+
+    Of L2 only the least code takes some if there is no level behind it.
+    """
+    least_bytes = budget.LEAST_CODE_BYTES
+    held = max(
+        (
+            {"L2": x.l2_room_bytes if x.levels else x.l2_bytes - least_bytes}
+            | {level.name.upper(): level.constants_bytes for level in x.levels}
+            for x in (chip, without_optional(chip))
+        ),
+        key=_total_bytes,
+    )
     is_limited = limits.board is not None or limits.parts == "none"
     rooms = [held, *([_flash_capacities(chip, limits)] if is_limited else [])]
     return min(filter(None, rooms), key=_total_bytes)
-
-
-def _held_bytes(chip: Chip) -> dict[str, int]:
-    """Return the bytes for data of L2 and the levels behind it; of L2 only the least code takes
-    some if there is no level behind it."""
-    l2_bytes = chip.l2_room_bytes if chip.levels else chip.l2_bytes - budget.LEAST_CODE_BYTES
-    return {"L2": l2_bytes} | {x.name.upper(): x.constants_bytes for x in chip.levels}
 
 
 def _flash_capacities(chip: Chip, limits: Budget) -> dict[str, int]:
