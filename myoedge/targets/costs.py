@@ -19,6 +19,8 @@ class KernelCost:
     instruction cache
     layer_cycles   additional cycles of a layer's first tile after another kernel, to load code from
                    L2
+    change_cycles  cycles of the control core for loading the code that changes tiles, during a
+                   layer's first tile
     warm_cycles    cycles saved per tile after a layer's first COLD_TILES, when its code is in the
                    cores' own instruction caches
     dma_delay      cycles lost per cycle of the DMA, which uses the same L1 banks
@@ -27,6 +29,7 @@ class KernelCost:
     unit_cycles: float
     tile_cycles: float
     layer_cycles: float = 0.0
+    change_cycles: float = 0.0
     warm_cycles: float = 0.0
     dma_delay: float = 0.0
 

@@ -187,7 +187,7 @@ def _timeline_steps(
         moved = sum(load.cycles for load in started) + sum(stores)
         yield TimelineStep(
             compute + delay * moved + cost.barrier_cycles + (0.0 if t else cold - prepared),
-            _argument_cycles(behind, cost) if at_end else cost.tile_setup_cycles,
+            _control_cycles(here, t, behind, cost),
             started,
             stores,
             (index + 1, 0) if follows else (index, t + 1),
@@ -197,9 +197,13 @@ def _timeline_steps(
     yield TimelineStep(0.0, 0.0, (), stores, NOTHING_DUE)
 
 
-def _argument_cycles(behind: Tiling | None, cost: TransferCost) -> float:
-    """Return the cycles in which the control core writes the arguments of the next layer."""
-    return 0.0 if behind is not None and behind.arguments_once else cost.layer_setup_cycles
+def _control_cycles(here: Tiling, tile: int, behind: Tiling | None, cost: TransferCost) -> float:
+    """Return the cycles in which the control core prepares the next tile during this one, or writes
+    the arguments of the next layer."""
+    if tile == len(here.tiles) - 1:
+        return 0.0 if behind is not None and behind.arguments_once else cost.layer_setup_cycles
+    code = 0.0 if tile else here.kernel.cost.change_cycles
+    return cost.tile_setup_cycles + code
 
 
 def code_of(kernel: TiledKernel) -> tuple[str, KernelCost]:

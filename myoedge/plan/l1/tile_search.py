@@ -293,7 +293,8 @@ def _estimate_cycles(grid: Grid, times: Mapping[str, Array], hidden: Hidden) -> 
     plain = np.maximum(compute, np.maximum(often, out))
     loaded = np.maximum(compute, np.maximum(often + extra, out))
     steps = np.maximum(tiles - rare, 0) * plain + rare * loaded  # the last step loads nothing
-    return np.asarray(_fill_cycles(grid, reads, hidden) + steps + out)
+    changes = np.where(tiles > 1, np.maximum(kernel.cost.change_cycles - compute, 0.0), 0.0)
+    return np.asarray(_fill_cycles(grid, reads, hidden) + steps + out + changes)
 
 
 def _fill_cycles(grid: Grid, reads: Sequence[Operand], hidden: Hidden) -> Array:

@@ -21,9 +21,9 @@ KERNELS = {
     # Per word of taps of 4 x 4 sums.
     "me_linear_s8": KernelCost(25.8, 740, 1200),
     # Cycles of the engine and the cores.
-    "me_ne16_jobs, rows": KernelCost(1.04, 550, 350, dma_delay=0.17),
-    "me_ne16_jobs, rows, add": KernelCost(1.0, 500, 300, dma_delay=0.17),
-    "me_ne16_jobs, rows, int16": KernelCost(1.0, 1100, 1200),
+    "me_ne16_jobs, rows": KernelCost(1.04, 550, 350, change_cycles=2200, dma_delay=0.17),
+    "me_ne16_jobs, rows, add": KernelCost(1.0, 500, 300, change_cycles=2200, dma_delay=0.17),
+    "me_ne16_jobs, rows, int16": KernelCost(1.0, 1100, 1200, change_cycles=2200),
     "me_ne16_matmul_s8": KernelCost(1.0, 900, 2500),
     "me_ne16_attention_s8": KernelCost(1.0, 4000, 5000),
     "me_ne16_attention_resident_s8": KernelCost(1.0, 300, 5000),
