@@ -7,11 +7,44 @@
     lamp = "lamp:EXTENSION"
 
 The core finds hooks by their names, and imports no extension.
+
+What stands at a place is stated beside it: "(report: Report) -> str" for a function, the name of a
+class for an object of it, or TABLE. `TYPES` says where the types are.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
+from itertools import product
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
+
+TABLE = "a dataclass whose fields have defaults"
+TYPES = {  # of signatures -> module; others are Python's own
+    "Application": "myoedge.codegen.application",
+    "ApplicationRequest": "myoedge.building.applications",
+    "Array": "myoedge.numerics.arrays",
+    "Build": "myoedge.backends.build",
+    "BuildOptions": "myoedge.building.options",
+    "Command": "click",
+    "Config": "myoedge.building.config_tables",
+    "Content": "myoedge.quantization.recordings.reading",
+    "FirmwarePart": "myoedge.codegen.application",
+    "Found": "myoedge.building.config",
+    "Iterable": "collections.abc",
+    "Mapping": "collections.abc",
+    "PartRequest": "myoedge.building.applications",
+    "Path": "pathlib",
+    "Plan": "myoedge.plan.plan",
+    "Reading": "myoedge.quantization.recordings.reading",
+    "Report": "myoedge.reports.report_json",
+    "ReportTable": "myoedge.reports.tables",
+    "Runner": "myoedge.backends.runner",
+    "Sources": "myoedge.codegen.project",
+    "Stream": "myoedge.streaming.stream",
+    "Terminal": "myoedge.cli.shell",
+    "ToolRow": "myoedge.backends.doctor",
+}
 
 
 @dataclass(frozen=True)
@@ -20,13 +53,13 @@ class CommandHook:
 
     name     word after `myoedge`
     text     what it does, in the list of commands: "package builds for a product"
-    place    "module:name" of its click command, imported on use
+    place    "module:name" of the command, imported on use
     after    command that it follows in the list; "": the end
     """
 
     name: str
     text: str
-    place: str
+    place: Annotated[str, "Command"]
     after: str = ""
 
 
@@ -35,14 +68,14 @@ class TableHook:
     """A table of myoedge.toml.
 
     name    of the table: "mlperf" for [mlperf]
-    kind    place of its dataclass, whose fields are the keys and have defaults
+    kind    place of its dataclass, whose fields are the keys
     rules   place of a function of the table that yields (rule, whether it is satisfied), such as
             ("mlperf.scale must be more than 0", True); "": none
     """
 
     name: str
-    kind: str
-    rules: str = ""
+    kind: Annotated[str, TABLE]
+    rules: Annotated[str, "(table: object) -> Iterable[tuple[str, bool]]"] = ""
 
 
 @dataclass(frozen=True)
@@ -51,28 +84,29 @@ class ApplicationHook:
 
     name      NAME
     text      what it is for, in the help of --app: ", for MLPerf Tiny"
-    request   place of a function of BuildOptions and Config that returns a
-              myoedge.building.applications.ApplicationRequest; "": it needs none
-    play      place of a function of (Terminal, folder of the build, play=FILE, further options) for
-              `simulate --play`; "": the application cannot play recordings
+    request   place of the function that returns its settings; "": it needs none
+    play      place of the function for `simulate --play`, with its further options; "": the
+              application cannot play recordings
     project   name of the ProjectHook whose project runs the application too; "": none
     levels    whether the program opens optional memory levels of the chip: --memory
     waits     whether the chip waits between inferences, so that a build without --operating-point
               takes the point of least average power: "auto"
-    gate      place of a function of a Found (myoedge.building.config) that returns options: `gate`,
-              the file of a network that runs before the other one on the same input, and
-              `first`, an output that is computed before all others; "": none
+    gate      place of a function that returns options: `gate`, the file of a network that runs
+              before the other one on the same input, and `first`, an output that is computed
+              before all others; "": none
     ported    what runs its C on chips that have no applications, as a remedy; "": nothing
     """
 
     name: str
     text: str = ""
-    request: str = ""
-    play: str = ""
+    request: Annotated[str, "(options: BuildOptions, settings: Config) -> ApplicationRequest"] = ""
+    play: Annotated[
+        str, "(terminal: Terminal, folder: Path, *, play: str, **options: object) -> object"
+    ] = ""
     project: str = ""
     levels: bool = False
     waits: bool = False
-    gate: str = ""
+    gate: Annotated[str, "(found: Found) -> dict[str, object]"] = ""
     ported: str = ""
 
 
@@ -82,15 +116,18 @@ class ProjectHook:
 
     name       folder of the build with the project's files; users may edit the files, and a later
                build keeps those that are below name/user
-    files      place of a function of (Plan, name of the model, Sources, Stream or None, Application
-               or None) that returns the files by their path in the folder
+    files      place of a function that returns the files by their path in the folder
     l1_bytes   bytes of L1 that the kit uses, which the plan leaves free
     at_point   sentence that says how to compile the project for an operating point, with {} for the
                name of the point; "": it cannot be compiled for another one
     """
 
     name: str
-    files: str
+    files: Annotated[
+        str,
+        "(plan: Plan, model: str, sources: Sources, stream: Stream | None, "
+        "application: Application | None) -> dict[str, str]",
+    ]
     l1_bytes: int = 0
     at_point: str = ""
 
@@ -100,16 +137,14 @@ class PartHook:
     """Code beside the network, in every program of a build that requests the part.
 
     name      of the part
-    request   place of a function of BuildOptions and Config that returns a
-              myoedge.building.applications.PartRequest, or None: the build has no such part
-    restore   place of a function of the arrays of the part that returns it: a
-              myoedge.codegen.application.FirmwarePart
+    request   place of the function that returns its settings; None: the build has no such part
+    restore   place of the function that returns the part from its arrays in a build
     levels    whether the part's program opens optional memory levels of the chip: --memory
     """
 
     name: str
-    request: str
-    restore: str
+    request: Annotated[str, "(options: BuildOptions, settings: Config) -> PartRequest | None"]
+    restore: Annotated[str, "(arrays: Mapping[str, Array]) -> FirmwarePart"]
     levels: bool = False
 
 
@@ -119,21 +154,21 @@ class SectionHook:
 
     name    key of the entry; a report without it has no section
     row     name of the row on the terminal
-    line    place of a function of the report that returns the row's text
+    line    place of the function that returns the row's text
     title   heading in report.html
     text    sentence below the heading
-    table   place of a function of the report that returns a myoedge.reports.tables.ReportTable
-    card    place of a function of the report that returns (figure, its unit) of a card among the
-            key figures of report.html, with the row's text below; "": no card
+    table   place of the function that returns its table
+    card    place of a function that returns (figure, its unit) of a card among the key figures of
+            report.html, with the row's text below; "": no card
     """
 
     name: str
     row: str
-    line: str
+    line: Annotated[str, "(report: Report) -> str"]
     title: str
     text: str
-    table: str
-    card: str = ""
+    table: Annotated[str, "(report: Report) -> ReportTable"]
+    card: Annotated[str, "(report: Report) -> tuple[str, str]"] = ""
 
 
 @dataclass(frozen=True)
@@ -141,11 +176,11 @@ class PanelHook:
     """A panel of report.html on how time passes, for an entry of report.json.
 
     name    key of the entry; a report without it has no panel
-    place   of a function of the report that returns the panel's HTML; "": it has none
+    place   of the function that returns the panel's HTML; "" for none
     """
 
     name: str
-    place: str
+    place: Annotated[str, "(report: Report) -> str"]
 
 
 @dataclass(frozen=True)
@@ -154,8 +189,7 @@ class ReaderHook:
 
     name         of the format
     endings      of its files: (".csv", ".tsv")
-    place        of a function of a path and a Reading (myoedge.quantization.recordings.reading)
-                 that returns the Content of the file
+    place        of the function that reads a file
     beginnings   first bytes of its files, each at most 16
     by_ending    whether files without these first bytes are recognised by their ending, as those of
                  a format without first bytes always are
@@ -163,19 +197,20 @@ class ReaderHook:
 
     name: str
     endings: tuple[str, ...]
-    place: str
+    place: Annotated[str, "(path: Path, reading: Reading) -> Content"]
     beginnings: tuple[bytes, ...] = ()
     by_ending: bool = False
 
 
 @dataclass(frozen=True)
 class BackendHook:
-    """A backend: what runs a build for `validate`, `simulate` and `run`; if a chip names it among
-    its runners, only builds for such chips.
+    """A backend, which runs builds for `validate`, `simulate` and `run`.
+
+    If a chip names it among its runners, it runs builds for such chips only.
 
     name           its name after --on
     text           name in reports and messages, such as "C on the host"
-    place          "module:name" of its myoedge.backends.runner.Runner, imported on use
+    place          "module:name" of its functions, imported on use
     chip           name of its cycle counts, with {} for the chip; "": it counts no cycles
     source         source of the cycles in report.json
     shows_layers   whether `validate` compares every layer, not only the outputs
@@ -186,7 +221,7 @@ class BackendHook:
 
     name: str
     text: str
-    place: str
+    place: Annotated[str, "Runner"]
     chip: str = ""
     source: str = ""
     shows_layers: bool = False
@@ -199,12 +234,12 @@ class StepHook:
     """Commands that `build` suggests at its end.
 
     name    of the step
-    place   place of a function of (Build, options of `build` by name) that yields lines for a shell
+    place   place of a function that yields lines for a shell; `options` are those of `build`
     after   step that it follows; "": the end
     """
 
     name: str
-    place: str
+    place: Annotated[str, "(build: Build, options: Mapping[str, object]) -> Iterable[str]"]
     after: str = ""
 
 
@@ -213,13 +248,12 @@ class ToolHook:
     """A row in the table of `doctor`, of a tool without which doctor succeeds.
 
     name    the tool's name
-    place   "module:name" of a function without arguments that returns its
-            myoedge.backends.doctor.ToolRow
+    place   "module:name" of the function that returns the row
     after   tool that it follows in the table; "": the end
     """
 
     name: str
-    place: str
+    place: Annotated[str, "() -> ToolRow"]
     after: str = ""
 
 
@@ -251,3 +285,29 @@ class Extension:
     backends: tuple[BackendHook, ...] = ()
     steps: tuple[StepHook, ...] = ()
     tools: tuple[ToolHook, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Raise TypeError for a field that is no tuple of its hooks, or a place that is no text."""
+        for kind, hook in kinds().items():
+            given = getattr(self, kind)
+            if not (isinstance(given, tuple) and all(isinstance(row, hook) for row in given)):
+                raise TypeError(f"{kind} needs a tuple of {hook.__name__}, has {given!r}")
+            for row, field in product(given, places(hook)):
+                if not isinstance(place := getattr(row, field), str):
+                    needs = f'{hook.__name__} {row.name!r}: {field} needs "module:name"'
+                    raise TypeError(f"{needs}, has {place!r}")
+
+
+@cache
+def kinds() -> dict[str, Any]:
+    """Return the class of the hooks of each kind: of each field of Extension."""
+    return {kind: get_args(hint)[0] for kind, hint in get_type_hints(Extension).items()}
+
+
+@cache
+def places(hook: Any) -> dict[str, str]:
+    """Return what stands at the places of a class of hooks, by the names of their fields."""
+    hints = get_type_hints(hook, include_extras=True)
+    return {
+        name: get_args(kind)[1] for name, kind in hints.items() if get_origin(kind) is Annotated
+    }

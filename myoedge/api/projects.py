@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 @with_plugin_errors
 def check_plugin(package: str) -> PluginCheck:
-    """Load the plug-ins of an installed package and test each of its operators on random cases.
+    """Load the plug-ins of an installed package and what stands at the places of its hooks, and
+    test each of its operators on random cases.
 
     Integer results are compared with float results, and the generated C with the integers, bit for
     bit. Errors: E256 no such package, or one without entry points of myoedge; E257 if one of its

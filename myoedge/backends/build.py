@@ -35,7 +35,7 @@ from myoedge.quantization.sqnr import real_values
 from myoedge.streaming.stream import frame_shapes, ready_specs
 from myoedge.system import tools
 from myoedge.system.folder import MANIFEST, editable_folders, is_build, to_json
-from myoedge.system.hooks import load
+from myoedge.system.hooks import import_place
 from myoedge.system.library import KINDS, PROGRAMS
 from myoedge.targets import find_chip
 
@@ -239,7 +239,7 @@ class Build(BuildFolder):
                   report.json's `adaptation.methods`
         Errors: E211 .. E225 samples, E268 a build without [adapt] or without this method.
         """
-        adapted: AdaptedNetwork = load(ADAPT)(self, windows, labels, method)
+        adapted: AdaptedNetwork = import_place(ADAPT)(self, windows, labels, method)
         return adapted
 
     def run_raw(self, inputs: Sequence[Array]) -> list[Array]:

@@ -175,7 +175,7 @@ class BuildFolder(ReportFolder, Tabular):
         if file in self.digests and name not in known:
             arrays = self._read_arrays(file)
             with self.meaningful(file):
-                known[name] = load(find_hook("parts", name).restore)(arrays)
+                known[name] = load(find_hook("parts", name), "restore")(arrays)
         return known.get(name)
 
     @cached_property

@@ -75,7 +75,7 @@ def tool_rows() -> tuple[ToolRow, ...]:
     with ThreadPoolExecutor() as pool:  # imports in programs of their own, at once
         packages = [*pool.map(lambda package: package_row(*package), PACKAGES)]
     rows = with_hooks(optional, "tools")
-    found = [row if isinstance(row, ToolRow) else load(row.place)() for row in rows]
+    found = [row if isinstance(row, ToolRow) else load(row)() for row in rows]
     return (
         tool_row("python", "python>=3.11", ("build",), "uv venv --python 3.11", python),
         tool_row("zig", ZIG, compiles, f"pip install {ZIG}", _find_compiler("zig")),

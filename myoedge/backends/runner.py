@@ -112,5 +112,5 @@ def instead(build: Build, chip: str) -> list[str]:
 
 def runner_of(backend: str) -> Runner:
     """Import and return the functions of a backend by its name."""
-    found: Runner = load(backends()[backend].place)
+    found: Runner = load(backends()[backend])
     return found

@@ -4,7 +4,7 @@ firmware that tables of myoedge.toml request, such as [adapt]."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from myoedge.extension import ApplicationHook, ProjectHook
 from myoedge.system.hooks import find_hook, hooks, load
@@ -23,6 +23,7 @@ BARE = ApplicationHook("baremetal", levels=True)  # the network alone, without a
 CORE = (BARE,)
 
 
+@runtime_checkable
 class ApplicationRequest(Protocol):
     """Settings of an application, before the network is planned."""
 
@@ -60,7 +61,7 @@ def project_files(
     """Return the files of a project by their path in the build folder; {} without a project."""
     if hook is None:
         return {}
-    files = load(hook.files)(plan, model_name, sources, stream, application)
+    files = load(hook, "files")(plan, model_name, sources, stream, application)
     return {f"{hook.name}/{name}": text for name, text in files.items()}
 
 
@@ -72,7 +73,7 @@ def requested(options: BuildOptions, settings: Config) -> ApplicationRequest | N
     hook = find_application(options.app)
     if hook is None or not hook.request:
         return None
-    found: ApplicationRequest = load(hook.request)(options, settings)
+    found: ApplicationRequest = load(hook, "request")(options, settings)
     return found
 
 
@@ -80,13 +81,14 @@ def gate_of(options: BuildOptions, found: Found) -> dict[str, Any]:
     """Return the options `gate` and `first` of the application: a network in front, and an output
     that is computed before all others. Errors: those of the application."""
     hook = find_application(options.app)
-    gate: dict[str, Any] = load(hook.gate)(found) if hook is not None and hook.gate else {}
+    gate: dict[str, Any] = load(hook, "gate")(found) if hook is not None and hook.gate else {}
     return gate
 
 
 # --- parts of the firmware ------------------------------------------------------------------------
 
 
+@runtime_checkable
 class PartRequest(Protocol):
     """Settings of a part, before the network is planned."""
 
@@ -99,5 +101,5 @@ class PartRequest(Protocol):
 
 def requested_parts(options: BuildOptions, settings: Config) -> dict[str, PartRequest]:
     """Return the settings of the parts of a build, by name. Errors: as of the parts' tables."""
-    asked = ((hook.name, load(hook.request)(options, settings)) for hook in hooks("parts"))
+    asked = ((hook.name, load(hook, "request")(options, settings)) for hook in hooks("parts"))
     return {name: request for name, request in asked if request is not None}

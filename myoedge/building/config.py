@@ -146,7 +146,7 @@ def _tables_as_records(tables: Mapping[str, Any], wrong: list[Any]) -> Config:
 def _table_dataclass(name: str) -> Any:
     """Return the dataclass of an extension's table; None if no extension has it."""
     hook = find_hook("tables", name)
-    return load(hook.kind) if hook else None
+    return load(hook, "kind") if hook else None
 
 
 @cache

@@ -63,7 +63,7 @@ def remedies(rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
 def _list_remedies(value: str, path: Sequence[str | int]) -> Iterator[str]:
     """Yield a list of the one name; in a table of an extension, of the nearest that is known."""
     table = find_hook("tables", str(path[0]))
-    kind = get_type_hints(load(table.kind)).get(str(path[-1])) if table else None
+    kind = get_type_hints(load(table, "kind")).get(str(path[-1])) if table else None
     known = tuple(name for names in get_args(kind) for name in get_args(names))
     for name in _nearest_name(value, known or (value,)):
         yield f"[{path[0]}] {path[-1]} = [{json.dumps(name)}]"
@@ -119,8 +119,8 @@ def _conditioning_checks(config: Config) -> Checks:
 def _extension_checks(config: Config) -> Checks:
     """Return the rules of the tables of extensions."""
     for name, table in config.tables.items():
-        if rules := find_hook("tables", name).rules:
-            yield from load(rules)(table)
+        if (hook := find_hook("tables", name)).rules:
+            yield from load(hook, "rules")(table)
 
 
 def positive_sizes(sizes: Mapping[str, Any]) -> Checks:

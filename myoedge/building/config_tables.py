@@ -210,4 +210,6 @@ class Config:
 
     def table(self, name: str) -> Any:
         """Return a table of an extension, with its defaults if the file has none."""
-        return self.tables[name] if name in self.tables else load(find_hook("tables", name).kind)()
+        return (
+            self.tables[name] if name in self.tables else load(find_hook("tables", name), "kind")()
+        )

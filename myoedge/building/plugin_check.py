@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Checks of an installed plug-in for its author: its entry points, and the results of its
-operators.
+"""Checks of an installed package for its author: its entry points, the hooks of its extensions,
+and the results of its operators.
 
 Operators are tested on the random cases of their CASES: integers against floats, and C against
 the integers, with all cases as layers of one network.
@@ -20,6 +20,14 @@ import numpy as np
 import myoedge.operators as families
 from myoedge.backends import host
 from myoedge.building.config_tables import PluginsTable
+from myoedge.building.hook_rows import (
+    EXTENSIONS,
+    OK,
+    UNUSABLE,
+    CheckedPoint,
+    cause_in,
+    checked_extensions,
+)
 from myoedge.building.plugin_rows import NO_ROW, CheckedRow, checked_rows
 from myoedge.building.plugins import GROUP, KINDS, load_plugins
 from myoedge.codegen.project import make_sources
@@ -46,23 +54,7 @@ from myoedge.version import __version__
 
 COUNT = 24  # random test cases per operator
 NOTHING = 'nothing imports it: ROWS = (api.import_row("{}", "lab::call(x)"),) in its module'
-OK, DIFFERS, NOT_CHECKED, UNUSABLE = "ok", "differs", "not checked", "unusable"
-
-
-@dataclass(frozen=True, slots=True)
-class CheckedPoint:
-    """Result of loading one entry point of a plug-in package.
-
-    kind    kind of plug-in: operators, boards or calibration
-    name    name of the entry point
-    state   "ok" or "unusable"
-    cause   reason if it is unusable
-    """
-
-    kind: str
-    name: str
-    state: str = OK
-    cause: str = ""
+DIFFERS, NOT_CHECKED = "differs", "not checked"
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,35 +75,38 @@ class CheckedOperator:
 
 @dataclass(frozen=True)
 class PluginCheck(Shown):
-    """Result of `plugin check`: an installed package, its entry points and operators."""
+    """Result of `plugin check`: an installed package, its entry points, operators and hooks."""
 
     package: str
     version: str
     entry_points: tuple[CheckedPoint, ...]
     operators: tuple[CheckedOperator, ...]
     import_rows: tuple[CheckedRow, ...] = ()
+    hooks: tuple[CheckedPoint, ...] = ()
 
     def _card(self) -> Card:
-        states = [(operator.name, operator.state) for operator in self.operators]
-        return Card(f"{self.package} {self.version}", states)
+        operators = [(operator.name, operator.state) for operator in self.operators]
+        hooks = [(f"{hook.kind} {hook.name}", hook.state) for hook in self.hooks]
+        return Card(f"{self.package} {self.version}", [*operators, *hooks])
 
     @property
     def named_points(self) -> dict[str, list[str]]:
         """Names of the entry points by kind, as [plugins] has them."""
-        kinds = dict.fromkeys(point.kind for point in self.entry_points)
-        return {k: [x.name for x in self.entry_points if x.kind == k] for k in kinds}
+        named = [point for point in self.entry_points if point.kind != EXTENSIONS]
+        kinds = dict.fromkeys(point.kind for point in named)
+        return {k: [x.name for x in named if x.kind == k] for k in kinds}
 
     @property
     def exit_code(self) -> int:
-        """Exit code: 0; 4 if results differ; 2 if an entry point or operator was not checked."""
-        states = {*(p.state for p in self.entry_points), *(op.state for op in self.operators)}
-        states |= {row.state for row in self.import_rows}
+        """Exit code: 0; 4 if results differ; 2 if something cannot be used or was not checked."""
+        states = {point.state for point in (*self.entry_points, *self.hooks)}
+        states |= {*(op.state for op in self.operators), *(row.state for row in self.import_rows)}
         return 4 if DIFFERS in states else 2 if states - {OK} else 0
 
 
 def check_package(package: str) -> PluginCheck:
-    """Load all entry points of an installed package, and test its operators; or the formulas of a
-    folder of myoedge/operators.
+    """Load all entry points of an installed package, what stands at the places of its hooks, and
+    test its operators; or the formulas of a folder of myoedge/operators.
 
     Errors: E256 the package is not installed, or has no entry points of myoedge.
     """
@@ -122,15 +117,17 @@ def check_package(package: str) -> PluginCheck:
         )
     found = _find_distribution(package)
     points = _entry_points_of(found)
+    extensions, hooks = checked_extensions(points)
     rows, names = _load_operators(points)
     tops = {_top_package(point.module) for point in points}
     own = [package for package in families.ADDED if _top_package(package.__name__) in tops]
-    return PluginCheck(found.name, found.version, rows, *_check_operators(own, names))
+    tested = _check_operators(own, names)
+    return PluginCheck(found.name, found.version, (*rows, *extensions), *tested, hooks)
 
 
 def _entry_points_of(found: metadata.Distribution) -> list[metadata.EntryPoint]:
     """Return the entry points of an installed package that are for myoedge. Errors: E256."""
-    groups = [GROUP + kind for kind in KINDS]
+    groups = [GROUP + kind for kind in (*KINDS, EXTENSIONS)]
     points = [point for point in found.entry_points if point.group in groups]
     if not points:
         facts = {"needs": f"entry points of {', '.join(groups)}", "has": "none of them"}
@@ -141,18 +138,21 @@ def _entry_points_of(found: metadata.Distribution) -> list[metadata.EntryPoint]:
 def _load_operators(
     points: Iterable[metadata.EntryPoint],
 ) -> tuple[tuple[CheckedPoint, ...], list[str]]:
-    """Load entry points; return them, and the names of their operators."""
+    """Load the entry points of plug-ins; return them, and the names of their operators."""
     before, added = {*OPS}, [*families.ADDED]
-    rows = tuple(_load_plugin(point.group.removeprefix(GROUP), point.name) for point in points)
+    named = [(point.group.removeprefix(GROUP), point.name) for point in points]
+    rows = tuple(_load_plugin(kind, name) for kind, name in named if kind in KINDS)
     # nothing is new if this process loaded them before
     known = [x for x in OPS for p in added if _is_defined_in(x, p.__name__)]
     return rows, [name for name in OPS if name not in before] or known
 
 
 def _check_operators(
-    packages: Iterable[ModuleType], names: Sequence[str]
+    packages: Sequence[ModuleType], names: Sequence[str]
 ) -> tuple[tuple[CheckedOperator, ...], tuple[CheckedRow, ...]]:
     """Check operators, and by their uses the import rows of packages; each operator needs a row."""
+    if not (packages or names):
+        return (), ()
     operators = tuple(map(_check_by_name, names))
     families.modules("torch_library")  # registers the calls of plug-ins in torch
     cases = drawn_uses()
@@ -205,16 +205,8 @@ def _load_plugin(kind: str, name: str) -> CheckedPoint:
     try:
         load_plugins(PluginsTable(**{kind: [name]}))
     except MyoedgeError as error:
-        return CheckedPoint(kind, name, UNUSABLE, _error_cause(error))
+        return CheckedPoint(kind, name, UNUSABLE, cause_in(error))
     return CheckedPoint(kind, name)
-
-
-def _error_cause(error: MyoedgeError) -> str:
-    """Return an error's cause; an error without one: its title, facts and remedies."""
-    facts = dict(error.notice.facts)
-    known = (f"{key} {facts[key]}" for key in ("class", "needs", "has") if key in facts)
-    tries = (f"try {remedy}" for remedy in error.notice.tries)
-    return str(facts.get("cause") or "; ".join((error.notice.title, *known, *tries)))
 
 
 # --- operators ------------------------------------------------------------------------------------
@@ -234,7 +226,7 @@ def checked_operator(name: str, cases: Sequence[DrawnCase]) -> CheckedOperator:
     except MyoedgeError as error:
         if error.code not in (OVERFLOW, "E111"):
             raise
-        cause = _error_cause(error)
+        cause = cause_in(error)
     return CheckedOperator(name, len(cases), DIFFERS if cause else OK, cause)
 
 

@@ -125,7 +125,7 @@ class Verbs(click.Group):
         if row is None:  # click suggests one of these
             self.commands = {row.name: click.Command(row.name) for row in commands()}
             return None
-        command: click.Command = load(row.place)
+        command: click.Command = load(row)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

@@ -137,7 +137,7 @@ def after_build(build: Build, options: Mapping[str, Any]) -> Iterator[str]:
     options   of `build`
     """
     for step in with_hooks(OWN, "steps"):
-        yield from load(step.place)(build, options)
+        yield from load(step)(build, options)
 
 
 def validate_step(build: Build, options: Mapping[str, Any]) -> Iterator[str]:

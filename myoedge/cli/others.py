@@ -46,17 +46,18 @@ def init(terminal: Terminal, folder: str, **options: str | None) -> None:
 
 @click.group("plugin")
 def plugin() -> None:
-    """Check a package with your own operators, boards or readers."""
+    """Check a package with your own operators, boards, readers or extensions."""
 
 
 @plugin.command("check")
 @click.argument("package")
 @common
 def check(terminal: Terminal, package: str) -> None:
-    """Load an installed PACKAGE and test its operators on random cases.
+    """Load an installed PACKAGE with all its hooks, and test its operators on random cases.
 
     Integer results must match the float results, and the generated C the integers bit for bit. Exit
-    code 2 if an entry point cannot be used or an operator has no CASES, 4 if results differ.
+    code 2 if an entry point or a hook cannot be used or an operator has no CASES, 4 if results
+    differ.
     """
     from myoedge import api
 
@@ -71,6 +72,8 @@ def check(terminal: Terminal, package: str) -> None:
         for row in found.import_rows:
             name = f"{row.call}, {row.uses} uses" if row.uses else row.call
             _print_plugin_row(terminal, "import row", name, row.state, row.cause)
+        for hook in found.hooks:
+            _print_plugin_row(terminal, hook.kind, hook.name, hook.state, hook.cause)
     if code := found.exit_code:
         sys.exit(code)
     if found.entry_points:  # else it is a folder of the package itself

@@ -31,6 +31,7 @@ from myoedge.targets import DEFAULT
 
 if TYPE_CHECKING:
     from myoedge.building.simulate import Simulated
+    from myoedge.extension import ApplicationHook
 
 BUILD, PLAYBACK, PROGRAM = "build", "playback", "program"  # kinds of runs
 FIRST_CORES = f"{DEFAULT.simulator_cycles['fc_hart']} ({DEFAULT.name.upper()}), 0x3e0 (pulp-open)"
@@ -158,19 +159,19 @@ def simulate(terminal: Terminal, folder: str | None, **options: Any) -> None:
     elif kind == PLAYBACK:
         build = chosen_build(terminal, folder)
         own = {name: options[name] for name, kinds in KINDS.items() if kinds == (PLAYBACK,)}
-        load(_find_player(build))(terminal, build, **own)
+        load(_find_player(build), "play")(terminal, build, **own)
     else:
         _run_build(terminal, chosen_build(terminal, folder), options)
 
 
-def _find_player(build: Path) -> str:
-    """Return the place of the function that plays a recording to a build's application; of any
-    application, which then refuses the build, if its own has none."""
+def _find_player(build: Path) -> ApplicationHook:
+    """Return a build's application if it plays recordings; otherwise one that does, which then
+    refuses the build."""
     from myoedge import api
 
     app = api.load_build(build).manifest.get("made_with", {}).get("application", "")
     players = [hook for hook in hooks("applications") if hook.play]
-    player: str = min(players, key=lambda hook: hook.name != app).play
+    player: ApplicationHook = min(players, key=lambda hook: hook.name != app)
     return player
 
 

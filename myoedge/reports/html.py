@@ -42,7 +42,6 @@ from myoedge.reports.network_map import network_map
 from myoedge.reports.period import decision
 from myoedge.reports.report_json import WEAK_DB, Report, dims
 from myoedge.reports.sections import sections
-from myoedge.reports.tables import ReportTable
 from myoedge.system.hooks import hooks, load
 from myoedge.version import __version__
 
@@ -66,10 +65,9 @@ def report_html(report: Report) -> str:
         .render(
             r=report,
             sections=[
-                (x, load(x.line, str)(report), load(x.table, ReportTable)(report))
-                for x in sections(report)
+                (x, load(x, "line")(report), load(x, "table")(report)) for x in sections(report)
             ],
-            cards={x.name: load(x.card, tuple)(report) for x in sections(report) if x.card},
+            cards={x.name: load(x, "card")(report) for x in sections(report) if x.card},
             version=__version__,
             memory=memory_maps.l2(report),
             l1=memory_maps.l1(report),
@@ -77,9 +75,7 @@ def report_html(report: Report) -> str:
             budget=memory_maps.budget(report),
             time=charts.time(report),
             network=network_map(report),
-            panels=[
-                Markup(load(x.place, str)(report)) for x in hooks("panels") if x.name in report
-            ],
+            panels=[Markup(load(x)(report)) for x in hooks("panels") if x.name in report],
             application=duty_lines.of_application(report) if report.get("duty") else {},
             decision=decision(report),
             layer_names=wording.layer_names(report),

@@ -111,7 +111,7 @@ def _fact_rows(report: Report) -> Iterable[tuple[str, Text]]:
         lines = (*streams.by_point(report), *streams.measured_on(report))
         yield "stream", styled("\n".join([streams.one_line(report), *lines]))
     for section in sections(report):
-        yield from _fill_row(section.row, load(section.line, str)(report))
+        yield from _fill_row(section.row, load(section, "line")(report))
     yield near_memory.title(report), _l2_row(report)
     if flash := near_memory.flash_sizes(report):  # weights are read in place
         text = near_memory.of_limit(near_memory.used_bytes(flash), report["target"]["flash_bytes"])

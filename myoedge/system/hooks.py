@@ -10,12 +10,12 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache, wraps
-from inspect import isfunction
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from myoedge.errors import MyoedgeError
-from myoedge.extension import Extension
+from myoedge.extension import Extension, places
+from myoedge.system.places import Stated
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
@@ -24,47 +24,71 @@ GROUP = "myoedge.extensions"  # entry points of installed packages; and the pack
 _USED = set[str]()  # top-level packages of places outside this package, until the process ends
 
 
-def load(place: str, result: type = object) -> Any:
-    """Import an object by its place, "module:name".
+def load(hook: Any, field: str = "place") -> Any:
+    """Import what stands at a place of a hook.
 
-    Errors: E257 it is of another package and cannot be imported; a function of another package
-    raises E257 in place of an exception that is no error of myoedge, and where it does not return
-    a `result`.
+    field   of the hook that has the place
+    Errors: E257 it is of another package and cannot be imported, or is not what stands there; a
+    function of another package raises E257 in place of an exception that is no error of myoedge,
+    and where it does not return what it should.
     """
-    module, _, name = place.partition(":")
+    place = getattr(hook, field)
     if is_own(place):
-        return getattr(importlib.import_module(module), name)
-    _USED.add(module.partition(".")[0])
-    with _raise_as_e257(place, "cannot be loaded"):
-        found = getattr(importlib.import_module(module), name)
-    if not isfunction(found):
+        return import_place(place)
+    _USED.add(_top_package(place))
+    with _raise_as_e257(place, "cannot be loaded", (Exception, SystemExit)):
+        found = checked(hook, field)
+    stated = Stated(places(hook.__class__)[field])
+    if not stated.is_function:
         return found
 
     @wraps(found)
     def called(*arguments: Any, **named: Any) -> Any:
         with _raise_as_e257(place, "failed"):
             made = found(*arguments, **named)
-            if not isinstance(made, result):
-                raise TypeError(f"it returned {type(made).__name__}, not {result.__name__}")
-            return made
+            if not isinstance(made, stated.classes):
+                raise TypeError(f"it returned {type(made).__name__}, not {stated.result}")
+            return [*made] if isinstance(made, Iterator) else made  # errors of generators, too
 
     return called
 
 
+def import_place(place: str) -> Any:
+    """Import an object by its place, "module:name"."""
+    module, _, name = place.partition(":")
+    return getattr(importlib.import_module(module), name)
+
+
+def checked(hook: Any, field: str = "place") -> Any:
+    """Import what stands at a place of a hook. Errors: those of the import; TypeError it is not
+    what stands there."""
+    found = import_place(getattr(hook, field))
+    Stated(places(hook.__class__)[field]).check(found)
+    return found
+
+
 @contextmanager
-def _raise_as_e257(place: str, what: str) -> Iterator[None]:
+def _raise_as_e257(
+    place: str, what: str, kinds: tuple[type[BaseException], ...] = (Exception,)
+) -> Iterator[None]:
     """Context manager that raises E257 in place of an exception in code of another package."""
     try:
         yield
     except MyoedgeError:
         raise
-    except Exception as error:
+    except kinds as error:
         from importlib import metadata
 
-        top = place.partition(":")[0].partition(".")[0]
+        from myoedge.system.user_code import cause_of
+
+        top = _top_package(place)
         package = metadata.packages_distributions().get(top, [top])[0]
-        facts, tries = {"package": package, "cause": repr(error)}, [f"pip uninstall {package}"]
+        facts, tries = {"package": package, "cause": cause_of(error)}, [f"pip uninstall {package}"]
         raise MyoedgeError("E257", f"{place} of an extension {what}", facts, tries) from error
+
+
+def _top_package(place: str) -> str:
+    return place.partition(":")[0].partition(".")[0]
 
 
 def is_own(place: str) -> bool:
@@ -129,7 +153,7 @@ def with_hooks(rows: Iterable[Any], kind: str) -> tuple[Any, ...]:
 def _own_extensions() -> tuple[Extension, ...]:
     folder = importlib.import_module(GROUP).__path__
     names = sorted(row.name for row in pkgutil.iter_modules(folder))
-    return tuple(load(f"{GROUP}.{name}:EXTENSION") for name in names)
+    return tuple(import_place(f"{GROUP}.{name}:EXTENSION") for name in names)
 
 
 @cache
@@ -138,18 +162,20 @@ def _installed_extensions() -> tuple[Extension | MyoedgeError, ...]:
     from importlib import metadata
 
     points = sorted(metadata.entry_points(group=GROUP), key=lambda point: point.name)
-    return tuple(_load_extension(point) for point in points)
+    return tuple(load_extension(point) for point in points)
 
 
-def _load_extension(point: EntryPoint) -> Extension | MyoedgeError:
+def load_extension(point: EntryPoint) -> Extension | MyoedgeError:
     """Load an entry point; return E257 if it cannot be loaded, or is no extension."""
+    from myoedge.system.user_code import cause_of
+
     package = point.dist.name if point.dist else point.module
     facts, tries = {"package": package}, [f"pip uninstall {package}"]
     try:
         found = point.load()
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         title = f"the extension {point.name} cannot be loaded"
-        return MyoedgeError("E257", title, facts | {"cause": repr(error)}, tries)
+        return MyoedgeError("E257", title, facts | {"cause": cause_of(error)}, tries)
     if not isinstance(found, Extension):
         facts |= {"needs": "myoedge.extension.Extension", "has": repr(found)}
         return MyoedgeError("E257", f"{point.value} is no extension", facts, tries)

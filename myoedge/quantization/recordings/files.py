@@ -75,7 +75,7 @@ def read_file(path: Path, reading: Reading) -> Content:
         raise unreadable(path, cause, (remedy.replace("PATH", repr(path.name)),))
     if (reader := _format_of(beginning, path.suffix.lower())) is None:
         raise unreadable(path, _no_format(beginning, path.suffix.lower()))
-    content: Content = load(reader.place, Content)(path, reading)
+    content: Content = load(reader)(path, reading)
     return content
 
 
