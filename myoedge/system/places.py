@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What stands at the place of a hook, and whether an object does."""
+"""Objects at the places of hooks: checks against what is stated in myoedge.extension."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Stated:
-    """What stands at a place.
+    """Description of the object at a place.
 
     text   as myoedge.extension states it: a signature, the name of a class, or TABLE
     """
@@ -30,7 +30,7 @@ class Stated:
 
     @property
     def result(self) -> str:
-        """What the function returns, or the class of the object."""
+        """Type that the function returns, or class of the object."""
         return self.text.rpartition(" -> ")[2]
 
     @cached_property
