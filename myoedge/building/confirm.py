@@ -28,7 +28,7 @@ from myoedge.building.operating_points import sooner
 from myoedge.building.plan_within import StoredOverParts, check_parts
 from myoedge.building.plans import BuildPlan, Planned, memory_costs, planned
 from myoedge.building.quantized import Quantized
-from myoedge.building.remedies import KeepsLimit, advised, check_without_levels
+from myoedge.building.remedies import KeepsLimit, advised, check_without_levels, slow_for_l2
 from myoedge.building.request import BuildRequest
 from myoedge.building.stages import key, reused
 from myoedge.building.stream_rate import TOO_LARGE, keeps_up
@@ -144,6 +144,7 @@ def _finish_first_accepted(inputs: BuildInputs, build_plan: BuildPlan | None = N
     if inputs.confirmation.tune and finished.contents.firmware is not None:
         finished = _choose_simulated_tiles(finished, request, evaluate)
     judge(finished.report)
+    finished = replace(finished, of_limits=slow_for_l2(finished, inputs, finish))
     return _add_limit_costs(finished, inputs)
 
 

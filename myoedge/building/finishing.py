@@ -69,19 +69,21 @@ class Finished:
     contents     its files
     report       its report.json
     notices      W303 or W304, if its cycles are only estimated
+    of_limits    W305, if a limit makes it slow
     """
 
     build_plan: BuildPlan
     contents: BuildArtifacts
     report: Report
     notices: tuple[Notice, ...] = ()
+    of_limits: tuple[Notice, ...] = ()
 
     @property
     def warnings(self) -> tuple[Notice, ...]:
-        """Return the warnings of plan and application, and W302 if the stream does not run in real
-        time."""
+        """Return the warnings of plan, limits and application, and W302 if the stream does not run
+        in real time."""
         slow = slow_stream(self.report) if "stream" in self.report else None
-        of_plan = self.build_plan.plan.warnings
+        of_plan = (*self.build_plan.plan.warnings, *self.of_limits)
         return (*of_plan, *self.contents.warnings, *([] if slow is None else [slow]))
 
     @property

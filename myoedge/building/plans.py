@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 ChosenAgain = Callable[[QuantGraph, Chip], QuantGraph]
 L2_TRIES = 3  # plans tried to suggest an L2 budget
+NEAR = 32  # a limit of n KiB is searched to n / NEAR
 
 
 @dataclass(frozen=True)
@@ -176,6 +177,27 @@ def search_l2_limit(network: QuantGraph, request: BuildRequest, free: Plan) -> i
         else:
             low = middle
     return most if enough is None and fits(network, _set_l2_limit(request, most)) else enough
+
+
+def least_limit_by_cycles(network: QuantGraph, request: BuildRequest) -> int | None:
+    """Return the least L2 limit in KiB above the given one with which cycles decide the plan, not
+    bytes; None if there is none. A limit of n KiB is found to n / NEAR.
+
+    Streams with a rate are not searched (None), as in search_l2_limit.
+    """
+    if request.frames is not None and request.frames.rate is not None:
+        return None
+    most = request.chip.l2_bytes // budget.KIB
+    low = first = (request.limits.l2_bytes or most * budget.KIB) // budget.KIB
+    found, step = None, max(first // NEAR, 1)
+    while low < most and (found is None or found - low > max(found // NEAR, 1)):
+        kib = min(first + step, most) if found is None else (low + found) // 2
+        plan = first_plan(network, _set_l2_limit(request, kib))
+        if plan is None or plan.is_tight:
+            low, step = kib, 2 * step
+        else:
+            found = kib
+    return found
 
 
 def _set_l2_limit(request: BuildRequest, l2_kib: int) -> BuildRequest:

@@ -12,17 +12,27 @@ from myoedge.building.budget import EXTERNAL, KIB, PARTS, is_limited_by_board
 from myoedge.building.finishing import BuildInputs, Finished
 from myoedge.building.memory_changes import LargerLimit, parts_of
 from myoedge.building.plan_within import NO_TILE
-from myoedge.building.plans import BuildPlan, estimated, limited_memories, search_l2_limit
+from myoedge.building.plans import (
+    NEAR,
+    BuildPlan,
+    estimated,
+    least_limit_by_cycles,
+    limited_memories,
+    search_l2_limit,
+)
 from myoedge.building.stream_rate import TOO_LARGE
 from myoedge.building.trials import Finish, Remedy, Trials, trial_inputs
+from myoedge.catalogue import warning
 from myoedge.errors import MyoedgeError, Notice
+from myoedge.plan.cost.network import modelled_cycles
 from myoedge.plan.levels.shortage import NO_L2
 from myoedge.plan.plan import Plan
 from myoedge.reports.budget import Broken, lossless_first
 
 MOST_TRIALS = 5  # builds without simulation
-NEAR = 32  # a limit of n KiB is searched to n / NEAR
 STEP_KIB = 4  # more L2 if a limit has no plan
+NEAR_BUILT = 8  # and to n / NEAR_BUILT if programs are linked for it
+MORE_CYCLES = 1.25  # by which estimates of whole networks may differ from runs (performance.md)
 
 
 class KeepsLimit(Exception):
@@ -202,3 +212,56 @@ def _smallest_l2_limit(
 def _set_only_l2_limit(inputs: BuildInputs, l2_kib: int) -> BuildInputs:
     """Return the inputs of a trial with this L2 limit."""
     return LargerLimit("l2", l2_kib * KIB).applied(trial_inputs(inputs))
+
+
+# --- a limit with which a build fits, but is slow -------------------------------------------------
+
+
+def slow_for_l2(finished: Finished, inputs: BuildInputs, finish: Finish) -> tuple[Notice, ...]:
+    """Return W305 if a limit of L2 leaves room only for a plan by bytes, and a build with a larger
+    limit has one by cycles that is faster by more than estimates err.
+
+    finish   the rest of a build
+    """
+    plan, request, network = finished.build_plan.plan, inputs.request, inputs.quantized.network
+    if not (inputs.advises and plan.is_tight and request.limits.l2_bytes):
+        return ()
+    linked = request.with_linked(budget.linked_bytes(finished.report))  # most: by bytes it is long
+    low, high = (least_limit_by_cycles(network, x) for x in (request.with_least_code, linked))
+    if low is None or high is None:
+        return ()
+    best = _least_built(inputs, (low - 1, high), modelled_cycles(plan) / MORE_CYCLES, finish)
+    now = estimated(plan)
+    return tuple(warning("W305", {"now": now, "kib": n, "price": price}) for n, price in best)
+
+
+def _least_built(
+    inputs: BuildInputs, limits_kib: tuple[int, int], most_cycles: float, finish: Finish
+) -> list[tuple[int, str]]:
+    """Return the smallest L2 limit that was found in KiB, with its price, for a build by cycles
+    that takes at most `most_cycles`; [] if the larger limit does not suffice.
+
+    limits_kib   one that does not suffice, and a larger one
+    """
+    low, high = limits_kib
+    kib, best = high, list[tuple[int, str]]()
+    for _ in range(MOST_TRIALS):
+        faster = _built_by_cycles(inputs, kib, finish)
+        if faster is not None and modelled_cycles(faster) < most_cycles:
+            high, best = kib, [(kib, estimated(faster))]
+        else:
+            low = kib
+        kib = (low + high) // 2
+        if not best or high - low <= max(high // NEAR_BUILT, 1):
+            break
+    return best
+
+
+def _built_by_cycles(inputs: BuildInputs, l2_kib: int, finish: Finish) -> Plan | None:
+    """Return the plan of the build with this L2 limit; None if bytes decide it too, or none
+    fits."""
+    try:
+        plan = finish(_set_only_l2_limit(inputs, l2_kib)).build_plan.plan
+    except MyoedgeError:  # this build is complete without it
+        return None
+    return None if plan.is_tight else plan

@@ -53,6 +53,7 @@ class Plan:
     loops            loop bodies
     tile_ranks       layer signature -> rank of its tiling by estimated cycles, if it is not 0
     loop_states      states that are stored after their loops
+    is_tight         whether bytes decided instead of cycles, as of the LoweredNetwork
     """
 
     quant: QuantGraph
@@ -70,6 +71,7 @@ class Plan:
     loops: tuple[LoopLayers, ...] = ()
     tile_ranks: Mapping[str, int] = field(default_factory=dict)
     loop_states: tuple[LoopState, ...] = ()
+    is_tight: bool = False
 
     @property
     def arena_bytes(self) -> int:

@@ -177,6 +177,7 @@ def _plan_tilings(n: LoweredNetwork, held: int | None = None, *, stay: bool = Tr
         steps,
         loops=n.loops,
         loop_states=tuple(states),
+        is_tight=n.is_tight,
     )
 
 

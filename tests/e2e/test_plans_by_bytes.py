@@ -1,0 +1,145 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Limits of L2 that leave room for a plan by bytes only: W305 has a limit for one by cycles, and
+what that takes. Oracles: plans at each KiB of L2, and a build with the remedy."""
+
+from __future__ import annotations
+
+import itertools
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+import myoedge
+from myoedge.building.budget import Budget
+from myoedge.building.plan_within import plan_within
+from myoedge.building.remedies import MORE_CYCLES
+from myoedge.errors import MyoedgeError
+from myoedge.plan.cost.network import modelled_cycles
+from myoedge.plan.plan import Plan
+from myoedge.quantization.scales import QuantGraph
+from myoedge.targets import find_chip
+from tests.conftest import save_exported, thinned
+from tests.support.limits import l2_with_code
+from tests.support.warning_rules import applies
+
+KIB = 1024
+LARGEST_KIB = 112  # with which all networks have a plan by cycles
+
+
+@dataclass(frozen=True)
+class Sequences:
+    """A recurrent network on sequences, with one row of scores."""
+
+    kind: type[nn.Module]
+    steps: int
+    units: int
+
+    def model(self) -> nn.Module:
+        torch.manual_seed(0)
+        return Scores(self.kind(16, self.units, batch_first=True), self.units).eval()
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (1, self.steps, 16)
+
+
+class Scores(nn.Module):
+    def __init__(self, cells: nn.Module, units: int) -> None:
+        super().__init__()
+        self.cells, self.scores = cells, nn.Linear(units, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        found: Tensor = self.scores(self.cells(x)[0][:, -1])
+        return found
+
+
+NETWORKS = {
+    "rnn": Sequences(nn.RNN, 20, 257),
+    "gru": Sequences(nn.GRU, 20, 96),
+    "lstm": Sequences(nn.LSTM, 10, 128),
+}
+SIZES_KIB = (100, 92, 96, 80, 60, 56)
+PLANS: dict[tuple[str, int], Plan | None] = {}  # of networks in KiB of L2
+
+
+def built(network: str, folder: Path, kib: int, **more: Any) -> myoedge.Build:
+    of = NETWORKS[network]
+    path = folder / f"{network}.pt2"
+    model = path if path.exists() else save_exported(of.model(), (torch.zeros(of.shape),), path)
+    calib = np.random.default_rng(0).standard_normal((8, *of.shape)).astype(np.float32)
+    given = {"calib": calib, "output": folder / f"{kib}", "l2": f"{kib}KiB", "simulate": False}
+    return myoedge.build(model, **{**given, **more})
+
+
+def planned(network: str, quant: QuantGraph, kib: int) -> Plan | None:
+    if (network, kib) not in PLANS:
+        plan = None
+        with suppress(MyoedgeError):
+            plan = plan_within(quant, find_chip("gap9"), Budget(l2_bytes=kib * KIB))
+        PLANS[network, kib] = plan
+    return PLANS[network, kib]
+
+
+def first_by_cycles(network: str, quant: QuantGraph, kib: int) -> tuple[int, Plan]:
+    """The first KiB of L2, from these on, with a plan by cycles."""
+    for n in range(kib, LARGEST_KIB + 1):
+        plan = planned(network, quant, n)
+        if plan is not None and not plan.is_tight:
+            return n, plan
+    raise AssertionError("all have one")
+
+
+def told_of(build: myoedge.Build) -> list[dict[str, Any]]:
+    return [row for row in build.report["warnings"] if row["code"] == "W305"]
+
+
+def total(build: myoedge.Build) -> int:
+    found: int = build.report["cycles"]["total"]
+    return found
+
+
+@pytest.mark.parametrize(("network", "kib"), thinned(itertools.product(NETWORKS, SIZES_KIB), 13))
+@applies("W305", "--l2 {kib}KiB")
+def test_a_plan_by_bytes_names_the_limit_for_one_by_cycles(
+    network: str, kib: int, tmp_path: Path
+) -> None:
+    build = built(network, tmp_path, kib)
+    warnings, (first_kib, plan) = told_of(build), first_by_cycles(network, build.network, kib)
+    if not warnings:
+        assert first_kib == kib or total(build) <= MORE_CYCLES * modelled_cycles(plan)
+        return
+    (told,) = warnings
+    option, limit, price = told["tries"][0].split(maxsplit=2)
+    found = int(limit.removesuffix("KiB"))
+    assert option == "--l2"
+    assert kib < first_kib <= found <= first_kib + found // 32
+    faster = built(network, tmp_path, found)
+    assert price == f"({total(faster):,} cycles, estimated)"
+    assert dict(told["facts"])["has"] == f"{total(build):,} cycles, estimated"
+    assert total(build) > MORE_CYCLES * total(faster)
+    assert not told_of(faster)
+
+
+def test_the_remedy_holds_beside_the_program(tmp_path: Path) -> None:
+    """With the code in the limit, as linking tells its size: that of a plan by bytes is larger."""
+    with l2_with_code():
+        build = built("rnn", tmp_path, 90)
+        (told,) = told_of(build)
+        kib = int(told["tries"][0].split()[1].removesuffix("KiB"))
+        faster = built("rnn", tmp_path, kib)
+    assert f"({total(faster):,} cycles, estimated)" in told["tries"][0]
+    assert not told_of(faster)
+    code = [one.report["memory"]["code_bytes"] for one in (build, faster)]
+    assert code[0] > 2 * code[1]
+    assert kib * KIB < planned_bytes(faster) + code[0], "not by the larger code"
+
+
+def planned_bytes(build: myoedge.Build) -> int:
+    found: int = build.report["memory"]["l2_peak_bytes"]
+    return found
