@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from myoedge.building.config_tables import FAST
+from myoedge.building.offers import offers
 from myoedge.building.pipeline_options import Chosen, Integers, Options
 from myoedge.building.quantities import decibels
 from myoedge.building.quantized import Known, raise_first
@@ -27,12 +28,11 @@ from myoedge.quantization.scales import QuantGraph
 from myoedge.quantization.search.goal import (
     ACCURATE_DB,
     AIM_DB,
-    LEAST_GAIN_DB,
     UNLIMITED,
     Goal,
 )
-from myoedge.quantization.search.moves.int16 import REMEDY, with_inner_tensors
-from myoedge.quantization.search.search import search
+from myoedge.quantization.search.moves.int16 import with_inner_tensors
+from myoedge.quantization.search.search import search_goals
 from myoedge.quantization.search.state import Design, Network, SearchState, TriedMove, Workshop
 from myoedge.quantization.sqnr import ROUNDED_DB, measure
 from myoedge.quantization.stated_widths import LayerRule
@@ -127,7 +127,7 @@ def reach(
     """
     found, state, tried, wanted = list[Reached](), start, list[TriedMove](), dict(needs)
     for _ in range(MOST_SEARCHES):
-        state, moves = _search_precision(workshop, state, goal, start)
+        state, moves = search_goals(workshop, state, goal, start)
         if found and not moves:
             break
         tried += moves
@@ -135,76 +135,12 @@ def reach(
         found.append(Reached(state.network.engined, fidelity, tuple(tried), state.design))
         missing = missing_db(needs, fidelity)
         if not missing:
-            more = (
-                ()
-                if needs
-                else _find_reaching_move(
-                    workshop, state, goal, start, judge, _lowest_sqnr_db(fidelity)
-                )
-            )
+            more = () if needs else offers(workshop, state, goal, start, judge)
             return replace(found[-1], tried=(*tried, *more))
         goal = replace(goal, db=AIM_DB, outputs_db=wanted, budgets=UNLIMITED)
         wanted = {name: db + missing for name, db in wanted.items()}
     best = min(found, key=lambda x: missing_db(needs, x.fidelity))
     return replace(best, tried=found[-1].tried)
-
-
-def _find_reaching_move(
-    workshop: Workshop,
-    state: SearchState,
-    goal: Goal,
-    start: SearchState,
-    judge: Callable[[QuantGraph], Fidelity],
-    has_db: float,
-) -> tuple[TriedMove, ...]:
-    """Return the move that would bring a network within its cycle budget to the usual goal: more
-    int16 tensors at more cycles.
-
-    Its setting is the [budget] that keeps it. () if the network meets the goal, if the budget is
-    unlimited, or if the model file is quantised.
-
-    state    the network
-    start    the int8 network
-    has_db   SQNR of its worst output, by `judge`
-    """
-    if goal.budgets == UNLIMITED or has_db >= AIM_DB or start.design.graph.has_fake_quantized:
-        return ()
-    again = replace(workshop, bench=replace(workshop.bench, runs=0))
-    ample = replace(goal, budgets=UNLIMITED, moves=frozenset({"int16"}))
-    found, moves = search(again, state, ample, start.network)
-    db, kept = (
-        _lowest_sqnr_db(judge(found.network.engined)),
-        [move for move in moves if move.is_kept],
-    )
-    if not kept or db < has_db + LEAST_GAIN_DB:
-        return ()
-    move = replace(kept[-1], remedy=REMEDY, worst_db=db, is_kept=False)
-    return (replace(move, setting=sqnr_budget(db)),)
-
-
-def sqnr_budget(db: float) -> str:
-    """Return the setting [budget] sqnr for a reached SQNR, in whole dB up to AIM_DB.
-
-    db   infinite for exact results
-    """
-    return f"[budget] sqnr = {math.floor(min(AIM_DB, db)):g}"
-
-
-def _lowest_sqnr_db(fidelity: Fidelity) -> float:
-    return min(fidelity.computed_db.values(), default=math.inf)
-
-
-def _search_precision(
-    workshop: Workshop, state: SearchState, goal: Goal, start: SearchState
-) -> tuple[SearchState, list[TriedMove]]:
-    """Run the precision search for a goal, and for the file's own goals if the model file is
-    quantised; return the state and the moves tried."""
-    goals = goal.of_file if start.design.graph.has_fake_quantized else ()
-    tried = list[TriedMove]()
-    for one in (goal, *goals):
-        state, moves = search(workshop, state, one, start.network)
-        tried += moves
-    return state, tried
 
 
 @one_blas_thread()

@@ -165,7 +165,7 @@ class Known:
     evaluation   labels and predictions; None: not measured
     described    what is known of the calibration samples (sample_statistics.described)
     older        network of an older build whose choices were kept; None without one
-    tried        whether int16 was tried
+    choices      moves of the precision search
     accurate     whether --accurate was set
     is_test      whether `data` is a test set
     is_scaled    whether another warning tells of values of another scale
@@ -182,7 +182,7 @@ class Known:
     evaluation: Evaluation | None = None
     described: Mapping[str, Array] = UNKNOWN
     older: QuantGraph | None = None
-    tried: bool = False
+    choices: Sequence[TriedMove] = ()
     accurate: bool = False
     is_test: bool = False
     is_scaled: bool = False

@@ -100,8 +100,8 @@ def refinement(
     worst_db   SQNR of the worst output in dB
     reused     whether the decisions of an older build were kept
     """
-    if choices or not accurate:
-        tried = (choice for choice in choices if not choice.get("setting"))
+    tried = [choice for choice in choices if not choice.get("setting")]
+    if tried or not accurate:
         lines = dict.fromkeys(map(refined, tried))  # several goals may try the same move
         return [*lines, *([CHOOSING] if lines else [])]
     if reused:

@@ -163,11 +163,14 @@ def test_accurate_says_that_it_changed_nothing(tmp_path: Path) -> None:
     model = save_exported(nn.Linear(4, 3), (torch.zeros(1, 4),), tmp_path / "net.pt2")
     quantized = run_quantize(Options(model, "random", accurate=True, say=lambda stage: None))
     assert quantized.accurate
-    assert quantized.choices == ()
+    (offer,) = quantized.choices
+    assert offer.setting
     every = "--accurate changes nothing: every output reaches 30 dB already"
     some = "--accurate changes nothing: the calibration samples reach 30 dB already"
     assert fidelity.refinement((), 30.0, accurate=True) == [every]
-    assert fidelity.refinement((), 29.0, accurate=True) == [some]
+    offered = {"remedy": "16 bits", "worst_db": 70.0, "setting": offer.setting}
+    for choices in ((), (offered,)):
+        assert fidelity.refinement(choices, 29.0, accurate=True) == [some]
     assert fidelity.refinement((), 29.0, accurate=False) == []
     source = quantized.network.calibration.source
     assert fidelity.judged_samples(13, "held-out", source) == "13 held-out random samples"

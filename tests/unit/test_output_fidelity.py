@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 
 import myoedge
+from myoedge.building.offers import sqnr_budget
 from myoedge.building.pipeline import run_quantize
 from myoedge.building.pipeline_options import Options
-from myoedge.building.precision import sqnr_budget
 from myoedge.building.quantized import Known, Quantized
 from myoedge.building.warning_rules import weak_outputs
 from myoedge.numerics.arrays import Array

@@ -85,6 +85,19 @@ def search(
     return _SearchLoop(found).run(start)
 
 
+def search_goals(
+    workshop: Workshop, state: SearchState, goal: Goal, start: SearchState
+) -> tuple[SearchState, list[TriedMove]]:
+    """Run the precision search for a goal, and for the file's own goals if the model file is
+    quantised; return the state and the moves tried."""
+    goals = goal.of_file if start.design.graph.has_fake_quantized else ()
+    tried = list[TriedMove]()
+    for one in (goal, *goals):
+        state, moves = search(workshop, state, one, start.network)
+        tried += moves
+    return state, tried
+
+
 class _SearchLoop:
     """A running search and the moves that it has tried.
 
