@@ -20,6 +20,7 @@ from myoedge.building.pipeline_options import Options
 from myoedge.building.quantized import Known
 from myoedge.building.warning_rules import less_accurate
 from myoedge.quantization.scales import equal
+from myoedge.quantization.search.state import TriedMove
 from tests.conftest import save_exported
 from tests.support.warning_rules import warnings_of
 
@@ -165,7 +166,9 @@ def test_accurate_tells_what_a_file_misses(file: Path, tmp_path: Path) -> None:
     quantized = run_quantize(Options(file, X, config=config, say=lambda stage: None))
     assert 30.0 < (quantized.fidelity.worst_db or 0.0) < AGREES_DB
     known = Known(network=quantized.network, fidelity=quantized.fidelity, accurate=True)
-    (tried,) = warnings_of(less_accurate, replace(known, tried=True))
+    (tried,) = warnings_of(
+        less_accurate, replace(known, choices=(TriedMove("16 bits", 31.0, 0.1, is_kept=True),))
+    )
     assert "40 dB of the file's own roundings" in tried.title
     (reused,) = warnings_of(less_accurate, replace(known, older=quantized.network))
     assert "--reuse keeps" in str(reused.facts)
