@@ -187,6 +187,18 @@ class Known:
     is_test: bool = False
     is_scaled: bool = False
 
+    @property
+    def offer(self) -> Finding:
+        """The setting with which the worst output gains most; {} if none was found."""
+        offers = [x for x in self.choices if x.setting]
+        best = max(offers, key=lambda x: x.worst_db, default=None)
+        return {} if best is None else {"setting": best.setting, "offered_db": best.worst_db}
+
+    def calibration_reaches(self, db: float) -> bool:
+        """Return whether the calibration samples reach an SQNR, by the moves that were tried."""
+        moves = [x for x in self.choices if not x.setting]
+        return not moves or max((x.worst_db for x in moves if x.is_kept), default=0.0) >= db
+
 
 class Rule(NamedTuple):
     """A rule of a warning.

@@ -115,10 +115,8 @@ def less_accurate(known: Known) -> Iterator[Finding]:
     db, rounded = known.fidelity.worst_judged_db, known.network.graph.has_fake_quantized
     wanted_db = ROUNDED_DB if rounded else ACCURATE_DB
     if db is not None and db < wanted_db:
-        moves = [x for x in known.choices if not x.setting]
-        kept_db = [x.worst_db for x in moves if x.is_kept]
-        is_reached = not moves or max(kept_db, default=0.0) >= wanted_db
-        cause = "reused" if known.older is not None else "few" if is_reached else "tried"
+        searched = "few" if known.calibration_reaches(wanted_db) else "tried"
+        cause = "reused" if known.older is not None else searched
         yield {"db": db, "wanted_db": wanted_db, "rounded": rounded, cause: True}
 
 
@@ -272,14 +270,12 @@ def warned(known: Known, *stages: str) -> tuple[Notice, ...]:
 def warnings_by(rules: Iterable[Rule], known: Known) -> tuple[Notice, ...]:
     """Return the warnings of some rules; remedies depend on the writer of the model file, and on
     what was tried or told already."""
-    offers = [x for x in known.choices if x.setting]
-    best = max(offers, key=lambda x: x.worst_db, default=None)
     shared = {
         TORCH if known.model is UNKNOWN else known.model.written_by: True,
         "source": "" if known.data is UNKNOWN else known.data.source,
         "wider": not known.accurate,
         "scaled": known.is_scaled,
-        **({} if best is None else {"setting": best.setting, "offered_db": best.worst_db}),
+        **known.offer,
     }
     return tuple(
         warning(rule.code, {**shared, **values})
