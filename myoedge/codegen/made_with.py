@@ -89,6 +89,7 @@ class MadeWith:
                 "operating_point": chip.point.name,
                 "engines": [engine.name for engine in chip.engines],
                 **{name: getattr(chip, name) for name in CHIP_NUMBERS},
+                **({} if chip.resident_bytes is None else {"resident_bytes": chip.resident_bytes}),
                 "levels": {level.name: level.bytes for level in chip.levels},
                 "clocks_hz": {x.name: x.clock.most_hz for x in chip.levels if x.clock},
             },
@@ -143,6 +144,8 @@ def _chip_facts(fields: Mapping[str, Any]) -> Chip:
     if chip.point.clock_hz:
         chip = chip.at(fields["operating_point"])
     numbers, levels = {name: fields[name] for name in CHIP_NUMBERS}, fields["levels"]
+    if (most := fields.get("resident_bytes")) is not None:
+        numbers["resident_bytes"] = most
     clocks_hz = fields.get("clocks_hz", {})
     given = (*numbers.values(), *levels.values(), *clocks_hz.values())
     if not all(type(number) is int for number in given):

@@ -77,6 +77,14 @@ class Frames(nn.Module):
         return found
 
 
+class Dense(nn.Sequential):
+    """Linear layers of 512 KiB."""
+
+    def __init__(self) -> None:
+        layers = (nn.Linear(256, 512), nn.ReLU(), nn.Linear(512, 512), nn.Linear(512, 256))
+        super().__init__(*layers)
+
+
 FORMS: dict[str, tuple[type[nn.Module], tuple[int, ...], dict[str, Any], dict[str, Any]]] = {
     "windows": (Windows, SHAPE, {}, {}),
     "host": (Windows, SHAPE, {}, {"target": "host", "prefix": "gesture"}),
@@ -85,6 +93,12 @@ FORMS: dict[str, tuple[type[nn.Module], tuple[int, ...], dict[str, Any], dict[st
     "few bits": (Windows, SHAPE, {"quant": {"*": {"weights": 4}}}, {}),
     "16 bits": (Windows, SHAPE, {"quant": {"*": {"activations": 16}}}, {"engine": "ne16"}),
     "less memory": (Wide, SHAPE, {}, {"l1": "24KiB", "l2": "20KiB"}),
+    "no parts": (
+        Dense,
+        (1, 256),
+        {"budget": {"external": "none"}},
+        {"l2": "128KiB", "memory": "mram=auto"},
+    ),
     "loop": (LiquidTime, (1, 12, 8), {}, {}),
     "stream": (Frames, SHAPE, {"stream": {"axis": 2, "frames": 2}}, {"stream": True}),
     "adapt": (Windows, SHAPE, {"adapt": {"methods": ["prototypes", "norm"], "channels": 8}}, {}),
@@ -103,7 +117,7 @@ FORMS: dict[str, tuple[type[nn.Module], tuple[int, ...], dict[str, Any], dict[st
     ),
     "tuned": (Windows, SHAPE, {}, {"tune": True, "simulate": True}),
 }
-USUAL = ("blob", "less memory", "stream")  # in every run of the tests
+USUAL = ("blob", "less memory", "no parts", "stream")  # in every run of the tests
 
 
 @contextmanager
