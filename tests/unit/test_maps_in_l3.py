@@ -89,6 +89,30 @@ def test_maps_that_a_loop_accesses_stay_in_l2() -> None:
     assert [line.split()[0] for line in largest[:2]] == ["40,000", "40,000"]
 
 
+class LongGru(nn.Module):
+    """Weights, and gates of all steps, which each exceed a small L2."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cells = nn.GRU(4, 256, batch_first=True)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.cells(x)[0]
+
+
+def test_gates_stay_in_l2_beside_weights_that_come_again_in_each_step() -> None:
+    torch.manual_seed(0)
+    x = torch.zeros(1, 150, 4)
+    calib = np.random.default_rng(0).standard_normal((2, *x.shape), np.float32)
+    network = quantized(torch.export.export(LongGru().eval(), (x,)), calib)
+    chip = replace(GAP9, l2_bytes=GAP9.l2_reserved_bytes + 100_000)
+    with pytest.raises(MyoedgeError) as refused:
+        make_plan(network, chip)
+    title, gates, *_ = dict(refused.value.notice.facts)["stays in L2"].splitlines()
+    assert title.endswith("come again in each step")
+    assert gates.split()[0] == f"{150 * 3 * 256 * 2:,}"
+
+
 # --- windows --------------------------------------------------------------------------------------
 
 

@@ -85,6 +85,7 @@ def _describe_largest_buffer(least: Plan) -> str:
     sizes += [(size_bytes(least.quant, name), _displayed_name(least, name)) for name in near]
     title = "the data of a few tiles, and all operands of layers without tiles"
     title += " or in loops" * bool(least.loops)
+    title += ", or of which constants come again in each step" * any(least.timeline_steps.passes)
     return "\n".join([title, *_largest_entries(sizes)])
 
 
