@@ -14,6 +14,7 @@ import numpy as np
 from myoedge.codegen.made_with import read_made_with
 from myoedge.numerics.arrays import Array
 from myoedge.operators.base import OPS
+from myoedge.operators.conv.ne16_form import JobForm
 from myoedge.plan.plan import Plan
 from myoedge.plan.schedule import make_plan
 
@@ -131,7 +132,8 @@ def stored_weights(plan: Plan) -> StoredWeights:
         own = [x for part in parts for x in of_layers.get(part.node.name, [])]
         own = own or [x for rows in of_layers.values() for x in rows]  # of a layer fused into it
         more = _padding(array, own)
-        if "phases_w" in plan.tilings[index].kernel.op:
+        jobs = plan.tilings[index].kernel.jobs
+        if isinstance(jobs, JobForm) and jobs.way.phases is not None:
             needed_here = sum(weight.size * bits // 8 for bits, weight in own)
             added = array.nbytes - needed_here
             more = added if 0 < added <= PHASES_SHARE * needed_here else more
