@@ -29,23 +29,32 @@ class Sequences(nn.Module):
         return self.layer(x)[0]  # type: ignore[no-any-return]
 
 
-def built(network: nn.Module, shape: tuple[int, ...], folder: Path, engine: str) -> myoedge.Build:
+def built(
+    network: nn.Module, shape: tuple[int, ...], folder: Path, engine: str, l1: str | None = None
+) -> myoedge.Build:
     torch.manual_seed(0)
     folder.mkdir()
     model = save_exported(network.eval(), (torch.zeros(shape),), folder / "model.pt2")
     calib = np.random.default_rng(0).standard_normal((2, *shape)).astype(np.float32)
-    return myoedge.build(model, calib=calib, output=folder / "out", engine=engine, simulate=True)
+    options = {"output": folder / "out", "engine": engine, "l1": l1, "simulate": True}
+    return myoedge.build(model, calib=calib, **options)  # type: ignore[arg-type]
 
 
-def compare(network: nn.Module, shape: tuple[int, ...], op: str, folder: Path) -> None:
-    """`auto` is hardly slower than the cores, and estimates of both are near to what they take."""
-    found = {e: built(network, shape, folder / e, e) for e in ("cores", "auto", "ne16")}
+def compare(
+    network: nn.Module, shape: tuple[int, ...], op: str, folder: Path, l1: str | None = None
+) -> dict[str, int]:
+    """`auto` is hardly slower than the cores, and estimates of both are near to what they take.
+
+    Return the cycles of the network by engine.
+    """
+    found = {e: built(network, shape, folder / e, e, l1) for e in ("cores", "auto", "ne16")}
     cycles = {engine: build.report["cycles"]["total"] for engine, build in found.items()}
     assert cycles["auto"] <= MOST_SLOWER * cycles["cores"]
     for engine in ("cores", "ne16"):
         row = next(row for row in found[engine].report["layers"] if row["op"] == op)
         assert (row["engine"] == "ne16") == (engine == "ne16")
         assert row["cycles_modelled"] == pytest.approx(row["cycles"], rel=MOST_ERROR)
+    return cycles
 
 
 @pytest.mark.parametrize(
@@ -90,3 +99,14 @@ SIZES = [(64, 2, 64), (10, 2, 16), (100, 8, 4), (26, 4, 4), (16, 8, 8), (16, 4, 
 def test_attention(tokens: int, heads: int, width: int, tmp_path: Path) -> None:
     network = Attention(tokens, heads, width, biased=False)
     compare(network, (1, tokens, heads * width), "attention", tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("tokens", "heads", "width", "l1"), [(64, 4, 32, "40KiB"), (34, 2, 16, "24KiB")]
+)
+def test_attention_whose_bit_planes_do_not_all_fit_l1(
+    tokens: int, heads: int, width: int, l1: str, tmp_path: Path
+) -> None:
+    network = Attention(tokens, heads, width, biased=False)
+    cycles = compare(network, (1, tokens, heads * width), "attention", tmp_path, l1)
+    assert cycles["auto"] <= MOST_SLOWER * cycles["ne16"]

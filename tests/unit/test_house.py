@@ -173,6 +173,17 @@ def test_no_tuple_is_spread_into_positional_arguments() -> None:
     assert spread == []
 
 
+def test_constants_of_a_module_have_names_of_their_own() -> None:
+    """A second assignment would also change what functions between the two read."""
+    again = []
+    for path, (tree, *_) in nodes().items():
+        assigned = [n for n in ast.iter_child_nodes(tree) if isinstance(n, ast.Assign)]
+        names = [x for n in assigned for t in n.targets for x in ast.walk(t)]
+        counts = collections.Counter(x.id for x in names if isinstance(x, ast.Name))
+        again += [f"{path.relative_to(PACKAGE)} {name}" for name in counts if counts[name] > 1]
+    assert again == []
+
+
 def test_classes_have_names_of_their_own() -> None:
     names = collections.Counter(
         node.name for every in nodes().values() for node in every if isinstance(node, ast.ClassDef)

@@ -30,8 +30,9 @@ from myoedge.operators.library.ne16_jobs import (
 )
 
 ROWS = 12  # scratch has a multiple of this many rows, as in me_ne16_attention_s8.c
-PACKED_BYTE, EXPONENTIAL, ROW = 0.75, 1.6, 60.0  # cycles of eight cores per byte, exponential, row
-OF_12_BITS = 1.25  # cycles of a 12-bit exponential, relative to an 8-bit one
+# Cycles of eight cores per byte, exponential and row, if bit planes do not all fit
+PART_BYTE, PART_EXPONENTIAL, PART_ROW = 0.75, 1.6, 60.0
+PART_OF_12_BITS = 1.25  # cycles of a 12-bit exponential, relative to an 8-bit one
 BESIDE_CORES = 1.15  # factor on the engine's cycles while cores also access L1
 
 
@@ -85,9 +86,10 @@ def _tile_cycles(sizes: Sizes, numbers: Mapping[str, int]) -> Any:
     rows, part = sizes["row"], sizes["keys"] / (round_up(keys, 4) // 2)
     products = pointwise_cycles(rows, width, keys, SUMS)
     products += pointwise_cycles(rows, keys, columns, SUMS) * (1 + numbers["fine"])
-    packed = PACKED_BYTE * keys * (width + columns)
-    exponential = EXPONENTIAL * (OF_12_BITS if numbers["fine"] else 1.0)
-    return part * (np.maximum(BESIDE_CORES * products, packed) + rows * (ROW + exponential * keys))
+    packed = PART_BYTE * keys * (width + columns)
+    exponential = PART_EXPONENTIAL * (PART_OF_12_BITS if numbers["fine"] else 1.0)
+    cores = rows * (PART_ROW + exponential * keys)
+    return part * (np.maximum(BESIDE_CORES * products, packed) + cores)
 
 
 # Steps after the one that reads a part of q; me_ne16_attention_resident_s8.h

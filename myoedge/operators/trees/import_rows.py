@@ -24,7 +24,6 @@ from myoedge.operators.trees.branches import (
     Key,
 )
 
-MOST_NUMBERS = 2**25  # leaf values as stored
 TRANSFORMS = ("NONE", "SOFTMAX", "LOGISTIC", "SOFTMAX_ZERO", "PROBIT")
 AVERAGE, SUM = 0, 1  # TreeEnsemble's aggregate_function
 MOST_NUMBERS = 2**26  # leaf values with all results
