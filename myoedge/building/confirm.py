@@ -28,7 +28,7 @@ from myoedge.building.operating_points import sooner
 from myoedge.building.plan_within import StoredOverParts, check_parts
 from myoedge.building.plans import BuildPlan, Planned, memory_costs, planned
 from myoedge.building.quantized import Quantized
-from myoedge.building.remedies import KeepsLimit, advised, check_without_levels, slow_for_l2
+from myoedge.building.remedies import KeepsLimit, advised, check_fewer_levels, slow_for_l2
 from myoedge.building.request import BuildRequest
 from myoedge.building.stages import key, reused
 from myoedge.building.stream_rate import TOO_LARGE, keeps_up
@@ -92,7 +92,7 @@ def finish(inputs: BuildInputs) -> Finished:
             return _plan_again(inputs)
         except DoesNotFit as refused:
             if not inputs.advises:
-                check_without_levels(inputs, finish)
+                check_fewer_levels(inputs, finish)
                 raise
             raise raised(over_budget([advised(refused, inputs, finish)])) from None
     except KeepsLimit as kept:  # found while a remedy was searched

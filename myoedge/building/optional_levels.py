@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import replace
 
 from myoedge.building.applications import find_application
@@ -58,6 +58,16 @@ def without_optional(chip: Chip) -> Chip:
     """Return the chip without its optional memory levels."""
     left = tuple(x for x in chip.levels if x.name not in chip.enabled_levels)
     return replace(chip, levels=left)
+
+
+def with_fewer_levels(chip: Chip, allowed: Chip) -> Iterator[Chip]:
+    """Yield the chip without each of its memory levels that a build may use, if one of these is
+    optional.
+
+    allowed   the chip with only these levels
+    """
+    for level in allowed.levels if allowed.enabled_levels else ():
+        yield replace(chip, levels=tuple(x for x in chip.levels if x.name != level.name))
 
 
 def _chosen_level(chip: Chip, memory: str | None) -> MemoryLevel | None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 
 from myoedge.building.budget import (
@@ -13,13 +14,15 @@ from myoedge.building.budget import (
     LAYER_CODE_BYTES,
     PARTS,
     Budget,
+    allowed_levels,
     reduces,
     streamed_code_bytes,
     with_program_in_flash,
     within,
 )
-from myoedge.building.optional_levels import without_optional
+from myoedge.building.optional_levels import with_fewer_levels
 from myoedge.errors import DoesNotFit, MyoedgeError
+from myoedge.plan.cost.network import modelled_cycles
 from myoedge.plan.l1.layer_kernels import least_bytes
 from myoedge.plan.l1.no_tiling import smaller, tile_facts
 from myoedge.plan.l1.tile_choice import NO_RANKS, TileRanks
@@ -55,8 +58,9 @@ class StoredOverParts(DoesNotFit):
 def plan_within(
     network: QuantGraph, chip: Chip, budget: Budget, tile_ranks: TileRanks = NO_RANKS
 ) -> Plan:
-    """Plan the network for the chip with its memories reduced to the limits; without optional
-    memory levels if it does not fit with them.
+    """Plan the network for the chip with its memories reduced to the limits. If it does not fit
+    with all memory levels, of which each needs buffers in L2, and one of them is optional: the plan
+    with fewer levels that takes the fewest cycles.
 
     tile_ranks   as for make_plan
     Errors: E301 does not fit; E302 as check_parts; E304 a layer has no tile within an L1 limit
@@ -65,12 +69,13 @@ def plan_within(
     try:
         return _plan_with_levels(network, chip, budget, tile_ranks)
     except DoesNotFit as error:
-        if not chip.enabled_levels:
-            raise
-        try:
-            return _plan_with_levels(network, without_optional(chip), budget, tile_ranks)
-        except MyoedgeError:
+        plans = list[Plan]()
+        for fewer in with_fewer_levels(chip, allowed_levels(chip, budget)):
+            with suppress(MyoedgeError):
+                plans.append(plan_within(network, fewer, budget, tile_ranks))
+        if not plans:
             raise error from None
+        return min(plans, key=modelled_cycles)
 
 
 def _plan_with_levels(

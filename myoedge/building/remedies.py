@@ -5,12 +5,14 @@ names."""
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 from myoedge.building import budget
-from myoedge.building.budget import EXTERNAL, KIB, PARTS, is_limited_by_board
+from myoedge.building.budget import EXTERNAL, KIB, PARTS, allowed_levels, is_limited_by_board
 from myoedge.building.finishing import BuildInputs, Finished
 from myoedge.building.memory_changes import LargerLimit, parts_of
+from myoedge.building.optional_levels import with_fewer_levels
 from myoedge.building.plan_within import NO_TILE
 from myoedge.building.plans import (
     NEAR,
@@ -37,7 +39,7 @@ MORE_CYCLES = 1.25  # by which estimates of whole networks may differ from runs 
 
 class KeepsLimit(Exception):
     """A trial gave a build within the given limits: of a larger limit of L2 that it does not need,
-    or without optional memory levels.
+    or with fewer memory levels.
 
     build_plan   its plan
     """
@@ -61,7 +63,7 @@ def advised(
     if notice.code == NO_TILE:
         tries = _l1_remedies(notice.tries, trials)
         return Broken("l1", dict(notice.facts), tries, notice.code, notice.title)
-    check_without_levels(inputs, finish)
+    check_fewer_levels(inputs, finish)
     found = trials.lossless()
     limits = (x.limit for one in found for x in one.changes)
     cures = list(filter(None, dict.fromkeys(limits)))
@@ -73,17 +75,16 @@ def advised(
     return _exceeded(notice, inputs, cures, tries, is_joint=_is_joint(found))
 
 
-def check_without_levels(inputs: BuildInputs, finish: Finish) -> None:
-    """Raise KeepsLimit if a build fits without optional levels: --memory has them where they
-    help."""
-    if not inputs.request.optional_levels:
-        return
-    without = replace(inputs, request=inputs.request.without_optional_levels)
-    try:
-        built = finish(trial_inputs(without))
-    except MyoedgeError:
-        return
-    raise KeepsLimit(built.build_plan)
+def check_fewer_levels(inputs: BuildInputs, finish: Finish) -> None:
+    """Raise KeepsLimit with the fastest build that fits with fewer memory levels, if one of them is
+    optional: --memory has it where it helps."""
+    request, plans = inputs.request, list[BuildPlan]()
+    for chip in with_fewer_levels(request.chip, allowed_levels(request.chip, request.limits)):
+        with suppress(MyoedgeError):
+            fewer = replace(inputs, request=replace(request, chip=chip))
+            plans.append(finish(trial_inputs(fewer)).build_plan)
+    if plans:
+        raise KeepsLimit(min(plans, key=lambda x: modelled_cycles(x.plan)))
 
 
 def _is_joint(found: Sequence[Remedy]) -> bool:

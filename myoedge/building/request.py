@@ -17,7 +17,7 @@ from myoedge.building.applications import (
 )
 from myoedge.building.budget import Budget
 from myoedge.building.config_tables import FAST, Config, StreamTable
-from myoedge.building.optional_levels import enable_levels, readers_of_no_level, without_optional
+from myoedge.building.optional_levels import enable_levels, readers_of_no_level
 from myoedge.building.options import BuildOptions
 from myoedge.building.plan_within import StoredOverParts
 from myoedge.building.plugins import Plugin, described_board, load_plugins
@@ -89,16 +89,6 @@ class BuildRequest:
         """Return the request with all optional memory levels that the program can read."""
         chip = self.chip.with_optional(*self.other_levels)
         return replace(self, chip=chip, other_levels=())
-
-    @property
-    def optional_levels(self) -> tuple[str, ...]:
-        """Names of the optional memory levels that the program reads."""
-        return self.chip.enabled_levels
-
-    @property
-    def without_optional_levels(self) -> BuildRequest:
-        """Return the request without optional memory levels."""
-        return replace(self, chip=without_optional(self.chip))
 
     @property
     def of_integers(self) -> BuildRequest:

@@ -135,19 +135,18 @@ class Trials:
         return kept
 
     def fewer_bits(self, known: Sequence[Remedy]) -> Iterator[Remedy]:
-        """Yield remedies of fewer bits for all weights, and of more bits in further memories of the
-        chip.
+        """Yield remedies of fewer bits for all weights: of the most bits first, which may need
+        further memories of the chip.
 
         known   those that keep all bits
         """
-        bits = self._most_bits([], 0)
-        if bits is not None:
-            yield from filter(None, [self.remedy([BitsOfWeights(bits)])])
-        further = OtherLevels()
+        bits, further = self._most_bits([], 0), OtherLevels()
         if self.inputs.request.other_levels and not any(x.changes == (further,) for x in known):
             more = self._most_bits([further], bits or 0)
             if more is not None:
                 yield from filter(None, [self.remedy([further, BitsOfWeights(more)])])
+        if bits is not None:
+            yield from filter(None, [self.remedy([BitsOfWeights(bits)])])
 
     def _most_bits(self, changes: Sequence[MemoryChange], above: int) -> int | None:
         """Return the most bits with which a build with these changes fits, more than `above`; None

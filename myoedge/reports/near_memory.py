@@ -135,8 +135,8 @@ def arena_bound(report: Report) -> str:
     alive at once"; "" if both are equal."""
     memory = report["memory"]
     arena, lower_bound = memory["arena_bytes"], memory["lower_bound_bytes"]
-    if memory["l3_bytes"]:
-        return f"{size(arena)}, buffers for prefetched L3 weights included"
+    if any(memory.get("levels", {"l3": memory["l3_bytes"]}).values()):
+        return f"{size(arena)}, buffers for weights from other memories included"
     if arena == lower_bound:
         return ""
     proof = "proven smallest" if memory["proven"] else "not proven smallest"

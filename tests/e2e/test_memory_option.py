@@ -210,3 +210,26 @@ def test_a_build_that_the_missing_blob_names_is_not_refused(built: myoedge.Build
     (command,) = caught.value.notice.tries
     assert "--weights-blob" in command
     assert "--memory" not in command
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("l2", ["48KiB", "51KiB", "53KiB"])
+def test_more_levels_are_not_slower_than_fewer(l2: str, tmp_path: Path) -> None:
+    """Where buffers for L3 and MRAM leave no plan, the faster one alone: 1.27 M cycles from L3."""
+    widths = ((700, 500), (500, 500), (500, 9))
+    torch.manual_seed(0)
+    net = nn.Sequential(*(nn.Sequential(nn.Linear(*x), nn.ReLU()) for x in widths))
+    model = save_exported(net.eval(), (torch.zeros(1, 700),), tmp_path / "model.pt2")
+    calib = np.random.default_rng(0).standard_normal((16, 1, 700)).astype(np.float32)
+    cycles = {}
+    for external in ("none", "ram"):
+        config = tmp_path / "myoedge.toml"
+        config.write_text(
+            CONFIG.format(l2=l2).replace("[quant]", f'external = "{external}"\n[quant]')
+        )
+        build = myoedge.build(
+            *(model,), calib=calib, output=tmp_path / external, config=config, target="gap9",
+            memory="mram=auto", simulate=False,
+        )  # fmt: skip
+        cycles[external] = build.report["cycles"]["total"]
+    assert cycles["ram"] <= 1.01 * cycles["none"]
