@@ -110,3 +110,14 @@ def test_attention_whose_bit_planes_do_not_all_fit_l1(
     network = Attention(tokens, heads, width, biased=False)
     cycles = compare(network, (1, tokens, heads * width), "attention", tmp_path, l1)
     assert cycles["auto"] <= MOST_SLOWER * cycles["ne16"]
+
+
+def test_windows_with_dilated_columns(tmp_path: Path) -> None:
+    """NE16 copies their taps one at a time, which `auto` counts."""
+    sizes = {"stride": (1, 3), "padding": (1, 3), "dilation": (1, 3), "groups": 26}
+    network = nn.Conv2d(26, 26, 3, **sizes)  # type: ignore[arg-type]
+    cycles = {
+        engine: built(network, (1, 26, 6, 21), tmp_path / engine, engine).report["cycles"]["total"]
+        for engine in ("cores", "auto", "ne16")
+    }
+    assert cycles["auto"] <= MOST_SLOWER * min(cycles.values())

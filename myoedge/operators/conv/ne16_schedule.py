@@ -48,10 +48,11 @@ MODES = {
 }
 # Cycles of seven cores.
 PADDED_BYTE, PADDED_ROW = 0.14, 14.0  # per byte and per row of the padded input
-# Per row of a window, per byte, and per row of all windows of a row of results, or per window if
-# these are fewer. Windows are copied in larger pieces if none crosses an edge.
+# Per piece of a window (a row, or a tap if columns are dilated), per byte, and per piece of all
+# windows of a row of results, or per window if these are fewer and undilated. Windows are copied in
+# larger pieces if none crosses an edge.
 WINDOWS_OVER_EDGES, WINDOWS_INSIDE = (3.0, 0.16, 8.0), (1.0, 0.06, 12.0)
-EDGE_ROW = 14.0  # per row of a window that crosses an edge
+EDGE_ROW = 14.0  # per piece of a window that crosses an edge
 
 DEPTHWISE_CONFLICTS = 1.06  # factor for conflicts of the engine's stores with its own loads
 PHASE = 150.0  # cycles to program a job, exposed for the first job of a tile and for shorter ones
@@ -163,7 +164,14 @@ class JobSchedule:
     def _edge_cycles(self, sizes: Sizes) -> Any:
         """Return the extra cycles of windows that cross an edge."""
         windows = self.conv.edge_share * sizes["t0"] * sizes["t1"]
-        return EDGE_ROW * self.conv.kernel[0] * windows
+        return EDGE_ROW * self._pieces * windows
+
+    @property
+    def _pieces(self) -> int:
+        """Pieces in which a window is copied, as me_ne16_copy_windows does: its rows, or its taps
+        if columns are dilated."""
+        rows, columns = self.conv.kernel
+        return rows * (columns if self.conv.dilation[1] > 1 else 1)
 
     def _pads_to_nine_windows(self, sizes: Sizes) -> Any:
         """Whether a tile, the whole layer, has eight windows, computed as nine."""
@@ -227,8 +235,9 @@ class JobSchedule:
             self._padded_copy_cycles(sizes) if self.copies_padding else self._edge_cycles(sizes)
         )
         row, byte, together = WINDOWS_OVER_EDGES if self.conv.reaches_over else WINDOWS_INSIDE
-        window = row * self.conv.kernel[0] + byte * self.conv.taps
-        copies = np.minimum(self.conv.kernel[0], sizes["t1"])
+        window = row * self._pieces + byte * self.conv.taps
+        is_dilated = self.conv.dilation[1] > 1
+        copies = self._pieces if is_dilated else np.minimum(self._pieces, sizes["t1"])
         return padding + sizes["t0"] * (sizes["t1"] * window + together * copies)
 
     def scratch(self, sizes: Sizes) -> Any:
