@@ -25,7 +25,7 @@ KERNELS = {
     "me_ne16_jobs, rows, add": KernelCost(1.0, 500, 300, change_cycles=2200, dma_delay=0.17),
     "me_ne16_jobs, rows, int16": KernelCost(1.0, 1100, 1200, change_cycles=2200),
     "me_ne16_matmul_s8": KernelCost(1.0, 900, 2500),
-    "me_ne16_attention_s8": KernelCost(1.0, 4000, 5000),
+    "me_ne16_attention_s8": KernelCost(1.0, 4000, 2000),
     "me_ne16_attention_resident_s8": KernelCost(1.0, 300, 5000),
     "me_ne16_attention_exp12_s8": KernelCost(1.0, 4000, 5000),
     "me_ne16_attention_resident_exp12_s8": KernelCost(1.0, 300, 5000),
