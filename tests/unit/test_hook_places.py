@@ -8,6 +8,7 @@ import builtins
 import importlib
 import inspect
 import re
+import shutil
 import sys
 import tomllib
 from collections.abc import Callable, Iterator
@@ -36,6 +37,12 @@ EACH = pytest.mark.parametrize(
     ("kind", "field", "text"), PLACES, ids=[f"{kind}-{field}" for kind, field, _ in PLACES]
 )
 FUNCTIONS = [row for row in PLACES if row[2].startswith("(")]
+
+
+def write_module(path: Path, text: str) -> None:
+    """Writes a module in place of one whose bytecode may be of the same second and size."""
+    shutil.rmtree(path.parent / "__pycache__", ignore_errors=True)
+    path.write_text(text)
 
 
 def imported(place: str) -> Any:
@@ -121,7 +128,7 @@ def test_the_page_can_be_followed(site: Path, tmp_path: Path) -> None:
     ((name, place),) = project["entry-points"]["myoedge.extensions"].items()
     install(site, name, place, project["name"], project["version"])
     source = code_of(PAGE, "myoedge_lamp.py")
-    (site / "myoedge_lamp.py").write_text(source)
+    write_module(site / "myoedge_lamp.py", source)
     blocks = {language: content.splitlines() for language, _, content in fenced(PAGE)}
     pip, check, run = (line.split()[1:] for line in blocks["sh"])
     assert pip == ["install", "-e", "."]
@@ -131,7 +138,7 @@ def test_the_page_can_be_followed(site: Path, tmp_path: Path) -> None:
     assert told[1:] == [["ok", "extensions", "lamp"], ["ok", "commands", "lamp"]]
     assert command(*run, cwd=tmp_path).out == "on\n"
     del sys.modules["myoedge_lamp"]
-    (site / "myoedge_lamp.py").write_text(source.replace("lamp:lamp", "lamp:lmap"))
+    write_module(site / "myoedge_lamp.py", source.replace("lamp:lamp", "lamp:lmap"))
     found_hooks._installed_extensions.cache_clear()
     done = command(*check, cwd=tmp_path)
     assert (done.code, done.out.splitlines()) == (2, blocks["console"])
@@ -202,8 +209,8 @@ def package(site: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Extens
             given.append(f"{name}=(extension.{hook.__name__}({words}),)")
         extension = f"extension.Extension({', '.join(given)})"
         text = f"{''.join(parts)}from myoedge import extension\nEXTENSION = {extension}\n"
-        (site / "wrong.py").write_text(text)
-        (site / "wrong_place.py").write_text(HEAD + source)
+        write_module(site / "wrong.py", text)
+        write_module(site / "wrong_place.py", HEAD + source)
         for module in ("wrong", "wrong_place"):
             sys.modules.pop(module, None)
         importlib.invalidate_caches()
@@ -299,7 +306,7 @@ def test_a_hook_that_is_none_is_found_with_the_extension(
             row = f"extension.{hook.__name__}(**{values})"
             sources.append((f"{kind}=({row},)", f"{hook.__name__} 'x': {field} needs \"module"))
     for words, cause in sources:
-        (site / "wrong.py").write_text(f"{head}{words})\n")
+        write_module(site / "wrong.py", f"{head}{words})\n")
         found_hooks._installed_extensions.cache_clear()
         sys.modules.pop("wrong", None)
         found = myoedge.check_plugin("wrong")
