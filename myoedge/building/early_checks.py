@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from myoedge.building import budget
 from myoedge.building.budget import Budget, allowed_levels, is_limited_by_board
 from myoedge.building.flash_limits import check_flash
-from myoedge.building.optional_levels import without_optional
+from myoedge.building.optional_levels import with_fewer_levels
 from myoedge.building.request import LEAST_BITS, BuildRequest
 from myoedge.building.stream_rate import check_stream
 from myoedge.codegen.firmware import ProgramTooLarge
@@ -65,7 +65,7 @@ def check_code(graph: Graph, chip: Chip) -> None:
 
 
 def _data_capacities(chip: Chip, limits: Budget) -> dict[str, int]:
-    """Return the bytes for data by memory: L2 and the levels behind it, without optional ones if
+    """Return the bytes for data by memory: L2 and the levels behind it, or with fewer of these if
     that is more; or those of the flashes that store this data, if the parts beside the chip are
     limited and these bytes are fewer.
 
@@ -76,7 +76,7 @@ def _data_capacities(chip: Chip, limits: Budget) -> dict[str, int]:
         (
             {"L2": x.l2_room_bytes if x.levels else x.l2_bytes - least_bytes}
             | {level.name.upper(): level.constants_bytes for level in x.levels}
-            for x in (chip, without_optional(chip))
+            for x in (chip, *with_fewer_levels(chip, chip))
         ),
         key=_total_bytes,
     )

@@ -26,16 +26,16 @@ def offers(
     goal: Goal,
     start: SearchState,
     judge: Callable[[QuantGraph], Fidelity],
+    has_db: float,
 ) -> tuple[TriedMove, ...]:
     """Return moves with a setting that would bring a network nearer to its goal on the evaluation
-    samples, none of which determined them; () if it meets the goal there, or if the model file is
-    quantised.
+    samples, none of which determined them; () if the model file is quantised.
 
-    state   the network
-    start   the int8 network
+    state    the network
+    start    the int8 network
+    has_db   SQNR of its worst output, by `judge`
     """
-    has_db = _lowest_sqnr_db(judge(state.network.engined))
-    if has_db >= goal.db or start.design.graph.has_fake_quantized:
+    if start.design.graph.has_fake_quantized:
         return ()
     found = _find_reaching_move(workshop, state, goal, start, judge, has_db)
     has_db = max([has_db, *(x.worst_db for x in found)])
@@ -64,8 +64,8 @@ def _find_widest_move(
     cycles, usual = (
         x.network.cycles if planned is None else planned(x.network.engined) for x in (state, start)
     )
-    db, more = _lowest_sqnr_db(judge(network)), cycles / max(usual, 1.0) - 1.0
-    if db < has_db + LEAST_GAIN_DB or not math.isfinite(more):
+    db, more = judge(network).worst_db, cycles / max(usual, 1.0) - 1.0
+    if db is None or db < has_db + LEAST_GAIN_DB or not math.isfinite(more):
         return ()
     tensors = sum(network.element_type(x.node.name) == INT16 for x in network.steps)
     return (TriedMove(REMEDY, db, more, False, tensors, EVERY_16_BITS),)
@@ -93,11 +93,8 @@ def _find_reaching_move(
     again = replace(workshop, bench=replace(workshop.bench, runs=0))
     ample = replace(goal, budgets=UNLIMITED, moves=frozenset({"int16"}))
     found, moves = search(again, state, ample, start.network)
-    db, kept = (
-        _lowest_sqnr_db(judge(found.network.engined)),
-        [move for move in moves if move.is_kept],
-    )
-    if not kept or db < has_db + LEAST_GAIN_DB:
+    db, kept = judge(found.network.engined).worst_db, [move for move in moves if move.is_kept]
+    if not kept or db is None or db < has_db + LEAST_GAIN_DB:
         return ()
     move = replace(kept[-1], remedy=REMEDY, worst_db=db, is_kept=False)
     return (replace(move, setting=sqnr_budget(db)),)
@@ -109,7 +106,3 @@ def sqnr_budget(db: float) -> str:
     db   infinite for exact results
     """
     return f"[budget] sqnr = {math.floor(min(AIM_DB, db)):g}"
-
-
-def _lowest_sqnr_db(fidelity: Fidelity) -> float:
-    return min(fidelity.computed_db.values(), default=math.inf)

@@ -54,12 +54,6 @@ def memory_choices(chip: Chip) -> dict[str, MemoryLevel]:
     return {f"{x.name}={choice}": x for x in chip.optional_levels for choice in (OFF, AUTO)}
 
 
-def without_optional(chip: Chip) -> Chip:
-    """Return the chip without its optional memory levels."""
-    left = tuple(x for x in chip.levels if x.name not in chip.enabled_levels)
-    return replace(chip, levels=left)
-
-
 def with_fewer_levels(chip: Chip, allowed: Chip) -> Iterator[Chip]:
     """Yield the chip without each of its memory levels that a build may use, if one of these is
     optional.

@@ -135,7 +135,10 @@ def reach(
         found.append(Reached(state.network.engined, fidelity, tuple(tried), state.design))
         missing = missing_db(needs, fidelity)
         if not missing:
-            more = () if needs else offers(workshop, state, goal, start, judge)
+            has_db = fidelity.worst_db
+            if needs or has_db is None or has_db >= goal.db:
+                return replace(found[-1], tried=tuple(tried))
+            more = offers(workshop, state, goal, start, judge, has_db)
             return replace(found[-1], tried=(*tried, *more))
         goal = replace(goal, db=AIM_DB, outputs_db=wanted, budgets=UNLIMITED)
         wanted = {name: db + missing for name, db in wanted.items()}

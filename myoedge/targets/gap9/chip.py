@@ -121,7 +121,9 @@ MRAM = MemoryLevel(
     program_bytes=LAYOUT.application_bytes - LAYOUT.boot_bytes,
     word_bytes=16,
     # Reads one behind the other, by the runtime on the simulator; words: GVSoC's GAP9.
-    clock=DividedClock(MRAM_CLOCK_HZ, 16, 6, 6, start_periods=20, start_cycles=375),
+    clock=DividedClock(
+        MRAM_CLOCK_HZ, 16, held_cycles=6, free_divider=6, start_periods=20, start_cycles=375
+    ),
     least_chip_hz=MRAM_CLOCK_HZ + 1_000_000,  # GAP9's platform hangs at a divider of 1
 ).at(CLOCK_HZ)
 
