@@ -121,7 +121,8 @@ def test_a_plan_by_bytes_names_the_limit_for_one_by_cycles(
     assert kib < first_kib <= found <= first_kib + found // 32
     faster = built(network, tmp_path, found)
     assert price == f"({total(faster):,} cycles, estimated)"
-    assert dict(told["facts"])["has"] == f"{total(build):,} cycles, estimated"
+    words = f"{total(build):,} cycles, estimated; with {found} KiB, a plan by cycles takes"
+    assert dict(told["facts"])["found"] == f"{words} {total(faster):,} cycles, estimated"
     assert total(build) > MORE_CYCLES * total(faster)
     assert not told_of(faster)
 
