@@ -100,8 +100,7 @@ def told_of(build: myoedge.Build) -> list[dict[str, Any]]:
 
 
 def total(build: myoedge.Build) -> int:
-    found: int = build.report["cycles"]["total"]
-    return found
+    return int(build.report["cycles"]["total"])
 
 
 @pytest.mark.parametrize(("network", "kib"), thinned(itertools.product(NETWORKS, SIZES_KIB), 13))
@@ -142,5 +141,4 @@ def test_the_remedy_holds_beside_the_program(tmp_path: Path) -> None:
 
 
 def planned_bytes(build: myoedge.Build) -> int:
-    found: int = build.report["memory"]["l2_peak_bytes"]
-    return found
+    return int(build.report["memory"]["l2_peak_bytes"])
