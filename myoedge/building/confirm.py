@@ -144,7 +144,8 @@ def _finish_first_accepted(inputs: BuildInputs, build_plan: BuildPlan | None = N
     if inputs.confirmation.tune and finished.contents.firmware is not None:
         finished = _choose_simulated_tiles(finished, request, evaluate)
     judge(finished.report)
-    finished = replace(finished, of_limits=slow_for_l2(finished, inputs, finish))
+    if finished.build_plan.plan.is_tight:
+        finished = replace(finished, of_limits=slow_for_l2(finished, inputs, finish))
     return _add_limit_costs(finished, inputs)
 
 

@@ -219,13 +219,14 @@ def _set_only_l2_limit(inputs: BuildInputs, l2_kib: int) -> BuildInputs:
 
 
 def slow_for_l2(finished: Finished, inputs: BuildInputs, finish: Finish) -> tuple[Notice, ...]:
-    """Return W305 if a limit of L2 leaves room only for a plan by bytes, and a build with a larger
-    limit has one by cycles that is faster by more than estimates err.
+    """Return W305 if a build with a larger limit of L2 has a plan by cycles that is faster by more
+    than estimates err.
 
-    finish   the rest of a build
+    finished   with a plan by bytes
+    finish     the rest of a build
     """
     plan, request, network = finished.build_plan.plan, inputs.request, inputs.quantized.network
-    if not (inputs.advises and plan.is_tight and request.limits.l2_bytes):
+    if not (inputs.advises and request.limits.l2_bytes):
         return ()
     linked = request.with_linked(budget.linked_bytes(finished.report))  # most: by bytes it is long
     low, high = (least_limit_by_cycles(network, x) for x in (request.with_least_code, linked))
