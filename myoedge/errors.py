@@ -4,7 +4,9 @@ command line."""
 
 from __future__ import annotations
 
+import re
 import shlex
+import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,6 +28,9 @@ EXIT_CODES = {
 # Warnings after which results are useless: few samples, another unit or order of axes, labels in
 # another order, untrained weights.
 UNUSABLE = ("W205", "W207", "W208", "W209")
+# A key in a remedy, and one after its table: [quant] "head" = { weights = 4 }
+_KEY = r'(?:[\w-]+|"[^"]*") = '
+SETTING = re.compile(rf"(?:(?:^|,) |^|, and |: )(\[[\w.]+\]) (?={_KEY})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,7 +58,8 @@ class Notice:
 
     def text(self, kind: str) -> str:
         """Return the message as text; `kind` is "error" for a warning that --strict raised."""
-        rows = [*self.facts, *(("try", line) for line in self.tries)]
+        tries = (as_toml(x) if SETTING.search(x) else x for x in self.tries)
+        rows = [*self.facts, *(("try", remedy) for remedy in tries)]
         rows.append(("more", f"myoedge explain {self.code}"))
         width = max(len(key) for key, _ in rows)
         pad = " " * (width + 4)
@@ -129,6 +135,35 @@ def set_in(
 def command(*words: object) -> str:
     """Return a shell command to copy: quoted, and without terminal control characters."""
     return printable(shlex.join(["myoedge", *map(str, words)]))
+
+
+def as_toml(remedy: str) -> str:
+    """Return a remedy with its settings as lines of TOML, to copy to a file: the table, its keys
+    below it, and what else the remedy says as a comment; unchanged if a value is left open."""
+    _, *settings = SETTING.split(remedy)
+    begins = remedy[: remedy.index(f"{settings[0]} ")].rstrip()
+    lines = [begins] if begins else []
+    for table, text in zip(settings[::2], settings[1::2], strict=True):
+        keys = _keys_as_toml(text)
+        if not keys:
+            return remedy
+        lines += [table, *keys]
+    return "\n".join(lines)
+
+
+def _keys_as_toml(text: str) -> list[str]:
+    """Return lines of the keys at the start of a text, the last with the rest of the text as its
+    comment; [] if a value is no TOML."""
+    for end in reversed([at.start() for at in re.finditer(r"(?=[\s,:;]|$)", text)]):
+        try:
+            tomllib.loads(text[:end])
+        except tomllib.TOMLDecodeError:
+            continue
+        if (rest := text[end:].removeprefix(", ")) and re.match(_KEY, rest):
+            return [text[:end], *following] if (following := _keys_as_toml(rest)) else []
+        remark = rest.strip(" ,:;")
+        return [f"{text[:end].rstrip()}  # {remark}" if remark else text[:end].rstrip()]
+    return []
 
 
 def named_input(name: str) -> str:

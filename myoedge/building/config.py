@@ -70,7 +70,7 @@ def _read_file(path: Path) -> Config:
     return from_tables(_parse_file(path), path.name)
 
 
-# A key on the line of its table, as messages show settings: [quant] "head" = { weights = 4 }
+# A key on the line of its table, as texts name settings: [quant] "head" = { weights = 4 }
 TABLE_AND_KEY = re.compile(r"^[ \t]*(\[[^\[\]\n]+\])[ \t]*([^\s#].*)$", re.MULTILINE)
 
 
@@ -84,8 +84,11 @@ def _parse_file(path: Path) -> dict[str, Any]:
         raise MyoedgeError("E231", f"{path} cannot be read", cause, ["myoedge init"]) from None
     except (ValueError, RecursionError) as error:
         tries = ['texts in quotes, numbers and true without: path = "model.pt2", samples = 256']
+        tables = re.findall(r"^[ \t]*(\[[^\[\]\n]+\])", text, re.MULTILINE)
         if one_line := TABLE_AND_KEY.search(text):
-            tries = [f"a line for the table and one for the key: {one_line[1]}, then {one_line[2]}"]
+            tries = [f"a line for the table and one for the key: {one_line[1]} {one_line[2]}"]
+        elif twice := [x for x in dict.fromkeys(tables) if tables.count(x) > 1]:
+            tries = [f"the keys of both {x} below the first one" for x in twice]
         title = f"{path.name} is not TOML"
         raise MyoedgeError("E231", title, {"cause": str(error)}, tries) from None
 

@@ -61,6 +61,10 @@ class MemoryChange(ABC):
     def text(self, request: BuildRequest) -> str:
         """Return the remedy."""
 
+    def condition(self, request: BuildRequest) -> str:
+        """Return what a remedy supposes, and where its lines belong; "" for nothing."""
+        return ""
+
     def sized(self, request: BuildRequest, fit: Fit, share: float) -> MemoryChange:
         """Return the change with as many bytes as a build needs, times `share`."""
         return self
@@ -160,10 +164,19 @@ class LargerTable(MemoryChange):
     def text(self, request: BuildRequest) -> str:
         board, table = request.limits.board, TABLES[self.memory]
         assert board is not None
-        size = f"of {self.size_bytes:,} B"
-        if self.memory in board.flash or (self.memory == "ram" and board.ram):
-            return f"a board with a larger {table} {size}"
-        return f"{table} {size} in board.toml, if {board.id} has it"
+        if self._is_of(board):
+            return f"a board with a larger {table} of {self.size_bytes:,} B"
+        sector = "" if self.memory == "ram" else f", sector_bytes = {SECTOR_BYTES}"
+        return f'{table} part = "its name", bytes = {self.size_bytes:_}{sector}'
+
+    def condition(self, request: BuildRequest) -> str:
+        board = request.limits.board
+        assert board is not None
+        return "" if self._is_of(board) else f"in board.toml, if {board.id} has as much"
+
+    def _is_of(self, board: Board) -> bool:
+        """Return whether a board has this memory."""
+        return bool(board.ram) if self.memory == "ram" else self.memory in board.flash
 
 
 def _sector_bytes(board: Board, memory: str) -> int:

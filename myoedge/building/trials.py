@@ -102,7 +102,11 @@ class Trials:
         return None
 
     def _text(self, changes: Sequence[MemoryChange], plan: Plan) -> str:
-        text = ", and ".join(change.text(self.inputs.request) for change in changes)
+        request = self.inputs.request
+        conditions = dict.fromkeys(filter(None, (x.condition(request) for x in changes)))
+        ordered = sorted(changes, key=lambda x: bool(x.condition(request)))
+        text = ", and ".join(change.text(request) for change in ordered)
+        text = "  # ".join([text, *conditions])
         priced = any(x.limit in ("l1", "l2") for x in changes)
         return f"{text}  ({estimated(plan)})" if priced else text
 

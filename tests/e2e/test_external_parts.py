@@ -18,6 +18,7 @@ from torch import nn
 import myoedge
 from myoedge.errors import MyoedgeError, Notice
 from tests.conftest import save_exported
+from tests.support.warning_rules import printed
 
 PARTS = {"none": (), "flash": ("flash",), "ram": ("flash", "ram")}
 NO_PARTS = 'id = "bare"\nname = "bare"\nchip = "gap9"\ntried = false\n'
@@ -126,14 +127,6 @@ def _use_memory(trial: Trial, name: str) -> None:
     trial.options["memory"] = name
 
 
-def _reduce_bits(trial: Trial, bits: str) -> None:
-    trial.tables["quant"] = {'"*"': f"{{ weights = {bits} }}"}
-
-
-def _allow_parts(trial: Trial, parts: str) -> None:
-    trial.tables["budget"]["external"] = f'"{parts}"'
-
-
 def _enlarge(trial: Trial, memory: str, size: str) -> None:
     trial.tables["budget"][memory] = f'"{size}"'
 
@@ -159,10 +152,7 @@ def _choose_host(trial: Trial, without_board: str | None) -> None:
 # Remedy -> what applies it.
 REMEDIES: dict[str, Callable[..., None]] = {
     r"--memory (mram=auto)": _use_memory,
-    r'\[quant\] "\*" = { weights = (\d) }': _reduce_bits,
-    r'\[budget\] external = "(\w+)"': _allow_parts,
     r"--(l\d) (\d+KiB)": _enlarge,
-    r"(\[.+\]) of ([\d,]+) B in board.toml, if \w+ has it": _size_part,
     r"a board with a larger (\[.+\]) of ([\d,]+) B": _size_part,
     r"fewer channels in the layers named": _narrow,
     r"--target host( without --board)?, to see the rest of the report": _choose_host,
@@ -170,8 +160,16 @@ REMEDIES: dict[str, Callable[..., None]] = {
 
 
 def applied(line: str, trial: Trial) -> None:
-    """Apply each part of a remedy; a part that no row knows fails the test."""
-    for part in line.partition("  (")[0].split(", and "):
+    """Apply a remedy as it is printed: lines from its first table on are copied to their file. A
+    part of the rest that no row knows fails the test."""
+    rest, toml = printed(line)
+    if {"ram", "flash"} & {*tomllib.loads(toml)}:
+        rows, toml = re.split(r"(?m)^(?=\[(?:ram|flash\.\w+)\])", toml, maxsplit=1)[::-1]
+        trial.board += rows
+        assert rows.count("in board.toml, if ") == 1
+    for table, keys in re.findall(r"(?m)^\[(.+)\]\n((?:[^\[].*\n)+)", toml):
+        trial.tables.setdefault(table, {}).update(x.split(" = ", 1) for x in keys.splitlines())
+    for part in filter(None, rest.partition("  (")[0].removesuffix(", and").split(", and ")):
         found = [(x, apply) for x, apply in REMEDIES.items() if re.fullmatch(x, part)]
         assert len(found) == 1, part
         pattern, apply = found[0]
@@ -192,7 +190,7 @@ def allowed(trial: Trial) -> str:
 MEMORY, BITS, PARTS_MORE, L2, L3 = "--memory", "[quant]", "external", "--l2", "--l3"
 TOML, SMALLER, HOST, BOTH = "board.toml", "fewer channels", "--target host", ", and [quant]"
 LARGER = "a board with a larger "
-NEW_MRAM = "[flash.mram] of"
+NEW_MRAM = "[flash.mram] part"
 
 
 def sized(table: str, size_bytes: int) -> str:
@@ -220,7 +218,7 @@ CASES: dict[str, tuple[tuple[int, int, dict[str, str]], str, tuple[str, ...]]] =
     "early, RAM alone": (
         (640, 4, {"board": NO_PARTS + RAM}),
         "E302",
-        (MEMORY, "[flash.octospi] of", BITS),
+        (MEMORY, "[flash.octospi] part", BITS),
     ),
     "early, small RAM": (
         (700, 4, {"board": NO_PARTS + SMALL_RAM}),
@@ -264,17 +262,17 @@ CASES: dict[str, tuple[tuple[int, int, dict[str, str]], str, tuple[str, ...]]] =
     "late, RAM alone": (
         (128, 6, {"board": NO_PARTS + RAM, "l2": "64KiB"}),
         "E302",
-        (MEMORY, "[flash.octospi] of", L2, BITS),
+        (MEMORY, "[flash.octospi] part", L2, BITS),
     ),
     "late, board with flash": (
         (128, 6, {"board": NO_PARTS + OCTOSPI, "l2": "64KiB"}),
         "E302",
-        ("[ram] of", L2, BITS),
+        ("[ram] part", L2, BITS),
     ),
     "late, board with both flashes": (
         (128, 6, {"board": NO_PARTS + MRAM + OCTOSPI, "l2": "64KiB"}),
         "E302",
-        (MEMORY, "[ram] of", L2, BITS),
+        (MEMORY, "[ram] part", L2, BITS),
     ),
     "late, small RAM": (
         (128, 6, {"board": NO_PARTS + OCTOSPI + sized("[ram]", 16_384), "l2": "64KiB"}),

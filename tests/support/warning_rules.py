@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import ast
+import re
+import textwrap
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -33,6 +35,14 @@ def written() -> set[tuple[str, str]]:
     """(code, remedy) of all warnings; the remedy's conditions are words in front of it."""
     rows = [(code, row) for code, entry in entries().items() for row in entry.rows]
     return {(code, " ".join((*row.when, row.text))) for code, row in rows if row.key == "try"}
+
+
+def printed(remedy: str) -> tuple[str, str]:
+    """A remedy as users read it: (lines before its first table, TOML from there on)."""
+    text = Notice("E302", "refused", tries=(remedy,)).text("error")
+    lines = textwrap.dedent(" " * 8 + text.partition("  try   ")[2].rpartition("  more  ")[0])
+    at = re.search(r"(?m)^(?=\[[\w.]+\]$)", lines)
+    return (lines.strip(), "") if at is None else (lines[: at.start()].strip(), lines[at.start() :])
 
 
 def applies(code: str, *starts: str) -> Callable[[Any], Any]:
