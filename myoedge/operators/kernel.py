@@ -17,7 +17,7 @@ from myoedge.operators.engine_choice import ConstraintViolation
 from myoedge.operators.format import INT8_ALONE, Format
 from myoedge.operators.result_order import ResultOrder
 from myoedge.targets.chip import Engine
-from myoedge.targets.costs import KernelCost
+from myoedge.targets.costs import KernelCost, KernelEstimate
 
 if TYPE_CHECKING:
     from myoedge.operators.base import QuantizedNode
@@ -219,7 +219,7 @@ class TiledKernel:
     cost                 cycles per work unit, tile and layer, of the engine's table or its own
     preferred            whether the layer uses this engine wherever possible, whatever the estimate
     order                order of its results on one core; None: results may not replace operands
-    estimates            engine -> estimated cycles, of all candidate kernels; inf: no tile fits
+    estimates            engine -> estimate of its best candidate kernel
     derived              results that follow from the kernel, computed once; a copy has none
     """
 
@@ -253,7 +253,7 @@ class TiledKernel:
     cost: KernelCost = FREE
     preferred: bool = False
     order: ResultOrder | None = None
-    estimates: Mapping[str, float] = field(default_factory=dict)
+    estimates: Mapping[str, KernelEstimate] = field(default_factory=dict)
     derived: dict[Hashable, Any] = field(init=False, compare=False, default_factory=dict)
 
     def cycles(self, sizes: Sizes) -> Any:

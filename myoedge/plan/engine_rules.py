@@ -4,12 +4,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 from myoedge.errors import MyoedgeError
 from myoedge.operators.base import OPS, QuantizedNode
 from myoedge.operators.engine_choice import AUTO, CORES, ConstraintViolation, EngineChoice
-from myoedge.operators.kernel import Kernel
+from myoedge.operators.kernel import Kernel, TiledKernel
 from myoedge.operators.kernel_formats import weight_bits
 from myoedge.plan.fused_layers import unfused_cycles
 from myoedge.plan.l1.layer_kernels import cycles_with_code, fewest_cycles, least_bytes
@@ -32,22 +32,33 @@ def other_engine(plan: Plan, index: int) -> str | None:
     rule = None if is_accelerated else broken_rule(plan, index, engine)
     if rule is not None:
         return f"{engine} needs {rule.needs}, not {rule.has}"
-    cycles = {**_cycles_by_engine(plan, index)}
+    cycles = _cycles_by_engine(plan, index)
     on_engine, on_cores = cycles.pop(engine), min(cycles.values(), default=math.inf)
     if math.isinf(on_cores - on_engine):
         return "cores: no tile in L1"
     name, more = (CORES, on_cores - on_engine) if is_accelerated else (engine, on_engine - on_cores)
     if more < 0:
-        return f"{name}: {-more:,.0f} estimated cycles fewer, but {choice.source}"
+        return f"{name}: {-more:,.0f} estimated cycles fewer, but {_explain_more(choice, kernel)}"
     return f"{name}: {more:,.0f} estimated cycles more"
 
 
-def _cycles_by_engine(plan: Plan, index: int) -> Mapping[str, float]:
+def _explain_more(choice: EngineChoice, kernel: TiledKernel) -> str:
+    """Return why a layer does not run on the engine with the fewest cycles."""
+    if choice.name != AUTO:
+        return choice.source
+    if len(kernel.estimates) < 2:  # a fused pair
+        return "with a result between two layers"
+    other = min(kernel.estimates.values())
+    more = other.constant_bytes - kernel.estimates[kernel.engine].constant_bytes
+    return f"{more:,} B more of constants, for which L2 has little room"
+
+
+def _cycles_by_engine(plan: Plan, index: int) -> dict[str, float]:
     """Return engine -> estimated cycles of a layer; for a fused pair, the cores' cycles are those
     of two separate layers."""
     step, tiling = plan.steps[index], plan.tilings[index]
     if step.behind is None:
-        return tiling.kernel.estimates
+        return {name: x.cycles for name, x in tiling.kernel.estimates.items()}
     apart = unfused_cycles(step, fewest_cycles(plan.chip.cores_alone()))
     return {tiling.kernel.engine: cycles_with_code(tiling.kernel, tiling.choice), CORES: apart}
 
@@ -71,7 +82,7 @@ def broken_rule(plan: Plan, index: int, engine: str) -> ConstraintViolation | No
     if engine not in estimates:  # make_plan did not consider this engine
         needs, change = "room in L2 for its tiles", "a larger --l2, or smaller feature maps"
         return ConstraintViolation(needs, f"{chip.l2_bytes:,} B", change)
-    if math.isfinite(estimates.get(engine, math.inf)):
+    if math.isfinite(estimates[engine].cycles):
         return None
     bytes_ = least_bytes(able[0].tiling(step, known[engine]))
     needs, has = f"a tile in L1, of {bytes_:,} B at least", f"{plan.l1_room_bytes:,} B"

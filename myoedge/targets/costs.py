@@ -85,6 +85,17 @@ class TransferCost:
         return size_bytes / self.bytes_per_cycle
 
 
+class KernelEstimate(NamedTuple):
+    """Estimate of a kernel for a single layer.
+
+    cycles           with those of loading its code; inf: no tile fits
+    constant_bytes   bytes of its constants in L2
+    """
+
+    cycles: float
+    constant_bytes: int
+
+
 class ByteCost(NamedTuple):
     """Cycles per byte of a layer's constants, if L2 cannot hold those of all layers.
 

@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
 """Limits of L2 that leave room for a plan by bytes only: W305 has a limit for one by cycles, and
-what that takes. Oracles: plans at each KiB of L2, and a build with the remedy."""
+what that takes. Oracles: plans at each KiB of L2, and a build with the remedy; for cycles of a
+layer on another engine, whole networks on each."""
 
 from __future__ import annotations
 
 import itertools
+import re
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -138,6 +140,28 @@ def test_the_remedy_holds_beside_the_program(tmp_path: Path) -> None:
     code = [one.report["memory"]["code_bytes"] for one in (build, faster)]
     assert code[0] > 2 * code[1]
     assert kib * KIB < planned_bytes(faster) + code[0], "not by the larger code"
+
+
+BY_BYTES = [("lstm", 64, "mram=auto"), ("rnn", 70, "mram=off")]
+
+
+@pytest.mark.parametrize(("network", "kib", "memory"), BY_BYTES)
+def test_cycles_on_another_engine_are_cycles(
+    network: str, kib: int, memory: str, tmp_path: Path
+) -> None:
+    """Not the bytes that decided: no layer takes as many as the network does on either engine. Of
+    an engine with fewer cycles, the bytes of constants that it needs more are named."""
+    free = [built(network, tmp_path, KIB, engine=x) for x in ("cores", "ne16")]
+    build = built(network, tmp_path, kib, memory=memory)
+    told = [row["other_engine"] for row in build.report["layers"]]
+    counts = [found for x in told if (found := re.search(r": ([\d,]+) estimated cycles", x))]
+    assert len(counts) >= 2
+    assert max(int(x[1].replace(",", "")) for x in counts) < max(map(total, free))
+    (few,) = (x for x in told if "cycles fewer" in x)
+    more = re.search(r"fewer, but ([\d,]+) B more of constants, for which L2", few)
+    assert more is not None
+    most = max(x.report["memory"]["weights_bytes"] for x in free)
+    assert 0 < int(more[1].replace(",", "")) < most
 
 
 def planned_bytes(build: myoedge.Build) -> int:

@@ -30,7 +30,13 @@ from myoedge.plan.l1.tile_search import (
 )
 from myoedge.plan.l1.tiling import unplaced
 from myoedge.targets.chip import Chip, Engine
-from myoedge.targets.costs import NO_BYTE_COST, ByteCost, KernelCost, TransferCost
+from myoedge.targets.costs import (
+    NO_BYTE_COST,
+    ByteCost,
+    KernelCost,
+    KernelEstimate,
+    TransferCost,
+)
 
 MOST_SCRATCH = 0.9  # fraction of L1: with more scratch, operands have no space
 SMALLEST_TILE = 0.5  # fraction of L1: kernels with a larger smallest tile have many small tiles
@@ -45,7 +51,7 @@ class NetworkKernels:
     in_order  whether one core computes each layer, on operands in L2
     cost      cost of DMA transfers
     ranks     layer signature -> rank of the tiling to use, by estimated cycles; 0: the fastest
-    known     cache of estimated cycles, as for fastest_kernel
+    known     cache of estimates, as for fastest_kernel
     chosen, alone, grids   caches as in TileSearch, shared by all plans of the network
     byte_cost   layer -> cycles per byte of its constants, which L2 cannot all hold
     """
@@ -54,7 +60,7 @@ class NetworkKernels:
     has_l1: bool
     cost: TransferCost
     ranks: TileRanks = field(default_factory=dict)
-    known: dict[Hashable, list[float]] = field(default_factory=dict)
+    known: dict[Hashable, list[KernelEstimate]] = field(default_factory=dict)
     chosen: dict[Hashable, TileChoice | None] = field(default_factory=dict)
     alone: dict[Hashable, float] = field(default_factory=dict)
     grids: dict[str | None, Grid] = field(default_factory=dict)
@@ -157,29 +163,29 @@ def fastest_kernel(
     room: int,
     cost: TransferCost,
     limits: Limits,
-    known: dict[Hashable, list[float]],
+    known: dict[Hashable, list[KernelEstimate]],
     byte_cost: ByteCost = NO_BYTE_COST,
 ) -> tuple[TiledKernel, str]:
     """Return the (kernel, layer signature) with the fewest estimated cycles among those that fit in
-    L1; a kernel marked as preferred comes first.
+    L1, with those that the L2 of its constants costs others; a kernel marked as preferred comes
+    first.
 
     kernels   (kernel, layer signature) pairs of the layer
     room      bytes of L1
     limits    constraints by L2
-    known     cache of estimated cycles, by signature and room
+    known     cache of estimates, by signature and room
     byte_cost   cycles per byte of constants
     """
     if len(kernels) < 2:
         return kernels[0]
-    key = (*(layer for _, layer in kernels), room, limits, byte_cost)
+    key = (*(layer for _, layer in kernels), room, limits, byte_cost.loaded)
     if key not in known:
-        known[key] = _kernel_cycles([k for k, _ in kernels], room, cost, limits, byte_cost)
-    cycles = known[key]
-    estimates: dict[str, float] = {}
-    for (kernel, _), estimate in zip(kernels, cycles, strict=True):
-        estimates[kernel.engine] = min(estimate, estimates.get(kernel.engine, estimate))
-    preferred = [i for i, n in enumerate(cycles) if kernels[i][0].preferred and math.isfinite(n)]
-    best = min(preferred or range(len(kernels)), key=cycles.__getitem__)
+        known[key] = _estimates([k for k, _ in kernels], room, cost, limits, byte_cost.loaded)
+    costs = [x.cycles + byte_cost.held * x.constant_bytes for x in known[key]]
+    ranked = sorted(range(len(kernels)), key=costs.__getitem__)
+    estimates = {kernels[i][0].engine: known[key][i] for i in reversed(ranked)}
+    is_other = [math.isinf(n) or not k.preferred for n, (k, _) in zip(costs, kernels, strict=True)]
+    best = min(ranked, key=is_other.__getitem__)
     return replace(kernels[best][0], estimates=estimates), kernels[best][1]
 
 
@@ -206,16 +212,17 @@ def _fastest_tilings(
     return found
 
 
-def _kernel_cycles(
+def _estimates(
     kernels: Sequence[TiledKernel],
     room: int,
     cost: TransferCost,
     limits: Limits,
-    byte_cost: ByteCost = NO_BYTE_COST,
-) -> list[float]:
-    """Return the estimated cycles of each kernel for a single layer, including code loading, or
-    those of its transfers into L2 if they take longer, and those that the L2 of its constants costs
-    others; infinity without a feasible tile."""
+    loading: float = 0.0,
+) -> list[KernelEstimate]:
+    """Return the estimate of each kernel: infinite cycles without a feasible tile.
+
+    loading   cycles per byte of loading constants into L2 while the layer computes
+    """
     found = _fastest_tilings(kernels, room, cost, limits)
     functions = Counter(map(code_of, kernels))
     # Estimate a layer's cycles by transfer, which distinguishes kernels of one C function
@@ -225,19 +232,15 @@ def _kernel_cycles(
         else cycles_with_code(kernel, choice)
         for kernel, choice in zip(kernels, found, strict=True)
     )
-    sizes = [_constant_bytes(kernel) for kernel in kernels]
+    sizes = [sum(array.nbytes for array in kernel.arrays.values()) for kernel in kernels]
     over = [
         bytes_over_limit(kernel, choice, limits) if choice else 0
         for kernel, choice in zip(kernels, found, strict=True)
     ]
     return [
-        max(cycles, byte_cost.loaded * size) + byte_cost.held * (size + more)
+        KernelEstimate(max(cycles, loading * size), size + more)
         for cycles, size, more in zip(computed, sizes, over, strict=True)
     ]
-
-
-def _constant_bytes(kernel: TiledKernel) -> int:
-    return sum(array.nbytes for array in kernel.arrays.values())
 
 
 def cycles_with_code(kernel: TiledKernel, choice: TileChoice | None) -> float:
@@ -285,10 +288,8 @@ def layer_cycles(chip: Chip) -> Callable[..., float]:
     byte_cost   cycles per byte of its constants for loading these into L2 while the layer computes
     """
 
-    def each(kernels: Sequence[TiledKernel]) -> list[tuple[float, int]]:
-        """Return the cycles of each kernel, and the bytes of its constants."""
-        cycles = _kernel_cycles(kernels, chip.l1_room_bytes, chip.transfers, NO_LIMITS)
-        return [*zip(cycles, map(_constant_bytes, kernels), strict=True)]
+    def each(kernels: Sequence[TiledKernel]) -> list[KernelEstimate]:
+        return _estimates(kernels, chip.l1_room_bytes, chip.transfers, NO_LIMITS)
 
     known = _cache_by_layer(chip, each)
 
