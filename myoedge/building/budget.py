@@ -26,7 +26,7 @@ MEMORIES = ("l1", "l2", "l3")
 FLASH = "flash"  # limit of weights and code that are read in place
 EXTERNAL = "external"  # limit of the parts beside the chip
 PARTS = ("none", "flash", "ram")  # its values, ascending
-OF_CODE = ("l2_code_bytes", "boot_code_bytes")  # fields of Budget that are no limits
+NO_LIMITS = ("l2_code_bytes", "boot_code_bytes", "by_bytes")  # fields of Budget that are none
 KIB = 1024
 # Code before linking: of the runtime (18.3 KiB with one nn.Linear) and per layer. If the linked
 # code is larger, the network is planned again. If no plan leaves room for it, one that leaves room
@@ -51,6 +51,7 @@ class Budget:
     flash_bytes          weights and code in flash
     l2_code_bytes        what the linked program takes of l2_bytes besides data; None: estimated
     boot_code_bytes      least bytes of a boot image besides weights
+    by_bytes             whether bytes may decide a plan, and fewer memory levels be tried
     """
 
     l1_bytes: int | None = None
@@ -65,6 +66,7 @@ class Budget:
     l2_code_bytes: int | None = None
     flash_bytes: int | None = None
     boot_code_bytes: int = LEAST_CODE_BYTES
+    by_bytes: bool = True
 
     @property
     def parts(self) -> str:
@@ -80,7 +82,7 @@ class Budget:
         if self.board is not None and is_limited_by_board(self, chip):
             limits["board"] = self.board.id
         unset = {name for name in ("board", "flash_bytes") if limits[name] is None}
-        return {k: x for k, x in limits.items() if k not in {*unset, *OF_CODE}}
+        return {k: x for k, x in limits.items() if k not in {*unset, *NO_LIMITS}}
 
 
 def given(table: BudgetTable, **sizes: str | int | None) -> Budget:

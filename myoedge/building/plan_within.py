@@ -70,7 +70,7 @@ def plan_within(
         return _plan_with_levels(network, chip, budget, tile_ranks)
     except DoesNotFit as error:
         plans = list[Plan]()
-        for fewer in with_fewer_levels(chip, allowed_levels(chip, budget)):
+        for fewer in fewer_levels(chip, budget):
             with suppress(MyoedgeError):
                 plans.append(plan_within(network, fewer, budget, tile_ranks))
         if not plans:
@@ -78,10 +78,16 @@ def plan_within(
         return min(plans, key=modelled_cycles)
 
 
+def fewer_levels(chip: Chip, budget: Budget) -> Iterator[Chip]:
+    """Yield the chip without each of its levels, as with_fewer_levels does, if that may be."""
+    return with_fewer_levels(chip, allowed_levels(chip, budget)) if budget.by_bytes else iter(())
+
+
 def _plan_with_levels(
     network: QuantGraph, chip: Chip, budget: Budget, tile_ranks: TileRanks
 ) -> Plan:
-    inputs = PlanInputs(network, within(chip, budget, len(network.steps)), tile_ranks)
+    limited = within(chip, budget, len(network.steps))
+    inputs = PlanInputs(network, limited, tile_ranks, budget.by_bytes)
     plan = _planned_in_parts(inputs, budget)
     room = plan.l1_room_bytes
     large = {n: least for n, k in plan.without_tiles.items() if (least := least_bytes(k)) > room}

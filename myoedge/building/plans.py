@@ -180,24 +180,24 @@ def search_l2_limit(network: QuantGraph, request: BuildRequest, free: Plan) -> i
 
 
 def least_limit_by_cycles(network: QuantGraph, request: BuildRequest) -> int | None:
-    """Return the least L2 limit in KiB above the given one with which cycles decide the plan, not
-    bytes; None if there is none. A limit of n KiB is found to n / NEAR.
+    """Return the least L2 limit in KiB above the given one with which a plan by cycles fits; None
+    if there is none. Halves of the chip's L2 are searched, so that the same is found from all
+    limits below, if more L2 never takes away a plan.
 
     Streams with a rate are not searched (None), as in search_l2_limit.
     """
     if request.frames is not None and request.frames.rate is not None:
         return None
-    most = request.chip.l2_bytes // budget.KIB
-    low = first = (request.limits.l2_bytes or most * budget.KIB) // budget.KIB
-    found, step = None, max(first // NEAR, 1)
-    while low < most and (found is None or found - low > max(found // NEAR, 1)):
-        kib = min(first + step, most) if found is None else (low + found) // 2
-        plan = first_plan(network, _set_l2_limit(request, kib))
-        if plan is None or plan.is_tight:
-            low, step = kib, 2 * step
+    given = (request.limits.l2_bytes or 0) // budget.KIB
+    request = replace(request, limits=replace(request.limits, by_bytes=False))
+    low, high = 0, request.chip.l2_bytes // budget.KIB + 1
+    while high - low > 1:
+        kib = (low + high) // 2
+        if kib > given and fits(network, _set_l2_limit(request, kib)):
+            high = kib
         else:
-            found = kib
-    return found
+            low = kib
+    return high if high * budget.KIB <= request.chip.l2_bytes else None
 
 
 def _set_l2_limit(request: BuildRequest, l2_kib: int) -> BuildRequest:

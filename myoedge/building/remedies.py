@@ -9,11 +9,10 @@ from contextlib import suppress
 from dataclasses import replace
 
 from myoedge.building import budget
-from myoedge.building.budget import EXTERNAL, KIB, PARTS, allowed_levels, is_limited_by_board
+from myoedge.building.budget import EXTERNAL, KIB, PARTS, is_limited_by_board
 from myoedge.building.finishing import BuildInputs, Finished
 from myoedge.building.memory_changes import LargerLimit, parts_of
-from myoedge.building.optional_levels import with_fewer_levels
-from myoedge.building.plan_within import NO_TILE
+from myoedge.building.plan_within import NO_TILE, fewer_levels
 from myoedge.building.plans import (
     NEAR,
     BuildPlan,
@@ -33,7 +32,6 @@ from myoedge.reports.budget import Broken, lossless_first
 
 MOST_TRIALS = 5  # builds without simulation
 STEP_KIB = 4  # more L2 if a limit has no plan
-NEAR_BUILT = 8  # and to n / NEAR_BUILT if programs are linked for it
 MORE_CYCLES = 1.25  # by which estimates of whole networks may differ from runs (performance.md)
 
 
@@ -79,7 +77,7 @@ def check_fewer_levels(inputs: BuildInputs, finish: Finish) -> None:
     """Raise KeepsLimit with the fastest build that fits with fewer memory levels, if one of them is
     optional: --memory has it where it helps."""
     request, plans = inputs.request, list[BuildPlan]()
-    for chip in with_fewer_levels(request.chip, allowed_levels(request.chip, request.limits)):
+    for chip in fewer_levels(request.chip, request.limits):
         with suppress(MyoedgeError):
             fewer = replace(inputs, request=replace(request, chip=chip))
             plans.append(finish(trial_inputs(fewer)).build_plan)
@@ -225,45 +223,32 @@ def slow_for_l2(finished: Finished, inputs: BuildInputs, finish: Finish) -> tupl
     finished   with a plan by bytes
     finish     the rest of a build
     """
-    plan, request, network = finished.build_plan.plan, inputs.request, inputs.quantized.network
-    if not (inputs.advises and request.limits.l2_bytes):
+    if not (inputs.advises and inputs.request.limits.l2_bytes):
         return ()
-    linked = request.with_linked(budget.linked_bytes(finished.report))  # most: by bytes it is long
-    low, high = (least_limit_by_cycles(network, x) for x in (request.with_least_code, linked))
-    if low is None or high is None:
+    plan, found = finished.build_plan.plan, _least_built_by_cycles(inputs, finish)
+    if found is None or modelled_cycles(found[1]) >= modelled_cycles(plan) / MORE_CYCLES:
         return ()
-    best = _least_built(inputs, (low - 1, high), modelled_cycles(plan) / MORE_CYCLES, finish)
-    now = estimated(plan)
-    return tuple(warning("W305", {"now": now, "kib": n, "price": price}) for n, price in best)
+    given = {"now": estimated(plan), "kib": found[0], "price": estimated(found[1])}
+    return (warning("W305", given),)
 
 
-def _least_built(
-    inputs: BuildInputs, limits_kib: tuple[int, int], most_cycles: float, finish: Finish
-) -> list[tuple[int, str]]:
-    """Return the smallest L2 limit that was found in KiB, with its price, for a build by cycles
-    that takes at most `most_cycles`; [] if the larger limit does not suffice.
-
-    limits_kib   one that does not suffice, and a larger one
-    """
-    low, high = limits_kib
-    kib, best = high, list[tuple[int, str]]()
+def _least_built_by_cycles(inputs: BuildInputs, finish: Finish) -> tuple[int, Plan] | None:
+    """Return the least L2 limit in KiB with which a build has a plan by cycles, and this plan: as
+    plans find it beside the code that is estimated, or linked where that is more. None if there is
+    none."""
+    network, request = inputs.quantized.network, trial_inputs(inputs).request
     for _ in range(MOST_TRIALS):
-        faster = _built_by_cycles(inputs, kib, finish)
-        if faster is not None and modelled_cycles(faster) < most_cycles:
-            high, best = kib, [(kib, estimated(faster))]
-        else:
-            low = kib
-        kib = (low + high) // 2
-        if not best or high - low <= max(high // NEAR_BUILT, 1):
+        kib = least_limit_by_cycles(network, request)
+        if kib is None:
             break
-    return best
-
-
-def _built_by_cycles(inputs: BuildInputs, l2_kib: int, finish: Finish) -> Plan | None:
-    """Return the plan of the build with this L2 limit; None if bytes decide it too, or none
-    fits."""
-    try:
-        plan = finish(_set_only_l2_limit(inputs, l2_kib)).build_plan.plan
-    except MyoedgeError:  # this build is complete without it
-        return None
-    return None if plan.is_tight else plan
+        tried = _set_only_l2_limit(inputs, kib)
+        limits = replace(tried.request.limits, by_bytes=False)
+        try:
+            built = finish(replace(tried, request=replace(tried.request, limits=limits)))
+        except budget.CodeOverBudget as error:
+            request = request.with_linked(error.linked_bytes)
+        except MyoedgeError:  # this build is complete without it
+            break
+        else:
+            return kib, built.build_plan.plan
+    return None

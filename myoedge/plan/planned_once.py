@@ -19,12 +19,13 @@ class PlanInputs:
 
     network      the quantised network
     chip         the chip, with its memories reduced to the limits
-    tile_ranks   as for make_plan
+    tile_ranks, by_bytes   as for make_plan
     """
 
     network: QuantGraph
     chip: Chip
     tile_ranks: TileRanks
+    by_bytes: bool
 
     def __hash__(self) -> int:
         return id(self.network)
@@ -33,7 +34,8 @@ class PlanInputs:
         """Return whether the network is the same object, and the other inputs are equal."""
         if not isinstance(other, PlanInputs) or self.network is not other.network:
             return False
-        return (self.chip, self.tile_ranks) == (other.chip, other.tile_ranks)
+        own, others = ((x.chip, x.tile_ranks, x.by_bytes) for x in (self, other))
+        return own == others
 
 
 @lru_cache(maxsize=8)  # searches plan networks before builds do, and refusals try remedies
@@ -42,4 +44,5 @@ def planned_once(inputs: PlanInputs) -> Plan:
 
     Errors: as make_plan.
     """
-    return make_plan(inputs.network, inputs.chip, tile_ranks=inputs.tile_ranks)
+    ranks, by_bytes = inputs.tile_ranks, inputs.by_bytes
+    return make_plan(inputs.network, inputs.chip, tile_ranks=ranks, by_bytes=by_bytes)

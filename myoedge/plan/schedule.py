@@ -52,31 +52,37 @@ ENOUGH = 2  # candidate plans, if the best one waits for transfers
 
 @paused_collector()
 def make_plan(
-    q: QuantGraph, chip: Chip, *, placing: Allocator = place, tile_ranks: TileRanks = NO_RANKS
+    q: QuantGraph,
+    chip: Chip,
+    *,
+    placing: Allocator = place,
+    tile_ranks: TileRanks = NO_RANKS,
+    by_bytes: bool = True,
 ) -> Plan:
     """Plan a network: which tensors share buffers, live ranges, offsets, and tiles.
 
     placing      placement function for the arena
     tile_ranks   layer signature -> rank of the tiling to use, by estimated cycles; 0: the fastest
+    by_bytes     whether bytes may decide if no plan by cycles fits
     Errors: E301 if it does not fit in L2.
     """
     network = lower_network(q, chip, chip, placing, tile_ranks)
     try:
-        plan = _plan_first_fitting(network)
+        plan = _plan_first_fitting(network, by_bytes)
     except MyoedgeError as error:
         is_for_code = len(q.steps) > LAYERS and chip.layer_code_bytes > LINKED_CODE_BYTES
         if error.notice.code != NO_L2 or not is_for_code:
             raise
         alike = replace(chip, layer_code_bytes=LINKED_CODE_BYTES)
-        plan = _plan_first_fitting(replace(network, chip=alike, used=alike))
+        plan = _plan_first_fitting(replace(network, chip=alike, used=alike), by_bytes)
     enforce(PLANNED, plan, q.graph, "planned")
     return replace(plan, tile_ranks=tile_ranks)
 
 
-def _plan_first_fitting(network: LoweredNetwork) -> Plan:
+def _plan_first_fitting(network: LoweredNetwork, by_bytes: bool) -> Plan:
     """Return the plan of the first form of a network that fits. Errors: E301."""
     failed: list[MyoedgeError] = []
-    for form in forms(network):
+    for form in (x for x in forms(network) if by_bytes or not x.is_tight):
         try:
             return _plan_memories(form)
         except MyoedgeError as error:
