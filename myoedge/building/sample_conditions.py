@@ -15,10 +15,10 @@ from myoedge.building.config import toml_text
 from myoedge.building.found_settings import existing_samples
 from myoedge.building.quantized import Finding, Known
 from myoedge.building.sample_statistics import reshaped, seen_before, times_known, times_training
-from myoedge.errors import named_input
+from myoedge.errors import named_input, printable
 from myoedge.quantization.accuracy import can_measure_accuracy
 from myoedge.quantization.calibrate import constant_inputs
-from myoedge.quantization.evaluation import Evaluation, find_label_permutation
+from myoedge.quantization.evaluation import MARGIN, Evaluation, find_label_permutation
 from myoedge.quantization.formats import all_stated
 from myoedge.quantization.holdout import LEAST_SAMPLES
 from myoedge.quantization.recordings.reading import factor_of
@@ -177,12 +177,24 @@ def _wrong_classes(judged: Evaluation) -> Iterator[Finding]:
         one = np.mean(chosen == most) >= NEARLY_ALL
         is_lost = guesses == ["int8"] and judged.real is not None
         cause = {"lost": True} if is_lost else order or {"weak": True, "one": one}
+        cause = _skewed_labels(judged) or cause
         yield {"guessed": True, "found": " and ".join(found), "most": most, **cause}
     elif numbers is not None:
         own = float(np.mean(judged.labels == chosen))
         other = float(np.mean(np.array(numbers)[judged.labels] == chosen))
         if 1 - other <= FEWER_ERRORS * (1 - own) and own < other:
             yield {"found": f"{percent(own)}, {percent(other)} in another order", **order}
+
+
+def _skewed_labels(judged: Evaluation) -> Finding:
+    """Return the class of nearly all labels if it explains the accuracies: each is about as high as
+    if this class were chosen always; {} if it does not."""
+    classes, counts = np.unique(judged.labels, return_counts=True)
+    share, common = float(counts.max()) / len(judged.labels), int(classes[counts.argmax()])
+    if share < NEARLY_ALL or min(judged.accuracies.values()) < share - MARGIN:
+        return {}
+    name = printable(str(dict(enumerate(judged.names)).get(common, common)))
+    return {"skewed": True, "frequent": counts.max(), "common": name, "usual": percent(share)}
 
 
 def _renumbering(numbers: Sequence[int], judged: Evaluation) -> Finding:

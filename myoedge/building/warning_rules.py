@@ -15,8 +15,10 @@ from myoedge.building.sample_statistics import described, loud
 from myoedge.catalogue import warning
 from myoedge.errors import Notice, and_more, named_input
 from myoedge.graph.ir import Node
-from myoedge.operators.base import OPS
+from myoedge.numerics.element_type import INT8
+from myoedge.operators.base import OPS, QuantizedNode
 from myoedge.operators.interpreter import PRE
+from myoedge.operators.kernel_formats import weight_bits
 from myoedge.operators.layer_names import located
 from myoedge.operators.queries import own_params
 from myoedge.quantization.evaluation import Evaluation
@@ -180,7 +182,7 @@ def weak_layers(known: Known) -> Iterator[Finding]:
     network, fidelity = known.network, known.fidelity
     if (fidelity.worst_judged_db or 0.0) >= GOOD_DB:
         return
-    names, by_line = located(network.layers), dict[str, list[tuple[float, Node, str]]]()
+    names, by_line = located(network.layers), dict[str, list[tuple[float, QuantizedNode, str]]]()
     for step in network.layers:
         node, producer = step.node, network.graph.producer
         loss = fidelity.local.get(node.name)
@@ -188,9 +190,10 @@ def weak_layers(known: Known) -> Iterator[Finding]:
             source = fidelity.sources.get(node.name, node.name)
             origin = producer[source].origin if source in producer else ()
             line = origin[0].source if origin and origin[0].source else source
-            by_line.setdefault(line, []).append((loss, node, source))
+            by_line.setdefault(line, []).append((loss, step, source))
     for weak in by_line.values():
-        db, node, source = min(weak, key=lambda row: row[0])
+        db, step, source = min(weak, key=lambda row: row[0])
+        node = step.node
         reader = f", as {names[node.name]} reads it" * (node.name != source)
         others = f", and in {several(len(weak) - 1, 'more layer')} near it" * (len(weak) > 1)
         yield {
@@ -201,6 +204,7 @@ def weak_layers(known: Known) -> Iterator[Finding]:
             "reader": reader,
             "others": others,
             **_likely_causes(network, node),
+            **_few_bits(step, source),
         }
 
 
@@ -211,6 +215,16 @@ def _likely_causes(network: QuantGraph, weak: Node) -> Finding:
     fill = next((pool for pool in reversed(near) if fills_below(pool, ranges)), None)
     ends = {} if fill is None else {"low": ranges[fill.name][0], "least": ranges[fill.inputs[0]][0]}
     return {"softmax": any(node.op == "softmax" for node in near), "fill": fill, **ends}
+
+
+def _few_bits(weak: QuantizedNode, source: str) -> Finding:
+    """Return weights of fewer than 8 bits as the cause if the noise is of their own layer, with the
+    pattern that changes them."""
+    node = weak.node
+    if source != node.name or not weight_bits(node.op) or weak.weight_bits >= INT8.bits:
+        return {}
+    path = next((origin.path for origin in node.origin if origin.path), "*")
+    return {"few": True, "bits": weak.weight_bits, "path": path, "usual": INT8.bits}
 
 
 # --- rules ----------------------------------------------------------------------------------------

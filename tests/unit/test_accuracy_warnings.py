@@ -62,6 +62,25 @@ def test_the_cause_that_choices_point_to(
     assert tried in warning.tries[0]
 
 
+@pytest.mark.parametrize("seen", [0, 1])
+def test_labels_of_nearly_one_class_are_the_cause(seen: int) -> None:
+    """117 of 120 labels are one class; the network sees some of the other three."""
+    labels = np.repeat([1, 0], [117, 3])
+    (warning,) = warned(np.repeat([1, 0], [120 - seen, seen]), labels=labels)
+    facts = dict(warning.facts)
+    assert "labels do not show" in warning.title
+    assert facts["likely"].startswith("117 of 120 labels are class 1: ")
+    assert facts["likely"].endswith(" 97.5 %")
+    assert "samples of each class" in warning.tries[0]
+
+
+def test_one_class_of_many_labels_is_no_cause_of_low_accuracies() -> None:
+    labels = np.repeat([1, 0], [117, 3])
+    (warning,) = warned(np.arange(120) % 2, labels=labels)
+    assert warning.title == "the accuracy is no better than chance"
+    assert "labels" not in dict(warning.facts)["likely"]
+
+
 def test_a_numbering_is_searched_only_where_labels_fit() -> None:
     real = np.array([3, 0, 1, 2])[GOOD]
     assert find_label_permutation(LABELS, GUESSED) is None

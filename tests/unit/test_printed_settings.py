@@ -40,7 +40,8 @@ def texts() -> Iterator[list[str]]:
                 yield found
     for row in (row for entry in entries().values() for row in entry.rows):
         if row.key == "try" and ONE_LINE.search(row.text):
-            yield [re.sub(r"\{[\w.]+\}", value, row.text) for value in VALUES]
+            texts = (re.sub(r"(?<!\{)\{[\w.]+\}", value, row.text) for value in VALUES)
+            yield [x.replace("{{", "{").replace("}}", "}") for x in texts]
 
 
 def is_toml(text: str) -> bool:

@@ -41,7 +41,7 @@ from tests.conftest import save_exported
 from tests.support.onnx.models import model as onnx_model
 from tests.support.onnx.models import node, saved
 from tests.support.searches import started, workshop_of
-from tests.support.warning_rules import Condition, applied, applies, warnings_of, written
+from tests.support.warning_rules import Condition, applied, applies, printed, warnings_of, written
 from tests.unit.test_accuracy_warnings import GOOD, GUESSED, LABELS
 from tests.unit.test_left_ranges import Adding
 from tests.unit.test_output_fidelity import (
@@ -258,6 +258,17 @@ def test_labels_in_the_order_of_the_outputs(folder: Path) -> None:
     (named,) = told(samples.unlike_labels, evaluation=Evaluation(LABELS, real, real, names=names))
     classes = tomllib.loads(named.removeprefix("[calib] "))["classes"]
     assert of_labels(np.array([classes.index(name) for name in names])[LABELS], real) == []
+
+
+@applies("W209", "skewed")
+def test_as_many_samples_of_each_class() -> None:
+    """Of a network that is wrong in 3 of 100 windows of each class."""
+    wrong = np.arange(1200) % 100 < 3
+    skewed, even = np.arange(1200) % 40 == 7, np.arange(1200) % 2 == 1
+    for labels, warns in ((skewed[:120], True), (even, False)):
+        chosen = labels ^ wrong[: len(labels)]
+        remedies = of_labels(labels.astype(int), chosen.astype(int))
+        assert any("about as many samples of each class" in x for x in remedies) is warns
 
 
 @applies("W209", "scaled", "one", "weak torch", "weak onnx", "weak the unit")
@@ -506,6 +517,28 @@ def test_a_fill_below_the_maximum(folder: Path) -> None:
     below = float(weak.tries[0].removeprefix("fill with a number just below ").partition(",")[0])
     model = save_exported(Largest(below - 0.1), (torch.zeros(1, 8, 4),), folder / "m.pt2")
     assert codes(quantized(model, x, **options)) == set()
+
+
+@applies("W102", "few")
+@pytest.mark.parametrize("method", ["rule", "every layer"])
+def test_eight_bits_for_weights_of_few(folder: Path, method: str) -> None:
+    net = nn.Sequential(nn.Linear(16, 24), nn.ReLU(), nn.Linear(24, 4))
+    torch.manual_seed(0)
+    model = save_exported(net, (torch.zeros(1, 16),), folder / "m.pt2")
+    pattern = {"rule": "0", "every layer": "*"}[method]
+    config = folder / "few.toml"
+    config.write_text(f'[quant]\n"{pattern}" = {{ weights = 2 }}\n')
+    found = quantized(model, DRAWN[:64], config=config)
+    weak = [w for w in found.warnings if w.code == "W102"]
+    assert weak
+    for warning in weak:
+        assert "2-bit weights" in warning.title
+        assert dict(warning.facts)["likely"] == "its weights have 2 bits"
+        table, row = printed(warning.tries[0])[1].splitlines()
+        name = row.partition(" = ")[0]
+        kept = [x for x in config.read_text().splitlines() if not x.startswith((table, name))]
+        config.write_text("\n".join([table, *kept, row]))
+    assert "W102" not in codes(quantized(model, DRAWN[:64], config=config))
 
 
 class Attends(nn.Module):
