@@ -16,6 +16,7 @@ from myoedge.building.found_settings import existing_samples
 from myoedge.building.quantized import Finding, Known
 from myoedge.building.sample_statistics import reshaped, seen_before, times_known, times_training
 from myoedge.errors import named_input, printable
+from myoedge.numerics.arrays import Array
 from myoedge.quantization.accuracy import can_measure_accuracy
 from myoedge.quantization.calibrate import constant_inputs
 from myoedge.quantization.evaluation import MARGIN, Evaluation, find_label_permutation
@@ -173,17 +174,20 @@ def _wrong_classes(judged: Evaluation) -> Iterator[Finding]:
     shares, chances = judged.accuracies, judged.chances
     if guesses := judged.at_chance:
         found = (f"{n} {percent(shares[n])} (by chance {percent(x)})" for n, x in chances.items())
-        most = int(np.bincount(chosen).argmax())
-        one = np.mean(chosen == most) >= NEARLY_ALL
         is_lost = guesses == ["int8"] and judged.real is not None
-        cause = {"lost": True} if is_lost else order or {"weak": True, "one": one}
+        cause = {"lost": True} if is_lost else order or _chosen_nearly_always(chosen)
         cause = _skewed_labels(judged) or cause
-        yield {"guessed": True, "found": " and ".join(found), "most": most, **cause}
+        yield {"guessed": True, "found": " and ".join(found), **cause}
     elif numbers is not None:
         own = float(np.mean(judged.labels == chosen))
         other = float(np.mean(np.array(numbers)[judged.labels] == chosen))
         if 1 - other <= FEWER_ERRORS * (1 - own) and own < other:
             yield {"found": f"{percent(own)}, {percent(other)} in another order", **order}
+
+
+def _chosen_nearly_always(chosen: Array) -> Finding:
+    most = int(np.bincount(chosen).argmax())
+    return {"weak": True, "most": most, "one": np.mean(chosen == most) >= NEARLY_ALL}
 
 
 def _skewed_labels(judged: Evaluation) -> Finding:

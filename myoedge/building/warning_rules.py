@@ -15,10 +15,8 @@ from myoedge.building.sample_statistics import described, loud
 from myoedge.catalogue import warning
 from myoedge.errors import Notice, and_more, named_input
 from myoedge.graph.ir import Node
-from myoedge.numerics.element_type import INT8
 from myoedge.operators.base import OPS, QuantizedNode
 from myoedge.operators.interpreter import PRE
-from myoedge.operators.kernel_formats import weight_bits
 from myoedge.operators.layer_names import located
 from myoedge.operators.queries import own_params
 from myoedge.quantization.evaluation import Evaluation
@@ -31,7 +29,7 @@ from myoedge.quantization.samples import Data
 from myoedge.quantization.scales import QuantGraph
 from myoedge.quantization.search.goal import ACCURATE_DB
 from myoedge.quantization.sqnr import GOOD_DB, ROUNDED_DB, WEAK_DB
-from myoedge.quantization.stated_widths import kept_of_file, left_in_8_bits
+from myoedge.quantization.stated_widths import few_weight_bits, kept_of_file, left_in_8_bits
 from myoedge.quantization.unseen_branches import FARTHEST
 from myoedge.quantization.unseen_values import saturated_branch, states_of_one_sample, unseen_values
 from myoedge.reports.wording import percent, several
@@ -204,7 +202,7 @@ def weak_layers(known: Known) -> Iterator[Finding]:
             "reader": reader,
             "others": others,
             **_likely_causes(network, node),
-            **_few_bits(step, source),
+            **(few_weight_bits(step) if source == node.name else {}),
         }
 
 
@@ -215,16 +213,6 @@ def _likely_causes(network: QuantGraph, weak: Node) -> Finding:
     fill = next((pool for pool in reversed(near) if fills_below(pool, ranges)), None)
     ends = {} if fill is None else {"low": ranges[fill.name][0], "least": ranges[fill.inputs[0]][0]}
     return {"softmax": any(node.op == "softmax" for node in near), "fill": fill, **ends}
-
-
-def _few_bits(weak: QuantizedNode, source: str) -> Finding:
-    """Return weights of fewer than 8 bits as the cause if the noise is of their own layer, with the
-    pattern that changes them."""
-    node = weak.node
-    if source != node.name or not weight_bits(node.op) or weak.weight_bits >= INT8.bits:
-        return {}
-    path = next((origin.path for origin in node.origin if origin.path), "*")
-    return {"few": True, "bits": weak.weight_bits, "path": path, "usual": INT8.bits}
 
 
 # --- rules ----------------------------------------------------------------------------------------
