@@ -8,7 +8,13 @@ from collections.abc import Iterator, Sequence
 
 from myoedge.errors import MyoedgeError
 from myoedge.operators.base import OPS, QuantizedNode
-from myoedge.operators.engine_choice import AUTO, CORES, ConstraintViolation, EngineChoice
+from myoedge.operators.engine_choice import (
+    AUTO,
+    CORES,
+    ConstraintViolation,
+    EngineChoice,
+    more_cycles,
+)
 from myoedge.operators.kernel import Kernel, TiledKernel
 from myoedge.operators.kernel_formats import weight_bits
 from myoedge.plan.fused_layers import unfused_cycles
@@ -19,13 +25,13 @@ from myoedge.targets import first_chip
 
 def other_engine(plan: Plan, index: int) -> str | None:
     """Return, for messages, why a layer does not run on the other engine (the cores or the
-    accelerator); None on chips without an accelerator."""
+    accelerator); None on chips without an accelerator, and where both take as many cycles."""
     engine = next(iter(plan.chip.accelerators), None)
     choice, kernel = plan.steps[index].engine, plan.tilings[index].kernel
     if engine is None:
         return None
     if choice.name == CORES:
-        return choice.source
+        return choice.source or None
     is_accelerated = kernel.engine == engine
     if not _kernels_on_engine(plan.steps[index], engine):
         return f"{engine} has no kernel for {plan.steps[index].node.op}"
@@ -37,9 +43,9 @@ def other_engine(plan: Plan, index: int) -> str | None:
     if math.isinf(on_cores - on_engine):
         return "cores: no tile in L1"
     name, more = (CORES, on_cores - on_engine) if is_accelerated else (engine, on_engine - on_cores)
-    if more < 0:
+    if round(more) < 0:
         return f"{name}: {-more:,.0f} estimated cycles fewer, but {_explain_more(choice, kernel)}"
-    return f"{name}: {more:,.0f} estimated cycles more"
+    return more_cycles(name, more) or None
 
 
 def _explain_more(choice: EngineChoice, kernel: TiledKernel) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from myoedge.graph.ir import Node
 from myoedge.operators.base import OPS, QuantizedNode
-from myoedge.operators.engine_choice import AUTO, CORES, FASTEST, EngineChoice
+from myoedge.operators.engine_choice import AUTO, CORES, FASTEST, EngineChoice, more_cycles
 from myoedge.quantization.scales import QuantGraph, equal, quantize_node
 from myoedge.quantization.stated_widths import LayerRule, matches
 
@@ -110,8 +110,7 @@ def _with_engine(
     if gain > 0:
         return again
     engine = kernels[broken.index(None)].engine
-    more = f"{-gain:,.0f} estimated cycles more" if math.isfinite(gain) else "no tile in L1"
-    return _on_cores(step, f"{engine}: {more}")
+    return _on_cores(step, more_cycles(engine, -gain))
 
 
 def _restore_core_integers(

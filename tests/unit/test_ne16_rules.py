@@ -16,6 +16,7 @@ from myoedge.graph.ir import Node
 from myoedge.numerics.arrays import Array
 from myoedge.operators.base import QuantizedNode, QuantizedParams
 from myoedge.operators.conv.ne16_rules import one_group_or_depthwise
+from myoedge.operators.engine_choice import more_cycles
 from myoedge.operators.library.ne16_rules import requantised_by_engine
 from myoedge.operators.library.packing import WeightedParams
 from myoedge.operators.recurrent.ne16 import one_sequence_of_many_units, resets_products
@@ -127,3 +128,9 @@ def test_a_gru_that_resets_h_before_its_products_stays_on_the_cores(
     step = QuantizedNode(node, ("gates", "h"), ((5, 1, 48), (1, 16)), (5, 1, 16), QuantizedParams())
     rule = resets_products(step)
     assert (rule and rule.needs.split()[3]) == needs
+
+
+def test_equal_cycles_are_no_reason_against_an_engine() -> None:
+    assert more_cycles("ne16", 1234.4) == "ne16: 1,234 estimated cycles more"
+    assert more_cycles("ne16", 0.5) == more_cycles("ne16", 0.0) == more_cycles("ne16", -0.0) == ""
+    assert more_cycles("cores", float("inf")) == "cores: no tile in L1"
