@@ -7,6 +7,7 @@ from __future__ import annotations
 import functools
 import os
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -210,8 +211,10 @@ def _run_build(
     """Run all stages of a build and write its folder; errors about the folder are raised first."""
     from myoedge.building.finished_build import finished_build
     from myoedge.building.model_inputs import checked_inputs
+    from myoedge.building.stages import OTHER
     from myoedge.system.folder import check_output, write_folder
 
+    began = time.perf_counter()
     if output is not None:
         check_output(output)
     times_s: dict[str, float] = {}
@@ -222,6 +225,7 @@ def _run_build(
     build = Build(folder, times_s=times_s, warnings=made.warnings)
     build.check_written(made.files)
     remember_made_here(build.manifest)
+    times_s[OTHER] = time.perf_counter() - began - sum(times_s.values())
     return build
 
 

@@ -178,6 +178,7 @@ def _package_digest(name: str) -> str:
 # the first four.
 STAGES = ("load", "quantise", "measure", "evaluate", "plan", "emit", "simulate", "check")
 QUANTIZE_STAGES = STAGES[:4]
+OTHER = "other"  # the rest of a build's time: plans and remedies that were tried, files
 Say = Callable[[str], None]
 
 
@@ -189,8 +190,16 @@ def timed(stage: str, times_s: dict[str, float], say: Say) -> Iterator[None]:
     """
     say(stage)
     began = time.perf_counter()
-    yield
-    times_s[stage] = times_s.get(stage, 0.0) + time.perf_counter() - began
+    try:
+        yield
+    finally:  # a plan may fail, and another one be made
+        add_times(times_s, {stage: time.perf_counter() - began})
+
+
+def add_times(times_s: dict[str, float], more_s: Mapping[str, float]) -> None:
+    """Add seconds by stage to those that are known."""
+    for stage, seconds in more_s.items():
+        times_s[stage] = times_s.get(stage, 0.0) + seconds
 
 
 @dataclass(frozen=True)

@@ -57,8 +57,6 @@ class StageProgress:
         self.run: CountedRun | None = None
         self.done = 0
         self.bar: Progress | None = None
-        self.stage_at: int | None = None  # of the stages that are known, the last one shown
-        self.left_out: frozenset[int] = frozenset()
 
     def stage(self, name: str) -> None:
         """Show the name of a stage as it starts, with its number: "3/8 measure"."""
@@ -68,16 +66,12 @@ class StageProgress:
         self.began_s = self.last_line_s = time.monotonic()
 
     def _number(self, name: str) -> str:
-        """Return the number of a stage, "3/8 ", without those that were left out since the stage
-        before; "" if the stage is not known."""
+        """Return the number of a stage, "3/8 ", the same in all builds and however often it comes;
+        "" if the stage is not known."""
         known, _, _ = name.partition(":")  # "quantise: as before"
         if known not in self.stages:
             return ""
-        at, before = self.stages.index(known), self.stage_at
-        self.left_out = self.left_out.union(range(at if before is None else before + 1, at)) - {at}
-        self.stage_at = at
-        earlier = sum(other < at for other in self.left_out)
-        return f"{at + 1 - earlier}/{len(self.stages) - len(self.left_out)} "
+        return f"{self.stages.index(known) + 1}/{len(self.stages)} "
 
     def count(self, unit: str, done: int, total: int) -> None:
         """Show that `done` of `total` units are done; a smaller number than before, or another

@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import inspect
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
@@ -15,7 +17,7 @@ from myoedge.building import pipeline, stages
 from myoedge.building.config_tables import Config
 from myoedge.building.model_inputs import ModelInputs
 from myoedge.building.pipeline_options import Options
-from myoedge.building.stages import QUANTIZE_STAGES, Stage, run
+from myoedge.building.stages import QUANTIZE_STAGES, Stage, run, timed
 
 GIVEN: dict[str, Any] = {
     "options": Options,
@@ -69,6 +71,16 @@ def test_the_pipeline_knows_few_modules() -> None:
     tree = ast.parse(Path(inspect.getfile(pipeline)).read_text())
     found = {x.module for x in ast.walk(tree) if isinstance(x, ast.ImportFrom)}
     assert len({x for x in found if x and x.startswith("myoedge")}) <= MOST_IMPORTS
+
+
+def test_stages_that_fail_or_come_again_count() -> None:
+    times_s = dict[str, float]()
+    for fails in (True, False, True):
+        with contextlib.suppress(ZeroDivisionError), timed("emit", times_s, str):
+            time.sleep(0.02)
+            assert 1 // (not fails)
+    assert list(times_s) == ["emit"]
+    assert 0.06 <= times_s["emit"] < 1.0
 
 
 def test_the_loop_hands_values_on() -> None:
