@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 from myoedge.building import budget
 from myoedge.building.budget import Budget, allowed_levels, is_limited_by_board
@@ -64,25 +65,44 @@ def check_code(graph: Graph, chip: Chip) -> None:
         raise ProgramTooLarge("L2", least_bytes - chip.l2_bytes)
 
 
-def _data_capacities(chip: Chip, limits: Budget) -> dict[str, int]:
-    """Return the bytes for data by memory: L2 and the levels behind it, or with fewer of these if
-    that is more; or those of the flashes that store this data, if the parts beside the chip are
-    limited and these bytes are fewer.
+@dataclass(frozen=True)
+class Room:
+    """Memories for a network.
 
-    Of L2 only the least code takes some if there is no level behind it.
+    sizes        bytes by memory
+    code_bytes   bytes of them for its code: the least if no level is behind L2
     """
-    least_bytes = budget.LEAST_CODE_BYTES
-    held = max(
-        (
-            {"L2": x.l2_room_bytes if x.levels else x.l2_bytes - least_bytes}
-            | {level.name.upper(): level.constants_bytes for level in x.levels}
-            for x in (chip, *with_fewer_levels(chip, chip))
-        ),
-        key=_total_bytes,
-    )
+
+    sizes: Mapping[str, int]
+    code_bytes: int = 0
+
+    @property
+    def data_bytes(self) -> int:
+        return sum(self.sizes.values()) - self.code_bytes
+
+    def within(self, limits: Budget) -> dict[str, int]:
+        """Return the sizes, none of them larger than its limit."""
+        most = {"L2": limits.l2_bytes, "L3": limits.l3_bytes}
+        given = {name: limit for name, limit in most.items() if limit is not None}
+        return {name: min(size, given.get(name, size)) for name, size in self.sizes.items()}
+
+
+def _room_of(chip: Chip) -> Room:
+    """Return L2 and the levels behind it."""
+    levels = {level.name.upper(): level.constants_bytes for level in chip.levels}
+    code_bytes = chip.l2_bytes - chip.l2_room_bytes if levels else budget.LEAST_CODE_BYTES
+    return Room({"L2": chip.l2_bytes, **levels}, code_bytes)
+
+
+def _room(chip: Chip, limits: Budget) -> Room:
+    """Return the memories for a network: L2 and the levels behind it, or with fewer of these if
+    that leaves more for data; or the flashes that store this data, if the parts beside the chip are
+    limited and these leave less."""
+    held = max(map(_room_of, (chip, *with_fewer_levels(chip, chip))), key=lambda x: x.data_bytes)
     is_limited = limits.board is not None or limits.parts == "none"
-    rooms = [held, *([_flash_capacities(chip, limits)] if is_limited else [])]
-    return min(filter(None, rooms), key=_total_bytes)
+    flashes = Room(_flash_capacities(chip, limits) if is_limited else {})
+    rooms = [held, *([flashes] if flashes.sizes else [])]
+    return min(rooms, key=lambda x: x.data_bytes)
 
 
 def _flash_capacities(chip: Chip, limits: Budget) -> dict[str, int]:
@@ -98,26 +118,24 @@ def _flash_capacities(chip: Chip, limits: Budget) -> dict[str, int]:
     return {text: size for text, size in sizes.items() if size}
 
 
-def _total_bytes(rooms: Mapping[str, int]) -> int:
-    return sum(rooms.values())
-
-
 def check_weights(graph: Graph, request: BuildRequest) -> None:
     """Raise TooManyWeights if the weights alone exceed L2 and the memory levels behind it."""
     chip, bits, limits = request.chip, request.weight_bits, request.limits
     allowed = allowed_levels(chip, limits)
-    rooms, needs = _data_capacities(allowed, limits), _weight_bytes(graph, bits)
-    has = _total_bytes(rooms)
-    if needs <= has:
+    room, weight_bytes = _room(allowed, limits), _weight_bytes(graph, bits)
+    if weight_bytes <= room.data_bytes:
         return
-    parts = ", ".join(f"{size:,} B of {memory}" for memory, size in rooms.items())
+    sizes = room.within(limits)
+    parts = ", ".join(f"{size:,} B of {memory}" for memory, size in sizes.items())
+    code = f"code {room.code_bytes:,} B or more, " * bool(room.code_bytes)
+    total_bytes = weight_bytes + room.code_bytes
     rows = sorted(
         ((_layer_weight_bytes(graph, n, bits), n.where) for n in _weighted_layers(graph)),
         reverse=True,
     )
     facts = {
-        "needs": f"{needs:,} B for weights of {bits} bits, and activations",
-        "has": f"{has:,} B for data: {parts}",
+        "needs": f"{total_bytes:,} B: {bits}-bit weights {weight_bytes:,} B, {code}and activations",
+        "has": f"{sum(sizes.values()):,} B: {parts}" if len(sizes) > 1 else parts,
         "largest": "\n".join(f"{size:,} B  {where}" for size, where in rows[:SHOWN]),
     }
     owner = chip.name

@@ -20,7 +20,6 @@ def too_large(plan: Plan, least: Plan | None = None, short_of_l1: Sequence[str] 
     short_of_l1   layers that could keep more outside L2 if L1 were larger
     """
     chip, names = plan.chip, list(dict.fromkeys(short_of_l1))
-    l2_bytes = plan.l2_most_bytes
     title = f"{plan.l1_room_bytes:,} B are too few for tiles with which more could leave L2:"
     layers = [title, *names[:3]]
     stored = () if chip.flash_bytes else enumerate(plan.steps)
@@ -34,8 +33,8 @@ def too_large(plan: Plan, least: Plan | None = None, short_of_l1: Sequence[str] 
         NO_L2,
         f"the network does not fit {chip.name}'s {'RAM' if chip.flash_bytes else 'L2 memory'}",
         {
-            "needs": _describe_l2_use(plan, least, l2_bytes),
-            "has": f"{l2_bytes:,} B{_describe_code_share(plan, l2_bytes)}",
+            "needs": _describe_l2_use(plan, least),
+            "has": f"{chip.l2_bytes:,} B",
             **_explain_shortage(plan, least),
             **({SHORT_OF_L1: "\n".join(layers)} if short_of_l1 else {}),
             "largest": "\n".join(_largest_entries(sizes)),
@@ -56,24 +55,25 @@ def _explain_shortage(plan: Plan, least: Plan | None) -> dict[str, str]:
     return facts or {"stays in L2": "everything: there is no L3"}
 
 
-def _describe_code_share(plan: Plan, l2_bytes: int) -> str:
-    """Return text for an error: what the program takes of L2, or ""."""
-    limit, layers = plan.chip.l2_bytes, len(plan.steps)
-    code, own = limit - l2_bytes, "variables and stack" if plan.chip.flash_bytes else "code"
-    return f": {limit:,} B without {code:,} B for the {own} of {layers:,} layers" if code else ""
-
-
-def _describe_l2_use(plan: Plan, least: Plan | None, l2_bytes: int) -> str:
+def _describe_l2_use(plan: Plan, least: Plan | None) -> str:
     """Describe the bytes of L2 by use: with all weights if other levels are too small or absent,
-    otherwise with weights read at once."""
-    held = "" if plan.chip.flash_bytes else f"weights {plan.weight_bytes:,} B, "
-    needed, weights = plan, f"{plan.l2_bytes:,} B: {held}"
-    if least is not None and (total := least_bytes(least)) > l2_bytes:
-        at_once = total - least.arena_bytes - least.border_bytes
-        weights = f"{total:,} B in the tiles tried: weights that are read at once {at_once:,} B, "
-        needed = least
+    otherwise with weights read at once; and what the program takes of L2."""
+    l2_bytes, needed, where = plan.l2_most_bytes, plan, ""
+    total, weights = plan.l2_bytes, f"weights {plan.weight_bytes:,} B, "
+    if least is not None and (most := least_bytes(least)) > l2_bytes:
+        at_once = most - least.arena_bytes - least.border_bytes
+        total, needed, where = most, least, " in the tiles tried"
+        weights = f"weights that are read at once {at_once:,} B, "
+    elif plan.chip.flash_bytes:
+        weights = ""
+    code, layers = plan.chip.l2_bytes - l2_bytes, len(plan.steps)
+    own = "variables and stack" if plan.chip.flash_bytes else "code"
+    of_code = f", {own} of {layers:,} layers {code:,} B" * bool(code)
     activations, border = needed.arena_bytes, needed.border_bytes
-    return f"{weights}activations {activations:,} B, inputs and outputs {border:,} B"
+    return (
+        f"{total + code:,} B{where}: {weights}activations {activations:,} B, "
+        f"inputs and outputs {border:,} B{of_code}"
+    )
 
 
 def _describe_largest_buffer(least: Plan) -> str:
