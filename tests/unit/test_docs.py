@@ -11,6 +11,7 @@ import re
 import runpy
 import subprocess
 import sys
+import textwrap
 import types
 from collections.abc import Callable
 from io import BytesIO
@@ -31,6 +32,8 @@ from myoedge.frontend.operator_table import CALLS, IMPORT, calls_of
 from myoedge.frontend.refusals import suggest_replacement
 from myoedge.frontend.torch.export import from_exported
 from myoedge.operators.base import OPS
+from tests.conftest import myoedge as command
+from tests.conftest import save_exported
 from tests.records import network_fits
 from tests.support.pages import code_of, fenced, head, markdown
 from tests.unit.test_uses import IMPORTED, WRITTEN_OUT
@@ -329,6 +332,25 @@ def test_links_of_the_package_page_follow_the_address(address: str) -> None:
 
 
 # ---- docs/train-and-deploy/tutorial.md
+
+
+def test_the_settings_without_external_ram_build(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """For weights that L2 alone does not hold."""
+    monkeypatch.chdir(tmp_path)
+    page = text(ROOT / "docs/train-and-deploy/limits.md")
+    lines = page.split("### Without external RAM\n\n")[1].split("\n\n")[0]
+    Path("myoedge.toml").write_text(textwrap.dedent(lines))
+    layers = (torch.nn.Linear(1300, width) for width in (1300, 4))
+    save_exported(torch.nn.Sequential(*layers), (torch.zeros(1, 1300),), Path("model.pt2"))
+    x = np.random.default_rng(0).standard_normal((8, 1300)).astype(np.float32)
+    np.savez("calib.npz", x=x)
+    build = ("build", "--no-simulate", "-o")
+    ran = command(*build, "both", "--memory", "mram=auto", cwd=tmp_path)
+    assert ran.code == 0, ran.err
+    assert json.loads(Path("both/report.json").read_text())["memory"]["external"] == []
+    assert command(*build, "no", cwd=tmp_path).code == 3
 
 
 @pytest.mark.slow
