@@ -172,11 +172,9 @@ def _wrong_classes(judged: Evaluation) -> Iterator[Finding]:
     numbers = find_label_permutation(judged.labels, chosen)
     order = {} if numbers is None else _renumbering(numbers, judged)
     shares, chances = judged.accuracies, judged.chances
-    if guesses := judged.at_chance:
+    if judged.at_chance:
         found = (f"{n} {percent(shares[n])} (by chance {percent(x)})" for n, x in chances.items())
-        is_lost = guesses == ["int8"] and judged.real is not None
-        cause = {"lost": True} if is_lost else order or _chosen_nearly_always(chosen)
-        cause = _skewed_labels(judged) or cause
+        cause = _cause_of_guesses(judged, chosen, order)
         yield {"guessed": True, "found": " and ".join(found), **cause}
     elif numbers is not None:
         own = float(np.mean(judged.labels == chosen))
@@ -185,9 +183,19 @@ def _wrong_classes(judged: Evaluation) -> Iterator[Finding]:
             yield {"found": f"{percent(own)}, {percent(other)} in another order", **order}
 
 
-def _chosen_nearly_always(chosen: Array) -> Finding:
+def _cause_of_guesses(judged: Evaluation, chosen: Array, order: Finding) -> Finding:
+    """Return the likely cause of an accuracy no better than chance.
+
+    chosen   by the float network, if it was run
+    order    cause if labels in another order fit; {} if none do
+    """
+    if skewed := _skewed_labels(judged):
+        return skewed
+    if judged.at_chance == ["int8"] and judged.real is not None:
+        return {"lost": True}
     most = int(np.bincount(chosen).argmax())
-    return {"weak": True, "most": most, "one": np.mean(chosen == most) >= NEARLY_ALL}
+    one = np.mean(chosen == most) >= NEARLY_ALL
+    return order or {"weak": True, "one": one, "most": most}
 
 
 def _skewed_labels(judged: Evaluation) -> Finding:

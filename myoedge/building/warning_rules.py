@@ -202,7 +202,7 @@ def weak_layers(known: Known) -> Iterator[Finding]:
             "reader": reader,
             "others": others,
             **_likely_causes(network, node),
-            **(few_weight_bits(step) if source == node.name else {}),
+            **few_weight_bits(step, source),
         }
 
 

@@ -25,13 +25,13 @@ from myoedge.targets import first_chip
 
 def other_engine(plan: Plan, index: int) -> str | None:
     """Return, for messages, why a layer does not run on the other engine (the cores or the
-    accelerator); None on chips without an accelerator, and where both take as many cycles."""
+    accelerator); None on chips without an accelerator, "" if both take as many cycles."""
     engine = next(iter(plan.chip.accelerators), None)
     choice, kernel = plan.steps[index].engine, plan.tilings[index].kernel
     if engine is None:
         return None
     if choice.name == CORES:
-        return choice.source or None
+        return choice.source
     is_accelerated = kernel.engine == engine
     if not _kernels_on_engine(plan.steps[index], engine):
         return f"{engine} has no kernel for {plan.steps[index].node.op}"
@@ -45,7 +45,7 @@ def other_engine(plan: Plan, index: int) -> str | None:
     name, more = (CORES, on_cores - on_engine) if is_accelerated else (engine, on_engine - on_cores)
     if round(more) < 0:
         return f"{name}: {-more:,.0f} estimated cycles fewer, but {_explain_more(choice, kernel)}"
-    return more_cycles(name, more) or None
+    return more_cycles(name, more)
 
 
 def _explain_more(choice: EngineChoice, kernel: TiledKernel) -> str:

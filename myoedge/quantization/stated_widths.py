@@ -68,10 +68,11 @@ def weight_bits(rules: Iterable[LayerRule], node: Node) -> int:
     return INT8.bits if rule is None or rule.weight_bits is None else rule.weight_bits
 
 
-def few_weight_bits(step: QuantizedNode) -> dict[str, object]:
+def few_weight_bits(step: QuantizedNode, source: str) -> dict[str, object]:
     """Return the bits of a layer's weights if these are fewer than 8, with the pattern that changes
-    them; otherwise {}."""
-    if not kernel_formats.weight_bits(step.node.op) or step.weight_bits >= INT8.bits:
+    them; otherwise, or if its noise has another source, {}."""
+    has_weights = source == step.node.name and kernel_formats.weight_bits(step.node.op)
+    if not has_weights or step.weight_bits >= INT8.bits:
         return {}
     path = next((origin.path for origin in step.node.origin if origin.path), "*")
     return {"few": True, "bits": step.weight_bits, "path": path, "usual": INT8.bits}
