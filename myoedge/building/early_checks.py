@@ -66,7 +66,7 @@ def check_code(graph: Graph, chip: Chip) -> None:
 
 
 @dataclass(frozen=True)
-class Room:
+class WholeMemories:
     """Memories for a network.
 
     sizes        bytes by memory
@@ -87,20 +87,20 @@ class Room:
         return {name: min(size, given.get(name, size)) for name, size in self.sizes.items()}
 
 
-def _room_of(chip: Chip) -> Room:
+def _room_of(chip: Chip) -> WholeMemories:
     """Return L2 and the levels behind it."""
     levels = {level.name.upper(): level.constants_bytes for level in chip.levels}
     code_bytes = chip.l2_bytes - chip.l2_room_bytes if levels else budget.LEAST_CODE_BYTES
-    return Room({"L2": chip.l2_bytes, **levels}, code_bytes)
+    return WholeMemories({"L2": chip.l2_bytes, **levels}, code_bytes)
 
 
-def _room(chip: Chip, limits: Budget) -> Room:
+def _room(chip: Chip, limits: Budget) -> WholeMemories:
     """Return the memories for a network: L2 and the levels behind it, or with fewer of these if
     that leaves more for data; or the flashes that store this data, if the parts beside the chip are
     limited and these leave less."""
     held = max(map(_room_of, (chip, *with_fewer_levels(chip, chip))), key=lambda x: x.data_bytes)
     is_limited = limits.board is not None or limits.parts == "none"
-    flashes = Room(_flash_capacities(chip, limits) if is_limited else {})
+    flashes = WholeMemories(_flash_capacities(chip, limits) if is_limited else {})
     rooms = [held, *([flashes] if flashes.sizes else [])]
     return min(rooms, key=lambda x: x.data_bytes)
 
