@@ -17,7 +17,7 @@ from myoedge.numerics.element_type import INT8, INT16
 from myoedge.numerics.weight_format import WeightFormat
 from myoedge.operators.engine_choice import AUTO
 from myoedge.quantization.calibrate import Observer, calibrate
-from myoedge.quantization.few_bits import equal_weights, layers_to_round
+from myoedge.quantization.few_bits import Weight, equal_weights, layers_to_round
 from myoedge.quantization.samples import Data
 from myoedge.quantization.scales import QuantGraph, quantize_graph
 
@@ -32,7 +32,7 @@ def most_bits(
     above   bits that are too few to name
     """
     graph, chip = network.graph, request.chip_in_limits
-    weights = equal_weights(graph, layers_to_round(graph, graph.nodes))
+    weights = _weights(graph)
     count = sum(graph.array(x.tensors[0]).size for x in weights)
     room_bits = 8 * (chip.l2_bytes + chip.levels_room_bytes) // max(count, 1)
     least = max(LEAST_BITS, above + 1)
@@ -53,13 +53,21 @@ def limit_weight_bits(network: QuantGraph, bits: int, request: BuildRequest) -> 
     the sizes of such a network, not its accuracy."""
     graph = network.graph
     formats = {
-        name: _round_weights(graph.array(name), bits)
-        for weight in equal_weights(graph, layers_to_round(graph, graph.nodes))
+        name: _round_weights(graph.array(name), min(bits, now.bits) if now else bits)
+        for weight in _weights(graph)
         for name in weight.tensors
+        for now in [graph.format(name)]
     }
     wide = frozenset(x for x in network.params if network.element_type(x) == INT16)
     made = quantize_graph(graph.with_formats(formats), network.calibration, int16=wide)
     return _on_engines(made, request)
+
+
+def _weights(graph: Graph) -> list[Weight]:
+    """Return the weights that can be rounded, also those that have been."""
+    ours = {name: None for name, known in graph.formats.items() if known.floats}
+    free = graph.with_formats(ours)
+    return equal_weights(free, layers_to_round(free, free.nodes))
 
 
 def _on_engines(made: QuantGraph, request: BuildRequest) -> QuantGraph:

@@ -66,7 +66,7 @@ def advised(
     limits = (x.limit for one in found for x in one.changes)
     cures = list(filter(None, dict.fromkeys(limits)))
     if cures == ["l2"] and not _is_joint(found):
-        return _short_of_l2(refused, found, inputs, finish, free)
+        return _short_of_l2(refused, found, inputs, trials, free)
     if EXTERNAL in limited_memories(inputs.request) or not found:
         found = [*found, *trials.fewer_bits(found)]
     tries = lossless_first(x.text for x in found) or list(notice.tries)
@@ -131,7 +131,7 @@ def _short_of_l2(
     refused: MyoedgeError,
     found: Sequence[Remedy],
     inputs: BuildInputs,
-    finish: Finish,
+    trials: Trials,
     free: Plan | None,
 ) -> Broken:
     """Return the limit of L2 as exceeded, with the smallest that was built among the remedies.
@@ -146,7 +146,8 @@ def _short_of_l2(
         kib = search_l2_limit(inputs.quantized.network, inputs.request, free) or kib
     others = sorted(found, key=lambda one: one.changes != (known,))
     short = Broken("l2", dict(refused.notice.facts), [x.text for x in others])
-    return with_l2_remedy(short, inputs, kib, finish, free)
+    short = with_l2_remedy(short, inputs, kib, trials.finish, free)
+    return replace(short, tries=[*short.tries, *trials.texts_of_few_bits(found)])
 
 
 def with_l2_remedy(
@@ -189,7 +190,9 @@ def _smallest_l2_limit(
     inputs: BuildInputs, l2_kib: int, finish: Finish
 ) -> tuple[int, Finished] | None:
     """Build with L2 limits above the given one, which is too small; return the smallest that
-    suffices, in KiB, with its build. Errors: KeepsLimit."""
+    suffices, in KiB, with its build. Code differs by plan, so that only builds tell, of seconds
+    each: up to MOST_TRIALS, to n / NEAR. A build with 1 or 2 KiB less may exist. Errors:
+    KeepsLimit."""
     low, found = (inputs.request.limits.l2_bytes or 0) // KIB, None
     for _ in range(MOST_TRIALS):
         try:

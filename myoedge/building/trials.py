@@ -24,6 +24,7 @@ from myoedge.building.plan_within import check_parts
 from myoedge.building.plans import estimated, planned
 from myoedge.building.request import BuildRequest
 from myoedge.errors import DoesNotFit, MyoedgeError
+from myoedge.numerics.element_type import INT8
 from myoedge.plan.plan import Plan
 from myoedge.targets.boards import FILLS
 
@@ -151,6 +152,16 @@ class Trials:
                 yield from filter(None, [self.remedy([further, BitsOfWeights(more)])])
         if bits is not None:
             yield from filter(None, [self.remedy([BitsOfWeights(bits)])])
+
+    def texts_of_few_bits(self, known: Sequence[Remedy]) -> list[str]:
+        """Return the remedies of fewer bits if weights may have fewer than 8: on the cores, 5 to 7
+        take as much as 8.
+
+        known   remedies that keep all bits
+        """
+        if self.inputs.request.weight_bits == INT8.bits:
+            return []
+        return [x.text for x in self.fewer_bits(known)]
 
     def _most_bits(self, changes: Sequence[MemoryChange], above: int) -> int | None:
         """Return the most bits with which a build with these changes fits, more than `above`; None
