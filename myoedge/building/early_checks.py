@@ -6,6 +6,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from operator import attrgetter
 
 from myoedge.building import budget
 from myoedge.building.budget import Budget, allowed_levels, is_limited_by_board
@@ -71,14 +72,12 @@ class WholeMemories:
 
     sizes        bytes by memory
     code_bytes   bytes of them for its code: the least if no level is behind L2
+    data_bytes   the others
     """
 
     sizes: Mapping[str, int]
-    code_bytes: int = 0
-
-    @property
-    def data_bytes(self) -> int:
-        return sum(self.sizes.values()) - self.code_bytes
+    code_bytes: int
+    data_bytes: int
 
     def within(self, limits: Budget) -> dict[str, int]:
         """Return the sizes, none of them larger than its limit."""
@@ -91,18 +90,20 @@ def _room_of(chip: Chip) -> WholeMemories:
     """Return L2 and the levels behind it."""
     levels = {level.name.upper(): level.constants_bytes for level in chip.levels}
     code_bytes = chip.l2_bytes - chip.l2_room_bytes if levels else budget.LEAST_CODE_BYTES
-    return WholeMemories({"L2": chip.l2_bytes, **levels}, code_bytes)
+    sizes = {"L2": chip.l2_bytes, **levels}
+    return WholeMemories(sizes, code_bytes, sum(sizes.values()) - code_bytes)
 
 
 def _room(chip: Chip, limits: Budget) -> WholeMemories:
     """Return the memories for a network: L2 and the levels behind it, or with fewer of these if
     that leaves more for data; or the flashes that store this data, if the parts beside the chip are
     limited and these leave less."""
-    held = max(map(_room_of, (chip, *with_fewer_levels(chip, chip))), key=lambda x: x.data_bytes)
+    held = max(map(_room_of, (chip, *with_fewer_levels(chip, chip))), key=attrgetter("data_bytes"))
     is_limited = limits.board is not None or limits.parts == "none"
-    flashes = WholeMemories(_flash_capacities(chip, limits) if is_limited else {})
+    sizes = _flash_capacities(chip, limits) if is_limited else {}
+    flashes = WholeMemories(sizes, 0, sum(sizes.values()))
     rooms = [held, *([flashes] if flashes.sizes else [])]
-    return min(rooms, key=lambda x: x.data_bytes)
+    return min(rooms, key=attrgetter("data_bytes"))
 
 
 def _flash_capacities(chip: Chip, limits: Budget) -> dict[str, int]:

@@ -24,7 +24,7 @@ from myoedge.building.pipeline import run_quantize
 from myoedge.building.pipeline_options import Options
 from myoedge.building.quantized import Quantized
 from myoedge.building.request import BuildRequest
-from myoedge.building.stages import add_times, reused, timed
+from myoedge.building.stages import reused, timed
 from myoedge.building.stream_rate import TOO_LARGE
 from myoedge.codegen.known_answer import repeated
 from myoedge.errors import MyoedgeError, Notice, raised
@@ -100,7 +100,7 @@ def _compute_build(
     except TooManyWeights as refused:
         of_sizes = inputs_of(_quantize_for_sizes(options, inputs, request))
         raise raised(over_budget([advised(refused, of_sizes, finish)])) from None
-    add_times(times_s, quantized.times_s)
+    times_s |= quantized.times_s
     try:
         finished = finish(inputs_of(quantized))
     except MyoedgeError as error:
@@ -114,7 +114,8 @@ def _compute_build(
         quantized = run_quantize(
             replace(options, planned_cycles=lambda network: math.inf, decided_by=decided_by), inputs
         )
-        add_times(times_s, quantized.times_s)
+        for name, seconds in quantized.times_s.items():
+            times_s[name] = times_s.get(name, 0.0) + seconds
         finished = finish(inputs_of(quantized))
     warnings = quantized.warned(finished.warnings, options.strict).warnings
     files = build_files(finished.contents, finished.reported(warnings), request.plugins)

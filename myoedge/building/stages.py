@@ -193,13 +193,7 @@ def timed(stage: str, times_s: dict[str, float], say: Say) -> Iterator[None]:
     try:
         yield
     finally:  # a plan may fail, and another one be made
-        add_times(times_s, {stage: time.perf_counter() - began})
-
-
-def add_times(times_s: dict[str, float], more_s: Mapping[str, float]) -> None:
-    """Add seconds by stage to those that are known."""
-    for stage, seconds in more_s.items():
-        times_s[stage] = times_s.get(stage, 0.0) + seconds
+        times_s[stage] = times_s.get(stage, 0.0) + time.perf_counter() - began
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 AUTO, CORES = "auto", "cores"  # choices of an engine, next to the names of accelerators
@@ -40,11 +39,3 @@ class EngineChoice:
 
 
 FASTEST = EngineChoice()
-
-
-def more_cycles(engine: str, more: float) -> str:
-    """Return a reason against an engine, for messages: that it takes more estimated cycles, or has
-    no tile (infinitely many); "" if they round to none."""
-    if math.isinf(more):
-        return f"{engine}: no tile in L1"
-    return f"{engine}: {more:,.0f} estimated cycles more" if round(more) else ""

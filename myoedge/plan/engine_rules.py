@@ -8,18 +8,13 @@ from collections.abc import Iterator, Sequence
 
 from myoedge.errors import MyoedgeError
 from myoedge.operators.base import OPS, QuantizedNode
-from myoedge.operators.engine_choice import (
-    AUTO,
-    CORES,
-    ConstraintViolation,
-    EngineChoice,
-    more_cycles,
-)
+from myoedge.operators.engine_choice import AUTO, CORES, ConstraintViolation, EngineChoice
 from myoedge.operators.kernel import Kernel, TiledKernel
 from myoedge.operators.kernel_formats import weight_bits
 from myoedge.plan.fused_layers import unfused_cycles
 from myoedge.plan.l1.layer_kernels import cycles_with_code, fewest_cycles, least_bytes
 from myoedge.plan.plan import Plan
+from myoedge.quantization.engines import more_cycles
 from myoedge.targets import first_chip
 
 

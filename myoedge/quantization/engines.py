@@ -9,7 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from myoedge.graph.ir import Node
 from myoedge.operators.base import OPS, QuantizedNode
-from myoedge.operators.engine_choice import AUTO, CORES, FASTEST, EngineChoice, more_cycles
+from myoedge.operators.engine_choice import AUTO, CORES, FASTEST, EngineChoice
 from myoedge.quantization.scales import QuantGraph, equal, quantize_node
 from myoedge.quantization.stated_widths import LayerRule, matches
 
@@ -110,7 +110,7 @@ def _with_engine(
     if gain > 0:
         return again
     engine = kernels[broken.index(None)].engine
-    return _on_cores(step, more_cycles(engine, -gain))
+    return _on_cores(step(engine, -gain))
 
 
 def _restore_core_integers(
@@ -168,3 +168,11 @@ def with_cores_integers(
     pairs = zip(network.steps, cores.steps, strict=True)
     steps = (_on_cores(old, MISSED) if old.node.name in names else step for step, old in pairs)
     return replace(network, steps=tuple(steps))
+
+
+def more_cycles(engine: str, more: float) -> str:
+    """Return a reason against an engine, for messages: that it takes more estimated cycles, or has
+    no tile (infinitely many); "" if they round to none."""
+    if math.isinf(more):
+        return f"{engine}: no tile in L1"
+    return f"{engine}: {more:,.0f} estimated cycles more" if round(more) else ""

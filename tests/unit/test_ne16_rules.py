@@ -16,10 +16,10 @@ from myoedge.graph.ir import Node
 from myoedge.numerics.arrays import Array
 from myoedge.operators.base import QuantizedNode, QuantizedParams
 from myoedge.operators.conv.ne16_rules import one_group_or_depthwise
-from myoedge.operators.engine_choice import more_cycles
 from myoedge.operators.library.ne16_rules import requantised_by_engine
 from myoedge.operators.library.packing import WeightedParams
 from myoedge.operators.recurrent.ne16 import one_sequence_of_many_units, resets_products
+from myoedge.quantization.engines import more_cycles
 
 
 def weighted(weight: Array) -> WeightedParams:
