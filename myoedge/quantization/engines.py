@@ -110,7 +110,7 @@ def _with_engine(
     if gain > 0:
         return again
     engine = kernels[broken.index(None)].engine
-    return _on_cores(step(engine, -gain))
+    return _on_cores(step, more_cycles(engine, -gain))
 
 
 def _restore_core_integers(
