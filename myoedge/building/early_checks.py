@@ -86,23 +86,19 @@ class WholeMemories:
         return {name: min(size, given.get(name, size)) for name, size in self.sizes.items()}
 
 
-def _room_of(chip: Chip) -> WholeMemories:
-    """Return L2 and the levels behind it."""
-    levels = {level.name.upper(): level.constants_bytes for level in chip.levels}
-    code_bytes = chip.l2_bytes - chip.l2_room_bytes if levels else budget.LEAST_CODE_BYTES
-    sizes = {"L2": chip.l2_bytes, **levels}
-    return WholeMemories(sizes, code_bytes, sum(sizes.values()) - code_bytes)
-
-
 def _room(chip: Chip, limits: Budget) -> WholeMemories:
     """Return the memories for a network: L2 and the levels behind it, or with fewer of these if
     that leaves more for data; or the flashes that store this data, if the parts beside the chip are
     limited and these leave less."""
-    held = max(map(_room_of, (chip, *with_fewer_levels(chip, chip))), key=attrgetter("data_bytes"))
+    held = list[WholeMemories]()
+    for x in (chip, *with_fewer_levels(chip, chip)):
+        sizes = {"L2": x.l2_bytes} | {y.name.upper(): y.constants_bytes for y in x.levels}
+        code_bytes = x.l2_bytes - x.l2_room_bytes if x.levels else budget.LEAST_CODE_BYTES
+        held.append(WholeMemories(sizes, code_bytes, sum(sizes.values()) - code_bytes))
     is_limited = limits.board is not None or limits.parts == "none"
     sizes = _flash_capacities(chip, limits) if is_limited else {}
     flashes = WholeMemories(sizes, 0, sum(sizes.values()))
-    rooms = [held, *([flashes] if flashes.sizes else [])]
+    rooms = [max(held, key=attrgetter("data_bytes")), *([flashes] if flashes.sizes else [])]
     return min(rooms, key=attrgetter("data_bytes"))
 
 
