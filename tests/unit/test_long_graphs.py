@@ -107,7 +107,7 @@ def test_more_layers_than_l2_has_room_for_their_code_are_refused_at_once() -> No
     gap9 = find_chip("gap9")
     small = replace(gap9, l2_bytes=gap9.l2_reserved_bytes + 10 * LINKED_CODE_BYTES)
     with pytest.raises(
-        MyoedgeError, match=r"B without [\d,]+ B for the code of 1[2-4]\d layers"
+        MyoedgeError, match=r"code of 1[2-4]\d layers [\d,]+ B"
     ) as refused:
         planned(linears(140), small)
     assert refused.value.code == "E301"
