@@ -106,9 +106,7 @@ def test_more_samples_are_no_more_looks_at_a_graph() -> None:
 def test_more_layers_than_l2_has_room_for_their_code_are_refused_at_once() -> None:
     gap9 = find_chip("gap9")
     small = replace(gap9, l2_bytes=gap9.l2_reserved_bytes + 10 * LINKED_CODE_BYTES)
-    with pytest.raises(
-        MyoedgeError, match=r"code of 1[2-4]\d layers [\d,]+ B"
-    ) as refused:
+    with pytest.raises(MyoedgeError, match=r"code of 1[2-4]\d layers [\d,]+ B") as refused:
         planned(linears(140), small)
     assert refused.value.code == "E301"
 
