@@ -87,11 +87,15 @@ class FormulaText:
         """Add a variable with a value to `lines`; return its name."""
         label, name = self.parts.labels.get(id(part), ""), self.next_name()
         comment = f" /* {label} */" if label else ""
-        kind = "int32_t"
+        kind = self.number_c_type(part)
         if isinstance(part, Call) and part.primitive.results:
             kind = part.primitive.c_type
         self.lines.append(f"const {kind} {name} = {bare(text)};{comment}")
         return name
+
+    def number_c_type(self, part: Expr) -> str:
+        """Return the C type of a value that is one number."""
+        return "int32_t"
 
     def next_name(self) -> str:
         self.count += 1

@@ -60,7 +60,7 @@ class LongText(FormulaText):
     def _is_long(self, part: Expr) -> bool:
         return is_long(self.parts.types[id(part)])
 
-    def _number_type(self, part: Expr) -> str:
+    def number_c_type(self, part: Expr) -> str:
         return value_type(self.parts.types[id(part)])
 
     def _binary_text(self, part: Binary) -> str:

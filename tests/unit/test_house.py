@@ -173,6 +173,22 @@ def test_no_tuple_is_spread_into_positional_arguments() -> None:
     assert spread == []
 
 
+def test_private_methods_are_read_as_attributes() -> None:
+    """One that only a function of the same name elsewhere seems to use is no longer called: the
+    base class of an override may have lost it."""
+    every = [node for each in nodes().values() for node in each]
+    reads = {x.attr for x in every if isinstance(x, ast.Attribute) and isinstance(x.ctx, ast.Load)}
+    methods = {
+        method.name
+        for node in every
+        if isinstance(node, ast.ClassDef)
+        for method in node.body
+        if isinstance(method, ast.FunctionDef) and method.name.startswith("_")
+    }
+    read_by_name = {name for name in methods if name.startswith("__")} | {"_repr_pretty_"}
+    assert methods - reads - read_by_name == set()
+
+
 def test_constants_of_a_module_have_names_of_their_own() -> None:
     """A second assignment would also change what functions between the two read."""
     again = []
