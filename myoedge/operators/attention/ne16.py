@@ -31,9 +31,11 @@ from myoedge.operators.library.ne16_jobs import (
 
 ROWS = 12  # scratch has a multiple of this many rows, as in me_ne16_attention_s8.c
 # Cycles of eight cores per byte, exponential and row, if bit planes do not all fit
-PART_BYTE, PART_EXPONENTIAL, PART_ROW = 0.75, 1.6, 60.0
+PART_BYTE, PART_EXPONENTIAL, PART_ROW = 1.3, 1.6, 40.0
 PART_OF_12_BITS = 1.25  # cycles of a 12-bit exponential, relative to an 8-bit one
-BESIDE_CORES = 1.15  # factor on the engine's cycles while cores also access L1
+START = 1450.0  # cycles to start a tile's scores or values: code, and the first job's operands
+CORES = 8
+BESIDE_CORES = 1.45  # factor on the engine's cycles while cores also access L1
 
 
 def sees_all_keys(step: QuantizedNode) -> ConstraintViolation | None:
@@ -81,15 +83,16 @@ def _tile_scratch_bytes(sizes: Sizes, numbers: Mapping[str, int]) -> Any:
 
 def _tile_cycles(sizes: Sizes, numbers: Mapping[str, int]) -> Any:
     """Return the cycles for one part of the keys and values: products on NE16 while the cores pack,
-    then exponentials."""
+    then exponentials. A tile of a part has either scores or values."""
     keys, width, columns = (numbers[name] for name in ("keys", "width", "out_width"))
     rows, part = sizes["row"], sizes["keys"] / (round_up(keys, 4) // 2)
     products = pointwise_cycles(rows, width, keys, SUMS)
     products += pointwise_cycles(rows, keys, columns, SUMS) * (1 + numbers["fine"])
     packed = PART_BYTE * keys * (width + columns)
     exponential = PART_EXPONENTIAL * (PART_OF_12_BITS if numbers["fine"] else 1.0)
-    cores = rows * (PART_ROW + exponential * keys)
-    return part * (np.maximum(BESIDE_CORES * products, packed) + cores)
+    cores = round_up(rows, CORES) * (PART_ROW + exponential * keys)
+    starts = START * np.where(part < 1, 1, 2)
+    return starts + part * (np.maximum(BESIDE_CORES * products, packed) + cores)
 
 
 # Steps after the one that reads a part of q; me_ne16_attention_resident_s8.h

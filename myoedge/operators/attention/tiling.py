@@ -26,8 +26,9 @@ from myoedge.operators.base import QuantizedNode
 from myoedge.operators.kernel import OUT, AffineExpr, Fields, Operand, Region, Sizes, TiledKernel
 from myoedge.targets.chip import Engine
 
-# Work in words of 4 x 4 sums: per exponential, row of them, block of scores, block of values.
-EXPONENTIAL, ROW, SCORES, VALUES = 0.4, 19, 0.8, 9
+# Work in words of 4 x 4 sums: per exponential, row of them, block of scores, block of values; of
+# starting a tile's scores or values.
+EXPONENTIAL, ROW, SCORES, VALUES, START = 0.42, 18, 0.8, 6, 46.0
 OF_12_BITS = 0.25  # extra work of a 12-bit exponential, relative to an 8-bit one
 
 
@@ -127,7 +128,7 @@ def _tile_fields(regions: Mapping[str, Region]) -> Fields:
 
 def _tile_work(step: QuantizedNode, cores: int, tile: Sizes) -> Any:
     """Return the work units of a tile's visible keys: words of 4 x 4 sums of scores and values, and
-    exponentials."""
+    exponentials. A tile of a part of the keys has either scores or values."""
     numbers = sizes_of(step)
     first, end = seen(step.attrs, numbers["rows"], numbers["keys"])
     words = float(np.mean(-(-end // 4) - first // 4))
@@ -142,4 +143,4 @@ def _tile_work(step: QuantizedNode, cores: int, tile: Sizes) -> Any:
         + 0.6 * (bool(step.attrs.get("masked")))
     )
     exponentials = -(-rows // cores) * (words * 4 * item * EXPONENTIAL + ROW)
-    return (scores + values + exponentials) * part
+    return (scores + values + exponentials) * part + START * np.where(part < 1, 1, 2)

@@ -171,7 +171,14 @@ def _row(step: QuantizedNode, way: JobSchedule) -> str:
     """Return the name of a schedule's row of costs."""
     if way.parts:
         return f"sums, {16 if step.has_int16 else 8}"
+    if way.number == WINDOWS and (not _is_in_row(way) or way.conv.dilation[1] > 1):
+        return "windows over edges" if way.conv.reaches_over else "windows"
     return "phases" if way.phases else "turned" if way.turned else "conv"
+
+
+def _is_in_row(way: JobSchedule) -> bool:
+    """Return whether taps and results are one row."""
+    return way.conv.kernel[0] == way.conv.y[1] == 1
 
 
 def _axes(way: JobSchedule) -> dict[str, Any]:
@@ -242,7 +249,7 @@ def _job_fields(step: QuantizedNode, way: JobSchedule) -> Fields:
 def _copied(way: JobSchedule) -> CopiedOperands | None:
     """Return what may be copied by a list: an input with its padding, or windows of one row."""
     conv, is_windows = way.conv, way.number == WINDOWS
-    if way.parts or way.turned or (is_windows and (conv.kernel[0] > 1 or conv.y[1] > 1)):
+    if way.parts or way.turned or (is_windows and not _is_in_row(way)):
         return None
     sizes = (conv.kernel, conv.stride, conv.dilation)
     return CopiedOperands(conv.x[-1], *sizes, is_windows, in_row=not way.in_rows)

@@ -48,11 +48,14 @@ MODES = {
 }
 # Cycles of seven cores.
 PADDED_BYTE, PADDED_ROW = 0.14, 14.0  # per byte and per row of the padded input
-# Per piece of a window (a row, or a tap if columns are dilated), per byte, and per piece of all
-# windows of a row of results, or per window if these are fewer and undilated. Windows are copied in
-# larger pieces if none crosses an edge.
-WINDOWS_OVER_EDGES, WINDOWS_INSIDE = (3.0, 0.16, 8.0), (1.0, 0.06, 12.0)
-EDGE_ROW = 14.0  # per piece of a window that crosses an edge
+# Windows: per piece (a row, or a tap if columns are dilated), inside the input or its padded copy,
+# or if windows may cross an edge; per byte of pieces of whole words, of others, of less than a
+# word; per piece of all windows of a row of results, or per window if these are fewer and
+# undilated.
+PIECE, PIECE_OVER_EDGES = 0.9, 3.0
+WORDS_BYTE, ODD_BYTE, NARROW_BYTE = 0.06, 0.2, 0.5
+TOGETHER = 22.0
+EDGE_ROW = 10.0  # per piece of a window that crosses an edge
 
 DEPTHWISE_CONFLICTS = 1.06  # factor for conflicts of the engine's stores with its own loads
 PHASE = 150.0  # cycles to program a job, exposed for the first job of a tile and for shorter ones
@@ -231,14 +234,21 @@ class JobSchedule:
             return PADDED_BYTE * self._image_bytes(sizes)
         if self.number != WINDOWS:
             return self._padded_copy_cycles(sizes)
-        padding = (
-            self._padded_copy_cycles(sizes) if self.copies_padding else self._edge_cycles(sizes)
-        )
-        row, byte, together = WINDOWS_OVER_EDGES if self.conv.reaches_over else WINDOWS_INSIDE
-        window = row * self._pieces + byte * self.conv.taps
         is_dilated = self.conv.dilation[1] > 1
         copies = self._pieces if is_dilated else np.minimum(self._pieces, sizes["t1"])
-        return padding + sizes["t0"] * (sizes["t1"] * window + together * copies)
+        windows = sizes["t0"] * (sizes["t1"] * self._window_cycles + TOGETHER * copies)
+        if not self.conv.reaches_over:
+            return windows
+        alone = self._padded_copy_cycles if self.copies_padding else self._edge_cycles
+        return alone(sizes) + windows
+
+    @property
+    def _window_cycles(self) -> float:
+        """Cycles for copying a window, but for its padding."""
+        crosses = self.conv.reaches_over and not self.copies_padding
+        size, step = self.conv.taps // self._pieces, self.conv.stride[1] * self.conv.x[-1]
+        byte = NARROW_BYTE if size < 4 else ODD_BYTE if (size | step) % 4 else WORDS_BYTE
+        return (PIECE_OVER_EDGES if crosses else PIECE) * self._pieces + byte * self.conv.taps
 
     def scratch(self, sizes: Sizes) -> Any:
         """Return the scratch bytes of a tile, or of a smaller one: copied windows, then the padded

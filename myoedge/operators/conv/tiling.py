@@ -40,9 +40,10 @@ from myoedge.targets.chip import Engine
 
 FEW_CHANNELS = 64  # up to this many channels, copying the image with its padding is faster
 PADDED_BYTE = 0.06  # work per byte of the padded copy, in words of 4 x 4 sums
-# Start of a tile, in words, from seven layers of 10 to 96 windows. A single window runs on one core
-# and starts sooner.
-IN_PLACE = 67
+# Start of a tile, in words: of windows in words, or across words but for a single one, which runs
+# on one core; of rows of a window in a word each; what an input copied with its padding and windows
+# over an edge add to it, and what a single incomplete block of channels takes less.
+IN_WORDS, ACROSS_WORDS, NARROW, PADDED, OVER_EDGES, FEW = 54.0, 91.0, 79.0, 27.0, 23.0, 15.0
 CROSSING = 1.35  # factor on the work if windows are read in place by unaligned loads
 TOGETHER = (2, 4, 8)  # results of a row that may be computed as one
 FEW_INPUTS, FEW_RESULTS = 2, 32  # maximum channels of the input, and of the joined results
@@ -133,19 +134,36 @@ class _DenseConv:
         """Work in words of taps of 4 x 4 sums, with equivalents for copied windows and padding."""
         rows, columns, words = sizes["t0"] * sizes["t1"], sizes["t1"], self.windows.words
         blocks = dense.shared_windows_work if self.together else dense.block_work
-        found = blocks(rows, sizes["k"], words + self.table, self.cores)
+        found = blocks(rows, sizes["k"], words + self.table, self.cores) * self.block_share
         edges = self.conv.edge_share if self.has_edges else 0.0
         if self.together:
             copies = dense.shared_gather_work(rows, columns, self.windows, edges, self.cores)
         else:
             copies = dense.gather_work(rows, columns, sizes["k"], self.windows, self.cores)
-            copies = copies + dense.edges_work(edges * rows / self.cores, words)
-        found = found + copies
+            parts = np.where(sizes["t0"] == 1, 2, self.cores)  # one core has half a row's edges
+            over_edges = np.minimum(edges * rows / parts, ceil_div(rows, self.cores))
+            copies = copies + dense.edges_work(over_edges, words)
+        found = found * (CROSSING if self.windows.crossing else 1.0) + copies
         if self.padded:
             found = found + self.conv.padded_bytes(sizes) / self.cores * PADDED_BYTE
-        several = math.prod(self.conv.y[1:-1]) > 1
-        start = IN_PLACE if self.in_place and several else 0.0
-        return found * (CROSSING if self.windows.crossing else 1.0) + start
+        return found + self.start
+
+    @property
+    def block_share(self) -> float:
+        """Work of a block as a fraction of one of four channels: less if there are fewer."""
+        k = self.conv.y[-1]
+        return (5 * k + 4) / 24 if k < BLOCK else 1.0
+
+    @property
+    def start(self) -> float:
+        """Work before the first window, but for code that copies windows of whole blocks."""
+        more = PADDED * self.padded + OVER_EDGES * self.has_edges
+        more -= FEW * (self.conv.y[-1] < BLOCK)
+        if self.windows.copied or self.together or math.prod(self.conv.y[1:-1]) == 1:
+            return more
+        if self.conv.narrow:
+            return NARROW + more
+        return (ACROSS_WORDS if self.windows.crossing else IN_WORDS) + more
 
     def scratch(self, sizes: Sizes) -> Any:
         if self.padded:

@@ -16,7 +16,6 @@ from myoedge.operators.library.ne16_jobs import (
     CHANNEL,
     FILTER_MODE,
     INPUTS,
-    JOB,
     JOB_PIXELS,
     JOBS_A_TILE,
     OUTPUTS,
@@ -183,7 +182,7 @@ class WindowParts:
         each = SUM + JOINED * (self.halves - 1)
         requantised = k * (CHANNEL * jobs + each * rows * columns)
         alone = np.maximum(requantised / jobs, requantised - computed * (jobs - 1) / jobs)
-        return computed + count / self.count * (alone + prepared + JOB * jobs)
+        return computed + count / self.count * (alone + prepared + PROGRAM * jobs)
 
     def tile_fields(self, rows: int, columns: int, weights: Region) -> dict[str, int | str]:
         """Return the units of a tile and of its jobs: of parts between the first and the last, all

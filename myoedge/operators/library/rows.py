@@ -35,6 +35,8 @@ from myoedge.targets.chip import Engine
 # Products for which C may be generated: alone, 128 x 128 are faster by hand once their weights have
 # arrived; with the layers around it in one loop, larger ones are not.
 MOST_ALONE, MOST_JOINED = 12_288, 65_536
+# Taps after the last word of rows read in place, and words that cross others, in words.
+REST_IN_PLACE = (0, 16, 32, 32)
 ODD_WORDS = 3  # a tap after the last whole word takes as long as this many words
 
 
@@ -134,7 +136,8 @@ def _tile_fields(regions: Mapping[str, Region]) -> Fields:
 def rows_in_place(step: QuantizedNode, engine: Engine) -> TiledKernel:
     """Return the kernel of a linear layer that reads input rows of any length in place, with
     unaligned loads if necessary."""
-    tiled, words = rows_in_tiles(step, engine), -(-row_sizes(step)[1] // 4)
+    tiled, c = rows_in_tiles(step, engine), row_sizes(step)[1]
+    words = ceil_div(c, 4) + REST_IN_PLACE[c % 4]
     return replace(
         tiled,
         function="me_linear_in_place_s8",
@@ -197,10 +200,11 @@ def _int16_work(rows: Any, blocks: Any, c: int, cores: int) -> Any:
 PIXELS = 4  # rows per block
 REST_LOOPS = (0, 1, 1, 2)  # loop iterations of me_copy_windows, by bytes after the last word
 
-# In words of taps of 4 x 4 sums, per block, row of a block; copied window, word, run of bytes,
-# bytes after a run's last word; window that crosses an edge.
+# In words of taps of 4 x 4 sums, per block, row of a block; per call of the copying code, four
+# windows that it copies, their words, runs of bytes, bytes after a run's last word; window that
+# crosses an edge.
 BLOCK, BLOCK_ROW = 1.25, 0.9
-WINDOW, WINDOW_WORD, WINDOW_RUN, WINDOW_REST = 7.0, 0.09, 0.035, 0.11
+CALL, FOUR, FOUR_WORD, FOUR_RUN, FOUR_REST = 24.5, 1.6, 0.36, 0.14, 0.44
 EDGE, EDGE_WORD = 14.0, 0.2
 TABLE = 2  # table lookups of a block's results, in words
 # Per tile: division of blocks of several rows among the cores; loading of the copying code.
@@ -270,15 +274,19 @@ def _block_work(rows: Any, words: int) -> Any:
 
 def gather_work(rows: Any, columns: Any, blocks: Any, w: Windows, cores: int) -> Any:
     """Return the work of copying windows to scratch, if each core copies the windows of all blocks
-    that it computes.
+    that it computes: in one call those of whole fours that scratch holds, of a part of a four, or
+    up to the end of a row.
 
     columns   adjacent windows that are copied at once
     w         layout of a window
     """
     fours = ceil_div(rows, PIXELS)
     offset = np.maximum(np.gcd(fours, cores), cores / blocks)  # of parts, in parts of a four
-    most = ceil_div(fours + cores - offset, cores)  # blocks of the busiest core
-    return _work_of_copies(most / fours * _copies_per_row(rows, columns), w)
+    most = ceil_div(fours + cores - offset, cores)  # fours of the busiest core
+    whole = np.minimum(fours // cores, most)
+    calls = ceil_div(whole, fours_copied(PIXELS * w.words)) + most - whole
+    calls = calls + np.where(columns < rows, PIXELS * most / columns, 0)
+    return _work_of_copies(calls, most / fours * _copies_per_row(rows, columns), w)
 
 
 def shared_gather_work(rows: Any, columns: Any, w: Windows, edge_share: float, cores: int) -> Any:
@@ -289,9 +297,8 @@ def shared_gather_work(rows: Any, columns: Any, w: Windows, edge_share: float, c
     edge_share   fraction of windows that overlap an edge and are copied singly, with zeros
     """
     most = ceil_div(rows, cores)
-    inside = _work_of_copies(
-        _copies_per_row(most, np.minimum(columns, most)), replace(w, copied=True)
-    )
+    copies = _copies_per_row(most, np.minimum(columns, most))
+    inside = _work_of_copies(ceil_div(most, columns), copies, replace(w, copied=True))
     return (1 - edge_share) * inside + edge_share * edges_work(most, w.words)
 
 
@@ -308,10 +315,13 @@ def _copies_per_row(rows: Any, columns: Any) -> Any:
     return rows * np.where(columns < PIXELS, 1, ceil_div(columns, PIXELS) / columns)
 
 
-def _work_of_copies(copies: Any, w: Windows) -> Any:
-    each = WINDOW + WINDOW_WORD * w.words
-    each += (WINDOW_RUN + WINDOW_REST * REST_LOOPS[w.rest]) * w.runs
-    return COPIED + PIXELS * copies * each if w.copied else 0
+def _work_of_copies(calls: Any, copies: Any, w: Windows) -> Any:
+    """Return the work of copying windows, four at a time or each by itself.
+
+    copies   number of such copies
+    """
+    each = FOUR + FOUR_WORD * w.words + (FOUR_RUN + FOUR_REST * REST_LOOPS[w.rest]) * w.runs
+    return COPIED + CALL * calls + copies * each if w.copied else 0
 
 
 def shared_windows_work(rows: Any, blocks: Any, words: int, cores: int) -> Any:

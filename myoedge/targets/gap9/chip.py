@@ -19,22 +19,26 @@ KERNELS = {
     "me_unpack_s8_s16": KernelCost(6.3, 100),
     "me_unpack_s4_s16": KernelCost(12.5, 100),
     # Per word of taps of 4 x 4 sums.
-    "me_linear_s8": KernelCost(25.8, 740, 1200),
+    "me_linear_s8": KernelCost(25.8, 740, 1800),
     # Cycles of the engine and the cores.
     "me_ne16_jobs, rows": KernelCost(1.04, 550, 350, change_cycles=2200, dma_delay=0.17),
     "me_ne16_jobs, rows, add": KernelCost(1.0, 500, 300, change_cycles=2200, dma_delay=0.17),
     "me_ne16_jobs, rows, int16": KernelCost(1.0, 1100, 1200, change_cycles=2200),
     "me_ne16_matmul_s8": KernelCost(1.0, 900, 2500),
-    "me_ne16_attention_s8": KernelCost(1.0, 4000, 2000),
+    "me_ne16_attention_s8": KernelCost(1.0, 300, 3000),
     "me_ne16_attention_resident_s8": KernelCost(1.0, 300, 5000),
-    "me_ne16_attention_exp12_s8": KernelCost(1.0, 4000, 5000),
+    "me_ne16_attention_exp12_s8": KernelCost(1.0, 300, 4000),
     "me_ne16_attention_resident_exp12_s8": KernelCost(1.0, 300, 5000),
     "me_ne16_recurrent": KernelCost(1.0, 700, 1500),  # cycles of the engine and the cores
-    "me_ne16_jobs, conv": KernelCost(1.0, 600, 500),
-    "me_ne16_jobs, turned": KernelCost(1.0, 600, 700),
-    "me_ne16_jobs, sums, 8": KernelCost(1.0, 500, 2000),
-    "me_ne16_jobs, sums, 16": KernelCost(1.03, 500, 3000),
-    "me_ne16_jobs, conv, add": KernelCost(1.0, 900, 1200),
+    "me_ne16_jobs, conv": KernelCost(1.0, 600, 800),
+    "me_ne16_jobs, windows": KernelCost(1.0, 750, 600),
+    "me_ne16_jobs, windows over edges": KernelCost(1.0, 750, 2100),  # with code of padding
+    "me_ne16_jobs, turned": KernelCost(1.0, 950, 1700),
+    "me_ne16_jobs, sums, 8": KernelCost(1.0, 600, 2000),
+    "me_ne16_jobs, sums, 16": KernelCost(1.03, 600, 3500),
+    "me_ne16_jobs, conv, add": KernelCost(1.0, 900, 1500),
+    "me_ne16_jobs, windows, add": KernelCost(1.0, 1050, 1300),
+    "me_ne16_jobs, windows over edges, add": KernelCost(1.0, 1050, 2800),
     "me_ne16_jobs, phases, add": KernelCost(1.0, 900, 1700),
     "me_ne16_jobs, mean": KernelCost(1.0, 600, 600),
     "me_ne16_jobs, phases": KernelCost(1.0, 600, 1000),
@@ -44,8 +48,8 @@ KERNELS = {
     "me_conv_s16": KernelCost(23.8, 1030, 1500),
     "me_linear_s8_s16": KernelCost(24.6, 420, 1500),
     "me_linear_s16": KernelCost(25.2, 600, 1500),
-    "me_attention_s8": KernelCost(25.0, 1400, 4300),
-    "me_attention_exp12_s8": KernelCost(25.0, 1400, 4300),
+    "me_attention_s8": KernelCost(25.0, 550, 4300),
+    "me_attention_exp12_s8": KernelCost(25.0, 550, 4300),
     "me_attention_s16": KernelCost(1.0, 1400, 7000),  # cycles by its own formula
     # Per word of taps of four sums.
     "me_linear_in_place_s8": KernelCost(13.0, 500, 1000),
@@ -71,7 +75,7 @@ KERNELS = {
     "me_embedding_fetched_s8": KernelCost(0.13, 300, 400),
     "me_embedding_l3_s8": KernelCost(2.0, 300, 400),
     "me_add_s16": KernelCost(8.4, 240, 400),
-    "me_transpose_s16": KernelCost(2.2, 240, 400),
+    "me_transpose_s16": KernelCost(2.2, 240, 550),
     # Per sample of a signal: and section, or of all.
     "me_biquads_s16": KernelCost(78, 500, 900),
     # Per frame: and class, unchanged, or per vote.
@@ -84,7 +88,7 @@ KERNELS = {
     "me_features_s16": KernelCost(2.0, 300, 700),
     # Per byte of a core.
     "me_copy_s8": KernelCost(0.66, 100, 230),
-    "me_transpose_s8": KernelCost(1.7, 620, 450),
+    "me_transpose_s8": KernelCost(1.7, 620, 750),
     # Per instruction on a word of states or weights.
     "me_recurrent": KernelCost(1.15, 700, 300),
     "me_recurrent_streamed": KernelCost(1.15, 100, 300),
@@ -100,7 +104,7 @@ TRANSFERS = TransferCost(
     barrier_cycles=40,
     tile_setup_cycles=140,
     layer_setup_cycles=370,
-    network_cycles=400,
+    network_cycles=700,
     ninth_core_cycles=250,
     level_command_cycles=730,
     cache_code_cycles=7000,  # three quarters of 256 lines of 16 B, 35 cycles each
