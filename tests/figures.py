@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`make figures`: simulated cycles of all tables in docs/, recorded anew; half an hour.
+"""`make figures`: simulated cycles of all tables in docs/, and how near estimates are to them,
+recorded anew; half an hour.
 
 python -m tests.figures            every table, in the order of their dependencies
 python -m tests.figures NAME ...   modules with this in their name
@@ -18,6 +19,7 @@ MODULES = (
     "tests.records.engine_cycles",  # reads what the two before it have recorded
     "tests.records.network_fits",
     "tests.records.drawn_layers",
+    "tests.records.engine_estimates",
     "tests.records.mlperf_tiny",
     "tests.transcripts",
 )
