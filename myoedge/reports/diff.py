@@ -86,14 +86,16 @@ class Change:
 
     @property
     def text(self) -> str:
-        """Return the difference as text: "+0.4 points", "-3.1 dB", "-12.5 %"; "" if the values are
-        not numbers."""
+        """Return the difference as text: "+0.4 points", "-3.1 dB", "-12.5 %", "+1.1 MiB" from 0; ""
+        if the values are not numbers."""
         delta, show = self.delta, self.fact.unit.change
         if delta is None:
             return ""
         if show is not None:
             return show(delta)
-        return f"{delta:+,.6g}" if self.percent is None else f"{self.percent:+z.1f} %"
+        if self.percent is None:  # from 0
+            return f"{'+' * (delta > 0)}{self.fact.unit.show(self.new)}"
+        return f"{self.percent:+z.1f} %"
 
     @property
     def look(self) -> str:

@@ -140,7 +140,9 @@ def _memory_section(report: Report) -> str:
         limit = report["target"]["flash_bytes"]
         space += f" and {near_memory.of_limit(near_memory.used_bytes(flash), limit)} of flash"
     if external := near_memory.external_parts(report):
-        space += f", and {external.replace('none', 'no part')} beside the chip"
+        boot_image = wording.size(report["memory"]["boot_image_bytes"])
+        space += f", a boot image of {boot_image}, and {external.replace('none', 'no part')} beside"
+        space += " the chip"
     return f"{space}."
 
 

@@ -76,9 +76,8 @@ def outside_layers(report: Report) -> tuple[str, int] | None:
 
 
 def waiting(row: Mapping[str, Any]) -> int:
-    """Return the cycles of a layer that it waits for transfers, as estimated; 0 if its cycles were
-    counted in a run."""
-    return 0 if row["cycles"] is not None else row.get("waiting_modelled") or 0
+    """Return the cycles of a layer that it waits for transfers, as estimated, and at most all."""
+    return min(row.get("waiting_modelled") or 0, layer_cycles(row) or 0)
 
 
 def measured_on(report: Report) -> str:

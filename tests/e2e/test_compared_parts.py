@@ -58,6 +58,9 @@ def test_more_parts_are_worse(
     lines = [" ".join(line.split()) for line in told.out.splitlines()]
     assert (f"external parts {NAMES[old]} {NAMES[new]} {change:+d}" in lines) == bool(change), lines
     assert row.get("delta") == (change or None)
+    l3 = [line.removeprefix("L3 memory 0 B ") for line in lines if line.startswith("L3 memory 0 B")]
+    assert bool(l3) == ("ram" == new != old)
+    assert all(text == f"{size} +{size}" for text in l3 for size in [text.split(" +")[0]]), l3
     assert found["status"] == ("worse" if change > 0 else "ok")
     text = f"external parts: {NAMES[old]} -> {NAMES[new]} ({change:+d}), worse: 0 parts more"
     assert (text in " ".join(checked.err.split())) == (change > 0), checked.err

@@ -235,15 +235,17 @@ def test_the_table_names_layers_and_advice() -> None:
 def test_every_build_for_a_chip_names_the_parts_beside_it(
     chip: str, external: list[str], parts: str
 ) -> None:
-    """Also one whose data is all in L2, in the terminal, report.html and report.json."""
+    """Also one whose data is all in L2, in the terminal, report.html and report.json; and the image
+    that it starts from."""
     made = make_report(planned(on=find_chip(chip)), Outcome("net"))
     assert made["memory"]["external"] == []
     report = {**made, "memory": {**made["memory"], "external": external}}
     assert near_memory.external_parts(report) == parts
     shown = " ".join(summary(report).split())
     assert (f"external parts: {parts}" in shown) == bool(parts)
-    said = f"and {parts.replace('none', 'no part')} beside the chip"
-    assert (said in report_html(report)) == bool(parts)
+    boots, said = 33 << 10, f"and {parts.replace('none', 'no part')} beside the chip"
+    report["memory"] |= {"boot_image_bytes": boots} if parts else {}
+    assert (f", a boot image of 33 KiB, {said}" in report_html(report)) == bool(parts)
 
 
 def test_buffers_and_peaks_have_the_names_of_their_memory_levels() -> None:
