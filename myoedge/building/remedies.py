@@ -16,7 +16,9 @@ from myoedge.building.plan_within import NO_TILE, fewer_levels
 from myoedge.building.plans import (
     NEAR,
     BuildPlan,
+    drop_limits,
     estimated,
+    first_plan,
     least_limit_by_cycles,
     limited_memories,
     search_l2_limit,
@@ -159,7 +161,7 @@ def with_l2_remedy(
     short    its first remedy is replaced
     l2_kib   first limit to try, in KiB
     finish   the rest of a build
-    free     plan without a limit, to compare cycles with
+    free     plan without a limit, to compare cycles with; None: made here
     Errors: KeepsLimit.
     """
     found = _smallest_l2_limit(inputs, l2_kib, finish)
@@ -167,13 +169,15 @@ def with_l2_remedy(
         return short
     kib, built = found
     plan, limits = built.build_plan.plan, inputs.request.limits
+    whole = drop_limits(inputs.request, limited_memories(inputs.request))
+    free = free or first_plan(inputs.quantized.network, whole)
     own = budget.linked_bytes(built.report)
     beside = f", {plan.chip.linked_data} {own:,} B included" * (own > 0)
     facts, needs = dict(short.facts), plan.l2_bytes + own
     facts["needs"] = f"{needs:,} B, as the smallest build that was tried{beside}"
     facts["has"] = f"{limits.l2_bytes:,} B"
     price = estimated(plan)
-    if free is not None and plan.chip.point.clock_hz:
+    if free is not None and estimated(free) != price:
         price += f"; {estimated(free).split()[0]} without a limit"
     return replace(short, facts=facts, tries=[f"--l2 {kib}KiB  ({price})", *short.tries[1:]])
 
