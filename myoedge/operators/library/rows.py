@@ -35,8 +35,7 @@ from myoedge.targets.chip import Engine
 # Products for which C may be generated: alone, 128 x 128 are faster by hand once their weights have
 # arrived; with the layers around it in one loop, larger ones are not.
 MOST_ALONE, MOST_JOINED = 12_288, 65_536
-# Taps after the last word of rows read in place, and words that cross others, in words.
-REST_IN_PLACE = (0, 16, 32, 32)
+REST_IN_PLACE = (0, 16, 32, 32)  # words that taps after the last one of a row in place take
 ODD_WORDS = 3  # a tap after the last whole word takes as long as this many words
 
 
@@ -280,6 +279,8 @@ def gather_work(rows: Any, columns: Any, blocks: Any, w: Windows, cores: int) ->
     columns   adjacent windows that are copied at once
     w         layout of a window
     """
+    if not w.copied:
+        return 0
     fours = ceil_div(rows, PIXELS)
     offset = np.maximum(np.gcd(fours, cores), cores / blocks)  # of parts, in parts of a four
     most = ceil_div(fours + cores - offset, cores)  # fours of the busiest core
@@ -298,7 +299,7 @@ def shared_gather_work(rows: Any, columns: Any, w: Windows, edge_share: float, c
     """
     most = ceil_div(rows, cores)
     copies = _copies_per_row(most, np.minimum(columns, most))
-    inside = _work_of_copies(ceil_div(most, columns), copies, replace(w, copied=True))
+    inside = _work_of_copies(ceil_div(most, columns), copies, w)
     return (1 - edge_share) * inside + edge_share * edges_work(most, w.words)
 
 
@@ -321,7 +322,7 @@ def _work_of_copies(calls: Any, copies: Any, w: Windows) -> Any:
     copies   number of such copies
     """
     each = FOUR + FOUR_WORD * w.words + (FOUR_RUN + FOUR_REST * REST_LOOPS[w.rest]) * w.runs
-    return COPIED + CALL * calls + copies * each if w.copied else 0
+    return COPIED + CALL * calls + copies * each
 
 
 def shared_windows_work(rows: Any, blocks: Any, words: int, cores: int) -> Any:
