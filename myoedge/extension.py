@@ -47,8 +47,18 @@ TYPES = {  # of signatures -> module; others are Python's own
 }
 
 
+@dataclass(frozen=True, kw_only=True)
+class Hook:
+    """An addition to myoedge.
+
+    package   installed package whose extension has it, set when that is loaded; "": this one
+    """
+
+    package: str = ""
+
+
 @dataclass(frozen=True)
-class CommandHook:
+class CommandHook(Hook):
     """A command of the command line.
 
     name     word after `myoedge`
@@ -64,7 +74,7 @@ class CommandHook:
 
 
 @dataclass(frozen=True)
-class TableHook:
+class TableHook(Hook):
     """A table of myoedge.toml.
 
     name    of the table: "mlperf" for [mlperf]
@@ -79,7 +89,7 @@ class TableHook:
 
 
 @dataclass(frozen=True)
-class ApplicationHook:
+class ApplicationHook(Hook):
     """An application that `build --app NAME` generates around the network.
 
     name      NAME
@@ -111,7 +121,7 @@ class ApplicationHook:
 
 
 @dataclass(frozen=True)
-class ProjectHook:
+class ProjectHook(Hook):
     """A project of a development kit around src/, for builds whose application names it.
 
     name       folder of the build with the project's files; users may edit the files, and a later
@@ -133,7 +143,7 @@ class ProjectHook:
 
 
 @dataclass(frozen=True)
-class PartHook:
+class PartHook(Hook):
     """Code beside the network, in every program of a build that requests the part.
 
     name      of the part
@@ -149,7 +159,7 @@ class PartHook:
 
 
 @dataclass(frozen=True)
-class SectionHook:
+class SectionHook(Hook):
     """A section of reports, for an entry of report.json.
 
     name    key of the entry; a report without it has no section
@@ -172,7 +182,7 @@ class SectionHook:
 
 
 @dataclass(frozen=True)
-class PanelHook:
+class PanelHook(Hook):
     """A panel of report.html on how time passes, for an entry of report.json.
 
     name    key of the entry; a report without it has no panel
@@ -184,7 +194,7 @@ class PanelHook:
 
 
 @dataclass(frozen=True)
-class ReaderHook:
+class ReaderHook(Hook):
     """A format of sample files.
 
     name         of the format
@@ -203,7 +213,7 @@ class ReaderHook:
 
 
 @dataclass(frozen=True)
-class BackendHook:
+class BackendHook(Hook):
     """A backend, which runs builds for `validate`, `simulate` and `run`.
 
     If a chip names it among its runners, it runs builds for such chips only.
@@ -230,7 +240,7 @@ class BackendHook:
 
 
 @dataclass(frozen=True)
-class StepHook:
+class StepHook(Hook):
     """Commands that `build` suggests at its end.
 
     name    of the step
@@ -244,7 +254,7 @@ class StepHook:
 
 
 @dataclass(frozen=True)
-class ToolHook:
+class ToolHook(Hook):
     """A row in the table of `doctor`, of a tool without which doctor succeeds.
 
     name    the tool's name

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from functools import cache
 
 from myoedge.extension import BackendHook
-from myoedge.system.hooks import is_own, with_hooks
+from myoedge.system.hooks import with_hooks
 from myoedge.targets import CHIPS
 
 OWN = (
@@ -52,7 +52,7 @@ def backend_text(name: str) -> str:
 def listed_backends(chip: str) -> tuple[str, ...]:
     """Return the names of the backends that report.json lists for a chip even if none has been run:
     of this package, whatever else is installed."""
-    own = (row for row in backends().values() if row.is_listed and is_own(row.place))
+    own = (row for row in backends().values() if row.is_listed and not row.package)
     return tuple(row.name for row in own if chip in (chips_of(row.name) or (chip,)))
 
 

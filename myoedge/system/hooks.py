@@ -14,29 +14,29 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from myoedge.errors import MyoedgeError
-from myoedge.extension import Extension, places
+from myoedge.extension import Extension, kinds, places
 from myoedge.system.places import Stated
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
 
 GROUP = "myoedge.extensions"  # entry points of installed packages; and the package of our own
-_USED = set[str]()  # top-level packages of places outside this package, until the process ends
+_USED = set[str]()  # top-level packages of places of other packages' hooks, in this process
 
 
 def load(hook: Any, field: str = "place") -> Any:
     """Import what stands at a place of a hook.
 
     field   of the hook that has the place
-    Errors: E257 it is of another package and cannot be imported, or is not what stands there; a
-    function of another package raises E257 in place of an exception that is no error of myoedge,
-    and where it does not return what it should.
+    Errors: E257 the hook is of another package, and what stands there cannot be imported, or is
+    something else; a function raises E257 in place of an exception that is no error of myoedge, and
+    where it does not return what it should.
     """
     place = getattr(hook, field)
-    if is_own(place):
+    if not hook.package:
         return import_place(place)
-    _USED.add(_top_package(place))
-    with _raise_as_e257(place, "cannot be loaded", (Exception, SystemExit)):
+    _USED.add(place.partition(":")[0].partition(".")[0])
+    with _raise_as_e257(hook.package, place, "cannot be loaded", (Exception, SystemExit)):
         found = checked(hook, field)
     stated = Stated(places(hook.__class__)[field])
     if not stated.is_function:
@@ -44,7 +44,7 @@ def load(hook: Any, field: str = "place") -> Any:
 
     @wraps(found)
     def called(*arguments: Any, **named: Any) -> Any:
-        with _raise_as_e257(place, "failed"):
+        with _raise_as_e257(hook.package, place, "failed"):
             made = found(*arguments, **named)
             if not isinstance(made, stated.classes):
                 raise TypeError(f"it returned {type(made).__name__}, not {stated.result}")
@@ -69,7 +69,7 @@ def checked(hook: Any, field: str = "place") -> Any:
 
 @contextmanager
 def _raise_as_e257(
-    place: str, what: str, kinds: tuple[type[BaseException], ...] = (Exception,)
+    package: str, place: str, what: str, kinds: tuple[type[BaseException], ...] = (Exception,)
 ) -> Iterator[None]:
     """Context manager that raises E257 in place of an exception in code of another package."""
     try:
@@ -77,23 +77,10 @@ def _raise_as_e257(
     except MyoedgeError:
         raise
     except kinds as error:
-        from importlib import metadata
-
         from myoedge.system.user_code import cause_of
 
-        top = _top_package(place)
-        package = metadata.packages_distributions().get(top, [top])[0]
         facts, tries = {"package": package, "cause": cause_of(error)}, [f"pip uninstall {package}"]
         raise MyoedgeError("E257", f"{place} of an extension {what}", facts, tries) from error
-
-
-def _top_package(place: str) -> str:
-    return place.partition(":")[0].partition(".")[0]
-
-
-def is_own(place: str) -> bool:
-    """Return whether a place is in this package."""
-    return place.startswith("myoedge.")
 
 
 def used_packages() -> list[str]:
@@ -166,7 +153,8 @@ def _installed_extensions() -> tuple[Extension | MyoedgeError, ...]:
 
 
 def load_extension(point: EntryPoint) -> Extension | MyoedgeError:
-    """Load an entry point; return E257 if it cannot be loaded, or is no extension."""
+    """Load an entry point; return its extension, with the package in each hook, or E257 if it
+    cannot be loaded, or is no extension."""
     from myoedge.system.user_code import cause_of
 
     package = point.dist.name if point.dist else point.module
@@ -179,4 +167,8 @@ def load_extension(point: EntryPoint) -> Extension | MyoedgeError:
     if not isinstance(found, Extension):
         facts |= {"needs": "myoedge.extension.Extension", "has": repr(found)}
         return MyoedgeError("E257", f"{point.value} is no extension", facts, tries)
-    return found
+    named = {
+        kind: tuple(replace(hook, package=package) for hook in getattr(found, kind))
+        for kind in kinds()
+    }
+    return replace(found, **named)

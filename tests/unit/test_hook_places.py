@@ -24,7 +24,7 @@ import myoedge
 from myoedge.errors import MyoedgeError
 from myoedge.extension import TABLE, TYPES, Extension, kinds, places
 from myoedge.system import hooks as found_hooks
-from myoedge.system.hooks import hooks, load
+from myoedge.system.hooks import GROUP, hooks, load, load_extension
 from tests.conftest import ROOT
 from tests.conftest import myoedge as command
 from tests.support.pages import code_of, fenced
@@ -194,7 +194,6 @@ HEAD = "from __future__ import annotations\nfrom dataclasses import dataclass\n"
 def package(site: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Extension]:
     """Writes an installed package `wrong` with all hooks, one place of which is in wrong_place."""
     monkeypatch.setattr(sys, "dont_write_bytecode", True)  # sources change within a second
-    monkeypatch.setattr(metadata, "packages_distributions", dict)  # a search of 0.2 s
 
     def write(kind: str = "", field: str = "", source: str = "") -> Extension:
         parts, given = [HEAD], []
@@ -214,7 +213,9 @@ def package(site: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Extens
         for module in ("wrong", "wrong_place"):
             sys.modules.pop(module, None)
         importlib.invalidate_caches()
-        return imported("wrong:EXTENSION")
+        loaded = load_extension(metadata.EntryPoint("wrong", "wrong:EXTENSION", GROUP))
+        assert isinstance(loaded, Extension)
+        return loaded
 
     install(site, "wrong", "wrong:EXTENSION")
     return write
@@ -243,8 +244,22 @@ def test_what_does_not_suit_a_place_is_found_and_refused(
         assert cause in rows[kind].cause
         with pytest.raises(MyoedgeError, match="wrong_place:right of an extension cannot be") as e:
             load(hook, field)
-        assert (e.value.code, e.value.notice.tries) == ("E257", ("pip uninstall wrong_place",))
+        assert (e.value.code, e.value.notice.tries) == ("E257", ("pip uninstall wrong",))
         assert cause in str(dict(e.value.notice.facts)["cause"])
+
+
+@EACH
+@pytest.mark.parametrize(
+    "place", ["myoedge.nope:f", "myoedge.errors:nope", "myoedge.errors:notice"]
+)
+def test_a_place_in_this_package_is_as_any_other(
+    place: str, kind: str, field: str, text: str, package: Callable[..., Extension]
+) -> None:
+    """The error is of the package that has the hook, on loading or on use."""
+    (hook,) = getattr(package(kind, field), kind)
+    with pytest.raises(MyoedgeError, match=f"{place} of an extension") as e:
+        load(replace(hook, **{field: place}), field)(*[None] * 2)
+    assert (e.value.code, e.value.notice.tries) == ("E257", ("pip uninstall wrong",))
 
 
 @pytest.mark.parametrize(("kind", "field", "text"), FUNCTIONS)
@@ -267,7 +282,7 @@ def test_a_function_that_fails_is_the_package_s_error(
             function(
                 *[None] * sum(p.kind == Parameter.POSITIONAL_OR_KEYWORD for p in named), **words
             )
-        assert (e.value.code, e.value.notice.tries) == ("E257", ("pip uninstall wrong_place",))
+        assert (e.value.code, e.value.notice.tries) == ("E257", ("pip uninstall wrong",))
         assert cause in str(dict(e.value.notice.facts)["cause"])
 
 
