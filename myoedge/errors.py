@@ -28,9 +28,11 @@ EXIT_CODES = {
 # Warnings after which results are useless: few samples, another unit or order of axes, labels in
 # another order, untrained weights.
 UNUSABLE = ("W205", "W207", "W208", "W209")
+_STRING = r'"(?:[^"\\]|\\.)*"'
 # A key in a remedy, and one after its table: [quant] "head" = { weights = 4 }
-_KEY = r'(?:[\w-]+|"[^"]*") = '
-SETTING = re.compile(rf"(?:(?:^|,) |^|, and |: )(\[[\w.]+\]) (?={_KEY})")
+_KEY = rf"(?:[\w-]+|{_STRING}) = "
+# What is in quotes is no setting: the first alternative takes it
+_SETTING = re.compile(rf"{_STRING}|(?:(?:^|,) |^|, and |: )(\[[\w.]+\]) (?={_KEY})")
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +60,7 @@ class Notice:
 
     def text(self, kind: str) -> str:
         """Return the message as text; `kind` is "error" for a warning that --strict raised."""
-        tries = (as_toml(x) if SETTING.search(x) else x for x in self.tries)
-        rows = [*self.facts, *(("try", remedy) for remedy in tries)]
+        rows = [*self.facts, *(("try", as_toml(remedy)) for remedy in self.tries)]
         rows.append(("more", f"myoedge explain {self.code}"))
         width = max(len(key) for key, _ in rows)
         pad = " " * (width + 4)
@@ -139,15 +140,19 @@ def command(*words: object) -> str:
 
 def as_toml(remedy: str) -> str:
     """Return a remedy with its settings as lines of TOML, to copy to a file: the table, its keys
-    below it, and what else the remedy says as a comment; unchanged if a value is left open."""
-    _, *settings = SETTING.split(remedy)
-    begins = remedy[: remedy.index(f"{settings[0]} ")].rstrip()
+    below it, and what else the remedy says as a comment; unchanged without settings, or if a value
+    is left open."""
+    settings = [at for at in _SETTING.finditer(remedy) if at[1]]
+    if not settings:
+        return remedy
+    begins = remedy[: settings[0].start(1)].rstrip()
     lines = [begins] if begins else []
-    for table, text in zip(settings[::2], settings[1::2], strict=True):
-        keys = _keys_as_toml(text)
+    ends = [*(at.start() for at in settings[1:]), len(remedy)]
+    for at, end in zip(settings, ends, strict=True):
+        keys = _keys_as_toml(remedy[at.end() : end])
         if not keys:
             return remedy
-        lines += [table, *keys]
+        lines += [at[1], *keys]
     return "\n".join(lines)
 
 

@@ -93,11 +93,6 @@ def _parse_file(path: Path) -> dict[str, Any]:
         raise MyoedgeError("E231", title, {"cause": str(error)}, tries) from None
 
 
-def toml_text(text: str) -> str:
-    """Return a text as a TOML string, quoted and escaped."""
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")
-
-
 def from_tables(tables: Mapping[str, Any], name: str) -> Config:
     """Convert parsed TOML tables to a Config. Errors: E230 unknown keys, E232 wrong values, all of
     them at once.

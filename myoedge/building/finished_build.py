@@ -35,6 +35,7 @@ from myoedge.quantization.sqnr import measure
 from myoedge.reports.budget import over_budget
 from myoedge.system import tools
 from myoedge.system.cache import disk_full_error
+from myoedge.system.toml_text import layer_key
 from myoedge.targets import find_chip
 
 if TYPE_CHECKING:
@@ -200,4 +201,4 @@ def _on_cores(build: Build, found: Difference) -> list[str]:
     if found.layer >= len(rows) or rows[found.layer]["engine"] not in accelerators:
         return []
     path = next((origin.path for origin in (node.origin if node else ()) if origin.path), "")
-    return [f'[engine] "{path}" = "{CORES}"' if path else f"--engine {CORES}"]
+    return [f'[engine] {layer_key(path)} = "{CORES}"' if path else f"--engine {CORES}"]

@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 
-from myoedge.building.config import toml_text
 from myoedge.building.loading import Model, is_random
 from myoedge.building.sample_statistics import times_training
 from myoedge.errors import MyoedgeError
@@ -23,6 +22,7 @@ from myoedge.quantization.recordings.reading import LABEL, LIKELY_LABELS, Conten
 from myoedge.quantization.recordings.recorded import windowed
 from myoedge.quantization.recordings.sources import is_function, read
 from myoedge.quantization.samples import fit
+from myoedge.system.toml_text import toml_text
 
 UNITS = ("mV", "µV", "nV")  # in which networks are trained seldom
 SINGLE_LETTERS = 1  # names of so many letters are rather axes of a sensor than labels

@@ -18,6 +18,7 @@ from myoedge.quantization.calibrate import Observer
 from myoedge.quantization.engines import EngineIntegers, EngineRules
 from myoedge.quantization.scales import QuantGraph
 from myoedge.quantization.stated_widths import LayerRule, matches
+from myoedge.system.toml_text import layer_key, layer_pattern, toml_text
 from myoedge.targets.chip import Chip
 
 
@@ -52,7 +53,7 @@ def _check_weights(graph: Graph, pattern: str) -> None:
     found = sorted({node.op for node in graph.nodes if matches(pattern, node)})
     facts = {"needs": "conv, linear, or a recurrent layer", "has": ", ".join(found)}
     paths = filter(None, (o.path for node in has_weights for o in node.origin))
-    tries = [f'[quant] "{path}" = {{ weights = 4 }}' for path in islice(paths, 1)]
+    tries = [f"[quant] {layer_key(path)} = {{ weights = 4 }}" for path in islice(paths, 1)]
     raise MyoedgeError(
         "E233",
         f'[quant] "{pattern}" matches no layer whose weights may have few bits',
@@ -92,16 +93,18 @@ def _check_patterns(graph: Graph, table: str, patterns: Iterable[str]) -> None:
         if not any(matches(pattern, node) for node in graph.nodes):
             paths = sorted({o.path for node in graph.nodes for o in node.origin if o.path})
             inputs = {"inputs": ", ".join(graph.inputs)} if table == "quant" else {}
-            facts, near = {"has": ", ".join(paths), **inputs}, _nearest_pattern(pattern, paths)
-            tries = [f'[{table}] "{path}" = ...' for path in near]
+            facts = {"has": ", ".join(paths), **inputs}
+            tries = [f"[{table}] {key} = ..." for key in _nearest_key(pattern, paths)]
             raise MyoedgeError("E233", f'[{table}] "{pattern}" matches no layer', facts, tries)
 
 
-def _nearest_pattern(pattern: str, paths: Sequence[str]) -> list[str]:
-    """Return the most similar pattern that matches a layer, as a list; [] without one."""
+def _nearest_key(pattern: str, paths: Sequence[str]) -> list[str]:
+    """Return the key of the most similar pattern that matches a layer, as a list; [] without
+    one."""
     if not pattern.endswith(".*"):
-        return difflib.get_close_matches(pattern, paths, 1, 0.5)
+        return [layer_key(near) for near in difflib.get_close_matches(pattern, paths, 1, 0.5)]
     if pattern[:-2] in paths:  # a layer without inner layers
-        return [pattern[:-2]]
+        return [layer_key(pattern[:-2])]
     modules = sorted({path[:i] for path in paths for i, char in enumerate(path) if char == "."})
-    return [f"{near}.*" for near in difflib.get_close_matches(pattern[:-2], modules, 1, 0.5)]
+    nearest = difflib.get_close_matches(pattern[:-2], modules, 1, 0.5)
+    return [toml_text(f"{layer_pattern(near)}.*") for near in nearest]

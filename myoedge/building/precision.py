@@ -37,7 +37,9 @@ from myoedge.quantization.search.state import Design, Network, SearchState, Trie
 from myoedge.quantization.sqnr import ROUNDED_DB, measure
 from myoedge.quantization.stated_widths import LayerRule
 from myoedge.quantization.unseen_values import beyond_ranges
+from myoedge.system.control_characters import is_refused
 from myoedge.system.progress import purpose
+from myoedge.system.toml_text import toml_text
 
 MOST_DB_OF_8_BITS = 35.0  # goals up to which 8 bits suffice for weights beside int16 operands
 MOST_SEARCHES = 3  # searches: the default, for the budget, and for the loss on other samples
@@ -57,7 +59,11 @@ def needs_db(sqnr: float | str | Mapping[str, float] | None, graph: Graph) -> di
     for name in sqnr:
         if name not in tensors:
             has = {"has": ", ".join(tensors)}
-            tries = [f'[budget] sqnr = {{ "{x}" = {decibels(sqnr[name])} }}' for x in tensors]
+            tries = [
+                f"[budget] sqnr = {{ {toml_text(x)} = {decibels(sqnr[name])} }}"
+                for x in tensors
+                if not is_refused(x)
+            ]
             raise MyoedgeError(
                 "E233", f"[budget] sqnr: there is no output {name!r}", has, tries[:1]
             )

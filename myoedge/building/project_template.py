@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from myoedge.building.config import FILE, toml_text
+from myoedge.building.config import FILE
 from myoedge.building.found_settings import TEST, existing_samples, found_settings, sample_files
 from myoedge.building.loading import WEIGHTS, Model, is_random
 from myoedge.codegen.render import render
@@ -17,6 +17,7 @@ from myoedge.frontend.detect import sniff
 from myoedge.quantization.recordings.files import files_of
 from myoedge.quantization.recordings.sources import is_function
 from myoedge.system.folder import explained, replace_files
+from myoedge.system.toml_text import toml_text
 from myoedge.targets import CHIPS
 
 CALIB, CALIB_SCRIPT = "calib.npz", "make_calib.py"

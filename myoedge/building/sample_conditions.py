@@ -11,7 +11,6 @@ from pathlib import Path
 
 import numpy as np
 
-from myoedge.building.config import toml_text
 from myoedge.building.found_settings import existing_samples
 from myoedge.building.quantized import Finding, Known
 from myoedge.building.sample_statistics import reshaped, seen_before, times_known, times_training
@@ -27,6 +26,7 @@ from myoedge.quantization.samples import Data, one_window
 from myoedge.reports.evaluations import error_measures
 from myoedge.reports.wording import percent
 from myoedge.streaming.time_axis import is_batched
+from myoedge.system.toml_text import toml_text
 
 LEAST_FRAMES = 10  # with fewer, an accuracy means little
 NEARLY_ALL = 0.95

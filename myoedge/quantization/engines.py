@@ -12,6 +12,7 @@ from myoedge.operators.base import OPS, QuantizedNode
 from myoedge.operators.engine_choice import AUTO, CORES, FASTEST, EngineChoice
 from myoedge.quantization.scales import QuantGraph, equal, quantize_node
 from myoedge.quantization.stated_widths import LayerRule, matches
+from myoedge.system.toml_text import toml_text
 
 MISSED = "an output missed its SQNR with the accelerator's integers"
 # Layer -> estimated cycles on the cores minus those on the accelerator that supports it.
@@ -40,7 +41,7 @@ class EngineRules:
             return self.usual
         pattern, name = found[-1]
         moves = OPS[node.op].same_scale  # patterns for layers do not mean data movement
-        return EngineChoice(name, f'[engine] "{pattern}" = "{name}"', forced=not moves)
+        return EngineChoice(name, f'[engine] {toml_text(pattern)} = "{name}"', forced=not moves)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Sequence
 
@@ -14,6 +13,8 @@ from myoedge.graph.ir import Graph
 from myoedge.numerics.arrays import Array
 from myoedge.quantization.accuracy import can_measure_accuracy, class_axis, is_binary
 from myoedge.quantization.recordings.reading import UNLABELLED, folded
+from myoedge.system.control_characters import is_refused
+from myoedge.system.toml_text import toml_text
 
 MOST_SHOWN = 8  # number of names in an error
 
@@ -148,7 +149,9 @@ def _class_names_remedy(found: Sequence[str], names: Sequence[str], classes: int
     listed = [*names, *(name for name in found if name not in names)]
     if len(listed) > classes:
         return f"leave out samples of other classes: the network has {classes}"
-    line = f"[calib] classes = {json.dumps(listed, ensure_ascii=not ''.join(listed).isprintable())}"
+    if any(map(is_refused, listed)):  # no setting has such names
+        return f"labels that are numbers of classes, 0 to {classes - 1}"
+    line = f"[calib] classes = [{', '.join(map(toml_text, listed))}]"
     more = classes - len(listed)
     missing = f", and the name{'s' * (more > 1)} of {more} more" if more else ""
     return f"{line}  # in the order of the outputs{missing}"
@@ -247,7 +250,7 @@ def _check_classes(labels: Array, graph: Graph, known: int, title: str) -> None:
     facts = {"needs": f"0 to {classes - 1}, as the first output has", "has": f"{least} to {most}"}
     tries = [UNLABELLED]
     if len(found := np.unique(labels).astype(int)) == classes:
-        line = f"[calib] classes = {json.dumps([*map(str, found)])}"
+        line = f"[calib] classes = [{', '.join(toml_text(str(x)) for x in found)}]"
         tries.insert(0, f"{line}  # in the order of the outputs")
     if least < 0:
         tries.insert(0, "keep = label >= 0: x[keep] and label[keep] are the windows with a class")

@@ -5,6 +5,7 @@ matches a pattern."""
 from __future__ import annotations
 
 import fnmatch
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -17,6 +18,7 @@ from myoedge.operators.base import OPS, QuantizedNode
 from myoedge.operators.interpreter import has_table
 from myoedge.quantization.calibrate import Observer
 from myoedge.quantization.formats import joined_groups, residual_streams
+from myoedge.system.toml_text import layer_key, toml_text
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +40,9 @@ class LayerRule:
 
     @property
     def is_pattern(self) -> bool:
-        """Whether it is a pattern for several layers instead of one layer's name."""
-        return any(letter in self.pattern for letter in "*?[")
+        """Whether it is a pattern for several layers instead of one layer's name, in which "[*]" is
+        the letter "*"."""
+        return re.search(r"[*?[]", re.sub(r"\[[*?[]\]", "", self.pattern)) is not None
 
     def matches(self, node: Node) -> bool:
         return matches(self.pattern, node)
@@ -74,8 +77,8 @@ def few_weight_bits(step: QuantizedNode, source: str) -> dict[str, object]:
     has_weights = source == step.node.name and kernel_formats.weight_bits(step.node.op)
     if not has_weights or step.weight_bits >= INT8.bits:
         return {}
-    path = next((origin.path for origin in step.node.origin if origin.path), "*")
-    return {"few": True, "bits": step.weight_bits, "path": path, "usual": INT8.bits}
+    key = next((layer_key(origin.path) for origin in step.node.origin if origin.path), '"*"')
+    return {"few": True, "bits": step.weight_bits, "key": key, "usual": INT8.bits}
 
 
 # --- widths ---------------------------------------------------------------------------------------
@@ -286,7 +289,7 @@ def wide_weights(
             "E244",
             f'[quant] "{rule.pattern}" sets 16-bit weights for {node.where}',
             {"needs": "16-bit results, because the weights multiply them", "has": "8 bits"},
-            [f'[quant] "{rule.pattern}" = {{ activations = 16, weights = 16 }}'],
+            [f"[quant] {toml_text(rule.pattern)} = {{ activations = 16, weights = 16 }}"],
         )
     return WIDE_BITS
 
@@ -294,7 +297,7 @@ def wide_weights(
 def _missing_kernel_error(
     rule: LayerRule, node: Node, what: str, able: Sequence[str]
 ) -> MyoedgeError:
-    tries = [f'[quant] "{path}" = {{ activations = 16 }}' for path in able[:1]]
+    tries = [f"[quant] {layer_key(path)} = {{ activations = 16 }}" for path in able[:1]]
     return MyoedgeError(
         "E244",
         f'[quant] "{rule.pattern}" sets 16-bit {what} for {node.where}',

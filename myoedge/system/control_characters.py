@@ -34,16 +34,17 @@ def with_controls(value: Any, key: str = "") -> Iterator[str]:
     if isinstance(value, Mapping):
         for name, item in value.items():
             inner = f"{key}.{name}" if key else str(name)
-            if _is_control_character(str(name)):
+            if is_refused(str(name)):
                 yield ascii(inner)
             else:
                 yield from with_controls(item, inner)
     elif isinstance(value, list):
         for item in value:
             yield from with_controls(item, key)
-    elif isinstance(value, str) and _is_control_character(value):
+    elif isinstance(value, str) and is_refused(value):
         yield key
 
 
-def _is_control_character(text: str) -> bool:
+def is_refused(text: str) -> bool:
+    """Return whether settings may not have a text: it has control characters, or several lines."""
     return "\n" in text or CONTROLS.search(text) is not None

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from myoedge.building.config import toml_text
 from myoedge.errors import MyoedgeError
 from myoedge.extensions.sweeps.settings import AXES, LABELS, Sweep, name_of
 from myoedge.frontend.detect import ModelFormat, sniff
@@ -20,6 +19,7 @@ from myoedge.frontend.onnx.file import external_files
 from myoedge.quantization.recordings.files import check_there
 from myoedge.quantization.samples import RANDOM
 from myoedge.system.regular_files import read_regular
+from myoedge.system.toml_text import toml_text
 from myoedge.system.user_code import sources
 from myoedge.version import __version__
 
