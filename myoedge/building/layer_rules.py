@@ -18,7 +18,7 @@ from myoedge.quantization.calibrate import Observer
 from myoedge.quantization.engines import EngineIntegers, EngineRules
 from myoedge.quantization.scales import QuantGraph
 from myoedge.quantization.stated_widths import LayerRule, matches
-from myoedge.system.toml_text import layer_key, layer_pattern, toml_text
+from myoedge.system.toml_text import exact_pattern, layer_key, toml_text
 from myoedge.targets.chip import Chip
 
 
@@ -107,4 +107,4 @@ def _nearest_key(pattern: str, paths: Sequence[str]) -> list[str]:
         return [layer_key(pattern[:-2])]
     modules = sorted({path[:i] for path in paths for i, char in enumerate(path) if char == "."})
     nearest = difflib.get_close_matches(pattern[:-2], modules, 1, 0.5)
-    return [toml_text(f"{layer_pattern(near)}.*") for near in nearest]
+    return [toml_text(f"{exact_pattern(near)}.*") for near in nearest]

@@ -26,7 +26,7 @@ from myoedge.quantization.samples import Data, one_window
 from myoedge.reports.evaluations import error_measures
 from myoedge.reports.wording import percent
 from myoedge.streaming.time_axis import is_batched
-from myoedge.system.toml_text import toml_text
+from myoedge.system.toml_text import exact_pattern, toml_text
 
 LEAST_FRAMES = 10  # with fewer, an accuracy means little
 NEARLY_ALL = 0.95
@@ -119,8 +119,9 @@ def _scale_setting(given: Data, power: float, file: str) -> str:
     of all if `file` is ""."""
     table = {name: factor / power for name, factor in given.scales or (("*", 1.0),)}
     if file:
-        table = {name: factor for name, factor in given.scales if name != file}
-        table |= {file: factor_of(given.scales, file) / power}  # the last one applies
+        one = exact_pattern(file)
+        table = {name: factor for name, factor in given.scales if name != one}
+        table |= {one: factor_of(given.scales, file) / power}  # the last one applies
     by_name = ", ".join(f"{toml_text(name)} = {factor:g}" for name, factor in table.items())
     value = f"{table['*']:g}" if [*table] == ["*"] else f"{{{by_name}}}"
     which = "by name of the file" if file else "it scales the test set too"

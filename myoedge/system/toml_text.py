@@ -15,12 +15,12 @@ def toml_text(text: str) -> str:
     return "".join(x if x.isprintable() else f"\\U{ord(x):08x}" for x in quoted)
 
 
-def layer_pattern(path: str) -> str:
-    """Return a pattern of [quant] and [engine] that matches a module path. A character that
-    settings may not have is "?", which matches any one."""
-    return "".join("?" if is_refused(x) else x for x in glob.escape(path))
+def exact_pattern(name: str) -> str:
+    """Return a pattern that matches the name of a layer or file. A character that settings may not
+    have is "?", which matches any one."""
+    return "".join("?" if is_refused(x) else x for x in glob.escape(name))
 
 
 def layer_key(path: str) -> str:
     """Return the key of [quant] and [engine] for a layer: its pattern as TOML."""
-    return toml_text(layer_pattern(path))
+    return toml_text(exact_pattern(path))

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Layers as keys of settings: the printed lines are TOML, and match just the layer, whatever
-characters its name has."""
+"""Layers and files as keys of settings: the printed lines are TOML, and match just the layer or
+file, whatever characters its name has."""
 
 from __future__ import annotations
 
@@ -20,12 +20,14 @@ from myoedge.building.config_tables import Config, LayerTable
 from myoedge.building.finished_build import _on_cores
 from myoedge.building.layer_rules import engine_integers, layer_rules
 from myoedge.building.precision import needs_db
+from myoedge.building.sample_conditions import _scale_setting
 from myoedge.catalogue import warning
 from myoedge.errors import MyoedgeError
 from myoedge.extensions.sweeps.variations import _precision
 from myoedge.graph.ir import Graph
 from myoedge.graph.origin import Origin
 from myoedge.quantization.labels import fitted_labels
+from myoedge.quantization.recordings.reading import factor_of
 from myoedge.quantization.stated_widths import (
     LayerRule,
     few_weight_bits,
@@ -169,3 +171,12 @@ def test_names_of_classes_are_listed_if_settings_may_have_them(name: str, graph:
     listed = [*tables["calib"]["classes"], "fist", "open", "point"]
     from_tables({"calib": {"classes": listed}}, "x")
     assert fitted_labels(np.array(["rest", name]), graph, listed)[1] == (*listed,)
+
+
+@pytest.mark.parametrize("name", NAMES, ids=ascii)
+def test_the_scale_of_a_file_is_of_this_file_alone(name: str) -> None:
+    given: Any = SimpleNamespace(scales=(("*", 2.0),))
+    toml = tomllib.loads(printed(_scale_setting(given, 1000.0, name))[1])
+    scales = tuple(toml["calib"]["scale"].items())
+    from_tables(toml, "myoedge.toml")
+    assert [x for x in NAMES if factor_of(scales, x) == 0.002] == [name]

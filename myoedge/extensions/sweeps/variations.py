@@ -17,7 +17,7 @@ from myoedge.quantization.search.moves.weight_steps import PLANE_BITS, STORED_BI
 from myoedge.reports import wording
 from myoedge.reports.budget import goals
 from myoedge.reports.report_json import GOOD_DB, Report
-from myoedge.system.toml_text import layer_pattern
+from myoedge.system.toml_text import exact_pattern
 from myoedge.targets import ACCELERATOR, find_chip
 
 FRAME_FACTORS = (2, 4, 8, 16)
@@ -134,7 +134,7 @@ def path_of(row: Mapping[str, Any]) -> str:
 
 def _pattern(row: Mapping[str, Any]) -> str:
     """Return a [quant] pattern that matches only this layer's module path."""
-    return layer_pattern(path_of(row))
+    return exact_pattern(path_of(row))
 
 
 def _ranges(report: Report, settings: Config, arguments: Arguments) -> Iterator[Variation]:
