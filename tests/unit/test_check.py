@@ -72,7 +72,7 @@ def test_a_figure_may_be_worse_by_its_bound(
 @pytest.mark.parametrize(
     ("before", "after", "text", "status"),
     [
-        ({}, {"mram": 1024}, "0 B -> 1 KiB (+1,024)", "worse"),
+        ({}, {"mram": 1024}, "0 B -> 1 KiB (+1 KiB)", "worse"),
         ({"mram": 1024}, {}, "1 KiB -> 0 B (-100.0 %)", "ok"),
         ({"mram": 1024}, {"mram": 2048}, "1 KiB -> 2 KiB (+100.0 %)", "worse"),
         ({"mram": 0}, {}, None, None),

@@ -151,7 +151,7 @@ def test_plugins_that_are_refused(
     refused("E257", "RuntimeError: not today", operators=["p"])
     install("q", "1", "calibration", "q = plain_plugin", "")
     refused("E257", "no function", calibration=["q"])
-    refused("E256", r'try +\[plugins\] calibration = \["q"\]', calibration=["q1"])
+    refused("E256", r'try +\[plugins\]\n +calibration = \["q"\]', calibration=["q1"])
     install("r", "1", "boards", "r = bare_plugin", "")
     refused("E257", "no package with board.toml", boards=["r"])
     install("s", "1", "calibration", "q = another_plugin:f", "def f(path): ...")
