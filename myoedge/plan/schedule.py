@@ -20,7 +20,7 @@ from myoedge.plan.l1.tile_choice import NO_RANKS, TileRanks
 from myoedge.plan.l1.tile_search import Limits
 from myoedge.plan.l1.tiling import Tiling
 from myoedge.plan.levels.constant_chunks import window_bytes
-from myoedge.plan.levels.rooms import bytes_beside_levels, exceed_levels, fits
+from myoedge.plan.levels.rooms import bytes_beside_levels, exceed_levels, fits, with_larger_levels
 from myoedge.plan.levels.shortage import NO_L2, too_large
 from myoedge.plan.levels.spill import spilled
 from myoedge.plan.levels.weight_streaming import filled, with_transfers
@@ -188,15 +188,19 @@ def _plan_tilings(n: LoweredNetwork, held: int | None = None, *, stay: bool = Tr
 
 
 def _plan_weight_streaming(network: LoweredNetwork, plan: Plan) -> Plan | None:
-    """Return the fastest plan with streamed weights; if it waits for transfers, kernels are also
-    chosen by the bytes of their weights. None if L2 is too small."""
-    best = _plan_limited_streaming(network, plan)
-    if best is None or network.is_tight or not waits(best):
+    """Return the fastest plan with streamed weights; if it waits for transfers, or the levels are
+    too small for these kernels, kernels are also chosen by the bytes of their weights. None if L2
+    is too small."""
+    best = waiting = _plan_limited_streaming(network, plan)
+    if best is None and plan.weight_bytes > plan.chip.levels_room_bytes:
+        large = with_larger_levels(plan.chip, plan.weight_bytes)
+        waiting = _plan_limited_streaming(replace(network, chip=large), replace(plan, chip=large))
+    if waiting is None or network.is_tight or not waits(waiting):
         return best
-    kernels = replace(network.kernels, byte_cost=constant_byte_costs(best))
+    kernels = replace(network.kernels, byte_cost=constant_byte_costs(waiting))
     network = replace(network, kernels=kernels)
     lighter = _plan_limited_streaming(network, _plan_tilings(network))
-    return min(filter(None, (best, lighter)), key=modelled_cycles)
+    return min(filter(None, (best, lighter)), key=modelled_cycles, default=None)
 
 
 def _plan_limited_streaming(network: LoweredNetwork, plan: Plan) -> Plan | None:

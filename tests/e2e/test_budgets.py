@@ -14,7 +14,7 @@ import pytest
 import torch
 
 import myoedge
-from myoedge.building import plans
+from myoedge.building import budget, plans
 from myoedge.building.budget import Budget, within
 from myoedge.building.build_files import with_digest
 from myoedge.building.config import from_tables
@@ -582,8 +582,15 @@ class Softmaxes(torch.nn.Module):
         return x
 
 
-def test_code_that_is_smaller_than_its_estimate_is_not_refused(tmp_path: Path) -> None:
-    """The program without a limit fits; what is needed is more than what there is."""
+@pytest.mark.parametrize("least_bytes", [4096, 1 << 20])
+def test_code_that_is_smaller_than_its_estimate_is_not_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, least_bytes: int
+) -> None:
+    """The program without a limit fits; what is needed is more than what there is.
+
+    least_bytes   of code; if no plan leaves room for it, a trial for a remedy gives the build
+    """
+    monkeypatch.setattr(budget, "LEAST_CODE_BYTES", least_bytes)
     model = save_exported(Softmaxes(), (torch.zeros(1, 16),), tmp_path / "model.pt2")
     samples = np.random.default_rng(0).standard_normal((8, 1, 16), np.float32)
     build = partial(myoedge.build, model, calib=samples, output=tmp_path / "out")

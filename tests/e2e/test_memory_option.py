@@ -18,6 +18,7 @@ from torch import nn
 import myoedge
 from myoedge.backends import gvsoc
 from myoedge.errors import MyoedgeError
+from myoedge.reports import wording
 from tests.conftest import myoedge as command
 from tests.conftest import save_exported
 from tests.support.feedback import EarlyFeedback, Feedback, LateFeedback
@@ -42,7 +43,7 @@ def causal() -> nn.Module:
 
 
 NETWORKS: dict[str, tuple[Any, tuple[int, ...], dict[str, Any]]] = {
-    "whole": (dense, (1, 128), {"l2": "64KiB"}),
+    "whole": (dense, (1, 128), {"l2": "48KiB"}),
     "stream": (causal, (1, 64, 24), {"l2": "64KiB", "stream": True}),
     "loop": (Feedback, (1, 12, 64), {"l2": "110KiB"}),
     "late loop": (LateFeedback, (1, 4, 4802), {"l2": "200KiB"}),
@@ -84,7 +85,8 @@ def test_weights_in_mram_are_exact_on_host_and_chip(built: myoedge.Build) -> Non
     assert (checked.exact["host"], checked.exact["simulator"]) == (True, True)
     page, needs = (built.folder / "report.html").read_text(), built.report["memory"]["external"]
     parts = {(): "no part", ("flash", "ram"): "RAM and flash"}[tuple(needs)]
-    assert f"of L2 memory, and {parts} beside the chip" in page
+    boots = wording.size(built.report["memory"]["boot_image_bytes"])
+    assert f"of L2 memory, a boot image of {boots}, and {parts} beside the chip" in page
     assert "from MRAM in every run: weights" in page
     assert "; boot image " in page
 

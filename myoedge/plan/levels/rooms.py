@@ -3,8 +3,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from myoedge.plan.levels.distribution import with_room
 from myoedge.plan.plan import Plan
+from myoedge.targets.chip import Chip
 from myoedge.targets.memories import MemoryLevel
 
 
@@ -23,6 +26,15 @@ def exceed_levels(plan: Plan) -> bool:
     """Return whether the distinct constants of a network exceed L2 and the memory levels
     together."""
     return bytes_beside_levels(plan) > plan.l2_room_bytes
+
+
+def with_larger_levels(chip: Chip, more_bytes: int) -> Chip:
+    """Return the chip with `more_bytes` for constants in each memory level."""
+    larger = (
+        replace(x, bytes=x.bytes + more_bytes, filled_bytes=x.constants_bytes + more_bytes)
+        for x in chip.levels
+    )
+    return replace(chip, levels=tuple(larger))
 
 
 def levels_for_constants(plan: Plan) -> tuple[MemoryLevel, ...]:

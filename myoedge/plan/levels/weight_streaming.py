@@ -194,16 +194,20 @@ class WeightStreaming:
         balanced   whether resident parts are chosen so that channels end together
         """
         most, less, known, work = self.resident_room, PIECE_BYTES, self.known, self.work
+        least = 0
         fastest = residences(known, work, self.window, self.levels, most, balanced=balanced)
         best, fewest = None, math.inf
         for _ in range(CHOICES):
-            choices = (c for c in fastest if c.resident_bytes <= most and c.cycles < fewest)
-            if (choice := next(choices, None)) is None:  # addresses only delay transfers
+            choices = (c for c in fastest if least <= c.resident_bytes <= most)
+            choice = next((c for c in choices if c.cycles < fewest), None)
+            if choice is None:  # addresses only delay transfers
                 break
             fastest.remove(choice)
-            made = self.fitting(choice.streamed)
+            made = self.place(self._chunks(choice.streamed), choice.resident_bytes)
             if made is None:  # too little room beside resident parts
                 most, less = choice.resident_bytes - less, 2 * less
+            elif over := bytes_over_levels(made):
+                least = choice.resident_bytes + over
             elif (cycles := waiting_cycles(made, work)) < fewest:
                 best, fewest = made, cycles
         return best
