@@ -7,7 +7,7 @@ from __future__ import annotations
 import itertools
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from myoedge.codegen.addresses import Addresses, Base, Outside
@@ -50,7 +50,7 @@ class Tables:
         # A table of the shortest period, plus an increment per period.
         run = _run_length(values)
         short = values[::run]
-        for period in divisors(len(short))[1:]:
+        for period in sorted({*divisors(len(short))[1:], shortest_period(short)}):
             terms = _find_terms(short[::period], run * period)
             if terms is not None and _is_periodic(short, period):
                 break
@@ -71,11 +71,12 @@ class TileTerm:
 
 
 def expression(values: Sequence[int]) -> str | None:
-    """Return a C expression in the tile's number t that gives all values, a constant or a sum of
-    terms a * (t / b % c); None if there is none."""
+    """Return a C expression in the tile's number t that gives all values: a constant, a sum of
+    terms a * (t / b % c), or a condition; None if there is none."""
     terms = _find_terms(values, 1)
     if terms is None:
-        return None
+        phases = phases_of([*map(bool, values)]) if {*values} == {0, 1} else None
+        return phases and f"({' && '.join(_phase_conditions(phases, len(values)))})"
     return _sum_text("" if terms and values[0] == 0 else str(values[0]), terms)
 
 
@@ -111,6 +112,21 @@ def _is_periodic(values: Sequence[int], period: int) -> bool:
 
 def divisors(n: int) -> list[int]:
     return [d for d in range(1, n + 1) if n % d == 0]
+
+
+def shortest_period(values: Sequence[Hashable]) -> int:
+    """Return the least p with values[t] == values[t - p] for all t >= p, which need not divide the
+    number of values.
+
+    Source: the failure function of Knuth, Morris and Pratt, SIAM J. Comput. 6 (1977)
+    """
+    borders, border = [0], 0  # per prefix, the length of its longest proper prefix that ends it
+    for value in values[1:]:
+        while border and values[border] != value:
+            border = borders[border - 1]
+        border += values[border] == value
+        borders.append(border)
+    return len(values) - borders[-1]
 
 
 def _sum_text(start: str, terms: Sequence[TileTerm]) -> str:
@@ -207,17 +223,17 @@ def _operand_transfers(
     phases = phases_of([bool(moved) for moved in every])
     if phases is None or (most > 1 and at != [0]):
         yield from guarded(
-            "t > 0" if early else "", [_transfer_table(movement, function, every, base)]
+            "t > 0" if early else "", [_transfer_table(movement, function, every, base, early)]
         )
         return
-    period, first, end = phases
+    period, first, _ = phases
     # For a tile without transfers, any value will do.
     alike = [moved or every[t - t % period + first] for t, moved in enumerate(every)]
     calls = [
         _single_transfer(movement, function, [moved[i] for moved in alike], base)
         for i in range(most)
     ]
-    when = list(within("t" if period == len(every) else f"t % {period}", period, first, end))
+    when = list(_phase_conditions(phases, len(every)))
     yield from guarded(" && ".join([*when, *(["t > 0"] if early else [])]), calls)
 
 
@@ -233,6 +249,12 @@ def phases_of(there: list[bool]) -> tuple[int, int, int] | None:
             first, count = cut.index(True), sum(cut)
             return (period, first, first + count) if all(cut[first : first + count]) else None
     raise AssertionError("all of it is a period")
+
+
+def _phase_conditions(phases: tuple[int, int, int], tiles: int) -> Iterator[str]:
+    """Yield the C conditions on the tile's number t for phases of `phases_of`."""
+    period, first, end = phases
+    yield from within("t" if period == tiles else f"t % {period}", period, first, end)
 
 
 def within(turn: str, period: int, first: int, end: int) -> Iterator[str]:
@@ -271,10 +293,20 @@ def _offset_text(start: str, offset: str) -> str:
     return start if offset == "0" else f"{start} + {offset}".replace(" + -", " - ")
 
 
-def _transfer_table(movement: Movement, function: str, every: Moved, base: Outside) -> str:
-    """Return the C call that starts a tile's transfers from a table, any number per tile."""
-    rows, ends = [x for moved in every for x in moved], [0]
-    for moved in every:
+def _transfer_table(
+    movement: Movement, function: str, every: Moved, base: Outside, early: bool
+) -> str:
+    """Return the C call that starts a tile's transfers from a table, any number per tile; tiles
+    with the transfers of earlier ones read their rows.
+
+    early   as for `_operand_transfers`
+    """
+    moves = [tuple(moved) for moved in every]
+    period = shortest_period(moves[early:])
+    if early and period < len(moves):
+        every = [every[period], *every[1:]]  # the first tile reads none
+    rows, ends = [x for moved in every[:period] for x in moved], [0]
+    for moved in every[:period]:
         ends.append(ends[-1] + len(moved))
     operand, tables, part = rows[0].operand, movement.tables, _part_name(rows[0])
     name, origin = f"{tables.prefix}_{part}", movement.l1.offset(operand)
@@ -283,8 +315,11 @@ def _transfer_table(movement: Movement, function: str, every: Moved, base: Outsi
         for x in rows
     )
     tables.lines.append(c_table("me_transfer", f"{name}_moves", texts))
-    first = tables.number(f"{part}_first", ends[:-1])
-    last = tables.number(f"{part}_last", ends[1:])
+    starts, stops = (
+        [each[t % period] for t in range(len(every))] for each in (ends[:-1], ends[1:])
+    )
+    first = tables.number(f"{part}_first", starts)
+    last = tables.number(f"{part}_last", stops)
     l1 = movement.l1.l1(operand)
     return f"{function}_all({name}_moves + {first}, {name}_moves + {last}, {l1}, {base.text});"
 
