@@ -227,7 +227,7 @@ def _estimates(
     functions = Counter(map(code_of, kernels))
     # Estimate a layer's cycles by transfer, which distinguishes kernels of one C function
     computed = (
-        modelled([unplaced(kernel, choice, ())], cost)[0]
+        _cycles_alone(kernel, choice, cost)
         if choice and functions[code_of(kernel)] > 1 and not choice.in_l2
         else cycles_with_code(kernel, choice)
         for kernel, choice in zip(kernels, found, strict=True)
@@ -241,6 +241,16 @@ def _estimates(
         KernelEstimate(max(cycles, loading * size), size + more)
         for cycles, size, more in zip(computed, sizes, over, strict=True)
     ]
+
+
+def _cycles_alone(kernel: TiledKernel, choice: TileChoice, cost: TransferCost) -> float:
+    """Return the cycles of a layer between layers without prefetches, by transfer; kept with the
+    kernel, as plans with other limits have the same tiles."""
+    key = ("alone", *choice.sizes.items(), choice.order, choice.depth, cost)
+    if key not in kernel.derived:
+        kernel.derived[key] = modelled([unplaced(kernel, choice, ())], cost)[0]
+    cycles: float = kernel.derived[key]
+    return cycles
 
 
 def cycles_with_code(kernel: TiledKernel, choice: TileChoice | None) -> float:

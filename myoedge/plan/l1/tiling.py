@@ -237,8 +237,8 @@ def make_tiling(
         Buffer(operand, slot, life.size_bytes, offset, life.first, life.last)
         for operand, slot, life, offset in placed
     )
-    uses, places = cut(kernel, choice).uses, {**resident, **dict.fromkeys(choice.in_l2, 0)}
-    tiles = tuple(_tile_transfers(t, uses, offsets, places) for t in range(len(uses[0].slot)))
+    places = {**resident, **dict.fromkeys(choice.in_l2, 0)}
+    tiles = _tiles(cut(kernel, choice), frozenset(offsets.items()), frozenset(places.items()))
     return Tiling(kernel, choice, first, prefetch_tile, buffers, tiles, resident, ahead=ahead)
 
 
@@ -263,16 +263,28 @@ def unplaced(
     return Tiling(kernel, choice, 0, prefetch_tile, buffers, tiles, there)
 
 
-@lru_cache(MOST_KNOWN)
 def unplaced_tiles(made: Cut, in_place: frozenset[str]) -> tuple[Tile, ...]:
     """Return the tiles of a layer with all L1 buffers at offset 0.
 
     made       the layer cut into tiles
     in_place   operands that are used in L2, at their own offsets
     """
-    offsets = {(use.operand.name, slot): 0 for use in made.uses for slot in use.slot}
-    places = dict.fromkeys(in_place, 0)
-    return tuple(_tile_transfers(t, made.uses, offsets, places) for t in range(len(made.tiles)))
+    offsets = {((use.operand.name, slot), 0) for use in made.uses for slot in use.slot}
+    return _tiles(made, frozenset(offsets), frozenset((name, 0) for name in in_place))
+
+
+@lru_cache(MOST_KNOWN)
+def _tiles(
+    made: Cut, offsets: frozenset[tuple[tuple[str, int], int]], places: frozenset[tuple[str, int]]
+) -> tuple[Tile, ...]:
+    """Return the tiles of a layer; plans with other limits often have the same.
+
+    made      the layer cut into tiles
+    offsets   ((operand, slot), L1 offset) of each buffer
+    places    (operand, offset) of those without a buffer
+    """
+    at, there = dict(offsets), dict(places)
+    return tuple(_tile_transfers(t, made.uses, at, there) for t in range(len(made.tiles)))
 
 
 def _region_in_l1(operand: Operand, region: Region) -> Region:
