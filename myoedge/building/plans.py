@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 ChosenAgain = Callable[[QuantGraph, Chip], QuantGraph]
-L2_TRIES = 3  # plans tried to suggest an L2 budget
+L2_TRIES = 5  # plans tried to suggest an L2 limit
 NEAR = 32  # a limit of n KiB is searched to n / NEAR
 
 
@@ -157,26 +157,29 @@ def estimated(plan: Plan) -> str:
     return f"{modelled_cycles(plan):,.0f} cycles, estimated"
 
 
-def search_l2_limit(network: QuantGraph, request: BuildRequest, free: Plan) -> int | None:
-    """Search for a sufficient L2 limit in KiB between the given one and the L2 of the free plan;
-    None if no tried limit suffices.
+def least_l2_room(
+    network: QuantGraph, request: BuildRequest, low_bytes: int, free: Plan
+) -> int | None:
+    """Return the least bytes of L2 beside code with a plan, to L2_TRIES halvings of their logarithm
+    between `low_bytes` and the L2 of the free plan; None if that is too small too.
 
     Streams with a rate are not searched (None), because each trial would also search the number of
     frames per pass.
     """
     if request.frames is not None and request.frames.rate is not None:
         return None
-    low = max((request.limits.l2_bytes or 0) // budget.KIB, 1)
-    needed = free.l2_bytes + budget.code_bytes(request.limits, request.chip, len(network.steps))
-    most = high = max(-(-needed // budget.KIB), low)
-    enough = None
+    request = replace(request, limits=replace(request.limits, l2_code_bytes=0))
+    low = max(low_bytes // budget.KIB, 1)
+    most = high = max(-(-free.l2_bytes // budget.KIB), low)
     for _ in range(L2_TRIES):
         middle = math.isqrt(low * high) + 1
-        if fits(network, _set_l2_limit(request, middle)):
-            high = enough = middle
+        if middle < high and fits(network, _set_l2_limit(request, middle)):
+            high = middle
         else:
             low = middle
-    return most if enough is None and fits(network, _set_l2_limit(request, most)) else enough
+    if high == most and not fits(network, _set_l2_limit(request, most)):
+        return None
+    return high * budget.KIB
 
 
 def least_limit_by_cycles(network: QuantGraph, request: BuildRequest) -> int | None:
@@ -184,7 +187,7 @@ def least_limit_by_cycles(network: QuantGraph, request: BuildRequest) -> int | N
     if there is none. Halves of the chip's L2 are searched, so that the same is found from all
     limits below, if more L2 never takes away a plan.
 
-    Streams with a rate are not searched (None), as in search_l2_limit.
+    Streams with a rate are not searched (None), as in least_l2_room.
     """
     if request.frames is not None and request.frames.rate is not None:
         return None

@@ -11,7 +11,7 @@ from dataclasses import replace
 from myoedge.building import budget
 from myoedge.building.budget import EXTERNAL, KIB, PARTS, is_limited_by_board
 from myoedge.building.finishing import BuildInputs, Finished
-from myoedge.building.memory_changes import LargerLimit, parts_of
+from myoedge.building.memory_changes import Fit, LargerLimit, parts_of
 from myoedge.building.plan_within import NO_TILE, fewer_levels
 from myoedge.building.plans import (
     NEAR,
@@ -19,9 +19,9 @@ from myoedge.building.plans import (
     drop_limits,
     estimated,
     first_plan,
+    least_l2_room,
     least_limit_by_cycles,
     limited_memories,
-    search_l2_limit,
 )
 from myoedge.building.stream_rate import TOO_LARGE
 from myoedge.building.trials import Finish, Remedy, Trials, trial_inputs
@@ -142,76 +142,79 @@ def _short_of_l2(
     Errors: KeepsLimit.
     """
     (known,) = (x for one in found for x in one.changes if isinstance(x, LargerLimit))
-    total = getattr(refused, "total_bytes", 0)  # of a CodeOverBudget
-    kib = -(-(total or known.size_bytes or 0) // KIB)
-    if not total and free is not None:
-        kib = search_l2_limit(inputs.quantized.network, inputs.request, free) or kib
     others = sorted(found, key=lambda one: one.changes != (known,))
     short = Broken("l2", dict(refused.notice.facts), [x.text for x in others])
-    short = with_l2_remedy(short, inputs, kib, trials.finish, free)
+    free = free or _free_plan(inputs)
+    if (fit := trials.fit([known])) is not None and free is not None:
+        built = _least_l2_build(refused, inputs, fit, free, trials.finish)
+        short = short if built is None else _with_l2_remedy(short, inputs, *built, free)
     return replace(short, tries=[*short.tries, *trials.texts_of_few_bits(found)])
 
 
-def with_l2_remedy(
-    short: Broken, inputs: BuildInputs, l2_kib: int, finish: Finish, free: Plan | None = None
-) -> Broken:
-    """Return the exceeded limit with the smallest L2 limit that was built as its first remedy, and
-    what that costs; unchanged if none of the tried limits suffices.
+def _free_plan(inputs: BuildInputs) -> Plan | None:
+    """Return the plan without limits of memories, to compare cycles with."""
+    whole = drop_limits(inputs.request, limited_memories(inputs.request))
+    return first_plan(inputs.quantized.network, whole)
 
-    short    its first remedy is replaced
-    l2_kib   first limit to try, in KiB
-    finish   the rest of a build
-    free     plan without a limit, to compare cycles with; None: made here
+
+def _with_l2_remedy(
+    short: Broken, inputs: BuildInputs, l2_kib: int, built: Finished, free: Plan
+) -> Broken:
+    """Return the exceeded limit with an L2 limit as its first remedy, and what that costs.
+
+    short   its first remedy is replaced
+    built   the build with this limit
+    free    plan without a limit, to compare cycles with
+    """
+    plan, own_bytes = built.build_plan.plan, budget.linked_bytes(built.report)
+    beside = f", {plan.chip.linked_data} {own_bytes:,} B included" * (own_bytes > 0)
+    facts, needs = dict(short.facts), plan.l2_bytes + own_bytes
+    facts["needs"] = f"{needs:,} B, as the smallest build that was tried{beside}"
+    facts["has"] = f"{inputs.request.limits.l2_bytes:,} B"
+    price = estimated(plan)
+    if estimated(free) != price:
+        price += f"; {estimated(free).split()[0]} without a limit"
+    return replace(short, facts=facts, tries=[f"--l2 {l2_kib}KiB  ({price})", *short.tries[1:]])
+
+
+def _least_l2_build(
+    refused: MyoedgeError, inputs: BuildInputs, fit: Fit, free: Plan, finish: Finish
+) -> tuple[int, Finished] | None:
+    """Search the least room for data with plans, then build with the limits of L2 that have it
+    beside the code, as only linking tells its size, which differs by plan. Return the smallest
+    limit that suffices, in KiB, with its build; None if none of MOST_TRIALS does. A build with a
+    few KiB less may exist.
+
+    fit    what fits with a larger limit
+    free   plan without a limit
     Errors: KeepsLimit.
     """
-    found = _smallest_l2_limit(inputs, l2_kib, finish)
-    if found is None:
-        return short
-    kib, built = found
-    plan, limits = built.build_plan.plan, inputs.request.limits
-    whole = drop_limits(inputs.request, limited_memories(inputs.request))
-    free = free or first_plan(inputs.quantized.network, whole)
-    own = budget.linked_bytes(built.report)
-    beside = f", {plan.chip.linked_data} {own:,} B included" * (own > 0)
-    facts, needs = dict(short.facts), plan.l2_bytes + own
-    facts["needs"] = f"{needs:,} B, as the smallest build that was tried{beside}"
-    facts["has"] = f"{limits.l2_bytes:,} B"
-    price = estimated(plan)
-    if free is not None and estimated(free) != price:
-        price += f"; {estimated(free).split()[0]} without a limit"
-    return replace(short, facts=facts, tries=[f"--l2 {kib}KiB  ({price})", *short.tries[1:]])
-
-
-def _bytes_over_limit(built: Finished, inputs: BuildInputs) -> int:
-    """Return the bytes of L2 of a trial. Errors: KeepsLimit if the given limit has as many."""
-    used_bytes = built.build_plan.plan.l2_bytes + budget.linked_bytes(built.report)
-    if used_bytes <= (inputs.request.limits.l2_bytes or 0):
-        raise KeepsLimit(built.build_plan)
-    return used_bytes
-
-
-def _smallest_l2_limit(
-    inputs: BuildInputs, l2_kib: int, finish: Finish
-) -> tuple[int, Finished] | None:
-    """Build with L2 limits above the given one, which is too small; return the smallest that
-    suffices, in KiB, with its build. Code differs by plan, so that only builds tell, of seconds
-    each: up to MOST_TRIALS, to n / NEAR. A build with 1 or 2 KiB less may exist. Errors:
-    KeepsLimit."""
-    low, found = (inputs.request.limits.l2_bytes or 0) // KIB, None
+    request, found = inputs.request, None
+    limit_bytes, code_bytes = request.limits.l2_bytes or 0, budget.LEAST_CODE_BYTES
+    own_bytes = fit.own_bytes
+    if isinstance(refused, budget.CodeOverBudget):
+        code_bytes = own_bytes = refused.linked_bytes
+    low_bytes, network = limit_bytes - code_bytes, inputs.quantized.network
+    room_bytes = least_l2_room(network, request, low_bytes, free) or fit.plan.l2_bytes
     for _ in range(MOST_TRIALS):
+        reserved = request.with_linked(own_bytes).limits.l2_code_bytes or 0
+        l2_kib = max(-(-(room_bytes + reserved) // KIB), limit_bytes // KIB + 1)
+        if found and l2_kib >= found[0] - found[0] // NEAR:
+            break
         try:
-            found = l2_kib, finish(_set_only_l2_limit(inputs, l2_kib))
-            used_kib = max(-(-_bytes_over_limit(found[1], inputs) // KIB), low + 1)
-            l2_kib = used_kib if used_kib < l2_kib else (low + l2_kib) // 2
+            built = finish(_set_only_l2_limit(inputs, l2_kib))
         except MyoedgeError as error:
             if error.exit_code != TOO_LARGE:
                 raise
-            low = l2_kib
-            total_kib = -(-getattr(error, "total_bytes", 0) // KIB)  # of a CodeOverBudget
-            more = total_kib or l2_kib + STEP_KIB
-            l2_kib = (low + found[0]) // 2 if found else max(low + 1, more)
-        if found and found[0] - low <= max(found[0] // NEAR, 1):
-            break
+            if found:
+                break
+            linked_bytes = getattr(error, "linked_bytes", 0)  # of a CodeOverBudget
+            own_bytes = max(linked_bytes, own_bytes + STEP_KIB * KIB)
+        else:
+            own_bytes = budget.linked_bytes(built.report)
+            if built.build_plan.plan.l2_bytes + own_bytes <= limit_bytes:
+                raise KeepsLimit(built.build_plan)
+            found = l2_kib, built
     return found
 
 

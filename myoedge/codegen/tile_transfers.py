@@ -14,6 +14,15 @@ from myoedge.codegen.addresses import Addresses, Base, Outside
 from myoedge.plan.l1.tile_iteration import Transfer
 from myoedge.plan.l1.tiling import Tiling
 
+# Type of a table's elements -> their values; the first that has all values takes the fewest bytes.
+C_TYPES = {
+    "int8_t": range(-(2**7), 2**7),
+    "uint8_t": range(2**8),
+    "int16_t": range(-(2**15), 2**15),
+    "uint16_t": range(2**16),
+    "int32_t": range(-(2**31), 2**31),
+}
+
 
 @dataclass
 class Tables:
@@ -55,7 +64,11 @@ class Tables:
             if terms is not None and _is_periodic(short, period):
                 break
         table = f"{self.prefix}_{re.sub(r'[^A-Za-z0-9_]', '', name)}_of_tile"
-        self.lines.append(c_table("int32_t", table, map(str, short[:period])))
+        own = short[:period]
+        kind = next(
+            kind for kind, known in C_TYPES.items() if min(own) in known and max(own) in known
+        )
+        self.lines.append(c_table(kind, table, map(str, own)))
         at = _index_text(run, 0 if period == len(short) else period)
         return _sum_text(f"{table}[{at}]", terms or [])
 

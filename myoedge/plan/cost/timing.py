@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 
 from myoedge.operators.kernel import TiledKernel
@@ -22,6 +23,7 @@ from myoedge.targets.chip import COLD_TILES
 from myoedge.targets.costs import KernelCost, TransferCost
 
 MOST_TRANSFERS = 8  # in flight at once
+MOST_KNOWN = 8  # networks whose timeline steps are kept
 NOTHING_DUE = (-1, 0)
 AGAIN = 0.1  # cycles for loading code from the shared instruction cache, as a fraction of L2's
 
@@ -121,18 +123,28 @@ def modelled(
     asked   (layer, 0 or number of its tile from 1 on) -> transfers between a memory level and L2
             that are started before the layer, or during the tile
     """
-    later, cold = _prefetched_loads(tilings, cost), _cold_code_cycles(tilings, cost, loops)
     found: list[float] = []
     under_way: list[Load] = []
-    for index in range(len(tilings)):
+    for index, steps in enumerate(_network_steps(tuple(tilings), cost, tuple(loops))):
         total = cost.network_cycles if index == 0 else 0.0
         tiles = len(tilings[index].tiles)
-        for number, step in enumerate(_timeline_steps(index, tilings, later, cold, cost)):
+        for number, step in enumerate(steps):
             started = min(asked(index, number), MOST_TRANSFERS) if number <= tiles else 0
             cycles, under_way = step.lasts(under_way, cost, started * cost.level_command_cycles)
             total += cycles
         found.append(total * turns_of(loops, index))
     return found
+
+
+@lru_cache(MOST_KNOWN)
+def _network_steps(
+    tilings: tuple[Tiling, ...], cost: TransferCost, loops: tuple[LoopLayers, ...]
+) -> tuple[tuple[TimelineStep, ...], ...]:
+    """Return the timeline steps of each layer; plans that differ in transfers have the same."""
+    later, cold = _prefetched_loads(tilings, cost), _cold_code_cycles(tilings, cost, loops)
+    return tuple(
+        tuple(_timeline_steps(index, tilings, later, cold, cost)) for index in range(len(tilings))
+    )
 
 
 def all_iterations(

@@ -62,7 +62,7 @@ class Buffer:
     last: int
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Tiling:
     """A tiled layer. Tiles are numbered over the whole network.
 
