@@ -26,7 +26,7 @@ from myoedge.building.finishing import BuildInputs, CycleProgress, Finished
 from myoedge.building.flash_limits import check_flash, check_in_place
 from myoedge.building.operating_points import sooner
 from myoedge.building.plan_within import StoredOverParts, check_parts
-from myoedge.building.plans import BuildPlan, Planned, memory_costs, planned
+from myoedge.building.plans import BuildPlan, Planned, least_plan, memory_costs, planned
 from myoedge.building.quantized import Quantized
 from myoedge.building.remedies import KeepsLimit, advised, check_fewer_levels, slow_for_l2
 from myoedge.building.request import BuildRequest
@@ -100,6 +100,8 @@ def finish(inputs: BuildInputs) -> Finished:
 
 
 def _plan_again(inputs: BuildInputs) -> Finished:
+    """Finish a build with less room for data if its code is larger than estimated, at last with the
+    plan that has the least data."""
     over: CodeOverBudget | None = None
     too_large: DoesNotFit
     for _ in range(MOST_PLANS):
@@ -116,7 +118,17 @@ def _plan_again(inputs: BuildInputs) -> Finished:
             if over is None or error.exit_code != TOO_LARGE or error.code == over.code:
                 raise
             break  # there is no plan that leaves this room for code
-    raise over or too_large
+    return _finish_least(inputs, over or too_large)
+
+
+def _finish_least(inputs: BuildInputs, refused: DoesNotFit) -> Finished:
+    """Finish a build with the plan that has the least data. Errors: `refused` without one, or if it
+    is not L2 that is too small; E302."""
+    is_l2 = isinstance(refused, CodeOverBudget)
+    least = least_plan(inputs.quantized.network, inputs.request) if is_l2 else None
+    if least is None:
+        raise refused
+    return _finish_first_accepted(inputs, least)
 
 
 def _finish_first_accepted(inputs: BuildInputs, build_plan: BuildPlan | None = None) -> Finished:

@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 
 ChosenAgain = Callable[[QuantGraph, Chip], QuantGraph]
-L2_TRIES = 5  # plans tried to suggest an L2 limit
 NEAR = 32  # a limit of n KiB is searched to n / NEAR
 
 
@@ -157,29 +156,26 @@ def estimated(plan: Plan) -> str:
     return f"{modelled_cycles(plan):,.0f} cycles, estimated"
 
 
-def least_l2_room(
-    network: QuantGraph, request: BuildRequest, low_bytes: int, free: Plan
-) -> int | None:
-    """Return the least bytes of L2 beside code with a plan, to L2_TRIES halvings of their logarithm
-    between `low_bytes` and the L2 of the free plan; None if that is too small too.
+def least_plan(network: QuantGraph, request: BuildRequest) -> BuildPlan | None:
+    """Return the plan with the least room for data in L2, to n / NEAR; None if there is none.
+    Halves of the chip's L2 are searched, so that all limits have the same.
 
     Streams with a rate are not searched (None), because each trial would also search the number of
     frames per pass.
     """
     if request.frames is not None and request.frames.rate is not None:
         return None
-    request = replace(request, limits=replace(request.limits, l2_code_bytes=0))
-    low = max(low_bytes // budget.KIB, 1)
-    most = high = max(-(-free.l2_bytes // budget.KIB), low)
-    for _ in range(L2_TRIES):
-        middle = math.isqrt(low * high) + 1
-        if middle < high and fits(network, _set_l2_limit(request, middle)):
-            high = middle
-        else:
-            low = middle
-    if high == most and not fits(network, _set_l2_limit(request, most)):
+    of_data = replace(request, limits=replace(request.limits, l2_code_bytes=0))
+    low, most = 0, request.chip.l2_bytes // budget.KIB
+    high = most + 1
+    while high - low > max(high // NEAR, 1):
+        kib = (low + high) // 2
+        low, high = (low, kib) if fits(network, _set_l2_limit(of_data, kib)) else (kib, high)
+    if high > most:
         return None
-    return high * budget.KIB
+    found = next(_candidate_plans(network, _set_l2_limit(of_data, high)))
+    chip = replace(found.plan.chip, l2_bytes=request.chip_in_limits.l2_bytes)
+    return replace(found, plan=replace(found.plan, chip=chip))
 
 
 def least_limit_by_cycles(network: QuantGraph, request: BuildRequest) -> int | None:
@@ -187,7 +183,7 @@ def least_limit_by_cycles(network: QuantGraph, request: BuildRequest) -> int | N
     if there is none. Halves of the chip's L2 are searched, so that the same is found from all
     limits below, if more L2 never takes away a plan.
 
-    Streams with a rate are not searched (None), as in least_l2_room.
+    Streams with a rate are not searched (None), as in least_plan.
     """
     if request.frames is not None and request.frames.rate is not None:
         return None

@@ -11,19 +11,17 @@ from dataclasses import replace
 from myoedge.building import budget
 from myoedge.building.budget import EXTERNAL, KIB, PARTS, is_limited_by_board
 from myoedge.building.finishing import BuildInputs, Finished
-from myoedge.building.memory_changes import Fit, LargerLimit, parts_of
+from myoedge.building.memory_changes import LargerLimit, parts_of
 from myoedge.building.plan_within import NO_TILE, fewer_levels
 from myoedge.building.plans import (
-    NEAR,
     BuildPlan,
     drop_limits,
     estimated,
     first_plan,
-    least_l2_room,
     least_limit_by_cycles,
+    least_plan,
     limited_memories,
 )
-from myoedge.building.stream_rate import TOO_LARGE
 from myoedge.building.trials import Finish, Remedy, Trials, trial_inputs
 from myoedge.catalogue import warning
 from myoedge.errors import MyoedgeError, Notice
@@ -33,13 +31,11 @@ from myoedge.plan.plan import Plan
 from myoedge.reports.budget import Broken, lossless_first
 
 MOST_TRIALS = 5  # builds without simulation
-STEP_KIB = 4  # more L2 if a limit has no plan
 MORE_CYCLES = 1.25  # by which estimates of whole networks may differ from runs (performance.md)
 
 
 class KeepsLimit(Exception):
-    """A trial gave a build within the given limits: of a larger limit of L2 that it does not need,
-    or with fewer memory levels.
+    """A trial gave a build within the given limits, with fewer memory levels.
 
     build_plan   its plan
     """
@@ -144,17 +140,12 @@ def _short_of_l2(
     (known,) = (x for one in found for x in one.changes if isinstance(x, LargerLimit))
     others = sorted(found, key=lambda one: one.changes != (known,))
     short = Broken("l2", dict(refused.notice.facts), [x.text for x in others])
-    free = free or _free_plan(inputs)
-    if (fit := trials.fit([known])) is not None and free is not None:
-        built = _least_l2_build(refused, inputs, fit, free, trials.finish)
-        short = short if built is None else _with_l2_remedy(short, inputs, *built, free)
-    return replace(short, tries=[*short.tries, *trials.texts_of_few_bits(found)])
-
-
-def _free_plan(inputs: BuildInputs) -> Plan | None:
-    """Return the plan without limits of memories, to compare cycles with."""
     whole = drop_limits(inputs.request, limited_memories(inputs.request))
-    return first_plan(inputs.quantized.network, whole)
+    free = free or first_plan(inputs.quantized.network, whole)
+    built = _least_l2_build(refused, inputs, trials.finish)
+    if built is not None and free is not None:
+        short = _with_l2_remedy(short, inputs, *built, free)
+    return replace(short, tries=[*short.tries, *trials.texts_of_few_bits(found)])
 
 
 def _with_l2_remedy(
@@ -178,44 +169,23 @@ def _with_l2_remedy(
 
 
 def _least_l2_build(
-    refused: MyoedgeError, inputs: BuildInputs, fit: Fit, free: Plan, finish: Finish
+    refused: MyoedgeError, inputs: BuildInputs, finish: Finish
 ) -> tuple[int, Finished] | None:
-    """Search the least room for data with plans, then build with the limits of L2 that have it
-    beside the code, as only linking tells its size, which differs by plan. Return the smallest
-    limit that suffices, in KiB, with its build; None if none of MOST_TRIALS does. A build with a
-    few KiB less may exist.
-
-    fit    what fits with a larger limit
-    free   plan without a limit
-    Errors: KeepsLimit.
-    """
-    request, found = inputs.request, None
-    limit_bytes, code_bytes = request.limits.l2_bytes or 0, budget.LEAST_CODE_BYTES
-    own_bytes = fit.own_bytes
-    if isinstance(refused, budget.CodeOverBudget):
-        code_bytes = own_bytes = refused.linked_bytes
-    low_bytes, network = limit_bytes - code_bytes, inputs.quantized.network
-    room_bytes = least_l2_room(network, request, low_bytes, free) or fit.plan.l2_bytes
-    for _ in range(MOST_TRIALS):
-        reserved = request.with_linked(own_bytes).limits.l2_code_bytes or 0
-        l2_kib = max(-(-(room_bytes + reserved) // KIB), limit_bytes // KIB + 1)
-        if found and l2_kib >= found[0] - found[0] // NEAR:
-            break
+    """Build with the limit of L2 that the plan with the least data has beside its code, as linking
+    tells its size; return the limit, in KiB, with the build. None if there is no such plan."""
+    total_bytes = getattr(refused, "total_bytes", 0)  # of a CodeOverBudget: of this plan
+    if not total_bytes:
+        least = least_plan(inputs.quantized.network, inputs.request)
+        total_bytes = 0 if least is None else least.plan.l2_bytes + budget.LEAST_CODE_BYTES
+    for _ in range(MOST_TRIALS if total_bytes else 0):
+        l2_kib = max(-(-total_bytes // KIB), (inputs.request.limits.l2_bytes or 0) // KIB + 1)
         try:
-            built = finish(_set_only_l2_limit(inputs, l2_kib))
-        except MyoedgeError as error:
-            if error.exit_code != TOO_LARGE:
-                raise
-            if found:
-                break
-            linked_bytes = getattr(error, "linked_bytes", 0)  # of a CodeOverBudget
-            own_bytes = max(linked_bytes, own_bytes + STEP_KIB * KIB)
-        else:
-            own_bytes = budget.linked_bytes(built.report)
-            if built.build_plan.plan.l2_bytes + own_bytes <= limit_bytes:
-                raise KeepsLimit(built.build_plan)
-            found = l2_kib, built
-    return found
+            return l2_kib, finish(_set_only_l2_limit(inputs, l2_kib))
+        except budget.CodeOverBudget as error:
+            total_bytes = error.total_bytes
+        except MyoedgeError:
+            break
+    return None
 
 
 def _set_only_l2_limit(inputs: BuildInputs, l2_kib: int) -> BuildInputs:

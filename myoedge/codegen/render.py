@@ -32,6 +32,14 @@ C_TYPES = {
     "uint16": "uint16_t",
     "uint32": "uint32_t",
 }
+TABLE_TYPES = ("int8", "uint8", "int16", "uint16", "int32")  # differences of these fit int32_t
+
+
+def least_c_type(values: Sequence[int]) -> str:
+    """Return the C type of TABLE_TYPES that takes the fewest bytes for these values."""
+    limits = ((dtype, np.iinfo(dtype)) for dtype in TABLE_TYPES)
+    low, high = min(values), max(values)
+    return C_TYPES[next(dtype for dtype, x in limits if x.min <= low and high <= x.max)]
 
 
 @cache

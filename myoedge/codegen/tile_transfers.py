@@ -11,17 +11,9 @@ from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from myoedge.codegen.addresses import Addresses, Base, Outside
+from myoedge.codegen.render import least_c_type
 from myoedge.plan.l1.tile_iteration import Transfer
 from myoedge.plan.l1.tiling import Tiling
-
-# Type of a table's elements -> their values; the first that has all values takes the fewest bytes.
-C_TYPES = {
-    "int8_t": range(-(2**7), 2**7),
-    "uint8_t": range(2**8),
-    "int16_t": range(-(2**15), 2**15),
-    "uint16_t": range(2**16),
-    "int32_t": range(-(2**31), 2**31),
-}
 
 
 @dataclass
@@ -64,11 +56,7 @@ class Tables:
             if terms is not None and _is_periodic(short, period):
                 break
         table = f"{self.prefix}_{re.sub(r'[^A-Za-z0-9_]', '', name)}_of_tile"
-        own = short[:period]
-        kind = next(
-            kind for kind, known in C_TYPES.items() if min(own) in known and max(own) in known
-        )
-        self.lines.append(c_table(kind, table, map(str, own)))
+        self.lines.append(c_table(least_c_type(short[:period]), table, map(str, short[:period])))
         at = _index_text(run, 0 if period == len(short) else period)
         return _sum_text(f"{table}[{at}]", terms or [])
 
@@ -183,9 +171,14 @@ def movements(tiling: Tiling, base: Base, movement: Movement) -> dict[str, list[
         operand = next(o for o in tiling.kernel.operands if o.name == x.operand)
         call = _single_transfer(movement, "me_fetch", [x], base(operand, x.stays))
         fetched[fetch_function(tiling, x)].append(call)
+    store: list[str] = []
+    for operand in tiling.kernel.results:
+        stores = [[x for x in tile.stores if x.operand == operand.name] for tile in tiling.tiles]
+        if any(stores):
+            store += _operand_transfers(movement, "me_send", stores, base(operand), False)
     return {
         "load": [*_load_statements(tiling, base, movement)],
-        "store": [*_store_statements(tiling, base, movement)],
+        "store": store,
         **fetched,
     }
 
@@ -215,14 +208,6 @@ def _load_statements(tiling: Tiling, base: Base, movement: Movement) -> Iterator
         early = any(map(tiling.early, loads[0]))
         if any(loads[1:] if early else loads):
             yield from _operand_transfers(movement, "me_fetch", loads, base(operand, stays), early)
-
-
-def _store_statements(tiling: Tiling, base: Base, movement: Movement) -> Iterator[str]:
-    """Yield the statements that store the results of tile t."""
-    for operand in tiling.kernel.results:
-        stores = [[x for x in tile.stores if x.operand == operand.name] for tile in tiling.tiles]
-        if any(stores):
-            yield from _operand_transfers(movement, "me_send", stores, base(operand), False)
 
 
 def _operand_transfers(

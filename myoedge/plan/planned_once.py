@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import lru_cache
 
+from myoedge.errors import MyoedgeError
 from myoedge.plan.l1.tile_choice import TileRanks
 from myoedge.plan.plan import Plan
 from myoedge.plan.schedule import make_plan
@@ -38,11 +39,21 @@ class PlanInputs:
         return own == others
 
 
-@lru_cache(maxsize=8)  # searches plan networks before builds do, and refusals try remedies
 def planned_once(inputs: PlanInputs) -> Plan:
     """Return the plan of a network, from the last that were made where it is among them.
 
     Errors: as make_plan.
     """
+    plan = _plan_or_error(inputs)
+    if isinstance(plan, MyoedgeError):
+        raise plan.with_traceback(None)
+    return plan
+
+
+@lru_cache(maxsize=32)  # searches plan networks before builds do, and refusals try remedies
+def _plan_or_error(inputs: PlanInputs) -> Plan | MyoedgeError:
     ranks, by_bytes = inputs.tile_ranks, inputs.by_bytes
-    return make_plan(inputs.network, inputs.chip, tile_ranks=ranks, by_bytes=by_bytes)
+    try:
+        return make_plan(inputs.network, inputs.chip, tile_ranks=ranks, by_bytes=by_bytes)
+    except MyoedgeError as error:
+        return error

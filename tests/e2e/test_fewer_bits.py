@@ -26,7 +26,7 @@ def refused_with(folder: Path, bits: int, kib: int, table: str) -> tuple[str, ..
     return None
 
 
-@pytest.mark.parametrize(("kib", "table"), [(49, ""), (70, '[budget]\nexternal = "none"\n')])
+@pytest.mark.parametrize(("kib", "table"), [(36, ""), (70, '[budget]\nexternal = "none"\n')])
 def test_fewer_bits_than_the_few_that_are_set(kib: int, table: str, tmp_path: Path) -> None:
     with l2_with_code():
         tries = refused_with(tmp_path, 5, kib, table)

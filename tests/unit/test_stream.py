@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from myoedge.plan.levels.residency import fill, most_read, residences
 from myoedge.plan.levels.transfers import (
     ComputeCycles,
+    _earliest_start,
     in_order,
     place_transfers,
     schedule_in_window,
@@ -81,6 +82,33 @@ def test_every_byte_is_there_when_it_is_read(
                 assert {*owner[at : at + life.size_bytes]} == {life.name}
     assert all(a.begins <= b.begins for a, b in pairwise(transfers))
     assert all(transfer.begins <= transfer.chunk.first for transfer in transfers)
+
+
+@drawn
+@given(
+    st.lists(st.tuples(*[st.integers(0, 12)] * 2, *[st.integers(0, 9)] * 2), max_size=8),
+    st.integers(1, 20), st.integers(0, 16), st.integers(0, 9),
+)  # fmt: skip
+def test_a_start_is_the_earliest_and_then_the_lowest(
+    rows: list[tuple[int, int, int, int]], size: int, words: int, begin: int
+) -> None:
+    """Against all words of the room."""
+    chunk = Chunk(0, "w", 0, size, 8, 9)
+    taken = [(4 * at, 4 * at + n, first, last) for at, n, first, last in rows if last >= begin]
+    own = 4 * -(-size // 4)
+    starts = [
+        (
+            max(
+                (last + 1 for low, end, _, last in taken if low < at + own and at < end),
+                default=begin,
+            ),
+            at,
+        )
+        for at in range(0, 4 * words - own + 1, 4)
+    ]
+    best = min(starts, default=(99, 0))
+    found = _earliest_start(chunk, taken, begin, 4 * words, ())
+    assert found == (best if best[0] <= chunk.first else None)
 
 
 def test_a_haul_begins_as_soon_as_its_place_is_free() -> None:

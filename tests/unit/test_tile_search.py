@@ -3,18 +3,22 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from myoedge.codegen.tile_transfers import Tables, expression
+from myoedge.codegen.addresses import Addresses, Outside
+from myoedge.codegen.tile_transfers import Movement, Tables, _transfer_table, expression
 from myoedge.operators.kernel import OUT, Operand, TiledKernel
 from myoedge.plan.l1.tile_choice import TileSearch, layer_signature
 from myoedge.plan.l1.tile_grid import Grid, distinct
-from myoedge.plan.l1.tile_iteration import cut, spans, transfers
+from myoedge.plan.l1.tile_iteration import Transfer, cut, spans, transfers
 from myoedge.plan.l1.tile_search import (
     NOTHING_HIDDEN,
     Limits,
@@ -293,14 +297,65 @@ def test_loops_have_expressions_and_periods_short_tables(
     assert all(len(eval_table(line)) <= 5 for line in tables.lines)
 
 
+@given(st.integers(1, 6), st.integers(1, 5), st.data())
+def test_flags_of_neighbouring_tiles_are_conditions(period: int, turns: int, data: Any) -> None:
+    first = data.draw(st.integers(0, period - 1))
+    end = data.draw(st.integers(first + 1, period))
+    values = [int(first <= t % period < end) for t in range(turns * period)]
+    assert expression(values) is not None
+    check(values)
+
+
+@given(st.lists(st.integers(-(2**31), 2**31 - 1), min_size=1, max_size=5), st.integers(1, 25))
+def test_tables_have_one_period_and_the_smallest_type(own: list[int], tiles: int) -> None:
+    """The last period may be cut short."""
+    values = [own[t % len(own)] for t in range(tiles)]
+    check(values)
+    tables = Tables("f")
+    tables.number("x", values)
+    for line in tables.lines:
+        assert len(eval_table(line)) <= len(own)
+        bits = int(line.split("int")[1].split("_")[0])
+        half = 0 if "uint" in line else 1 << bits - 1
+        assert all(-half <= x < (1 << bits) - half for x in eval_table(line))
+        assert bits == 8 or not all(-128 <= x < 128 for x in eval_table(line))
+
+
+@given(
+    st.lists(st.lists(st.integers(0, 9), max_size=3), min_size=1, max_size=5),
+    st.integers(1, 16), st.booleans(),
+)  # fmt: skip
+def test_tables_of_transfers_have_one_period(own: list[list[int]], tiles: int, early: bool) -> None:
+    """Each tile starts its own transfers, in order; the first none if earlier layers do."""
+    moved = [[Transfer("x", at, 0, 4, 4, 0) for at in own[t % len(own)]] for t in range(tiles)]
+    moved[0] = [Transfer("x", 99, 0, 4, 4, 0)] if early else moved[0]
+    assume(any(moved[early:]))
+    tables = Tables("f")
+    l1 = SimpleNamespace(offset=lambda name: 0, l1=str)
+    movement = Movement(tables, cast(Addresses, l1))
+    call = _transfer_table(movement, "me_fetch", moved, Outside("base", 0), early)
+    (rows,) = (x for x in tables.lines if "me_transfer " in x)
+    starts = [int(x) for x in re.findall(r"{ (\d+),", rows)]
+    assert len(starts) <= sum(map(len, own)) + early
+    names = {re.findall(r"(\w+)\[\]", x)[0]: eval_table(x) for x in tables.lines if "_of_tile" in x}
+    first, last = re.findall(r"f_x_moves \+ (.+?), ", call)
+    for t in range(early, tiles):
+        span = slice(*(in_c(x, {**names, "t": t}) for x in (first, last)))
+        assert starts[span] == [x.at for x in moved[t]]
+
+
 def check(values: list[int]) -> None:
     """The C means the same in Python where / is //: no operand of it is negative."""
     tables = Tables("f")
     text = tables.number("x", values)
     assert bool(tables.lines) == (expression(values) is None)
     names = {"f_x_of_tile": eval_table(tables.lines[0])} if tables.lines else {}
-    found = [eval(text.replace("/", "//"), {**names, "t": t}) for t in range(len(values))]
+    found = [in_c(text, {**names, "t": t}) for t in range(len(values))]
     assert found == values, text
+
+
+def in_c(text: str, names: dict[str, Any]) -> Any:
+    return eval(text.replace("/", "//").replace("&&", "and"), names)
 
 
 def eval_table(line: str) -> list[int]:

@@ -142,9 +142,8 @@ def _network_steps(
 ) -> tuple[tuple[TimelineStep, ...], ...]:
     """Return the timeline steps of each layer; plans that differ in transfers have the same."""
     later, cold = _prefetched_loads(tilings, cost), _cold_code_cycles(tilings, cost, loops)
-    return tuple(
-        tuple(_timeline_steps(index, tilings, later, cold, cost)) for index in range(len(tilings))
-    )
+    steps = (_timeline_steps(at, tilings, later, cold, cost) for at in range(len(tilings)))
+    return tuple(map(tuple, steps))
 
 
 def all_iterations(

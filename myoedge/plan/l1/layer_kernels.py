@@ -244,13 +244,11 @@ def _estimates(
 
 
 def _cycles_alone(kernel: TiledKernel, choice: TileChoice, cost: TransferCost) -> float:
-    """Return the cycles of a layer between layers without prefetches, by transfer; kept with the
-    kernel, as plans with other limits have the same tiles."""
+    """Return the cycles of a layer by transfer; plans with other limits have the same tiles."""
     key = ("alone", *choice.sizes.items(), choice.order, choice.depth, cost)
     if key not in kernel.derived:
         kernel.derived[key] = modelled([unplaced(kernel, choice, ())], cost)[0]
-    cycles: float = kernel.derived[key]
-    return cycles
+    return float(kernel.derived[key])
 
 
 def cycles_with_code(kernel: TiledKernel, choice: TileChoice | None) -> float:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from myoedge.numerics.arrays import Array
 from myoedge.plan.l1.tile_iteration import Transfer
 from myoedge.plan.l1.tiling import Tiling
 from myoedge.plan.placement import LiveRange
@@ -235,6 +236,9 @@ def _earliest_start(
     """Return (timeline step, offset) of the earliest start that is not before `begin`."""
     rows = np.array([row for row in taken if row[2] <= chunk.last], np.int64).reshape(-1, 4)
     size = chunk.room_bytes
+    if (at := _lowest_gap(rows, size, room)) is not None:
+        start = outside_of_loops(begin, chunk, loops)
+        return None if start > chunk.first else (start, at)
     places = np.unique([0, *whole_words(rows[:, 1]), *(rows[:, 0] - size)])
     places = places[(places >= 0) & (places + size <= room)]
     if not len(places):
@@ -244,6 +248,19 @@ def _earliest_start(
     best = int(free.argmin())
     start = outside_of_loops(int(free[best]), chunk, loops)
     return None if start > chunk.first else (start, int(places[best]))
+
+
+def _lowest_gap(rows: Array, size: int, room: int) -> int | None:
+    """Return the lowest offset in words with `size` free bytes between all rows, or behind them;
+    None if there is none.
+
+    rows   offset, end and others of each buffer
+    """
+    by_offset = rows[rows[:, 0].argsort()]
+    starts = whole_words(np.maximum.accumulate([0, *by_offset[:, 1]]))
+    ends = np.minimum([*by_offset[:, 0], room], room)
+    found = np.flatnonzero(starts + size <= ends)
+    return int(starts[found[0]]) if len(found) else None
 
 
 def turns(transfers: Sequence[LevelTransfer]) -> Iterator[tuple[int, int, int]]:
