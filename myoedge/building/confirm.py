@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import partial
 from itertools import islice
+from operator import attrgetter
 from typing import TYPE_CHECKING, TypeVar
 
 from myoedge.backends.build import MOST_CYCLES
@@ -26,7 +27,7 @@ from myoedge.building.finishing import BuildInputs, CycleProgress, Finished
 from myoedge.building.flash_limits import check_flash, check_in_place
 from myoedge.building.operating_points import sooner
 from myoedge.building.plan_within import StoredOverParts, check_parts
-from myoedge.building.plans import BuildPlan, Planned, least_plan, memory_costs, planned
+from myoedge.building.plans import BuildPlan, Planned, memory_costs, planned, small_plans
 from myoedge.building.quantized import Quantized
 from myoedge.building.remedies import KeepsLimit, advised, check_fewer_levels, slow_for_l2
 from myoedge.building.request import BuildRequest
@@ -122,13 +123,16 @@ def _plan_again(inputs: BuildInputs) -> Finished:
 
 
 def _finish_least(inputs: BuildInputs, refused: DoesNotFit) -> Finished:
-    """Finish a build with the plan that has the least data. Errors: `refused` without one, or if it
-    is not L2 that is too small; E302."""
-    is_l2 = isinstance(refused, CodeOverBudget)
-    least = least_plan(inputs.quantized.network, inputs.request) if is_l2 else None
-    if least is None:
+    """Finish a build with a plan of `small_plans`. Errors: `refused` if it is not L2 that is too
+    small; E302 of the plan that needs the least L2."""
+    if not isinstance(refused, CodeOverBudget):
         raise refused
-    return _finish_first_accepted(inputs, least)
+    for plan in small_plans(inputs.quantized.network, inputs.request):
+        try:
+            return _finish_first_accepted(inputs, plan)
+        except CodeOverBudget as error:
+            refused = min(refused, error, key=attrgetter("total_bytes"))
+    raise refused
 
 
 def _finish_first_accepted(inputs: BuildInputs, build_plan: BuildPlan | None = None) -> Finished:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import TYPE_CHECKING
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 
 ChosenAgain = Callable[[QuantGraph, Chip], QuantGraph]
-NEAR = 32  # a limit of n KiB is searched to n / NEAR
+NEAR = 64  # a limit of n KiB is searched to n / NEAR
 
 
 @dataclass(frozen=True)
@@ -176,6 +177,15 @@ def least_plan(network: QuantGraph, request: BuildRequest) -> BuildPlan | None:
     found = next(_candidate_plans(network, _set_l2_limit(of_data, high)))
     chip = replace(found.plan.chip, l2_bytes=request.chip_in_limits.l2_bytes)
     return replace(found, plan=replace(found.plan, chip=chip))
+
+
+def small_plans(network: QuantGraph, request: BuildRequest) -> Iterator[BuildPlan]:
+    """Yield plans that may fit where code is larger than estimated: as if the program were the
+    smallest, which needs no transfers if all data fits, and the one with the least data."""
+    with suppress(MyoedgeError):
+        yield next(_candidate_plans(network, request.with_least_code))
+    if (least := least_plan(network, request)) is not None:
+        yield least
 
 
 def least_limit_by_cycles(network: QuantGraph, request: BuildRequest) -> int | None:

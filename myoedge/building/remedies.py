@@ -142,7 +142,7 @@ def _short_of_l2(
     short = Broken("l2", dict(refused.notice.facts), [x.text for x in others])
     whole = drop_limits(inputs.request, limited_memories(inputs.request))
     free = free or first_plan(inputs.quantized.network, whole)
-    built = _least_l2_build(refused, inputs, trials.finish)
+    built = _least_l2_build(refused, inputs, known.size_bytes or 0, trials.finish)
     if built is not None and free is not None:
         short = _with_l2_remedy(short, inputs, *built, free)
     return replace(short, tries=[*short.tries, *trials.texts_of_few_bits(found)])
@@ -169,20 +169,23 @@ def _with_l2_remedy(
 
 
 def _least_l2_build(
-    refused: MyoedgeError, inputs: BuildInputs, finish: Finish
+    refused: MyoedgeError, inputs: BuildInputs, most_bytes: int, finish: Finish
 ) -> tuple[int, Finished] | None:
-    """Build with the limit of L2 that the plan with the least data has beside its code, as linking
-    tells its size; return the limit, in KiB, with the build. None if there is no such plan."""
+    """Build with the limit of L2 that the smallest plan has beside its code, as linking tells its
+    size; return the limit, in KiB, with the build. None if there is no such plan.
+
+    most_bytes   a limit that suffices
+    """
     total_bytes = getattr(refused, "total_bytes", 0)  # of a CodeOverBudget: of this plan
-    if not total_bytes:
-        least = least_plan(inputs.quantized.network, inputs.request)
-        total_bytes = 0 if least is None else least.plan.l2_bytes + budget.LEAST_CODE_BYTES
-    for _ in range(MOST_TRIALS if total_bytes else 0):
+    if not total_bytes and (least := least_plan(inputs.quantized.network, inputs.request)):
+        total_bytes = least.plan.l2_bytes + budget.LEAST_CODE_BYTES
+    total_bytes = min(total_bytes or most_bytes, most_bytes)
+    for _ in range(MOST_TRIALS):
         l2_kib = max(-(-total_bytes // KIB), (inputs.request.limits.l2_bytes or 0) // KIB + 1)
         try:
             return l2_kib, finish(_set_only_l2_limit(inputs, l2_kib))
         except budget.CodeOverBudget as error:
-            total_bytes = error.total_bytes
+            total_bytes = min(error.total_bytes, most_bytes)
         except MyoedgeError:
             break
     return None

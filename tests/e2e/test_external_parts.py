@@ -169,7 +169,8 @@ def applied(line: str, trial: Trial) -> None:
         assert rows.count("in board.toml, if ") == 1
     for table, keys in re.findall(r"(?m)^\[(.+)\]\n((?:[^\[].*\n)+)", toml):
         trial.tables.setdefault(table, {}).update(x.split(" = ", 1) for x in keys.splitlines())
-    for part in filter(None, rest.partition("  (")[0].removesuffix(", and").split(", and ")):
+    texts = [rest.partition("  (")[0].removesuffix(", and"), *re.findall(r"  # and (.+)", toml)]
+    for part in filter(None, ", and ".join(texts).split(", and ")):
         found = [(x, apply) for x, apply in REMEDIES.items() if re.fullmatch(x, part)]
         assert len(found) == 1, part
         pattern, apply = found[0]
