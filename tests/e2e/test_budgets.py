@@ -14,7 +14,7 @@ import pytest
 import torch
 
 import myoedge
-from myoedge.building import budget, plans
+from myoedge.building import plans
 from myoedge.building.budget import Budget, within
 from myoedge.building.build_files import with_digest
 from myoedge.building.config import from_tables
