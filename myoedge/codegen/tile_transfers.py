@@ -77,7 +77,7 @@ def expression(values: Sequence[int]) -> str | None:
     terms = _find_terms(values, 1)
     if terms is None:
         phases = phases_of([*map(bool, values)]) if {*values} == {0, 1} else None
-        return phases and f"({' && '.join(_phase_conditions(phases, len(values)))})"
+        return phases and f"({' && '.join(within(phases, len(values)))})"
     return _sum_text("" if terms and values[0] == 0 else str(values[0]), terms)
 
 
@@ -231,7 +231,7 @@ def _operand_transfers(
         _single_transfer(movement, function, [moved[i] for moved in alike], base)
         for i in range(most)
     ]
-    when = list(_phase_conditions(phases, len(every)))
+    when = list(within(phases, len(every)))
     yield from guarded(" && ".join([*when, *(["t > 0"] if early else [])]), calls)
 
 
@@ -249,14 +249,10 @@ def phases_of(there: list[bool]) -> tuple[int, int, int] | None:
     raise AssertionError("all of it is a period")
 
 
-def _phase_conditions(phases: tuple[int, int, int], tiles: int) -> Iterator[str]:
-    """Yield the C conditions on the tile's number t for phases of `phases_of`."""
+def within(phases: tuple[int, int, int], tiles: int) -> Iterator[str]:
+    """Yield the C conditions for first <= t % period < end; none if they are always true."""
     period, first, end = phases
-    yield from within("t" if period == tiles else f"t % {period}", period, first, end)
-
-
-def within(turn: str, period: int, first: int, end: int) -> Iterator[str]:
-    """Yield the C conditions for first <= turn < end; none if they are always true."""
+    turn = "t" if period == tiles else f"t % {period}"
     if end - first == 1 < period:
         yield f"{turn} == {first}"
         return

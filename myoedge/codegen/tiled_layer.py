@@ -248,8 +248,7 @@ def _unpack_statements(tiling: Tiling, tables: Tables, addresses: LayerAddresses
     size, cores = packing.kind.size_bytes, 9 if tiling.kernel.nine_cores else 8
     call = f"{packing.function}({packed}, {to}, {words}, {packing.bits}, {size}, {cores});"
     phases = phases_of([t == 0 or regions[t] != regions[t - 1] for t in range(len(tiles))])
-    period, *part = phases or (1, 0, 1)
-    when = within("t" if period == len(tiles) else f"t % {period}", period, *part)
+    when = within(phases or (1, 0, 1), len(tiles))
     yield from guarded(" && ".join(when), [call])
 
 
