@@ -18,7 +18,12 @@ from myoedge.errors import named_input, printable
 from myoedge.numerics.arrays import Array
 from myoedge.quantization.accuracy import can_measure_accuracy
 from myoedge.quantization.calibrate import constant_inputs
-from myoedge.quantization.evaluation import MARGIN, Evaluation, find_label_permutation
+from myoedge.quantization.evaluation import (
+    MARGIN,
+    Evaluation,
+    find_label_permutation,
+    is_at_chance,
+)
 from myoedge.quantization.formats import all_stated
 from myoedge.quantization.holdout import LEAST_SAMPLES
 from myoedge.quantization.recordings.reading import factor_of
@@ -155,10 +160,10 @@ def unjudged(known: Known) -> Iterator[Finding]:
 
 def unlike_labels(known: Known) -> Iterator[Finding]:
     """Yield predictions that are no better than chance, or that fit labels in another order, with
-    the likely cause; nothing for few frames or a single class."""
+    the likely cause; nothing for few frames."""
     judged = known.evaluation
     assert judged is not None, "its rule needs it"
-    if len(judged.labels) < LEAST_FRAMES or not np.ptp(judged.labels):
+    if len(judged.labels) < LEAST_FRAMES:
         return
     of = {"count": len(judged.labels), "data": judged.data}
     for values in (_wrong_classes if judged.has_classes else _unpredicted_targets)(judged):
@@ -200,11 +205,13 @@ def _cause_of_guesses(judged: Evaluation, chosen: Array, order: Finding) -> Find
 
 
 def _skewed_labels(judged: Evaluation) -> Finding:
-    """Return the class of nearly all labels if it explains the accuracies: each is about as high as
-    if this class were chosen always; {} if it does not."""
+    """Return the class of nearly all labels if it explains the accuracies: no decisions on these
+    labels are better than chance, or each accuracy is about as high as if this class were chosen
+    always; {} if it does not."""
     classes, counts = np.unique(judged.labels, return_counts=True)
     share, common = float(counts.max()) / len(judged.labels), int(classes[counts.argmax()])
-    if share < NEARLY_ALL or min(judged.accuracies.values()) < share - MARGIN:
+    is_common = share >= NEARLY_ALL and min(judged.accuracies.values()) >= share - MARGIN
+    if not (is_common or is_at_chance(judged.labels, judged.labels)):
         return {}
     name = printable(str(dict(enumerate(judged.names)).get(common, common)))
     return {"skewed": True, "frequent": counts.max(), "common": name, "usual": percent(share)}

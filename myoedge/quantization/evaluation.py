@@ -73,14 +73,8 @@ class Evaluation:
 
     @property
     def at_chance(self) -> list[str]:
-        """Networks whose accuracy is within two standard deviations, at most MARGIN, of that by
-        chance."""
-        count, shares = len(self.labels), self.accuracies
-        return [
-            name
-            for name, x in self.chances.items()
-            if shares[name] <= x + min(MARGIN, 2 * math.sqrt(x * (1 - x) / count))
-        ]
+        """Networks whose accuracy is no better than by chance."""
+        return [name for name, x in self.results.items() if is_at_chance(self.labels, x)]
 
 
 def evaluate(
@@ -160,9 +154,21 @@ def chance(labels: Array, chosen: Array) -> float:
     return float(label @ choice)
 
 
+def is_at_chance(labels: Array, chosen: Array) -> bool:
+    """Return whether an accuracy is within two standard deviations, at most MARGIN, of that by
+    chance. Of labels that are predicted without an error: whether they can show no more, as those
+    of a single class.
+
+    chosen   predicted classes
+    """
+    expected = chance(labels, chosen)
+    margin = min(MARGIN, 2 * math.sqrt(expected * (1 - expected) / len(labels)))
+    return bool(np.mean(labels == chosen) <= expected + margin)
+
+
 def find_label_permutation(labels: Array, chosen: Array) -> list[int] | None:
     """Return the network's class for every label if the labels fit the predictions well after
-    renumbering; otherwise None.
+    renumbering, and better than by chance; otherwise None.
 
     chosen   predicted classes
     """
@@ -176,5 +182,5 @@ def find_label_permutation(labels: Array, chosen: Array) -> list[int] | None:
         label, choice = divmod(int(place), size)
         if numbers[label] < 0 and choice not in numbers:
             numbers[label], right = choice, right + int(counts[label, choice])
-    share = right / len(labels)
-    return numbers if share >= max(FITS, 2 * chance(labels, chosen)) else None
+    fits = right / len(labels) >= max(FITS, 2 * chance(labels, chosen))
+    return numbers if fits and not is_at_chance(np.array(numbers)[labels], chosen) else None
