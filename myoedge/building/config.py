@@ -20,6 +20,7 @@ from myoedge.building.config_tables import (
 )
 from myoedge.building.quantities import EXAMPLES
 from myoedge.errors import MyoedgeError
+from myoedge.extension import TableHook
 from myoedge.system.control_characters import with_controls
 from myoedge.system.hooks import find_hook, hooks, load
 from myoedge.system.regular_files import read_text
@@ -143,7 +144,8 @@ def _tables_as_records(tables: Mapping[str, Any], wrong: list[Any]) -> Config:
 
 def _table_dataclass(name: str) -> Any:
     """Return the dataclass of an extension's table; None if no extension has it."""
-    hook = find_hook("tables", name)
+    core = (TableHook(x, "") for x in get_type_hints(Config) if x != "tables")
+    hook = find_hook("tables", name, core)
     return load(hook, "kind") if hook else None
 
 

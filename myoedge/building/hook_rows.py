@@ -11,6 +11,7 @@ from typing import Any
 from myoedge.errors import MyoedgeError
 from myoedge.extension import kinds, places
 from myoedge.system.hooks import GROUP, checked, load_extension
+from myoedge.system.near_names import nearest_in
 from myoedge.system.user_code import cause_of
 
 EXTENSIONS = "extensions"  # kind of their entry points
@@ -64,12 +65,16 @@ def _causes(hook: Any) -> Iterator[str]:
         except MyoedgeError as error:
             yield f"{field} {place}: {cause_in(error)}"
         except (Exception, SystemExit) as error:
-            yield f"{field} {place}: {cause_of(error)}"
+            tries = (f"; try {remedy}" for remedy in nearest_in(error))
+            yield f"{field} {place}: {cause_of(error)}{''.join(tries)}"
 
 
 def cause_in(error: MyoedgeError) -> str:
-    """Return an error's cause; an error without one: its title, facts and remedies."""
+    """Return an error's cause and remedies, without the last, which is to do without the package;
+    of an error without a cause: its title, facts and remedies."""
     facts = dict(error.notice.facts)
     known = (f"{key} {facts[key]}" for key in ("class", "needs", "has") if key in facts)
-    tries = (f"try {remedy}" for remedy in error.notice.tries)
-    return str(facts.get("cause") or "; ".join((error.notice.title, *known, *tries)))
+    tries = [f"try {remedy}" for remedy in error.notice.tries]
+    if "cause" in facts:
+        return "; ".join((facts["cause"], *tries[:-1]))
+    return "; ".join((error.notice.title, *known, *tries))

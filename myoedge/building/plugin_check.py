@@ -48,6 +48,7 @@ from myoedge.quantization.masked_ranges import Range
 from myoedge.quantization.scales import OVERFLOW, QuantGraph, quantize_graph
 from myoedge.quantization.stated_widths import LayerRule
 from myoedge.system import tools
+from myoedge.system.near_names import ALIKE_PACKAGES, nearest
 from myoedge.system.notebook import Card, Shown
 from myoedge.targets import DEFAULT
 from myoedge.version import __version__
@@ -130,8 +131,10 @@ def _entry_points_of(found: metadata.Distribution) -> list[metadata.EntryPoint]:
     groups = [GROUP + kind for kind in (*KINDS, EXTENSIONS)]
     points = [point for point in found.entry_points if point.group in groups]
     if not points:
-        facts = {"needs": f"entry points of {', '.join(groups)}", "has": "none of them"}
-        raise MyoedgeError("E256", f"{found.name} is no plug-in of myoedge", facts)
+        has = dict.fromkeys(point.group for point in found.entry_points)
+        facts = {"needs": f"entry points of {', '.join(groups)}", "has": ", ".join(has) or "none"}
+        tries = [line for group in has for line in nearest(group, groups)]
+        raise MyoedgeError("E256", f"{found.name} is no plug-in of myoedge", facts, tries)
     return points
 
 
@@ -191,13 +194,15 @@ def _check_by_name(name: str) -> CheckedOperator:
 
 def _find_distribution(package: str) -> metadata.Distribution:
     """Return an installed package, found by its name or by one of its modules. Errors: E256."""
-    names = [package, *metadata.packages_distributions().get(package, ())]
-    for name in names:
+    installed = metadata.packages_distributions()
+    for name in (package, *installed.get(package, ())):
         try:
             return metadata.distribution(name)
         except (metadata.PackageNotFoundError, ValueError):
             continue
-    tries = [f"pip install -e .  in the folder of {package}"]
+    known = {*installed, *chain.from_iterable(installed.values())}
+    near = nearest(package, sorted(known), ALIKE_PACKAGES)
+    tries = [*near, f"pip install -e .  in the folder of {package}"]
     raise MyoedgeError("E256", f"the package {package} is not installed", tries=tries)
 
 

@@ -118,7 +118,9 @@ def _entry_point(kind: str, name: str) -> metadata.EntryPoint:
 
 
 def _plugin_raised_error(plugin: Plugin, error: BaseException) -> MyoedgeError:
-    return _unusable_plugin_error(plugin, cause_of(error, plugin.places))
+    from myoedge.system.near_names import nearest_in
+
+    return _unusable_plugin_error(plugin, cause_of(error, plugin.places), (*nearest_in(error),))
 
 
 def _unusable_plugin_error(plugin: Plugin, cause: str, tries: tuple[str, ...] = ()) -> MyoedgeError:

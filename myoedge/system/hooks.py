@@ -77,9 +77,11 @@ def _raise_as_e257(
     except MyoedgeError:
         raise
     except kinds as error:
+        from myoedge.system.near_names import nearest_in
         from myoedge.system.user_code import cause_of
 
-        facts, tries = {"package": package, "cause": cause_of(error)}, [f"pip uninstall {package}"]
+        facts = {"package": package, "cause": cause_of(error)}
+        tries = [*nearest_in(error), f"pip uninstall {package}"]
         raise MyoedgeError("E257", f"{place} of an extension {what}", facts, tries) from error
 
 
@@ -106,15 +108,21 @@ def find_hook(kind: str, name: str, core: Iterable[Any] = ()) -> Any:
     """Return the first row or hook of a kind with this name; None if there is none, or for no name.
 
     core   rows of the core, which are searched first
-    Errors: E257 there is none, and an installed package that may have it cannot be loaded.
+    Errors: E257 there is none, and an installed package that may have it cannot be loaded; with the
+    nearest name that there is.
     """
     if not name:
         return None
-    found = next((row for row in chain(core, hooks(kind)) if row.name == name), None)
+    rows = [*core]
+    found = next((row for row in chain(rows, hooks(kind)) if row.name == name), None)
     if found is None:
         for extension in _installed_extensions():
             if isinstance(extension, MyoedgeError):
-                raise extension
+                from myoedge.system.near_names import nearest
+
+                old, known = extension.notice, [row.name for row in chain(rows, hooks(kind))]
+                facts = {"asked": f"{name}, which nothing else has", **dict(old.facts)}
+                raise MyoedgeError(old.code, old.title, facts, [*nearest(name, known), *old.tries])
     return found
 
 
@@ -155,17 +163,22 @@ def _installed_extensions() -> tuple[Extension | MyoedgeError, ...]:
 def load_extension(point: EntryPoint) -> Extension | MyoedgeError:
     """Load an entry point; return its extension, with the package in each hook, or E257 if it
     cannot be loaded, or is no extension."""
-    from myoedge.system.user_code import cause_of
-
     package = point.dist.name if point.dist else point.module
-    facts, tries = {"package": package}, [f"pip uninstall {package}"]
+    facts, uninstall = {"package": package}, f"pip uninstall {package}"
     try:
         found = point.load()
     except (Exception, SystemExit) as error:
+        from myoedge.system.near_names import nearest_in, stated_extensions
+        from myoedge.system.user_code import cause_of
+
         title = f"the extension {point.name} cannot be loaded"
+        tries = [*(stated_extensions(point) or nearest_in(error)), uninstall]
         return MyoedgeError("E257", title, facts | {"cause": cause_of(error)}, tries)
     if not isinstance(found, Extension):
+        from myoedge.system.near_names import stated_extensions
+
         facts |= {"needs": "myoedge.extension.Extension", "has": repr(found)}
+        tries = [*stated_extensions(point), uninstall]
         return MyoedgeError("E257", f"{point.value} is no extension", facts, tries)
     named = {
         kind: tuple(replace(hook, package=package) for hook in getattr(found, kind))
