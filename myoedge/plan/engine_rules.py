@@ -15,7 +15,10 @@ from myoedge.plan.fused_layers import unfused_cycles
 from myoedge.plan.l1.layer_kernels import cycles_with_code, fewest_cycles, least_bytes
 from myoedge.plan.plan import Plan
 from myoedge.quantization.engines import more_cycles
-from myoedge.targets import first_chip
+from myoedge.targets import find_chip, first_chip
+from myoedge.targets.chip import Chip
+
+ROOM = "room in L2 for its tiles"
 
 
 def other_engine(plan: Plan, index: int) -> str | None:
@@ -36,7 +39,8 @@ def other_engine(plan: Plan, index: int) -> str | None:
     cycles = _cycles_by_engine(plan, index)
     on_engine, on_cores = cycles.pop(engine), min(cycles.values(), default=math.inf)
     if math.isinf(on_cores - on_engine):
-        return "cores: no tile in L1"
+        least = _least_tile_bytes(plan, index, plan.chip.engines[0].name)
+        return f"{CORES}: no {'tile in L1' if least > plan.l1_room_bytes else ROOM}"
     name, more = (CORES, on_cores - on_engine) if is_accelerated else (engine, on_engine - on_cores)
     if round(more) < 0:
         return f"{name}: {-more:,.0f} estimated cycles fewer, but {_explain_more(choice, kernel)}"
@@ -68,26 +72,40 @@ def broken_rule(plan: Plan, index: int, engine: str) -> ConstraintViolation | No
     """Return the constraint of an accelerator that a layer violates; None if the accelerator can
     run it."""
     step, chip = plan.steps[index], plan.chip
-    known = {e.name: e for e in chip.engines}
     kernels = _kernels_on_engine(step, engine)
-    if engine not in known:
+    if engine not in {row.name for row in chip.engines}:
         has = first_chip(lambda other: engine in other.accelerators)
         return ConstraintViolation(f"a target with {engine}", chip.name, f"--target {has}")
     if not kernels:
         change = "linear layers, convolutions, gates and attention run there"
         return ConstraintViolation(f"an operator with a kernel on {engine}", step.node.op, change)
-    able = [kernel for kernel in kernels if kernel.runs(step)]
-    if not able:
+    if not any(kernel.runs(step) for kernel in kernels):
         return step.engine.broken_rule or _violation_of_all(step, kernels, engine)
     estimates = plan.tilings[index].kernel.estimates
-    if engine not in estimates:  # make_plan did not consider this engine
-        needs, change = "room in L2 for its tiles", "a larger --l2, or smaller feature maps"
-        return ConstraintViolation(needs, f"{chip.l2_bytes:,} B", change)
+    if engine not in estimates:  # with it, no plan fitted: make_plan took one on the cores alone
+        needs = "room in L2 for the whole plan with layers there"
+        return ConstraintViolation(needs, f"{chip.l2_bytes:,} B", _more_l2(chip))
     if math.isfinite(estimates[engine].cycles):
         return None
-    bytes_ = least_bytes(able[0].tiling(step, known[engine]))
-    needs, has = f"a tile in L1, of {bytes_:,} B at least", f"{plan.l1_room_bytes:,} B"
+    least = _least_tile_bytes(plan, index, engine)
+    if least <= plan.l1_room_bytes:
+        return ConstraintViolation(ROOM, f"{chip.l2_bytes:,} B", _more_l2(chip))
+    needs, has = f"a tile in L1, of {least:,} B at least", f"{plan.l1_room_bytes:,} B"
     return ConstraintViolation(needs, has, "smaller kernels, fewer channels, or a larger --l1")
+
+
+def _least_tile_bytes(plan: Plan, index: int, engine: str) -> float:
+    """Return the bytes of L1 that the smallest tile of a layer takes on an engine; infinity if
+    nothing can run the layer there."""
+    step, engines = plan.steps[index], {row.name: row for row in plan.chip.engines}
+    able = (kernel for kernel in _kernels_on_engine(step, engine) if kernel.runs(step))
+    return min((least_bytes(x.tiling(step, engines[engine])) for x in able), default=math.inf)
+
+
+def _more_l2(chip: Chip) -> str:
+    """Return the remedy for layers without room in L2."""
+    larger = "a larger --l2, or " * (chip.l2_bytes < find_chip(chip.name).l2_bytes)
+    return f"{larger}smaller feature maps"
 
 
 def _violation_of_all(

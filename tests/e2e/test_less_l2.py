@@ -296,7 +296,13 @@ def test_inputs_and_outputs_larger_than_l2(tmp_path: Path) -> None:
     assert myoedge.validate(build, on=("host", "simulator")).difference is None
     assert len(json.loads(build.written("plan.json"))["maps"]) == 3
     reasons = {row["other_engine"] for row in build.report["layers"] if row["op"] == "conv"}
-    assert "ne16 needs room in L2 for its tiles, not 20,480 B" in reasons
+    assert reasons == {"ne16 needs room in L2 for the whole plan with layers there, not 20,480 B"}
+    (tmp_path / "my.toml").write_text('[engine]\n"2" = "ne16"\n')
+    forced = {"calib": calib, "output": tmp_path / "forced", "config": tmp_path / "my.toml"}
+    with pytest.raises(MyoedgeError) as refused:
+        myoedge.build(model, l2="20KiB", **forced)
+    assert refused.value.notice.tries[0] == "a larger --l2, or smaller feature maps"
+    assert "ne16" in {row["engine"] for row in myoedge.build(model, **forced).report["layers"]}
     shown = command("inspect", build.folder, "--memory", cwd=tmp_path)
     assert (shown.code, "L3" in shown.out) == (0, True), shown.err
     rng = np.random.default_rng(1)
