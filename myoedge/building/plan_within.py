@@ -20,18 +20,19 @@ from myoedge.building.budget import (
     with_program_in_flash,
     within,
 )
-from myoedge.building.optional_levels import with_fewer_levels
+from myoedge.building.optional_levels import AUTO, with_fewer_levels
 from myoedge.errors import DoesNotFit, MyoedgeError
 from myoedge.plan.cost.network import modelled_cycles
 from myoedge.plan.l1.layer_kernels import least_bytes
 from myoedge.plan.l1.no_tiling import smaller, tile_facts
 from myoedge.plan.l1.tile_choice import NO_RANKS, TileRanks
+from myoedge.plan.levels.shortage import NO_L3, STAYS
 from myoedge.plan.plan import Plan
 from myoedge.plan.planned_once import PlanInputs, planned_once
 from myoedge.quantization.scales import QuantGraph
 from myoedge.reports.budget import SMALLER
 from myoedge.reports.memory import external_parts, stored_beside_bytes
-from myoedge.targets import Chip
+from myoedge.targets import CHIPS, Chip
 from myoedge.targets.board_memories import stored_bytes
 
 NO_TILE = "E304"
@@ -88,12 +89,40 @@ def _plan_with_levels(
 ) -> Plan:
     limited = within(chip, budget, len(network.steps))
     inputs = PlanInputs(network, limited, tile_ranks, budget.by_bytes)
-    plan = _planned_in_parts(inputs, budget)
+    try:
+        plan = _planned_in_parts(inputs, budget)
+    except DoesNotFit as error:
+        raise _naming_what_excludes(error, chip, budget) from None
     room = plan.l1_room_bytes
     large = {n: least for n, k in plan.without_tiles.items() if (least := least_bytes(k)) > room}
     if reduces(budget, "l1", chip) and large:
         raise _no_tile_error(plan, large, chip)
     return plan
+
+
+def _naming_what_excludes(error: DoesNotFit, chip: Chip, budget: Budget) -> DoesNotFit:
+    """Return the error of a network that does not fit; if there is no L3, with what excludes it,
+    and with the memories of the chip that are not used."""
+    notice, facts = error.notice, dict(error.notice.facts)
+    if not facts.get(STAYS, "").endswith(NO_L3):
+        return error
+    whole, limited = CHIPS.get(chip.name, chip), within(chip, budget)
+    alone = {
+        f"the clock of {chip.point.clock_hz / 1e6:g} MHz": chip,
+        f'[budget] {EXTERNAL} = "{budget.external}"': within(
+            whole, Budget(external=budget.external)
+        ),
+        f"board.toml of {budget.board and budget.board.id}": within(
+            whole, Budget(board=budget.board)
+        ),
+        f"a limit of L3 of {budget.l3_bytes} B": within(whole, Budget(l3_bytes=budget.l3_bytes)),
+    }
+    causes = [text for text, less in alone.items() if not less.map_level.bytes]
+    unused = [x.name for x in limited.optional_levels if x.bytes and not limited.levels]
+    by = f", by {' and by '.join(causes)}" if causes and whole.map_level.bytes else ""
+    more = "".join(f"; {name.upper()} needs --memory {name}={AUTO}" for name in unused)
+    facts[STAYS] += f"{by}{more}"
+    return DoesNotFit(notice.code, notice.title, facts, notice.tries)
 
 
 def check_parts(budget: Budget, plan: Plan, boot_bytes: int) -> None:

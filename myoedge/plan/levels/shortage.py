@@ -11,6 +11,7 @@ from myoedge.plan.plan import Plan, size_bytes
 
 NO_L2 = "E301"  # error code of a network that does not fit L2
 SHORT_OF_L1 = "L1"  # key of the fact that lists layers which need more L1
+STAYS, NO_L3 = "stays in L2", "there is no L3"  # key of a fact, and its end
 
 
 def too_large(plan: Plan, least: Plan | None = None, short_of_l1: Sequence[str] = ()) -> DoesNotFit:
@@ -47,12 +48,14 @@ def _explain_shortage(plan: Plan, least: Plan | None) -> dict[str, str]:
     """Return the facts of an error that explain why the other memory levels do not suffice."""
     if plan.chip.flash_bytes:
         return {}
-    if least is not None:
-        return {"stays in L2": _describe_largest_buffer(least)}
-    levels = plan.chip.levels
+    levels, has_l3 = plan.chip.levels, plan.chip.map_level.bytes
+    if least is not None and has_l3:
+        return {STAYS: _describe_largest_buffer(least)}
     text = "has {:,} B for the weights that do not fit in L2"
     facts = {level.name.upper(): text.format(level.constants_bytes) for level in levels}
-    return facts or {"stays in L2": "everything: there is no L3"}
+    kept = "all but weights" if levels else "everything"
+    no_l3 = {} if has_l3 else {STAYS: f"{kept}: {NO_L3}"}
+    return no_l3 if least is not None else {**facts, **no_l3}
 
 
 def _describe_l2_use(plan: Plan, least: Plan | None) -> str:
