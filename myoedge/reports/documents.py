@@ -74,6 +74,7 @@ FORMATS: dict[str, Callable[[Any], str]] = {
     "in_dtypes": " ".join,
     "in_shapes": lambda shapes: " ".join(map(dims, shapes)),
     "out_shape": dims,
+    "weight_stored_bits": lambda bits: " ".join(map(str, bits)),
 }
 
 

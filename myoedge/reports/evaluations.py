@@ -13,6 +13,7 @@ from myoedge.numerics.arrays import Array
 from myoedge.quantization.evaluation import GIVEN, Evaluation
 from myoedge.quantization.fidelity import Fidelity, OutputFidelity
 from myoedge.quantization.holdout import TEST
+from myoedge.quantization.search.state import TriedMove
 
 MOST_CONFUSED = 32  # classes with stored confusions
 MOST_CLASSES = 1000  # classes with rows
@@ -222,3 +223,15 @@ def interval_db(ends: Sequence[float] | None) -> list[float | None] | None:
 def rounded(value: float | None) -> float | None:
     """Round a number to six decimals; None if it is not finite."""
     return None if value is None or not math.isfinite(value) else round(value, 6)
+
+
+def choice_row(choice: TriedMove) -> dict[str, Any]:
+    """Return a move of the precision search as JSON values."""
+    return {
+        "remedy": choice.remedy,
+        "worst_db": decibels(choice.worst_db),
+        "more_cycles": rounded(choice.more_cycles),
+        "int16_tensors": choice.tensors,
+        "kept": choice.is_kept,
+        "setting": choice.setting or None,
+    }

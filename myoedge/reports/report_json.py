@@ -33,7 +33,7 @@ from myoedge.quantization.ports import QuantPort
 from myoedge.quantization.search.state import TriedMove
 from myoedge.quantization.sqnr import GOOD_DB as GOOD_DB
 from myoedge.quantization.sqnr import WEAK_DB as WEAK_DB
-from myoedge.reports.evaluations import decibels, evaluation_rows, output_fidelity, rounded, sqnr
+from myoedge.reports.evaluations import choice_row, decibels, evaluation_rows, output_fidelity, sqnr
 from myoedge.reports.memory import layer_bytes, memory
 from myoedge.simulator.result import STALLS
 from myoedge.targets import ACCELERATOR
@@ -49,6 +49,8 @@ MEASURED = (  # keys of a layer that has run
     *("energy_uj", "energy_low_uj", "energy_high_uj", "activity", "instructions", "stalls"),
 )
 
+# Constants of weights: as kernels read or unpack them, or planes of NE16 (unsigned), one per bit
+STORED = ("weights", "resident_weights", "rest_weights", "planes")
 LAYER_KEYS = ("name", "label", "op", "function", "origin")  # that name a layer elsewhere
 
 Report = dict[str, Any]
@@ -226,18 +228,6 @@ def _weakest_member(step: QuantizedNode, fidelity: Fidelity) -> str | None:
     return fidelity.weakest(own.node.name for own in step.layers)
 
 
-def choice_row(choice: TriedMove) -> dict[str, Any]:
-    """Return a move of the precision search as JSON values."""
-    return {
-        "remedy": choice.remedy,
-        "worst_db": decibels(choice.worst_db),
-        "more_cycles": rounded(choice.more_cycles),
-        "int16_tensors": choice.tensors,
-        "kept": choice.is_kept,
-        "setting": choice.setting or None,
-    }
-
-
 # --- inputs and outputs ---------------------------------------------------------------------------
 
 
@@ -289,7 +279,7 @@ def _layer_json(
         "reads": list(step.operands),
         "writes": list(step.written),
         "in_dtypes": [plan.quant.dtype(name) for name in step.operands],
-        **_weights_json(step),
+        **_weights_json(plan, index),
         "macs": step_macs(plan, index),
         **dict.fromkeys(MEASURED),
         **_tiling_json(plan, index, cycles),
@@ -299,13 +289,23 @@ def _layer_json(
     }
 
 
-def _weights_json(step: QuantizedNode) -> dict[str, Any]:
-    """Return the type and bits of the widest weights of a layer as in report.json."""
-    weighted = [x for x in step.layers if x.integers.arrays.get("weight") is not None]
+def _weights_json(plan: Plan, index: int) -> dict[str, Any]:
+    """Return the type and bits of the widest weights of a layer as in report.json, and the bits of
+    a weight where it is stored: several if parts of a layer differ."""
+    weighted = [x for x in plan.steps[index].layers if x.integers.arrays.get("weight") is not None]
     widest = max(weighted, key=lambda x: x.weight_bits, default=None)
     if widest is None:
-        return {"weight_dtype": None, "weight_bits": None}
-    return {"weight_dtype": widest.weight_type.dtype.name, "weight_bits": widest.weight_bits}
+        return {"weight_dtype": None, "weight_bits": None, "weight_stored_bits": []}
+    kernel, bits = plan.tilings[index].kernel, widest.weight_bits
+    types = {name: array.dtype for name, array in kernel.arrays.items() if name in STORED}
+    stored = {name: bits if x.kind == "u" else 8 * x.itemsize for name, x in types.items()}
+    if kernel.packing is not None:
+        stored[kernel.packing.operand] = kernel.packing.bits
+    return {
+        "weight_dtype": widest.weight_type.dtype.name,
+        "weight_bits": bits,
+        "weight_stored_bits": sorted({*stored.values()}) or [widest.weight_type.bits],
+    }
 
 
 def _tiling_json(plan: Plan, index: int, cycles: Mapping[str, int | None]) -> dict[str, Any]:

@@ -36,6 +36,7 @@ COLUMNS = (
     *[
         "weight_dtype",
         "weight_bits",
+        "weight_stored_bits",
         "macs",
         "cycles",
         "cycles_compute",
