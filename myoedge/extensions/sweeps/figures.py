@@ -28,6 +28,7 @@ PATHS = {
     "pass_frames": "stream.pass_frames",
 }
 LEVEL = "_bytes"  # end of the name of a memory's figure
+STORED = "_stored"  # of a flash on the chip: its bytes with those of the program
 
 Figures = Mapping[str, float | None]
 Text = Callable[[float, float], str]  # old value, new value -> "" if the change is negligible
@@ -36,7 +37,8 @@ Text = Callable[[float, float], str]  # old value, new value -> "" if the change
 def figures(report: Report, more_mw: float = 0.0) -> dict[str, float | None]:
     """Return the figures of a build: those in PATHS, the average power if the period is known, a
     stream's delay in seconds from the first sample of a pass to its outputs or an application's to
-    its decision, the number of parts beside the chip, and the bytes in memories behind L2.
+    its decision, the number of parts beside the chip, the bytes in memories behind L2, and in a
+    flash on the chip also with the program, if that is stored there.
 
     more_mw   to be added to the average power
     """
@@ -51,6 +53,10 @@ def figures(report: Report, more_mw: float = 0.0) -> dict[str, float | None]:
     other_s = None if inference_s is None else inference_s + hops_s
     values["delay_s"] = other_s if decision_s is None else decision_s
     values["external_parts"] = len(report["memory"]["external"])
+    boot_bytes = report["memory"].get("boot_image_bytes") or 0
+    for flash, room_bytes in report["memory"].get("boot_rooms", {}).items():
+        program_bytes = boot_bytes if boot_bytes <= room_bytes else 0
+        values[f"{flash}{STORED}"] = levels.get(flash, 0) + program_bytes
     return values
 
 
@@ -92,8 +98,9 @@ def external_text(old: float, new: float) -> str:
 def compared(base: Figures, new: Figures) -> Sequence[ComparedFigure]:
     """Return what is compared of two builds, in the order of text: energy and cycles, which are of
     one pass of a stream, only of passes as long."""
-    names = dict.fromkeys([*_memories(base), *_memories(new)])
-    memories = {name: name.removesuffix(LEVEL).upper() for name in sorted(names)}
+    names = {name.removesuffix(LEVEL) for name in (*_memories(base), *_memories(new))}
+    stored = {name.removesuffix(STORED) for x in (base, new) for name in x if name.endswith(STORED)}
+    memories = {f"{x}{STORED if x in stored else LEVEL}": x.upper() for x in sorted(names | stored)}
     least = LEAST_MEMORY_GAIN * (base["chip_l2_bytes"] or math.inf)
     of_pass = (
         ComparedFigure("energy_uj", lambda old, now: _percent_text(old, now, "energy")),

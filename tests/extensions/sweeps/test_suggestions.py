@@ -297,3 +297,26 @@ def test_every_suggestion_tells_what_it_costs(base: Figures, name: str) -> None:
         assert made.text.endswith(f"; costs: {made.costs[0]}")
         better = changes(new, old)
         assert len(better.gains) == 1, "the way back gains just this"
+
+
+@pytest.mark.parametrize("streamed_kib", [0, 200])
+@pytest.mark.parametrize("room_kib", [1, 1024])
+@pytest.mark.parametrize("program_kib", [None, 100, 400])
+def test_a_program_in_the_flash_on_the_chip_counts_with_its_weights(
+    streamed_kib: int, room_kib: int, program_kib: int | None
+) -> None:
+    """A program that has no room there is in the flash beside the chip, with none of its bytes."""
+
+    def figures_of(program: int | None, streamed: int, room: int) -> Figures:
+        given = report(40.0, target={"chip": "gap9", "l2_bytes": 1536 << 10})
+        given["memory"] = {
+            "levels": {"mram": streamed << 10}, "external": [], "l2_peak_bytes": 9, "l3_bytes": 0,
+            "boot_image_bytes": program and program << 10, "boot_rooms": {"mram": room << 10},
+        }  # fmt: skip
+        return figures(given)
+
+    kib = streamed_kib + (program_kib or 0) * (room_kib == 1024)
+    old, new = figures_of(300, 500, 1024), figures_of(program_kib, streamed_kib, room_kib)
+    told = changes(old, new)
+    assert told.gains == (f"{800 - kib} KiB less of MRAM",), told.text
+    assert changes(new, old).costs == (f"{800 - kib} KiB more of MRAM",)
