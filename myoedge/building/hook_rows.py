@@ -3,14 +3,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, fields
 from importlib import metadata
 from typing import Any
 
+from myoedge.building.config_tables import Config
+from myoedge.building.options import BuildOptions
 from myoedge.errors import MyoedgeError
 from myoedge.extension import kinds, places
-from myoedge.system.hooks import GROUP, checked, load_extension
+from myoedge.system.hooks import GROUP, checked, load, load_extension
 from myoedge.system.near_names import nearest_in
 from myoedge.system.user_code import cause_of
 
@@ -62,11 +65,30 @@ def _causes(hook: Any) -> Iterator[str]:
             continue
         try:
             checked(hook, field)
+            _call_without_model(hook, field)
         except MyoedgeError as error:
             yield f"{field} {place}: {cause_in(error)}"
         except (Exception, SystemExit) as error:
             tries = (f"; try {remedy}" for remedy in nearest_in(error))
             yield f"{field} {place}: {cause_of(error)}{''.join(tries)}"
+
+
+def _call_without_model(hook: Any, field: str) -> None:
+    """Call the function at a place if no model is needed for its arguments, with the defaults of
+    myoedge.toml and of `build`. Errors: E257 an exception, or another result than is stated."""
+    text = places(hook.__class__)[field]
+    names = re.findall(r"(\w+): ", text) if text.startswith("(") else [text]
+    known: dict[str, Callable[[], Any]] = {
+        "table": lambda: load(hook, "kind")(),
+        "options": BuildOptions,
+        "settings": Config,
+    }
+    if known.keys() >= {*names}:
+        try:
+            load(hook, field)(*(known[name]() for name in names))
+        except MyoedgeError as error:
+            if error.code == "E257":
+                raise  # other errors are of the defaults
 
 
 def cause_in(error: MyoedgeError) -> str:

@@ -153,7 +153,18 @@ def right(text: str) -> str:
         return "@dataclass\nclass right:\n    pin: int = 3\n"
     if text in TYPES:
         return f"from {TYPES[text]} import {text}\nright = object.__new__({text})\n"
-    return f"def right{text}: ...\n"
+    return f"def right{text}: {RETURNS.get(text, '...')}\n"
+
+
+TOOL, RULES = "() -> ToolRow", "(table: object) -> Iterable[tuple[str, bool]]"
+REQUEST = "(options: BuildOptions, settings: Config) -> "
+# Functions that the check calls, as their arguments need no model -> what they return
+RETURNS = {
+    TOOL: "from myoedge.backends.doctor import ToolRow; return object.__new__(ToolRow)",
+    RULES: "return [('pin must be 0', True)]",
+    f"{REQUEST}ApplicationRequest": "right.application = len; return right",
+    f"{REQUEST}PartRequest | None": "return None",
+}
 
 
 def wrong(text: str) -> Iterator[tuple[str, str]]:
@@ -284,6 +295,29 @@ def test_a_function_that_fails_is_the_package_s_error(
             )
         assert (e.value.code, e.value.notice.tries) == ("E257", ("pip uninstall wrong",))
         assert cause in str(dict(e.value.notice.facts)["cause"])
+
+
+CALLED = [row for row in FUNCTIONS if row[2] in RETURNS]
+
+
+@pytest.mark.parametrize(("kind", "field", "text"), CALLED)
+def test_the_check_calls_what_needs_no_model(
+    kind: str, field: str, text: str, package: Callable[..., Extension]
+) -> None:
+    """As on use: it raises, or does not return what is stated; errors of settings are none."""
+    assert {row[2] for row in CALLED} == {*RETURNS}
+    head, _, result = text.rpartition(" -> ")
+    refusal = "from myoedge.errors import MyoedgeError; raise MyoedgeError('E232', 'no pin')"
+    for source, cause in [
+        ("raise ValueError(3)", "ValueError: 3 (wrong_place.py:3)"),
+        ("return 1j", f"it returned complex, not {result}"),
+        (refusal, ""),
+    ]:
+        package(kind, field, f"def right{head}: {source}\n")
+        bad = [row for row in myoedge.check_plugin("wrong").hooks if row.state != "ok"]
+        assert [row.kind for row in bad] == [kind] * bool(cause)
+        assert all(row.cause.startswith(f"{field} wrong_place:right: ") for row in bad)
+        assert all(cause in row.cause for row in bad), bad
 
 
 @pytest.mark.usefixtures("lamp")
