@@ -106,7 +106,18 @@ def _naming_what_excludes(error: DoesNotFit, chip: Chip, budget: Budget) -> Does
     notice, facts = error.notice, dict(error.notice.facts)
     if not facts.get(STAYS, "").endswith(NO_L3):
         return error
-    whole, limited = CHIPS.get(chip.name, chip), within(chip, budget)
+    causes, limited = _excluding_l3(chip, budget), within(chip, budget)
+    unused = [x.name for x in limited.optional_levels if x.bytes and not limited.levels]
+    by = f", by {' and by '.join(causes)}" if causes else ""
+    more = "".join(f"; {name.upper()} needs --memory {name}={AUTO}" for name in unused)
+    facts[STAYS] += f"{by}{more}"
+    return DoesNotFit(notice.code, notice.title, facts, notice.tries)
+
+
+def _excluding_l3(chip: Chip, budget: Budget) -> list[str]:
+    """Return what excludes L3, each by itself: the clock, limits, the board; [] if the chip has
+    none."""
+    whole = CHIPS.get(chip.name, chip)
     alone = {
         f"the clock of {chip.point.clock_hz / 1e6:g} MHz": chip,
         f'[budget] {EXTERNAL} = "{budget.external}"': within(
@@ -117,12 +128,8 @@ def _naming_what_excludes(error: DoesNotFit, chip: Chip, budget: Budget) -> Does
         ),
         f"a limit of L3 of {budget.l3_bytes} B": within(whole, Budget(l3_bytes=budget.l3_bytes)),
     }
-    causes = [text for text, less in alone.items() if not less.map_level.bytes]
-    unused = [x.name for x in limited.optional_levels if x.bytes and not limited.levels]
-    by = f", by {' and by '.join(causes)}" if causes and whole.map_level.bytes else ""
-    more = "".join(f"; {name.upper()} needs --memory {name}={AUTO}" for name in unused)
-    facts[STAYS] += f"{by}{more}"
-    return DoesNotFit(notice.code, notice.title, facts, notice.tries)
+    has_l3 = whole.map_level.bytes
+    return [text for text, less in alone.items() if has_l3 and not less.map_level.bytes]
 
 
 def check_parts(budget: Budget, plan: Plan, boot_bytes: int) -> None:

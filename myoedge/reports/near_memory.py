@@ -95,6 +95,14 @@ def levels(report: Mapping[str, Any]) -> Mapping[str, int]:
     return {name: count for name, count in sizes.items() if count}
 
 
+def bytes_with_program(report: Mapping[str, Any]) -> Mapping[str, int]:
+    """Return flash on the chip -> its bytes with those of the boot image, if it has room there."""
+    memory, held = report["memory"], levels(report)
+    boot_bytes = memory.get("boot_image_bytes") or 0
+    rooms = memory.get("boot_rooms", {}).items()
+    return {name: held.get(name, 0) + boot_bytes * (boot_bytes <= room) for name, room in rooms}
+
+
 def part_names(number: int) -> str:
     """Name as many parts beside the chip: "none", "flash", "RAM and flash"."""
     return " and ".join(PARTS[:number][::-1]) or "none"

@@ -53,11 +53,8 @@ def figures(report: Report, more_mw: float = 0.0) -> dict[str, float | None]:
     other_s = None if inference_s is None else inference_s + hops_s
     values["delay_s"] = other_s if decision_s is None else decision_s
     values["external_parts"] = len(report["memory"]["external"])
-    boot_bytes = report["memory"].get("boot_image_bytes") or 0
-    for flash, room_bytes in report["memory"].get("boot_rooms", {}).items():
-        program_bytes = boot_bytes if boot_bytes <= room_bytes else 0
-        values[f"{flash}{STORED}"] = levels.get(flash, 0) + program_bytes
-    return values
+    stored = near_memory.bytes_with_program(report)
+    return values | {f"{flash}{STORED}": count for flash, count in stored.items()}
 
 
 @dataclass(frozen=True, slots=True)
