@@ -49,7 +49,7 @@ MEASURED = (  # keys of a layer that has run
     *("energy_uj", "energy_low_uj", "energy_high_uj", "activity", "instructions", "stalls"),
 )
 
-# Constants of weights: as kernels read or unpack them, or planes of NE16 (unsigned), one per bit
+# Constants of weights: as kernels read or unpack them, or unsigned planes of one bit each
 STORED = ("weights", "resident_weights", "rest_weights", "planes")
 LAYER_KEYS = ("name", "label", "op", "function", "origin")  # that name a layer elsewhere
 

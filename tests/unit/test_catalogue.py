@@ -243,6 +243,7 @@ SHARED = {
     "E256": {"building.plugin_check", "building.plugins"},  # one that is not installed
     # a plug-in that cannot be used: its entry point, the class of its operator, its kernels
     "E257": {
+        "building.hook_rows",
         "building.plugins",
         "codegen.library",
         "frontend.torch.static_shapes",
