@@ -55,6 +55,7 @@ if TYPE_CHECKING:
 LONGEST_CYCLES = 600_000_000  # estimated cycles up to which a build is simulated without --simulate
 MOST_CANDIDATES = 6
 MOST_PLANS = 6  # plans: the code of each may be larger than that of the one before
+TRIALS = "plan: other limits are tried"
 NO_COMPILER = (5, 70)  # exit codes: no compiler; it rejects the simulator's C
 
 Candidate = TypeVar("Candidate")
@@ -95,7 +96,8 @@ def finish(inputs: BuildInputs) -> Finished:
             if not inputs.advises:
                 check_fewer_levels(inputs, finish)
                 raise
-            raise raised(over_budget([advised(refused, inputs, finish)])) from None
+            with inputs.stage(TRIALS):
+                raise raised(over_budget([advised(refused, inputs, finish)])) from None
     except KeepsLimit as kept:  # found while a remedy was searched
         return _finish_first_accepted(inputs, kept.build_plan)
 
@@ -154,14 +156,17 @@ def _finish_first_accepted(inputs: BuildInputs, build_plan: BuildPlan | None = N
     if plans.short is not None:
         free = next(plans.candidates)
         report = estimated_report(free, quantized, request, inputs.energy)
-        judge(report, short=advised(plans.short, inputs, finish, free.plan))
+        with inputs.stage(TRIALS):
+            short = advised(plans.short, inputs, finish, free.plan)
+        judge(report, short=short)
     evaluate = partial(_finish_candidate, inputs)
     finished = first_accepted(plans.candidates, evaluate, lambda result: keeps_up(result.report))
     if inputs.confirmation.tune and finished.contents.firmware is not None:
         finished = _choose_simulated_tiles(finished, request, evaluate)
     judge(finished.report)
     if finished.build_plan.plan.is_tight:
-        finished = replace(finished, of_limits=slow_for_l2(finished, inputs, finish))
+        with inputs.stage(TRIALS):
+            finished = replace(finished, of_limits=slow_for_l2(finished, inputs, finish))
     return _add_limit_costs(finished, inputs)
 
 

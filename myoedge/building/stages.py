@@ -184,16 +184,17 @@ Say = Callable[[str], None]
 
 @contextmanager
 def timed(stage: str, times_s: dict[str, float], say: Say) -> Iterator[None]:
-    """Context manager that reports the name of a stage, and adds its duration to times_s[stage].
+    """Context manager that reports a stage, and adds its duration to times_s.
 
-    say   progress callback
+    stage   name, and after ": " what the stage does
+    say     progress callback
     """
     say(stage)
-    began = time.perf_counter()
+    name, began = stage.partition(":")[0], time.perf_counter()
     try:
         yield
     finally:  # a plan may fail, and another one be made
-        times_s[stage] = times_s.get(stage, 0.0) + time.perf_counter() - began
+        times_s[name] = times_s.get(name, 0.0) + time.perf_counter() - began
 
 
 @dataclass(frozen=True)
