@@ -38,7 +38,9 @@ def test_what_excludes_l3_is_named(
         limits = Budget(l2_bytes=64, l3_bytes=l3_bytes, external=external, board=find_board(board))
     with pytest.raises(DoesNotFit) as refused:
         plan_within(drawn("linear", 1)[0].quant, chip.at(clock), limits)
-    told = dict(refused.value.notice.facts)["stays in L2"]
+    facts = dict(refused.value.notice.facts)
+    assert "code" in facts["needs"].rpartition(", ")[2], "a program takes L2, too"
+    told = facts["stays in L2"]
     found = [cause for cause, excludes in causes.items() if excludes]
     if not found:
         assert told.startswith("the data of a few tiles")

@@ -70,8 +70,9 @@ def _describe_l2_use(plan: Plan, least: Plan | None) -> str:
     elif plan.chip.flash_bytes:
         weights = ""
     code, layers = plan.chip.l2_bytes - l2_bytes, len(plan.steps)
+    linked = plan.chip.program is not None and not plan.chip.flash_bytes
     own = "variables and stack" if plan.chip.flash_bytes else "code"
-    of_code = f", {own} of {layers:,} layers {code:,} B" * bool(code)
+    of_code = f", {own} of {layers:,} layers {code:,} B" if code else ", and code" * linked
     activations, border = needed.arena_bytes, needed.border_bytes
     return (
         f"{total + code:,} B{where}: {weights}activations {activations:,} B, "
