@@ -14,6 +14,7 @@ QUICK = (START, "linear layers 3", "sums 0")
 NAMES = [name if name in QUICK else pytest.param(name, marks=pytest.mark.slow) for name in layers()]
 
 
+@pytest.mark.pages
 def test_the_page_has_what_is_recorded() -> None:
     recorded = json.loads(RECORDED.read_text())
     assert recorded.keys() == layers().keys()

@@ -22,7 +22,8 @@ def measures_reach() -> bool:
 
 
 def mark_slow(items: Iterable[pytest.Item], deferred: frozenset[str]) -> None:
-    """Mark these tests as slow. A new or renamed test is not among them: it runs."""
+    """Mark these tests as slow, but for those of pages, which change with any part of the product.
+    A new or renamed test is not among them: it runs."""
     for item in items:
-        if item.nodeid in deferred:
+        if item.nodeid in deferred and item.get_closest_marker("pages") is None:
             item.add_marker(pytest.mark.slow)

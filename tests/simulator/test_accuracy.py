@@ -152,5 +152,6 @@ def test_single_precision_is_refused() -> None:
     assert refused.value.code == "E701"
 
 
+@pytest.mark.pages
 def test_the_page_says_what_the_code_gives() -> None:
     assert page() == PAGE.read_text(encoding="utf-8"), "`make docs` writes it anew"

@@ -150,11 +150,16 @@ def test_marks_are_those_of_the_list() -> None:
         ["a/b.py::test_c[x]", "a/b.py::test_d"],
     )
     marked: list[str] = []
+    of_pages = "a/b.py::test_page"
     items: list[Any] = [
-        SimpleNamespace(nodeid=name, add_marker=lambda mark, name=name: marked.append(name))
-        for name in [*left_out, *others]
+        SimpleNamespace(
+            nodeid=name,
+            add_marker=lambda mark, name=name: marked.append(name),
+            get_closest_marker=lambda mark, name=name: mark if name == of_pages else None,
+        )
+        for name in [*left_out, *others, of_pages]
     ]
-    mark_slow(items, frozenset(left_out))
+    mark_slow(items, frozenset([*left_out, of_pages]))
     assert marked == left_out
 
 

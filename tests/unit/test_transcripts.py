@@ -5,9 +5,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from tests import transcripts
 
 
+@pytest.mark.pages
 def test_what_is_shown_is_what_is_printed(tmp_path: Path) -> None:
     transcripts.prepare(tmp_path)
     for page in transcripts.PAGES:
