@@ -29,6 +29,7 @@ from myoedge.plan.cost.network import modelled_cycles
 from myoedge.plan.levels.shortage import NO_L2
 from myoedge.plan.plan import Plan
 from myoedge.reports.budget import Broken, lossless_first
+from myoedge.reports.speed import is_modelled
 
 MOST_TRIALS = 5  # builds without simulation
 MORE_CYCLES = 1.25  # by which estimates of whole networks may differ from runs (performance.md)
@@ -108,7 +109,6 @@ def _exceeded(
     causes = []
     if limits.external not in (None, PARTS[-1]):
         causes.append(f"{limits.external} at most, by [budget] {EXTERNAL}")
-        title = f"over budget: {EXTERNAL}"
     if (board := limits.board) is not None and is_limited_by_board(limits, chip):
         title = f"the network does not fit the memories of the board {board.id}"
         causes.append(f"{parts_of(board)}, by board.toml of {board.id}")
@@ -211,7 +211,9 @@ def slow_for_l2(finished: Finished, inputs: BuildInputs, finish: Finish) -> tupl
     plan, found = finished.build_plan.plan, _least_built_by_cycles(inputs, finish)
     if found is None or modelled_cycles(found[1]) >= modelled_cycles(plan) / MORE_CYCLES:
         return ()
-    given = {"now": estimated(plan), "kib": found[0], "price": estimated(found[1])}
+    taken = f"{finished.report['cycles']['total']:,} cycles"
+    now = estimated(plan) if is_modelled(finished.report) else taken
+    given = {"now": now, "kib": found[0], "price": estimated(found[1])}
     return (warning("W305", given),)
 
 

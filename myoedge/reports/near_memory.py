@@ -178,7 +178,7 @@ def behind_l2(report: Report) -> list[str]:
     texts = [f"from {name.upper()} in every run: {text}" for name, text in moved.items()]
     if texts and (stored := memory.get("boot_image_bytes")):
         rooms = memory.get("boot_rooms", {}).items()
-        image = (f"{name.upper()} has room for {size(room)}" for name, room in rooms)
+        image = (f"{name.upper()} has room for one of {size(room)}" for name, room in rooms)
         texts.append(", ".join([f"boot image {size(stored)}", *image]))
     return texts
 

@@ -109,7 +109,7 @@ def test_gates_stay_in_l2_beside_weights_that_come_again_in_each_step() -> None:
     with pytest.raises(MyoedgeError) as refused:
         make_plan(network, chip)
     title, gates, *_ = dict(refused.value.notice.facts)["stays in L2"].splitlines()
-    assert title.endswith("come again in each step")
+    assert title.endswith("are loaded in each step")
     assert gates.split()[0] == f"{150 * 3 * 256 * 2:,}"
 
 

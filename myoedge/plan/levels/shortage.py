@@ -21,7 +21,7 @@ def too_large(plan: Plan, least: Plan | None = None, short_of_l1: Sequence[str] 
     short_of_l1   layers that could keep more outside L2 if L1 were larger
     """
     chip, names = plan.chip, list(dict.fromkeys(short_of_l1))
-    title = f"{plan.l1_room_bytes:,} B are too few for tiles with which more could leave L2:"
+    title = f"{plan.l1_room_bytes:,} B are too few: with more, results of these could leave L2:"
     layers = [title, *names[:3]]
     stored = () if chip.flash_bytes else enumerate(plan.steps)
     sizes = [
@@ -89,7 +89,7 @@ def _describe_largest_buffer(least: Plan) -> str:
     sizes += [(size_bytes(least.quant, name), _displayed_name(least, name)) for name in near]
     title = "the data of a few tiles, and all operands of layers without tiles"
     title += " or in loops" * bool(least.loops)
-    title += ", or of which constants come again in each step" * any(least.timeline_steps.passes)
+    title += ", or whose constants are loaded in each step" * any(least.timeline_steps.passes)
     return "\n".join([title, *_largest_entries(sizes)])
 
 
