@@ -29,7 +29,7 @@ from myoedge.building.operating_points import sooner
 from myoedge.building.plan_within import StoredOverParts, check_parts
 from myoedge.building.plans import BuildPlan, Planned, memory_costs, planned, small_plans
 from myoedge.building.quantized import Quantized
-from myoedge.building.remedies import KeepsLimit, advised, check_fewer_levels, slow_for_l2
+from myoedge.building.remedies import KeepsLimit, advised, slow_for_l2
 from myoedge.building.request import BuildRequest
 from myoedge.building.stages import key, reused
 from myoedge.building.stream_rate import TOO_LARGE, keeps_up
@@ -94,7 +94,6 @@ def finish(inputs: BuildInputs) -> Finished:
             return _plan_again(inputs)
         except DoesNotFit as refused:
             if not inputs.advises:
-                check_fewer_levels(inputs, finish)
                 raise
             with inputs.stage(TRIALS):
                 raise raised(over_budget([advised(refused, inputs, finish)])) from None
@@ -112,7 +111,7 @@ def _plan_again(inputs: BuildInputs) -> Finished:
         try:
             return _finish_first_accepted(inputs)
         except CodeOverBudget as error:
-            over = error
+            over = min(over or error, error, key=attrgetter("total_bytes"))
             inputs = replace(inputs, request=request.with_linked(error.linked_bytes))
         except (ProgramTooLarge, StoredOverParts) as error:
             too_large = error

@@ -180,8 +180,9 @@ def _least_l2_build(
     if not total_bytes and (least := least_plan(inputs.quantized.network, inputs.request)):
         total_bytes = least.plan.l2_bytes + budget.LEAST_CODE_BYTES
     total_bytes = min(total_bytes or most_bytes, most_bytes)
+    l2_kib = (inputs.request.limits.l2_bytes or 0) // KIB
     for _ in range(MOST_TRIALS):
-        l2_kib = max(-(-total_bytes // KIB), (inputs.request.limits.l2_bytes or 0) // KIB + 1)
+        l2_kib = max(-(-total_bytes // KIB), l2_kib + 1)
         try:
             return l2_kib, finish(_set_only_l2_limit(inputs, l2_kib))
         except budget.CodeOverBudget as error:

@@ -50,7 +50,7 @@ def planned_once(inputs: PlanInputs) -> Plan:
     return plan
 
 
-@lru_cache(maxsize=32)  # searches plan networks before builds do, and refusals try remedies
+@lru_cache(maxsize=128)  # searches plan networks before builds do, and refusals try remedies
 def _plan_or_error(inputs: PlanInputs) -> Plan | MyoedgeError:
     ranks, by_bytes = inputs.tile_ranks, inputs.by_bytes
     try:
