@@ -6,7 +6,8 @@ from __future__ import annotations
 from dataclasses import replace
 from functools import partial
 
-from myoedge.building.budget import EXTERNAL, code_bytes, memories
+from myoedge.building import budget
+from myoedge.building.budget import EXTERNAL, memories
 from myoedge.building.plans import first_plan
 from myoedge.building.request import BuildRequest
 from myoedge.plan.cost.network import energy_bytes, latency_s, modelled_cycles, waits
@@ -61,5 +62,5 @@ def leaves_room_for_code(plan: Plan, request: BuildRequest) -> bool:
     """Return whether L2 has room for a plan's data beside code, as it is estimated: plans without
     memory levels may take all of L2, as linking tells the code's size."""
     limits = replace(request.limits, l2_bytes=request.limits.l2_bytes or request.chip.l2_bytes)
-    code = code_bytes(limits, request.chip, len(plan.steps))
+    code = budget.code_bytes(limits, request.chip, len(plan.steps))
     return plan.l2_bytes + code <= (limits.l2_bytes or 0)
