@@ -102,8 +102,8 @@ def finish(inputs: BuildInputs) -> Finished:
 
 
 def _plan_again(inputs: BuildInputs) -> Finished:
-    """Finish a build with less room for data if its code is larger than estimated, at last with the
-    plan that has the least data."""
+    """Finish a build with less room for data if its code is larger than estimated, at last with
+    `small_plans`."""
     over: CodeOverBudget | None = None
     too_large: DoesNotFit
     for _ in range(MOST_PLANS):

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import TYPE_CHECKING
@@ -158,23 +157,13 @@ def estimated(plan: Plan) -> str:
 
 
 def least_plan(network: QuantGraph, request: BuildRequest) -> BuildPlan | None:
-    """Return the plan with the least room for data in L2, to n / NEAR; None if there is none.
-    Halves of the chip's L2 are searched, so that all limits have the same.
-
-    Streams with a rate are not searched (None), because each trial would also search the number of
-    frames per pass.
-    """
-    if request.frames is not None and request.frames.rate is not None:
-        return None
+    """Return the plan with the least room for data in L2, to n / NEAR; None as for
+    `_least_l2_kib`."""
     of_data = replace(request, limits=replace(request.limits, l2_code_bytes=0))
-    low, most = 0, request.chip.l2_bytes // budget.KIB
-    high = most + 1
-    while high - low > max(high // NEAR, 1):
-        kib = (low + high) // 2
-        low, high = (low, kib) if fits(network, _set_l2_limit(of_data, kib)) else (kib, high)
-    if high > most:
+    kib = _least_l2_kib(network, of_data, NEAR)
+    if kib is None:
         return None
-    found = next(_candidate_plans(network, _set_l2_limit(of_data, high)))
+    found = next(_candidate_plans(network, _set_l2_limit(of_data, kib)))
     chip = replace(found.plan.chip, l2_bytes=request.chip_in_limits.l2_bytes)
     return replace(found, plan=replace(found.plan, chip=chip))
 
@@ -182,31 +171,41 @@ def least_plan(network: QuantGraph, request: BuildRequest) -> BuildPlan | None:
 def small_plans(network: QuantGraph, request: BuildRequest) -> Iterator[BuildPlan]:
     """Yield plans that may fit where code is larger than estimated: as if the program were the
     smallest, which needs no transfers if all data fits, and the one with the least data."""
-    with suppress(MyoedgeError):
-        yield next(_candidate_plans(network, request.with_least_code))
-    if (least := least_plan(network, request)) is not None:
-        yield least
+    least_code = if_it_fits(lambda: next(_candidate_plans(network, request.with_least_code)))
+    yield from filter(None, [least_code])
+    yield from filter(None, [least_plan(network, request)])
 
 
 def least_limit_by_cycles(network: QuantGraph, request: BuildRequest) -> int | None:
     """Return the least L2 limit in KiB above the given one with which a plan by cycles fits; None
-    if there is none. Halves of the chip's L2 are searched, so that the same is found from all
-    limits below, if more L2 never takes away a plan.
+    as for `_least_l2_kib`."""
+    by_cycles = replace(request, limits=replace(request.limits, by_bytes=False))
+    most_kib = request.chip.l2_bytes // budget.KIB
+    above_kib = (request.limits.l2_bytes or 0) // budget.KIB
+    return _least_l2_kib(network, by_cycles, most_kib, above_kib)
 
-    Streams with a rate are not searched (None), as in least_plan.
+
+def _least_l2_kib(
+    network: QuantGraph, request: BuildRequest, near: int, above_kib: int = 0
+) -> int | None:
+    """Return the least L2 limit in KiB with which a plan fits, to n / near or 1 KiB; None if there
+    is none. Halves of the chip's L2 are searched, so that the same is found from all limits below,
+    if more L2 never takes away a plan.
+
+    Streams with a rate are not searched (None), because each trial would also search the number of
+    frames per pass.
+
+    above_kib   a limit that is too small
     """
     if request.frames is not None and request.frames.rate is not None:
         return None
-    given = (request.limits.l2_bytes or 0) // budget.KIB
-    request = replace(request, limits=replace(request.limits, by_bytes=False))
-    low, high = 0, request.chip.l2_bytes // budget.KIB + 1
-    while high - low > 1:
+    low, most = 0, request.chip.l2_bytes // budget.KIB
+    high = most + 1
+    while high - low > max(high // near, 1):
         kib = (low + high) // 2
-        if kib > given and fits(network, _set_l2_limit(request, kib)):
-            high = kib
-        else:
-            low = kib
-    return high if high * budget.KIB <= request.chip.l2_bytes else None
+        suffices = kib > above_kib and fits(network, _set_l2_limit(request, kib))
+        low, high = (low, kib) if suffices else (kib, high)
+    return high if high <= most else None
 
 
 def _set_l2_limit(request: BuildRequest, l2_kib: int) -> BuildRequest:

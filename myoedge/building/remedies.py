@@ -24,7 +24,7 @@ from myoedge.building.plans import (
 )
 from myoedge.building.trials import Finish, Remedy, Trials, trial_inputs
 from myoedge.catalogue import warning
-from myoedge.errors import MyoedgeError, Notice
+from myoedge.errors import DoesNotFit, MyoedgeError, Notice
 from myoedge.plan.cost.network import modelled_cycles
 from myoedge.plan.levels.shortage import NO_L2
 from myoedge.plan.plan import Plan
@@ -171,7 +171,7 @@ def _with_l2_remedy(
 def _least_l2_build(
     refused: MyoedgeError, inputs: BuildInputs, most_bytes: int, finish: Finish
 ) -> tuple[int, Finished] | None:
-    """Build with the limit of L2 that the smallest plan has beside its code, as linking tells its
+    """Build with the limit of L2 that the smallest plan takes with its code, as linking tells the
     size; return the limit, in KiB, with the build. None if there is no such plan.
 
     most_bytes   a limit that suffices
@@ -187,7 +187,7 @@ def _least_l2_build(
             return l2_kib, finish(_set_only_l2_limit(inputs, l2_kib))
         except budget.CodeOverBudget as error:
             total_bytes = min(error.total_bytes, most_bytes)
-        except MyoedgeError:
+        except DoesNotFit:
             break
     return None
 

@@ -79,7 +79,7 @@ def batch(known: Known) -> Iterator[Finding]:
 
 
 def few(known: Known) -> Iterator[Finding]:
-    """Yield too few samples; the remedy is to use those of the folder, or init's script."""
+    """Yield the number of too few samples, with the folder's samples or init's script as remedy."""
     given = known.data
     if all_stated(known.model.graph) or given.count >= LEAST_SAMPLES:
         return

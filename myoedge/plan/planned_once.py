@@ -29,7 +29,7 @@ class PlanInputs:
     by_bytes: bool
 
     def __hash__(self) -> int:
-        return id(self.network)
+        return hash((id(self.network), self.chip.l2_bytes, self.chip.l2_reserved_bytes))
 
     def __eq__(self, other: object) -> bool:
         """Return whether the network is the same object, and the other inputs are equal."""

@@ -60,21 +60,20 @@ def sizes(report: Report) -> Sizes:
 
 
 def bytes_in_use(report: Report) -> int:
-    """Return the bytes of the memory of activations in use: data, and what the linked program takes
-    besides."""
+    """Return the bytes in use of the memory of activations: of data, and of the linked program."""
     return int(report["memory"]["l2_peak_bytes"] + program_bytes(report))
 
 
 def program_bytes(report: Report) -> int:
-    """Return the bytes of the memory of activations that the linked program takes besides data: its
-    code, or the variables of one in flash; 0 before it is linked."""
+    """Return the bytes of the linked program in the memory of activations: of code, or of the
+    variables of a program in flash; 0 before linking."""
     memory = report["memory"]
     return (memory["variables_bytes"] if has_flash(report) else memory["code_bytes"]) or 0
 
 
 def beside(report: Report) -> list[str]:
-    """Name the bytes of the memory of activations that are in no figure: "besides, a run needs a
-    stack of 4 KiB"; [] if all are."""
+    """Name the stack, which no figure of the memory of activations counts: "besides, a run needs a
+    stack of 4 KiB"; [] without one."""
     stack_bytes = report["memory"].get("stack_bytes")
     return [f"besides, a run needs a stack of {size(stack_bytes)}"] if stack_bytes else []
 
@@ -96,7 +95,7 @@ def levels(report: Mapping[str, Any]) -> Mapping[str, int]:
 
 
 def bytes_with_program(report: Mapping[str, Any]) -> Mapping[str, int]:
-    """Return flash on the chip -> its bytes with those of the boot image, if it has room there."""
+    """Return flash on the chip -> its bytes with those of a boot image that fits there."""
     memory, held = report["memory"], levels(report)
     boot_bytes = memory.get("boot_image_bytes") or 0
     rooms = memory.get("boot_rooms", {}).items()
@@ -170,7 +169,7 @@ def from_l3(report: Report) -> str:
 
 
 def behind_l2(report: Report) -> list[str]:
-    """Format what a run moves from each level behind L2, and the size of the boot image."""
+    """Format the bytes that a run moves from each level behind L2, and those of the boot image."""
     memory = report["memory"]
     moved = {"l3": from_l3(report)} if memory["l3_bytes"] else {}
     others = {x: count for x, count in levels(report).items() if x != "l3"}

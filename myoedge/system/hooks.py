@@ -60,8 +60,8 @@ def import_place(place: str) -> Any:
 
 
 def checked(hook: Any, field: str = "place") -> Any:
-    """Import what stands at a place of a hook. Errors: those of the import; TypeError it is not
-    what stands there."""
+    """Import the object at a place of a hook. Errors: those of the import; TypeError the object is
+    of another kind than the place's."""
     found = import_place(getattr(hook, field))
     Stated(places(hook.__class__)[field]).check(found)
     return found

@@ -8,7 +8,7 @@ from __future__ import annotations
 import itertools
 import re
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,12 @@ from myoedge.building.plan_within import plan_within
 from myoedge.building.remedies import MORE_CYCLES
 from myoedge.errors import MyoedgeError
 from myoedge.plan.cost.network import modelled_cycles
+from myoedge.plan.cost.timing import _network_steps
+from myoedge.plan.l1.tiling import _tiles
 from myoedge.plan.plan import Plan
+from myoedge.plan.plan_json import describe
+from myoedge.plan.planned_once import _plan_or_error
+from myoedge.plan.schedule import make_plan
 from myoedge.quantization.scales import QuantGraph
 from myoedge.targets import find_chip
 from tests.conftest import save_exported, thinned
@@ -31,6 +36,8 @@ from tests.support.limits import l2_with_code
 from tests.support.warning_rules import applies
 
 KIB = 1024
+TRIED = "plan: other limits are tried"
+KEPT = (_network_steps, _tiles, _plan_or_error)  # results for other plans
 LARGEST_KIB = 112  # with which all networks have a plan by cycles
 
 
@@ -126,6 +133,36 @@ def test_a_plan_by_bytes_names_the_limit_for_one_by_cycles(
     assert dict(told["facts"])["found"] == f"{words} {total(faster):,} cycles, estimated"
     assert total(build) > MORE_CYCLES * total(faster)
     assert not told_of(faster)
+
+
+def test_a_simulated_build_has_its_own_cycles_and_tells_what_is_tried(tmp_path: Path) -> None:
+    """An estimate would be that of the plan; a refusal tries other limits, too."""
+    said = list[str]()
+    build = built("lstm", tmp_path, 64, simulate=True, say=said.append)
+    (told,) = told_of(build)
+    assert build.report["cycles"]["source"] == "simulated"
+    assert dict(told["facts"])["found"].startswith(f"{total(build):,} cycles; with ")
+    assert said.count(TRIED) == 1
+    said.clear()
+    with pytest.raises(MyoedgeError, match="E302"):
+        built("lstm", tmp_path, 1, say=said.append)
+    assert TRIED in said
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_plans_do_not_depend_on_those_before(network: str, tmp_path: Path) -> None:
+    """Tiles, estimates and timelines are kept; against plans each of a network of its own."""
+
+    def quantized() -> QuantGraph:
+        return built(network, tmp_path, LARGEST_KIB).network
+
+    together, chip = quantized(), find_chip("gap9")
+    limits = [replace(chip, l2_bytes=n * KIB, l2_reserved_bytes=0) for n in (*SIZES_KIB, 96, 60)]
+    after_others = [describe(make_plan(together, limit)) for limit in limits]
+    for limit, found in reversed([*zip(limits, after_others, strict=True)]):
+        for kept in KEPT:
+            kept.cache_clear()
+        assert describe(make_plan(quantized(), limit)) == found
 
 
 def test_the_remedy_holds_beside_the_program(tmp_path: Path) -> None:

@@ -93,8 +93,8 @@ def external_text(old: float, new: float) -> str:
 
 
 def compared(base: Figures, new: Figures) -> Sequence[ComparedFigure]:
-    """Return what is compared of two builds, in the order of text: energy and cycles, which are of
-    one pass of a stream, only of passes as long."""
+    """Return the figures to compare of two builds, in the order of text: energy and cycles, which
+    are of one pass of a stream, only of passes as long."""
     names = {name.removesuffix(LEVEL) for name in (*_memories(base), *_memories(new))}
     stored = {name.removesuffix(STORED) for x in (base, new) for name in x if name.endswith(STORED)}
     memories = {f"{x}{STORED if x in stored else LEVEL}": x.upper() for x in sorted(names | stored)}

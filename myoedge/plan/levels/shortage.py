@@ -81,7 +81,7 @@ def _describe_l2_use(plan: Plan, least: Plan | None) -> str:
 
 
 def _describe_largest_buffer(least: Plan) -> str:
-    """Describe the largest buffer that must stay in L2."""
+    """Describe the largest buffers in L2 of the plan that needs the least L2."""
     graph = least.quant.graph
     sizes = [(life.size_bytes, _displayed_name(least, life.name)) for life in least.lives]
     ports = [*graph.inputs, *graph.outputs]

@@ -98,7 +98,7 @@ def timeline(
     computed: ComputeCycles,
     channels: Sequence[int] = (),
 ) -> Timeline:
-    """Estimate the cycles of a run with transfers; those of one channel run one after another.
+    """Estimate the cycles of a run with transfers; transfers of one channel follow one another.
 
     costs      cycles per transfer
     begins     per transfer, the first step in which it may run
