@@ -555,28 +555,6 @@ def test_l2_that_is_advised_is_the_smallest_that_was_built(model: Path, tmp_path
     assert told.value.notice.tries[0].split()[1] == size, "a KiB less is too little"
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("kind", ["whole", "streamed"])
-def test_no_limit_above_one_that_suffices_is_refused(
-    model: Path, tmp_path: Path, kind: str
-) -> None:
-    """Plans for more L2 may have so much more code that they do not fit; all that are refused name
-    the same limit."""
-    if kind == "streamed":
-        network = torch.nn.LSTM(16, 48, batch_first=True)
-        model = save_exported(network, (torch.zeros(1, 20, 16),), tmp_path / "m.pt2")
-    build = partial(myoedge.build, model, simulate=False, output=tmp_path / "out")
-    with l2_with_code():
-        advised = set[int]()
-        for kib in (8, 12, 16):
-            with pytest.raises(MyoedgeError) as told:
-                build(l2=f"{kib}KiB")
-            advised.add(int(told.value.notice.tries[0].split()[1].removesuffix("KiB")))
-        (least,) = advised
-        for kib in range(least, least + 12):
-            assert near_memory.bytes_in_use(build(l2=f"{kib}KiB").report) <= 1024 * kib
-
-
 def test_a_network_fits_the_l2_that_it_takes(tmp_path: Path) -> None:
     """No estimate of the code refuses what fits, to the KiB; each size that is advised does."""
     calib = np.random.default_rng(0).standard_normal((8, 1, 16), np.float32)

@@ -30,8 +30,10 @@ from myoedge.plan.plan_json import describe
 from myoedge.plan.planned_once import _plan_or_error
 from myoedge.plan.schedule import make_plan
 from myoedge.quantization.scales import QuantGraph
+from myoedge.reports import near_memory
 from myoedge.targets import find_chip
 from tests.conftest import save_exported, thinned
+from tests.e2e.test_memory import Mixed
 from tests.support.limits import l2_with_code
 from tests.support.warning_rules import applies
 
@@ -163,6 +165,31 @@ def test_plans_do_not_depend_on_those_before(network: str, tmp_path: Path) -> No
         for kept in KEPT:
             kept.cache_clear()
         assert describe(make_plan(quantized(), limit)) == found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["lstm", "mixed"])
+def test_no_limit_above_one_that_suffices_is_refused(name: str, tmp_path: Path) -> None:
+    """Plans for more L2 may have so much more code that they do not fit: of one network the plan
+    with the least data does then, of the other the one without transfers."""
+    (tmp_path / "myoedge.toml").write_text('[quant]\n"*" = { weights = 5 }\n')
+    torch.manual_seed(0)
+    model = save_exported(Mixed(), (torch.zeros(1, 3, 19, 17),), tmp_path / "m.pt2")
+
+    def build(kib: int) -> myoedge.Build:
+        if name == "lstm":
+            return built(name, tmp_path, kib, config=tmp_path / "myoedge.toml")
+        return myoedge.build(model, simulate=False, output=tmp_path / "out", l2=f"{kib}KiB")
+
+    with l2_with_code():
+        named = set[int]()
+        for kib in (8, 12, 16):
+            with pytest.raises(MyoedgeError) as told:
+                build(kib)
+            named.add(int(told.value.notice.tries[0].split()[1].removesuffix("KiB")))
+        (least,) = named
+        for kib in range(least, least + 6):
+            assert near_memory.bytes_in_use(build(kib).report) <= KIB * kib
 
 
 def test_the_remedy_holds_beside_the_program(tmp_path: Path) -> None:

@@ -14,8 +14,11 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from myoedge.codegen.addresses import Addresses, Outside
+from myoedge.codegen.render import least_c_type
 from myoedge.codegen.tile_transfers import Movement, Tables, _transfer_table, expression
 from myoedge.operators.kernel import OUT, Operand, TiledKernel
+from myoedge.plan.cost.timing import modelled
+from myoedge.plan.l1.layer_kernels import _cycles_alone
 from myoedge.plan.l1.tile_choice import TileSearch, layer_signature
 from myoedge.plan.l1.tile_grid import Grid, distinct
 from myoedge.plan.l1.tile_iteration import Transfer, cut, spans, transfers
@@ -27,6 +30,7 @@ from myoedge.plan.l1.tile_search import (
     loaded,
     tile_count,
 )
+from myoedge.plan.l1.tiling import unplaced
 from myoedge.targets.costs import KernelCost, TransferCost
 
 
@@ -319,6 +323,36 @@ def test_tables_have_one_period_and_the_smallest_type(own: list[int], tiles: int
         half = 0 if "uint" in line else 1 << bits - 1
         assert all(-half <= x < (1 << bits) - half for x in eval_table(line))
         assert bits == 8 or not all(-128 <= x < 128 for x in eval_table(line))
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "kind"),
+    [
+        *((-128, 127, "int8_t"), (0, 128, "uint8_t"), (0, 255, "uint8_t"), (-1, 128, "int16_t")),
+        *((-129, 0, "int16_t"), (0, 256, "int16_t"), (-32768, 32767, "int16_t")),
+        *((0, 32768, "uint16_t"), (0, 65535, "uint16_t"), (-1, 32768, "int32_t")),
+        *((0, 65536, "int32_t"), (-(2**31), 2**31 - 1, "int32_t")),
+    ],
+)
+def test_the_smallest_type_of_a_table(low: int, high: int, kind: str) -> None:
+    """Unsigned values of 32 bits have none: negative offsets of pointers would wrap."""
+    assert least_c_type([low, high, 0]) == kind
+
+
+def test_estimates_of_tiles_are_those_of_each_choice() -> None:
+    """Kept with the kernel; against a timeline of each choice, in two orders."""
+    kernel, cost = copying(40, 64, 2), TransferCost()
+    found = [
+        TileChoice({"row": rows}, ("row",), 0.0, 0, depth)
+        for rows in (1, 3, 8, 40)
+        for depth in (2, 3)
+    ]
+    alone = [modelled([unplaced(copying(40, 64, 2), x, ())], cost)[0] for x in found]
+    assert len({*alone}) >= 4
+    for order in (found, found[::-1]):
+        assert [_cycles_alone(kernel, x, cost) for x in order] == (
+            alone if order is found else alone[::-1]
+        )
 
 
 @given(
