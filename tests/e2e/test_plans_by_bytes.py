@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import re
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -167,23 +168,33 @@ def test_plans_do_not_depend_on_those_before(network: str, tmp_path: Path) -> No
         assert describe(make_plan(quantized(), limit)) == found
 
 
+def dense() -> nn.Module:
+    layers = (nn.Linear(800, 64), nn.ReLU(), nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 8))
+    return nn.Sequential(nn.Flatten(), *layers)
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize("name", ["lstm", "mixed"])
-def test_no_limit_above_one_that_suffices_is_refused(name: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("make", "shape", "limits_kib"),
+    [(dense, (1, 50, 16), (26, 28, 30)), (Mixed, (1, 3, 19, 17), (8, 12, 16))],
+)
+def test_no_limit_above_one_that_suffices_is_refused(
+    make: Callable[[], nn.Module],
+    shape: tuple[int, ...],
+    limits_kib: Sequence[int],
+    tmp_path: Path,
+) -> None:
     """Plans for more L2 may have so much more code that they do not fit: of one network the plan
     with the least data does then, of the other the one without transfers."""
-    (tmp_path / "myoedge.toml").write_text('[quant]\n"*" = { weights = 5 }\n')
     torch.manual_seed(0)
-    model = save_exported(Mixed(), (torch.zeros(1, 3, 19, 17),), tmp_path / "m.pt2")
+    model = save_exported(make().eval(), (torch.zeros(shape),), tmp_path / "m.pt2")
 
     def build(kib: int) -> myoedge.Build:
-        if name == "lstm":
-            return built(name, tmp_path, kib, config=tmp_path / "myoedge.toml")
         return myoedge.build(model, simulate=False, output=tmp_path / "out", l2=f"{kib}KiB")
 
     with l2_with_code():
         named = set[int]()
-        for kib in (8, 12, 16):
+        for kib in limits_kib:
             with pytest.raises(MyoedgeError) as told:
                 build(kib)
             named.add(int(told.value.notice.tries[0].split()[1].removesuffix("KiB")))
