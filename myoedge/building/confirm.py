@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from itertools import islice
@@ -27,7 +28,14 @@ from myoedge.building.finishing import BuildInputs, CycleProgress, Finished
 from myoedge.building.flash_limits import check_flash, check_in_place
 from myoedge.building.operating_points import sooner
 from myoedge.building.plan_within import StoredOverParts, check_parts
-from myoedge.building.plans import BuildPlan, Planned, memory_costs, planned, small_plans
+from myoedge.building.plans import (
+    BuildPlan,
+    Planned,
+    memory_costs,
+    planned,
+    plans_without_transfers,
+    small_plans,
+)
 from myoedge.building.quantized import Quantized
 from myoedge.building.remedies import KeepsLimit, advised, slow_for_l2
 from myoedge.building.request import BuildRequest
@@ -109,7 +117,7 @@ def _plan_again(inputs: BuildInputs) -> Finished:
     for _ in range(MOST_PLANS):
         request = inputs.request
         try:
-            return _finish_first_accepted(inputs)
+            return _finish_with_least_transfers(inputs)
         except CodeOverBudget as error:
             over = min(over or error, error, key=attrgetter("total_bytes"))
             inputs = replace(inputs, request=request.with_linked(error.linked_bytes))
@@ -121,6 +129,15 @@ def _plan_again(inputs: BuildInputs) -> Finished:
                 raise
             break  # there is no plan that leaves this room for code
     return _finish_least(inputs, over or too_large)
+
+
+def _finish_with_least_transfers(inputs: BuildInputs) -> Finished:
+    """Finish a build without transfers from memories behind L2 if that takes no more cycles, and
+    its data and code fit."""
+    for plan in plans_without_transfers(inputs.quantized.network, inputs.request):
+        with suppress(CodeOverBudget):
+            return _finish_first_accepted(inputs, plan)
+    return _finish_first_accepted(inputs)
 
 
 def _finish_least(inputs: BuildInputs, refused: DoesNotFit) -> Finished:

@@ -168,6 +168,26 @@ def least_plan(network: QuantGraph, request: BuildRequest) -> BuildPlan | None:
     return replace(found, plan=replace(found.plan, chip=chip))
 
 
+def plans_without_transfers(network: QuantGraph, request: BuildRequest) -> Iterator[BuildPlan]:
+    """Yield plans that read no memory behind L2 and take no more cycles than the plan that does,
+    if an L2 limit counts code: their programs are smaller. First the one beside code of the known
+    size, or else of the smallest; then the one with the least data."""
+    alone = replace(request, chip=replace(request.chip, levels=()))
+    if request.limits.l2_bytes is None or not fits(network, alone.with_least_code):
+        return
+    plan = first_plan(network, request)
+    if plan is None or not plan.transfers:
+        return
+    beside_code = alone.with_least_code if alone.estimates_code else alone
+    for made in (
+        lambda: if_it_fits(lambda: next(_candidate_plans(network, beside_code))),
+        lambda: least_plan(network, alone),
+    ):
+        found = made()
+        if found is not None and modelled_cycles(found.plan) <= modelled_cycles(plan):
+            yield found
+
+
 def small_plans(network: QuantGraph, request: BuildRequest) -> Iterator[BuildPlan]:
     """Yield plans that may fit where code is larger than estimated: as if the program were the
     smallest, which needs no transfers if all data fits, and the one with the least data."""

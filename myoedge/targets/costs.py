@@ -55,6 +55,7 @@ class TransferCost:
     network_cycles       additional cycles of the first layer, with empty instruction caches
     ninth_core_cycles    additional cycles per tile if the control core also computes
     level_command_cycles  cycles of the control core to start a transfer between a level and L2
+    level_wait_cycles    cycles of the control core behind a transfer to L2 for which it waited
     cache_code_cycles    cycles for loading as much kernel code as the cluster's shared instruction
                          cache holds
     l2_operand_factor    factor on the cycles of a unit of work with operands in L2
@@ -70,6 +71,7 @@ class TransferCost:
     network_cycles: float = 0.0
     ninth_core_cycles: float = 0.0
     level_command_cycles: float = 0.0
+    level_wait_cycles: float = 0.0
     cache_code_cycles: float = 0.0
     l2_operand_factor: float = 4.2
 

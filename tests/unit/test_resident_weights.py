@@ -177,7 +177,7 @@ def drawn_share(seed: int) -> float:
     sizes = 1024 * rng.integers(1, 5, count)
     chunks = [Chunk(n, "w", 0, int(b), n + 1, n + 1, turns=turns) for n, b in enumerate(sizes)]
     steps = tuple(float(x) for x in rng.choice([0, 100, 1000, 3000], count + 2))
-    computed = ComputeCycles(steps, (), (LoopSteps(0, count + 2, turns),))
+    computed = ComputeCycles(steps, loops=(LoopSteps(0, count + 2, turns),))
     begins, stuck = schedule_in_window(chunks, int(rng.choice([9000, 14_000, 20_000])))
     assert stuck is None
     levels = levels_of(
@@ -212,7 +212,7 @@ def test_channels_of_a_loop_end_together(rates: tuple[float, ...]) -> None:
     chunks = [
         Chunk(n, "w", 0, size_bytes, n + 1, n + 1, earliest=1, turns=turns) for n in range(count)
     ]
-    computed = ComputeCycles((1.0,) * (count + 1), (), (LoopSteps(1, count + 1, turns),))
+    computed = ComputeCycles((1.0,) * (count + 1), loops=(LoopSteps(1, count + 1, turns),))
     levels = levels_of(rates, (ROOM_BYTES,) * len(rates))
     chosen = distribute(chunks, range(count), computed, [1] * count, levels)
     step = (cycles_of(chunks, [1] * count, computed, chosen) - 1) / turns

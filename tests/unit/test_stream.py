@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Sequence
 from itertools import pairwise
 
 from hypothesis import given, settings
@@ -126,23 +126,24 @@ def by_time(
     wanted: list[Chunk],
     begins: list[int],
     durations: list[int],
-    helped: Collection[int] = (),
+    behind: Sequence[int] = (0,) * MOMENTS,
 ) -> float:
-    """The same run cycle by cycle: L3 moves one haul at a time, cores compute or wait; in some
-    moments the one that computes longest starts when all that is needed is there."""
+    """The same run cycle by cycle: L3 moves one haul at a time, cores compute or wait; a part of
+    each moment starts when all that is needed is there."""
     left = [LEVEL.cycles(p.room_bytes) for p in wanted]
-    done, moment, computed, now = 0, 0, 0, 0
+    done, moment, computed, own, now = 0, 0, 0, 0, 0
     while moment < len(durations):
         needed = sum(p.first <= moment for p in wanted)
-        while computed >= durations[moment] and done >= needed:
-            moment, computed = moment + 1, 0
+        while computed >= durations[moment] and done >= needed and own >= behind[moment]:
+            moment, computed, own = moment + 1, 0, 0
             if moment == len(durations):
                 return now
             needed = sum(p.first <= moment for p in wanted)
         if done < len(wanted) and begins[done] <= moment:
             left[done] -= 1
             done += left[done] <= 0
-        computed += moment not in helped or done >= needed
+        computed += 1
+        own += done >= needed
         now += 1
     return now
 
@@ -153,11 +154,11 @@ def test_cycles_are_those_of_a_run_cycle_by_cycle(wanted: list[Chunk], data: st.
     durations = [data.draw(st.integers(0, 300)) for _ in range(MOMENTS)]
     window = most_read(wanted) + data.draw(st.integers(0, 60))
     begins, stuck = schedule_in_window(wanted, window)
-    helped = data.draw(st.frozensets(st.integers(0, MOMENTS - 1)))
+    behind = [data.draw(st.integers(0, x)) for x in durations]
     if stuck is None:
         costs, needed = [LEVEL.cycles(p.room_bytes) for p in wanted], [p.first for p in wanted]
-        found = timeline(costs, begins, needed, ComputeCycles(durations, helped))
-        true = by_time(wanted, begins, durations, helped)
+        found = timeline(costs, begins, needed, ComputeCycles(durations, behind))
+        true = by_time(wanted, begins, durations, behind)
         assert abs(found.cycles - true) <= len(wanted) + MOMENTS
 
 

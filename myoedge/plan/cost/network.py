@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from myoedge.operators.queries import macs
+from myoedge.plan.cost.timing import behind_waits
 from myoedge.plan.levels.distribution import transfer_rates
 from myoedge.plan.levels.transfers import ComputeCycles, Timeline, timeline
 from myoedge.plan.loops import turns_of
@@ -54,15 +55,14 @@ def computed(plan: Plan) -> ComputeCycles:
     """Return the estimated compute cycles of every timeline step, from one barrier to the next; in
     loops, of one iteration."""
     cycles_of = [0.0] * (plan.timeline_steps.count + 1)
-    nine_cores: set[int] = set()
-    rows = zip(layer_cycles(plan), plan.tilings, strict=True)
-    for index, (cycles, tiling) in enumerate(rows):
+    behind_of = [0.0] * len(cycles_of)
+    behind = behind_waits(plan.tilings, plan.chip.transfers, plan.loops)
+    for index, (cycles, own) in enumerate(zip(layer_cycles(plan), behind, strict=True)):
         enter, leave = plan.timeline_steps.enters[index : index + 2]
-        of_tile = cycles / turns_of(plan.loops, index) / len(tiling.tiles)
+        of_tile = cycles / turns_of(plan.loops, index) / len(plan.tilings[index].tiles)
         cycles_of[enter + 1 : leave] = [of_tile] * (leave - enter - 1)
-        if tiling.kernel.nine_cores:
-            nine_cores.update(range(enter + 1, leave))
-    return ComputeCycles(cycles_of, nine_cores, plan.timeline_steps.loops)
+        behind_of[enter:leave] = own[: leave - enter]
+    return ComputeCycles(cycles_of, behind_of, plan.timeline_steps.loops)
 
 
 def modelled_cycles(plan: Plan) -> float:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import heapq
 import math
 from bisect import bisect_right
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -53,13 +53,14 @@ class LevelTransfer:
 class ComputeCycles:
     """Compute cycles of each timeline step of a run.
 
-    cycles       per step, without waits
-    nine_cores   steps in which the core that waits for transfers also computes, after the wait
-    loops        steps that run several times
+    cycles   per step, without waits
+    behind   of these, per step, the cycles that begin when the awaited transfers have ended: those
+             of the core that waits; (): none
+    loops    steps that run several times
     """
 
     cycles: Sequence[float]
-    nine_cores: Collection[int] = ()
+    behind: Sequence[float] = ()
     loops: Sequence[LoopSteps] = ()
 
     @property
@@ -116,7 +117,8 @@ def timeline(
     first, wanted = [*begins, math.inf], [*(needed[n] for n in by_need), math.inf]
     starts: list[float] = []
     read, loops = 0, {x.end: x for x in computed.loops}
-    for timeline_step, duration in enumerate(computed.cycles):
+    behind = computed.behind or [0.0] * len(computed.cycles)
+    for timeline_step, (duration, own) in enumerate(zip(computed.cycles, behind, strict=True)):
         starts.append(now)
         if timeline_step in loops:  # transfers go on during the other iterations
             loop = loops[timeline_step]
@@ -129,7 +131,7 @@ def timeline(
             ends.append(free[channel])
         then = now + duration
         while wanted[read] <= timeline_step:
-            end = ends[by_need[read]] + (duration if timeline_step in computed.nine_cores else 0.0)
+            end = ends[by_need[read]] + own
             waited[by_need[read]] = end > then
             then = max(then, end)
             read += 1

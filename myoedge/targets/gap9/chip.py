@@ -107,6 +107,7 @@ TRANSFERS = TransferCost(
     network_cycles=700,
     ninth_core_cycles=250,
     level_command_cycles=730,
+    level_wait_cycles=240,
     cache_code_cycles=7000,  # three quarters of 256 lines of 16 B, 35 cycles each
 )
 
