@@ -27,7 +27,8 @@ if TYPE_CHECKING:
 
 
 ChosenAgain = Callable[[QuantGraph, Chip], QuantGraph]
-NEAR = 64  # a limit of n KiB is searched to n / NEAR
+NEAR = 64  # a limit of n is searched to n / NEAR,
+STEP_BYTES = 64  # or to this
 
 
 @dataclass(frozen=True)
@@ -158,12 +159,12 @@ def estimated(plan: Plan) -> str:
 
 def least_plan(network: QuantGraph, request: BuildRequest) -> BuildPlan | None:
     """Return the plan with the least room for data in L2, to n / NEAR; None as for
-    `_least_l2_kib`."""
+    `_least_l2_bytes`."""
     of_data = replace(request, limits=replace(request.limits, l2_code_bytes=0))
-    kib = _least_l2_kib(network, of_data, NEAR)
-    if kib is None:
+    size_bytes = _least_l2_bytes(network, of_data, STEP_BYTES, NEAR)
+    if size_bytes is None:
         return None
-    found = next(_candidate_plans(network, _set_l2_limit(of_data, kib)))
+    found = next(_candidate_plans(network, _set_l2_limit(of_data, size_bytes)))
     chip = replace(found.plan.chip, l2_bytes=request.chip_in_limits.l2_bytes)
     return replace(found, plan=replace(found.plan, chip=chip))
 
@@ -185,7 +186,8 @@ def plans_without_transfers(network: QuantGraph, request: BuildRequest) -> Itera
     ):
         found = made()
         if found is not None and modelled_cycles(found.plan) <= modelled_cycles(plan):
-            yield found
+            chip = replace(found.plan.chip, levels=plan.chip.levels)
+            yield replace(found, plan=replace(found.plan, chip=chip))
 
 
 def small_plans(network: QuantGraph, request: BuildRequest) -> Iterator[BuildPlan]:
@@ -198,38 +200,43 @@ def small_plans(network: QuantGraph, request: BuildRequest) -> Iterator[BuildPla
 
 def least_limit_by_cycles(network: QuantGraph, request: BuildRequest) -> int | None:
     """Return the least L2 limit in KiB above the given one with which a plan by cycles fits; None
-    as for `_least_l2_kib`."""
+    as for `_least_l2_bytes`."""
     by_cycles = replace(request, limits=replace(request.limits, by_bytes=False))
-    most_kib = request.chip.l2_bytes // budget.KIB
-    above_kib = (request.limits.l2_bytes or 0) // budget.KIB
-    return _least_l2_kib(network, by_cycles, most_kib, above_kib)
+    above = (request.limits.l2_bytes or 0) // budget.KIB
+    found = _least_l2_bytes(network, by_cycles, budget.KIB, above=above)
+    return None if found is None else found // budget.KIB
 
 
-def _least_l2_kib(
-    network: QuantGraph, request: BuildRequest, near: int, above_kib: int = 0
+def _least_l2_bytes(
+    network: QuantGraph,
+    request: BuildRequest,
+    step_bytes: int,
+    near: int | None = None,
+    above: int = 0,
 ) -> int | None:
-    """Return the least L2 limit in KiB with which a plan fits, to n / near or 1 KiB; None if there
-    is none. Halves of the chip's L2 are searched, so that the same is found from all limits below,
-    if more L2 never takes away a plan.
+    """Return the least L2 limit with which a plan fits, in whole steps; None if there is none.
+    Halves of the chip's L2 are searched, so that the same is found from all limits below, if more
+    L2 never takes away a plan.
 
     Streams with a rate are not searched (None), because each trial would also search the number of
     frames per pass.
 
-    above_kib   a limit that is too small
+    near    a limit of n steps is searched to n / near; None: to a step
+    above   steps that are too few
     """
     if request.frames is not None and request.frames.rate is not None:
         return None
-    low, most = 0, request.chip.l2_bytes // budget.KIB
+    low, most = 0, request.chip.l2_bytes // step_bytes
     high = most + 1
-    while high - low > max(high // near, 1):
-        kib = (low + high) // 2
-        suffices = kib > above_kib and fits(network, _set_l2_limit(request, kib))
-        low, high = (low, kib) if suffices else (kib, high)
-    return high if high <= most else None
+    while high - low > (1 if near is None else max(high // near, 1)):
+        steps = (low + high) // 2
+        limited = _set_l2_limit(request, steps * step_bytes)
+        low, high = (low, steps) if steps > above and fits(network, limited) else (steps, high)
+    return high * step_bytes if high <= most else None
 
 
-def _set_l2_limit(request: BuildRequest, l2_kib: int) -> BuildRequest:
-    return replace(request, limits=replace(request.limits, l2_bytes=l2_kib * budget.KIB))
+def _set_l2_limit(request: BuildRequest, l2_bytes: int) -> BuildRequest:
+    return replace(request, limits=replace(request.limits, l2_bytes=l2_bytes))
 
 
 def fits(network: QuantGraph, request: BuildRequest) -> bool:

@@ -28,6 +28,7 @@ from myoedge.errors import DoesNotFit, MyoedgeError, Notice
 from myoedge.plan.cost.network import modelled_cycles
 from myoedge.plan.levels.shortage import NO_L2
 from myoedge.plan.plan import Plan
+from myoedge.reports import near_memory
 from myoedge.reports.budget import Broken, lossless_first
 from myoedge.reports.speed import is_modelled
 
@@ -220,21 +221,29 @@ def slow_for_l2(finished: Finished, inputs: BuildInputs, finish: Finish) -> tupl
 
 def _least_built_by_cycles(inputs: BuildInputs, finish: Finish) -> tuple[int, Plan] | None:
     """Return the least L2 limit in KiB with which a build has a plan by cycles, and this plan: as
-    plans find it beside the code that is estimated, or linked where that is more. None if there is
-    none."""
+    plans find it beside the code that is estimated, or linked where that is more; what the build
+    then takes, if that is less. None if there is none."""
     network, request = inputs.quantized.network, trial_inputs(inputs).request
     for _ in range(MOST_TRIALS):
         kib = least_limit_by_cycles(network, request)
         if kib is None:
             break
-        tried = _set_only_l2_limit(inputs, kib)
-        limits = replace(tried.request.limits, by_bytes=False)
         try:
-            built = finish(replace(tried, request=replace(tried.request, limits=limits)))
+            built = _built_by_cycles(inputs, kib, finish)
         except budget.CodeOverBudget as error:
             request = request.with_linked(error.linked_bytes)
         except MyoedgeError:  # this build is complete without it
             break
         else:
+            taken_kib = -(-near_memory.bytes_in_use(built.report) // KIB)
+            if taken_kib < kib:
+                with suppress(MyoedgeError):
+                    kib, built = taken_kib, _built_by_cycles(inputs, taken_kib, finish)
             return kib, built.build_plan.plan
     return None
+
+
+def _built_by_cycles(inputs: BuildInputs, l2_kib: int, finish: Finish) -> Finished:
+    tried = _set_only_l2_limit(inputs, l2_kib)
+    limits = replace(tried.request.limits, by_bytes=False)
+    return finish(replace(tried, request=replace(tried.request, limits=limits)))
