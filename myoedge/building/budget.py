@@ -51,7 +51,8 @@ class Budget:
     flash_bytes          weights and code in flash
     l2_code_bytes        what the linked program takes of l2_bytes besides data; None: estimated
     boot_code_bytes      least bytes of a boot image besides weights
-    by_bytes             whether bytes may decide a plan, and fewer memory levels be tried
+    by_bytes             whether bytes decide a plan; None: if no plan by cycles fits; False: nor
+                         are fewer memory levels tried
     """
 
     l1_bytes: int | None = None
@@ -66,7 +67,7 @@ class Budget:
     l2_code_bytes: int | None = None
     flash_bytes: int | None = None
     boot_code_bytes: int = LEAST_CODE_BYTES
-    by_bytes: bool = True
+    by_bytes: bool | None = None
 
     @property
     def parts(self) -> str:

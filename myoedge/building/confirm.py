@@ -17,7 +17,7 @@ from myoedge.backends.measurement import FirmwareFiles
 from myoedge.backends.runner import Case
 from myoedge.backends.simulator import run_firmware
 from myoedge.building.broken_budgets import check
-from myoedge.building.budget import CodeOverBudget, check_linked
+from myoedge.building.budget import LEAST_CODE_BYTES, CodeOverBudget, check_linked
 from myoedge.building.build_files import (
     BuildArtifacts,
     estimated_report,
@@ -141,16 +141,21 @@ def _finish_with_least_transfers(inputs: BuildInputs) -> Finished:
 
 
 def _finish_least(inputs: BuildInputs, refused: DoesNotFit) -> Finished:
-    """Finish a build with a plan of `small_plans`. Errors: `refused` if it is not L2 that is too
-    small; E302 of the plan that needs the least L2."""
+    """Finish a build with the first of `small_plans` that fits beside its code. Errors: `refused`
+    if it is not L2 that is too small; E302 of the plan that needs the least L2 with its code."""
     if not isinstance(refused, CodeOverBudget):
         raise refused
-    for plan in small_plans(inputs.quantized.network, inputs.request):
-        try:
-            return _finish_first_accepted(inputs, plan)
-        except CodeOverBudget as error:
-            refused = min(refused, error, key=attrgetter("total_bytes"))
-    raise refused
+    room, least = (inputs.request.limits.l2_bytes or 0) - LEAST_CODE_BYTES, None
+    plans = small_plans(inputs.quantized.network, inputs.request)
+    sized = [(build_plan.plan.l2_bytes, build_plan) for build_plan in plans]
+    # Those that leave room for code, from the one with the most data; then the least that do not.
+    for size_bytes, build_plan in sorted(sized, key=lambda x: (max(x[0] - room, 0), -x[0])):
+        if least is None or size_bytes + LEAST_CODE_BYTES < least.total_bytes:
+            try:
+                return _finish_first_accepted(inputs, build_plan)
+            except CodeOverBudget as error:
+                least = min(least or error, error, key=attrgetter("total_bytes"))
+    raise least or refused
 
 
 def _finish_first_accepted(inputs: BuildInputs, build_plan: BuildPlan | None = None) -> Finished:

@@ -212,14 +212,14 @@ class BitsOfWeights(MemoryChange):
 
 def lossless_changes(request: BuildRequest) -> Iterator[MemoryChange]:
     """Yield the changes that keep all bits of the weights."""
-    if request.other_levels:
-        yield OtherLevels()
-    limits = request.limits
+    limits, names = request.limits, limited_memories(request)
+    if request.other_levels and not (request.chip_in_limits.levels and {*names} <= {"l1", "l2"}):
+        yield OtherLevels()  # beside a whole level, another takes more L2 for its driver
     if limits.external is not None:
         yield from map(MoreParts, PARTS[PARTS.index(limits.external) + 1 :])
     if limits.board is not None and budget.is_limited_by_board(limits, request.chip):
         yield from map(LargerTable, TABLES)
-    yield from (LargerLimit(x) for x in limited_memories(request) if x != EXTERNAL)
+    yield from (LargerLimit(x) for x in names if x != EXTERNAL)
 
 
 def parts_of(board: Board) -> str:

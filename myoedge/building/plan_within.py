@@ -81,7 +81,9 @@ def plan_within(
 
 def fewer_levels(chip: Chip, budget: Budget) -> Iterator[Chip]:
     """Yield the chip without each of its levels, as with_fewer_levels does, if that may be."""
-    return with_fewer_levels(chip, allowed_levels(chip, budget)) if budget.by_bytes else iter(())
+    if budget.by_bytes is False:
+        return iter(())
+    return with_fewer_levels(chip, allowed_levels(chip, budget))
 
 
 def _plan_with_levels(

@@ -157,16 +157,22 @@ def estimated(plan: Plan) -> str:
     return f"{modelled_cycles(plan):,.0f} cycles, estimated"
 
 
-def least_plan(network: QuantGraph, request: BuildRequest) -> BuildPlan | None:
-    """Return the plan with the least room for data in L2, to n / NEAR; None as for
-    `_least_l2_bytes`."""
-    of_data = replace(request, limits=replace(request.limits, l2_code_bytes=0))
-    size_bytes = _least_l2_bytes(network, of_data, STEP_BYTES, NEAR)
-    if size_bytes is None:
-        return None
-    found = next(_candidate_plans(network, _set_l2_limit(of_data, size_bytes)))
-    chip = replace(found.plan.chip, l2_bytes=request.chip_in_limits.l2_bytes)
-    return replace(found, plan=replace(found.plan, chip=chip))
+def small_plans(network: QuantGraph, request: BuildRequest) -> list[BuildPlan]:
+    """Return plans by bytes with ever less data in L2, the last with the least, to n / NEAR; the
+    same for all limits of L2. [] as for `_least_l2_bytes`."""
+    limits = replace(request.limits, l2_code_bytes=0, by_bytes=True)
+    of_data = replace(request, limits=limits)
+    found = dict[int, BuildPlan]()
+
+    def has_plan(limited: BuildRequest) -> bool:
+        made = if_it_fits(lambda: next(_candidate_plans(network, limited)))
+        if made is not None:
+            chip = replace(made.plan.chip, l2_bytes=request.chip_in_limits.l2_bytes)
+            found[made.plan.l2_bytes] = replace(made, plan=replace(made.plan, chip=chip))
+        return made is not None
+
+    _least_l2_bytes(of_data, STEP_BYTES, has_plan, NEAR)
+    return [found[size_bytes] for size_bytes in sorted(found, reverse=True)]
 
 
 def plans_without_transfers(network: QuantGraph, request: BuildRequest) -> Iterator[BuildPlan]:
@@ -180,39 +186,31 @@ def plans_without_transfers(network: QuantGraph, request: BuildRequest) -> Itera
     if plan is None or not plan.transfers:
         return
     beside_code = alone.with_least_code if alone.estimates_code else alone
-    for made in (
-        lambda: if_it_fits(lambda: next(_candidate_plans(network, beside_code))),
-        lambda: least_plan(network, alone),
-    ):
-        found = made()
-        if found is not None and modelled_cycles(found.plan) <= modelled_cycles(plan):
+    known = if_it_fits(lambda: next(_candidate_plans(network, beside_code)))
+    for found in chain(filter(None, [known]), small_plans(network, alone)[-1:]):
+        if modelled_cycles(found.plan) <= modelled_cycles(plan):
             chip = replace(found.plan.chip, levels=plan.chip.levels)
             yield replace(found, plan=replace(found.plan, chip=chip))
-
-
-def small_plans(network: QuantGraph, request: BuildRequest) -> Iterator[BuildPlan]:
-    """Yield plans that may fit where code is larger than estimated: as if the program were the
-    smallest, which needs no transfers if all data fits, and the one with the least data."""
-    least_code = if_it_fits(lambda: next(_candidate_plans(network, request.with_least_code)))
-    yield from filter(None, [least_code])
-    yield from filter(None, [least_plan(network, request)])
 
 
 def least_limit_by_cycles(network: QuantGraph, request: BuildRequest) -> int | None:
     """Return the least L2 limit in KiB above the given one with which a plan by cycles fits; None
     as for `_least_l2_bytes`."""
     by_cycles = replace(request, limits=replace(request.limits, by_bytes=False))
-    above = (request.limits.l2_bytes or 0) // budget.KIB
-    found = _least_l2_bytes(network, by_cycles, budget.KIB, above=above)
+    above_bytes = request.limits.l2_bytes or 0
+
+    def has_plan(limited: BuildRequest) -> bool:
+        return (limited.limits.l2_bytes or 0) > above_bytes and fits(network, limited)
+
+    found = _least_l2_bytes(by_cycles, budget.KIB, has_plan)
     return None if found is None else found // budget.KIB
 
 
 def _least_l2_bytes(
-    network: QuantGraph,
     request: BuildRequest,
     step_bytes: int,
+    has_plan: Callable[[BuildRequest], bool],
     near: int | None = None,
-    above: int = 0,
 ) -> int | None:
     """Return the least L2 limit with which a plan fits, in whole steps; None if there is none.
     Halves of the chip's L2 are searched, so that the same is found from all limits below, if more
@@ -221,8 +219,8 @@ def _least_l2_bytes(
     Streams with a rate are not searched (None), because each trial would also search the number of
     frames per pass.
 
-    near    a limit of n steps is searched to n / near; None: to a step
-    above   steps that are too few
+    has_plan   whether a plan of the request with a limit fits
+    near       a limit of n steps is searched to n / near; None: to a step
     """
     if request.frames is not None and request.frames.rate is not None:
         return None
@@ -230,13 +228,10 @@ def _least_l2_bytes(
     high = most + 1
     while high - low > (1 if near is None else max(high // near, 1)):
         steps = (low + high) // 2
-        limited = _set_l2_limit(request, steps * step_bytes)
-        low, high = (low, steps) if steps > above and fits(network, limited) else (steps, high)
+        limits = replace(request.limits, l2_bytes=steps * step_bytes)
+        is_enough = has_plan(replace(request, limits=limits))
+        low, high = (low, steps) if is_enough else (steps, high)
     return high * step_bytes if high <= most else None
-
-
-def _set_l2_limit(request: BuildRequest, l2_bytes: int) -> BuildRequest:
-    return replace(request, limits=replace(request.limits, l2_bytes=l2_bytes))
 
 
 def fits(network: QuantGraph, request: BuildRequest) -> bool:

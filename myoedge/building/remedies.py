@@ -19,9 +19,10 @@ from myoedge.building.plans import (
     estimated,
     first_plan,
     least_limit_by_cycles,
-    least_plan,
     limited_memories,
+    small_plans,
 )
+from myoedge.building.request import BuildRequest
 from myoedge.building.trials import Finish, Remedy, Trials, trial_inputs
 from myoedge.catalogue import warning
 from myoedge.errors import DoesNotFit, MyoedgeError, Notice
@@ -37,7 +38,8 @@ MORE_CYCLES = 1.25  # by which estimates of whole networks may differ from runs 
 
 
 class KeepsLimit(Exception):
-    """A trial gave a build within the given limits, with fewer memory levels.
+    """A trial gave a build within the given limits: with fewer memory levels, or a plan for another
+    limit.
 
     build_plan   its plan
     """
@@ -173,24 +175,37 @@ def _least_l2_build(
     refused: MyoedgeError, inputs: BuildInputs, most_bytes: int, finish: Finish
 ) -> tuple[int, Finished] | None:
     """Build with the limit of L2 that the smallest plan takes with its code, as linking tells the
-    size; return the limit, in KiB, with the build. None if there is no such plan.
+    size; return what the build takes, in KiB, with the build. None if there is no such plan.
 
     most_bytes   a limit that suffices
+    Errors: KeepsLimit.
     """
     total_bytes = getattr(refused, "total_bytes", 0)  # of a CodeOverBudget: of this plan
-    if not total_bytes and (least := least_plan(inputs.quantized.network, inputs.request)):
-        total_bytes = least.plan.l2_bytes + budget.LEAST_CODE_BYTES
+    if not total_bytes and (plans := small_plans(inputs.quantized.network, inputs.request)):
+        total_bytes = plans[-1].plan.l2_bytes + budget.LEAST_CODE_BYTES
     total_bytes = min(total_bytes or most_bytes, most_bytes)
     l2_kib = (inputs.request.limits.l2_bytes or 0) // KIB
     for _ in range(MOST_TRIALS):
         l2_kib = max(-(-total_bytes // KIB), l2_kib + 1)
         try:
-            return l2_kib, finish(_set_only_l2_limit(inputs, l2_kib))
+            built = finish(_set_only_l2_limit(inputs, l2_kib))
         except budget.CodeOverBudget as error:
             total_bytes = min(error.total_bytes, most_bytes)
         except DoesNotFit:
             break
+        else:
+            return _taken_kib(built, inputs.request), built
     return None
+
+
+def _taken_kib(built: Finished, request: BuildRequest) -> int:
+    """Return the KiB of L2 that a build of a trial takes. Raises KeepsLimit if the request has as
+    much: plans whose code is smaller than that of others are found from some limits only."""
+    taken_bytes, plan = near_memory.bytes_in_use(built.report), built.build_plan.plan
+    if taken_bytes <= (request.limits.l2_bytes or 0):
+        chip = replace(plan.chip, l2_bytes=request.chip_in_limits.l2_bytes)
+        raise KeepsLimit(replace(built.build_plan, plan=replace(plan, chip=chip)))
+    return -(-taken_bytes // KIB)
 
 
 def _set_only_l2_limit(inputs: BuildInputs, l2_kib: int) -> BuildInputs:

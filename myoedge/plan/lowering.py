@@ -26,15 +26,20 @@ from myoedge.targets.chip import Chip
 BYTES_BY_DMA = 1024  # size of a sliced output from which on the DMA copies faster than cores in L2
 
 
-def forms(network: LoweredNetwork) -> Iterator[LoweredNetwork]:
+def forms(network: LoweredNetwork, by_bytes: bool | None) -> Iterator[LoweredNetwork]:
     """Yield the forms of a network that may fit: each layer on its best engine; all on the cores,
-    as tiles for accelerators may leave less L2; and those that need the fewest bytes."""
-    yield network
+    as tiles for accelerators may leave less L2; and those that need the fewest bytes.
+
+    by_bytes   as for make_plan
+    """
     chip, ranks = network.chip, network.kernels.ranks
     alone, room = chip.cores_alone(), chip.l2_room_beside_code(len(network.steps))
-    if alone != chip and room and _uses_accelerators(network):
-        yield lower_network(network.quant, chip, alone, network.placing, ranks)
-    if chip.l1_bytes and room:
+    has_tight = bool(chip.l1_bytes and room)
+    if not (by_bytes and has_tight):
+        yield network
+        if alone != chip and room and _uses_accelerators(network):
+            yield lower_network(network.quant, chip, alone, network.placing, ranks)
+    if has_tight and by_bytes is not False:
         yield network.tight()
 
 

@@ -26,7 +26,7 @@ class PlanInputs:
     network: QuantGraph
     chip: Chip
     tile_ranks: TileRanks
-    by_bytes: bool
+    by_bytes: bool | None
 
     def __hash__(self) -> int:
         return hash((id(self.network), self.chip.l2_bytes, self.chip.l2_reserved_bytes))

@@ -57,13 +57,13 @@ def make_plan(
     *,
     placing: Allocator = place,
     tile_ranks: TileRanks = NO_RANKS,
-    by_bytes: bool = True,
+    by_bytes: bool | None = None,
 ) -> Plan:
     """Plan a network: which tensors share buffers, live ranges, offsets, and tiles.
 
     placing      placement function for the arena
     tile_ranks   layer signature -> rank of the tiling to use, by estimated cycles; 0: the fastest
-    by_bytes     whether bytes may decide if no plan by cycles fits
+    by_bytes     whether bytes decide; None: if no plan by cycles fits
     Errors: E301 if it does not fit in L2.
     """
     network = lower_network(q, chip, chip, placing, tile_ranks)
@@ -79,10 +79,10 @@ def make_plan(
     return replace(plan, tile_ranks=tile_ranks)
 
 
-def _plan_first_fitting(network: LoweredNetwork, by_bytes: bool) -> Plan:
+def _plan_first_fitting(network: LoweredNetwork, by_bytes: bool | None) -> Plan:
     """Return the plan of the first form of a network that fits. Errors: E301."""
     failed: list[MyoedgeError] = []
-    for form in (x for x in forms(network) if by_bytes or not x.is_tight):
+    for form in forms(network, by_bytes):
         try:
             return _plan_memories(form)
         except MyoedgeError as error:

@@ -201,13 +201,16 @@ def chunks(
             _with_loop_limits(Chunk(index, array, 0, size_bytes, enter, leave - 1), timeline_steps)
         ]
     reads = list(reads_of(tiling, operand.name, index, timeline_steps))
-    parts, start = [], 0
-    for stop in _chunk_ends(reads, size_bytes, most):
-        step_numbers = [m for m, low, high in reads if low < stop and start < high] or [enter]
-        first, last = min(step_numbers), max(step_numbers)
-        part = Chunk(index, array, start, stop - start, first, last)
+    ends = [*_chunk_ends(reads, size_bytes, most)]
+    readers: list[list[int]] = [[] for _ in ends]
+    for timeline_step, low, _ in reads:  # each reads bytes of one chunk
+        readers[bisect_right(ends, low)].append(timeline_step)
+    parts = []
+    for start, stop, by in zip([0, *ends], ends, readers, strict=False):
+        part = Chunk(
+            index, array, start, stop - start, min(by, default=enter), max(by, default=enter)
+        )
         parts.append(_with_loop_limits(part, timeline_steps))
-        start = stop
     return parts
 
 

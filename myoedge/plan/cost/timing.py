@@ -85,12 +85,6 @@ class TimelineStep:
         cycles = max(self.compute, own, dma)
         return cycles, _unfinished_loads(queue, cycles - cost.contention * self.compute)
 
-    def behind_waits(self, cost: TransferCost) -> float:
-        """Return the cycles that begin only when the control core has waited for transfers to L2:
-        its own, those of the DMA, and those of the kernel if it runs that too."""
-        alone = self if self.nine_cores else replace(self, compute=cost.barrier_cycles)
-        return cost.level_wait_cycles + alone.lasts((), cost)[0]
-
 
 def _load_end_cycle(
     needed: Sequence[tuple[float, Load]], queue: Sequence[tuple[float, Load]]
@@ -142,13 +136,18 @@ def modelled(
     return found
 
 
+@lru_cache(MOST_KNOWN)
 def behind_waits(
-    tilings: Sequence[Tiling], cost: TransferCost, loops: Sequence[LoopLayers] = ()
-) -> list[list[float]]:
-    """Return the estimated cycles that the control core works after it has waited for transfers
-    between a memory level and L2, in the step before each layer and during each of its tiles."""
-    layers = _network_steps(tuple(tilings), cost, tuple(loops))
-    return [[step.behind_waits(cost) for step in steps[:-1]] for steps in layers]
+    tilings: tuple[Tiling, ...], cost: TransferCost, loops: tuple[LoopLayers, ...] = ()
+) -> tuple[tuple[float, ...], ...]:
+    """Return the estimated cycles that begin only when the control core has waited for transfers to
+    L2, in the step before each layer and during each of its tiles: its own, those of the DMA, and
+    those of the kernel if it runs that too."""
+    found = []
+    for steps in _network_steps(tilings, cost, loops):
+        own = (x if x.nine_cores else replace(x, compute=cost.barrier_cycles) for x in steps[:-1])
+        found.append(tuple(cost.level_wait_cycles + x.lasts((), cost)[0] for x in own))
+    return tuple(found)
 
 
 @lru_cache(MOST_KNOWN)
