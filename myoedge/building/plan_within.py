@@ -50,7 +50,7 @@ class StoredOverParts(DoesNotFit):
         images = "".join(f", {size:,} B in {name}" for name, size in levels if size)
         flash = f"a flash beside the chip of {stored_beside_bytes(plan, boot_bytes):,} B"
         weights = f"weights of {plan.weight_bytes:,} B in L2{images}"
-        has = f"{most_bytes:,} B for data: {most_bytes:,} B of it" if most_bytes else "none"
+        has = f"a flash with {most_bytes:,} B for data" if most_bytes else "none"
         facts = {"needs": f"{flash}: {weights}", "has": has}
         super().__init__("E302", f"over budget: {EXTERNAL}", facts, [SMALLER])
         self.code_bytes = boot_bytes - plan.weight_bytes
