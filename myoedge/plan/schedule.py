@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 
@@ -18,7 +18,6 @@ from myoedge.plan.l1.layers import plan_l1
 from myoedge.plan.l1.no_tiling import without_room
 from myoedge.plan.l1.tile_choice import NO_RANKS, TileRanks
 from myoedge.plan.l1.tile_search import Limits
-from myoedge.plan.l1.tiling import Tiling
 from myoedge.plan.levels.constant_chunks import window_bytes
 from myoedge.plan.levels.rooms import bytes_beside_levels, exceed_levels, fits, with_larger_levels
 from myoedge.plan.levels.shortage import NO_L2, too_large
@@ -152,7 +151,7 @@ def _plan_tilings(n: LoweredNetwork, held: int | None = None, *, stay: bool = Tr
     Errors: E304 a layer has no tile, even with operands in L2.
     """
     room = l1_room_bytes(n.chip, len(n.steps))
-    limits = {index: Limits(held, is_tight=n.is_tight) for index in range(len(n.steps))}
+    limits = dict.fromkeys(range(len(n.steps)), Limits(held, is_tight=n.is_tight))
     tensors, looped, ready = (*tensors_near(n), ready_operands(n)) if stay else ((), (), {})
     made = plan_l1(n.kernels, room, limits, tensors, n.loops, looped, ready)
     tilings = tuple(tiling for tiling in made if tiling is not None)
@@ -163,7 +162,8 @@ def _plan_tilings(n: LoweredNetwork, held: int | None = None, *, stay: bool = Tr
     states = loop_states(looped, tilings, n.steps)
     resident = resident_tensors(n.steps, tilings, {state.name for state in states})
     arena = (life for life in arena_lives(n) if life.name not in resident)
-    lives = (*arena, *_scratch_lives(tilings))
+    scratch = ((at, x.l2_scratch_bytes) for at, x in enumerate(tilings) if x.l2_scratch_bytes)
+    lives = (*arena, *(LiveRange(scratch_name(at), size, at, at) for at, size in scratch))
     pairs = tuple(replacements(n, tilings, lives))
     placement = n.placing(lives, n.chip.arena_alignment_bytes, pairs)
     where = {
@@ -219,10 +219,3 @@ def _plan_limited_streaming(network: LoweredNetwork, plan: Plan) -> Plan | None:
             if len(plans) >= ENOUGH and not waits(min(plans, key=modelled_cycles)):
                 break
     return min(plans, key=modelled_cycles, default=None)
-
-
-def _scratch_lives(tilings: Sequence[Tiling]) -> Iterator[LiveRange]:
-    """Yield the live ranges of the layers' scratch in L2."""
-    for at, tiling in enumerate(tilings):
-        if tiling.l2_scratch_bytes:
-            yield LiveRange(scratch_name(at), tiling.l2_scratch_bytes, at, at)

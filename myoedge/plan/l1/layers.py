@@ -311,7 +311,8 @@ def _final_tilings(
 ) -> Iterator[Tiling | None]:
     """Yield the final tiling of each layer, with buffers of resident tensors in the layer that
     computes them; data of loops are behind all others, and have no buffers yet."""
-    end = _l1_end_bytes(placed, resident)
+    ends = (at + life.size_bytes for x in filter(None, placed) for _, _, life, at in x.buffers)
+    end = int(round_up(max((end_bytes(resident), *ends)), ALIGNMENT))
     offsets = resident_offsets(resident)
     counts = [1 if x is None else tile_count(x.kernel, x.choice) for x in placed]
     enters = [0, *accumulate(counts)]
@@ -331,10 +332,3 @@ def _final_tilings(
         is_left = before is not None and before.leaves_results
         buffers = (*tiling.buffers, *results)
         yield replace(tiling, buffers=buffers, back_to_back=nothing and is_left)
-
-
-def _l1_end_bytes(placed: Sequence[PlacedLayer | None], resident: Sequence[ResidentTensor]) -> int:
-    """Return the bytes from the start of L1 to the end of the highest buffer."""
-    layers = filter(None, placed)
-    ends = (at + life.size_bytes for layer in layers for _, _, life, at in layer.buffers)
-    return int(round_up(max((end_bytes(resident), *ends)), ALIGNMENT))
