@@ -154,7 +154,7 @@ def _plan_tilings(n: LoweredNetwork, held: int | None = None, *, stay: bool = Tr
     limits = dict.fromkeys(range(len(n.steps)), Limits(held, is_tight=n.is_tight))
     tensors, looped, ready = (*tensors_near(n), ready_operands(n)) if stay else ((), (), {})
     made = plan_l1(n.kernels, room, limits, tensors, n.loops, looped, ready)
-    tilings = tuple(tiling for tiling in made if tiling is not None)
+    tilings = tuple(filter(None, made))
     if len(tilings) < len(made):
         at = made.index(None)
         kernel, _ = n.kernels.kernels[at][0]
