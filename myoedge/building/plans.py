@@ -178,9 +178,11 @@ def small_plans(network: QuantGraph, request: BuildRequest) -> list[BuildPlan]:
 def plans_without_transfers(network: QuantGraph, request: BuildRequest) -> Iterator[BuildPlan]:
     """Yield plans that read no memory behind L2 and take no more cycles than the plan that does,
     if an L2 limit counts code: their programs are smaller. First the one beside code of the known
-    size, or else of the smallest; then the one with the least data."""
+    size, or else of the smallest; then the one with the least data. None of streams with a rate."""
     alone = replace(request, chip=replace(request.chip, levels=()))
-    if request.limits.l2_bytes is None or not fits(network, alone.with_least_code):
+    if request.limits.l2_bytes is None or _has_rate(request):
+        return
+    if not fits(network, alone.with_least_code):
         return
     plan = first_plan(network, request)
     if plan is None or not plan.transfers:
@@ -222,7 +224,7 @@ def _least_l2_bytes(
     has_plan   whether a plan of the request with a limit fits
     near       a limit of n steps is searched to n / near; None: to a step
     """
-    if request.frames is not None and request.frames.rate is not None:
+    if _has_rate(request):
         return None
     low, most = 0, request.chip.l2_bytes // step_bytes
     high = most + 1
@@ -232,6 +234,10 @@ def _least_l2_bytes(
         is_enough = has_plan(replace(request, limits=limits))
         low, high = (low, steps) if is_enough else (steps, high)
     return high * step_bytes if high <= most else None
+
+
+def _has_rate(request: BuildRequest) -> bool:
+    return request.frames is not None and request.frames.rate is not None
 
 
 def fits(network: QuantGraph, request: BuildRequest) -> bool:

@@ -176,7 +176,11 @@ def dense() -> nn.Module:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("make", "shape", "limits_kib"),
-    [(dense, (1, 50, 16), (26, 28, 30)), (Mixed, (1, 3, 19, 17), (8, 12, 16))],
+    [
+        (dense, (1, 50, 16), (26, 28, 30)),
+        (Mixed, (1, 3, 19, 17), (8, 12, 16)),
+        (Sequences(nn.LSTM, 10, 257).model, (1, 10, 16), (54, 60)),
+    ],
 )
 def test_no_limit_above_one_that_suffices_is_refused(
     make: Callable[[], nn.Module],
@@ -185,7 +189,7 @@ def test_no_limit_above_one_that_suffices_is_refused(
     tmp_path: Path,
 ) -> None:
     """Plans for more L2 may have so much more code that they do not fit: of one network the plan
-    with the least data does then, of the other the one without transfers."""
+    with the least data does then, of one that without transfers, of one a plan for more L2."""
     torch.manual_seed(0)
     model = save_exported(make().eval(), (torch.zeros(shape),), tmp_path / "m.pt2")
 
