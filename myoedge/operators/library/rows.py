@@ -187,13 +187,14 @@ def _int16_tile_fields(regions: Mapping[str, Region]) -> Fields:
 
 def _int16_work(rows: Any, blocks: Any, c: int, cores: int) -> Any:
     """Return the work in words of taps of 4 x 4 sums; leftover rows and rows that are not
-    multiples of a word are computed one by one."""
-    whole = rows // PIXELS if c % 4 == 0 else 0 * rows
+    multiples of a word are computed one by one. Each core has as many blocks of up to four rows;
+    the leftover rows are those of the last."""
     alone = 0.45 * (c // 4 + ODD_WORDS * (c % 4)) + 4.5
-    return (
-        -(-whole * blocks // cores) * (c // 4 + 7.5)
-        + -(-(rows - PIXELS * whole) * blocks // cores) * alone
-    )
+    most = np.minimum(rows, PIXELS)
+    whole = np.where((c % 4 == 0) & (rows >= PIXELS), c // 4 + 7.5, most * alone)
+    of_core = -(-(-(-rows // PIXELS) * blocks) // cores)
+    left = np.where(rows % PIXELS, np.minimum(of_core, blocks), 0)
+    return np.maximum(of_core * whole, left * (rows % PIXELS) * alone + (of_core - left) * whole)
 
 
 PIXELS = 4  # rows per block
