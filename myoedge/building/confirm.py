@@ -135,7 +135,7 @@ def _finish_with_least_transfers(inputs: BuildInputs) -> Finished:
     """Finish a build without transfers from memories behind L2 if that takes no more cycles, and
     its data and code fit."""
     for plan in plans_without_transfers(inputs.quantized.network, inputs.request):
-        with suppress(CodeOverBudget):
+        with suppress(DoesNotFit):
             return _finish_first_accepted(inputs, plan)
     return _finish_first_accepted(inputs)
 
@@ -146,7 +146,10 @@ def _finish_least(inputs: BuildInputs, refused: DoesNotFit) -> Finished:
     if not isinstance(refused, CodeOverBudget):
         raise refused
     room, least = (inputs.request.limits.l2_bytes or 0) - LEAST_CODE_BYTES, None
-    plans = small_plans(inputs.quantized.network, inputs.request)
+    network, request = inputs.quantized.network, inputs.request
+    with suppress(DoesNotFit):  # as if the program were the smallest
+        return _finish_first_accepted(replace(inputs, request=request.with_least_code))
+    plans = small_plans(network, request)
     sized = [(build_plan.plan.l2_bytes, build_plan) for build_plan in plans]
     # Those that leave room for code, from the one with the most data; then the least that do not.
     for size_bytes, build_plan in sorted(sized, key=lambda x: (max(x[0] - room, 0), -x[0])):

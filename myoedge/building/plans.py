@@ -118,7 +118,7 @@ def memory_costs(
     on_engines: ChosenAgain, network: QuantGraph, request: BuildRequest, plan: Plan
 ) -> dict[str, float]:
     """Return, per memory with a limit, the extra cycles that the limit causes as a fraction of all
-    cycles; {} for streams.
+    cycles, where a plan without it is found; {} for streams.
 
     on_engines   (network, chip) -> the network with engines chosen anew for the chip
     plan         plan within the limits
@@ -129,8 +129,9 @@ def memory_costs(
     for name in filter(budget.MEMORIES.__contains__, limited_memories(request)):
         freed = drop_limits(request, [name])
         again = on_engines(network, freed.chip_in_limits)
-        free = next(_candidate_plans(again, freed)).plan
-        shares[name] = modelled_cycles(plan) / modelled_cycles(free) - 1.0
+        free = first_plan(again, freed)  # None: not beside code as it is estimated
+        if free is not None:
+            shares[name] = modelled_cycles(plan) / modelled_cycles(free) - 1.0
     return shares
 
 
@@ -158,21 +159,28 @@ def estimated(plan: Plan) -> str:
 
 
 def small_plans(network: QuantGraph, request: BuildRequest) -> list[BuildPlan]:
-    """Return plans by bytes with ever less data in L2, the last with the least, to n / NEAR; the
-    same for all limits of L2. [] as for `_least_l2_bytes`."""
-    limits = replace(request.limits, l2_code_bytes=0, by_bytes=True)
-    of_data = replace(request, limits=limits)
-    found = dict[int, BuildPlan]()
+    """Return plans with ever less data in L2, the last with the least, to n / NEAR; the same for
+    all limits of L2. Those by cycles, whose code may be smaller, come with those by bytes. [] as
+    for `_least_l2_bytes`."""
+    of_data = replace(request, limits=replace(request.limits, l2_code_bytes=0))
+    l2_bytes, found = request.chip_in_limits.l2_bytes, list[BuildPlan]()
 
     def has_plan(limited: BuildRequest) -> bool:
         made = if_it_fits(lambda: next(_candidate_plans(network, limited)))
-        if made is not None:
-            chip = replace(made.plan.chip, l2_bytes=request.chip_in_limits.l2_bytes)
-            found[made.plan.l2_bytes] = replace(made, plan=replace(made.plan, chip=chip))
-        return made is not None
+        if made is None:
+            return False
+        plans = [made]
+        if not made.plan.is_tight:
+            by_bytes = replace(limited, limits=replace(limited.limits, by_bytes=True))
+            tight = if_it_fits(lambda: next(_candidate_plans(network, by_bytes)))
+            plans += filter(None, [tight])
+        for one in plans:
+            chip = replace(one.plan.chip, l2_bytes=l2_bytes)
+            found.append(replace(one, plan=replace(one.plan, chip=chip)))
+        return True
 
     _least_l2_bytes(of_data, STEP_BYTES, has_plan, NEAR)
-    return [found[size_bytes] for size_bytes in sorted(found, reverse=True)]
+    return sorted(found, key=lambda x: x.plan.l2_bytes, reverse=True)
 
 
 def plans_without_transfers(network: QuantGraph, request: BuildRequest) -> Iterator[BuildPlan]:

@@ -63,9 +63,10 @@ def tuned_plan(
 
     def measured(ranks: TileRanks) -> TilingTrial | None:
         plan = _plan_with_ranks(build_plan, chip, limits, ranks)
-        return (
-            None if plan is None else TilingTrial(ranks, plan, tuple(_cache_cycles(plan, measure)))
-        )
+        if plan is None:
+            return None
+        taken = if_it_fits(lambda: tuple(_cache_cycles(plan, measure)))  # beside its code
+        return None if taken is None else TilingTrial(ranks, plan, taken)
 
     keys = [key for key in dict.fromkeys(layers) if key is not None]
     base = TilingTrial({}, build_plan, tuple(cycles))
