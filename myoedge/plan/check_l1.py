@@ -64,21 +64,25 @@ def _check_early_starts(plan: Plan) -> Iterator[str]:
 
 
 def _live_buffers(tiling: Tiling, buffers: Iterable[Buffer]) -> list[Buffer]:
-    """Return the buffers that are alive during a layer, without those of its result: its own, and
-    that of a loop's state which it writes and does not read, a buffer of another layer."""
+    """Return the buffers that are alive during a layer, without those of its result: its own, or
+    the buffer of another layer that has a loop's state, which the layer writes and does not read."""
     last, name = tiling.first + len(tiling.tiles) - 1, tiling.kernel.out.name
-    start, size_bytes = tiling.tiles[0].l1.get(name, 0), _size_bytes(tiling.kernel.out)
-    reads = [
-        at
-        for tile in tiling.tiles
-        for operand, at in tile.l1.items()
-        if operand not in {name, *tiling.choice.in_l2}
-    ]
-    is_state = name in tiling.resident
-    is_state = is_state and not any(start <= at < start + size_bytes for at in reads)
+    place = _place_of_state(tiling)
     alive = (b for b in buffers if b.first <= last and tiling.first <= b.last)
     others = (b for b in alive if b not in tiling.buffers or b.operand != name)
-    return [b for b in others if not (is_state and (b.offset, b.size_bytes) == (start, size_bytes))]
+    return [b for b in others if (b.offset, b.size_bytes) != place]
+
+
+def _place_of_state(tiling: Tiling) -> Span | None:
+    """Return offset and size in L1 of a result that stays there; None if it does not, or if the
+    layer reads these bytes."""
+    name, size_bytes = tiling.kernel.out.name, _size_bytes(tiling.kernel.out)
+    if name not in tiling.resident:
+        return None
+    start, others = tiling.tiles[0].l1[name], {name, *tiling.choice.in_l2}
+    reads = (at for tile in tiling.tiles for x, at in tile.l1.items() if x not in others)
+    is_read = any(start <= at < start + size_bytes for at in reads)
+    return None if is_read else (start, size_bytes)
 
 
 def _early_writes(tiling: Tiling) -> Iterator[tuple[int, Span]]:

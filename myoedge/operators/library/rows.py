@@ -186,9 +186,8 @@ def _int16_tile_fields(regions: Mapping[str, Region]) -> Fields:
 
 
 def _int16_work(rows: Any, blocks: Any, c: int, cores: int) -> Any:
-    """Return the work in words of taps of 4 x 4 sums; leftover rows and rows that are not
-    multiples of a word are computed one by one. Each core has as many blocks of up to four rows;
-    the leftover rows are those of the last."""
+    """Return the work in words of taps of 4 x 4 sums; leftover rows, which are those of the last
+    core, and rows that are not multiples of a word are computed one by one."""
     alone = 0.45 * (c // 4 + ODD_WORDS * (c % 4)) + 4.5
     most = np.minimum(rows, PIXELS)
     whole = np.where((c % 4 == 0) & (rows >= PIXELS), c // 4 + 7.5, most * alone)
