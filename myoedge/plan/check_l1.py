@@ -65,7 +65,7 @@ def _check_early_starts(plan: Plan) -> Iterator[str]:
 
 def _live_buffers(tiling: Tiling, buffers: Iterable[Buffer]) -> list[Buffer]:
     """Return the buffers that are alive during a layer, without those of its result: its own, or
-    the buffer of another layer that has a loop's state, which the layer writes and does not read."""
+    the buffer of another layer that has the state of a loop, which is written and not read."""
     last, name = tiling.first + len(tiling.tiles) - 1, tiling.kernel.out.name
     place = _place_of_state(tiling)
     alive = (b for b in buffers if b.first <= last and tiling.first <= b.last)
