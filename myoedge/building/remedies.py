@@ -194,7 +194,11 @@ def _least_l2_build(
         except DoesNotFit:
             break
         else:
-            return _taken_kib(built, inputs.request), built
+            taken_kib = _taken_kib(built, inputs.request)
+            if taken_kib < l2_kib:  # which may have another plan, and so another price
+                with suppress(DoesNotFit):
+                    built = finish(_set_only_l2_limit(inputs, taken_kib))
+            return taken_kib, built
     return None
 
 
