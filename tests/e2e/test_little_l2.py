@@ -77,7 +77,7 @@ def test_builds_that_wait_take_about_what_is_estimated(
     assert estimate == pytest.approx(report["cycles"]["total"], rel=NEAR)
 
 
-@pytest.mark.parametrize("step_kib", [3, pytest.param(1, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("step_kib", [6, pytest.param(1, marks=pytest.mark.slow)])
 def test_no_limit_from_that_of_a_build_without_transfers_has_any(
     step_kib: int, tmp_path: Path
 ) -> None:
