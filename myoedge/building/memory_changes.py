@@ -62,7 +62,7 @@ class MemoryChange(ABC):
         """Return the remedy."""
 
     def condition(self, request: BuildRequest) -> str:
-        """Return what a remedy supposes, and where its lines belong; "" for nothing."""
+        """Return the condition of a remedy, and the file of its lines; "" without a condition."""
         return ""
 
     def sized(self, request: BuildRequest, fit: Fit, share: float) -> MemoryChange:

@@ -7,7 +7,7 @@ import math
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import chain
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from myoedge.building import budget
 from myoedge.building.plan_within import plan_within
@@ -45,6 +45,11 @@ class BuildPlan:
     @property
     def warnings(self) -> tuple[Notice, ...]:
         return self.plan.warnings
+
+    def on(self, **changes: Any) -> BuildPlan:
+        """Return the plan with a chip of which some memories differ."""
+        chip = replace(self.plan.chip, **changes)
+        return replace(self, plan=replace(self.plan, chip=chip))
 
     def at(self, point_name: str) -> BuildPlan:
         """Return the plan for another operating point of its chip, to which generated C sets the
@@ -174,9 +179,7 @@ def small_plans(network: QuantGraph, request: BuildRequest) -> list[BuildPlan]:
             by_bytes = replace(limited, limits=replace(limited.limits, by_bytes=True))
             tight = if_it_fits(lambda: next(_candidate_plans(network, by_bytes)))
             plans += filter(None, [tight])
-        for one in plans:
-            chip = replace(one.plan.chip, l2_bytes=l2_bytes)
-            found.append(replace(one, plan=replace(one.plan, chip=chip)))
+        found.extend(one.on(l2_bytes=l2_bytes) for one in plans)
         return True
 
     _least_l2_bytes(of_data, STEP_BYTES, has_plan, NEAR)
@@ -199,8 +202,7 @@ def plans_without_transfers(network: QuantGraph, request: BuildRequest) -> Itera
     known = if_it_fits(lambda: next(_candidate_plans(network, beside_code)))
     for found in chain(filter(None, [known]), small_plans(network, alone)[-1:]):
         if modelled_cycles(found.plan) <= modelled_cycles(plan):
-            chip = replace(found.plan.chip, levels=plan.chip.levels)
-            yield replace(found, plan=replace(found.plan, chip=chip))
+            yield found.on(levels=plan.chip.levels)
 
 
 def least_limit_by_cycles(network: QuantGraph, request: BuildRequest) -> int | None:

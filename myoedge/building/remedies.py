@@ -26,6 +26,7 @@ from myoedge.building.request import BuildRequest
 from myoedge.building.trials import Finish, Remedy, Trials, trial_inputs
 from myoedge.catalogue import warning
 from myoedge.errors import DoesNotFit, MyoedgeError, Notice
+from myoedge.numerics.arrays import ceil_div
 from myoedge.plan.cost.network import modelled_cycles
 from myoedge.plan.levels.shortage import NO_L2
 from myoedge.plan.plan import Plan
@@ -205,11 +206,10 @@ def _least_l2_build(
 def _taken_kib(built: Finished, request: BuildRequest) -> int:
     """Return the KiB of L2 that a build of a trial takes. Raises KeepsLimit if the request has as
     much: plans whose code is smaller than that of others are found from some limits only."""
-    taken_bytes, plan = near_memory.bytes_in_use(built.report), built.build_plan.plan
+    taken_bytes = near_memory.bytes_in_use(built.report)
     if taken_bytes <= (request.limits.l2_bytes or 0):
-        chip = replace(plan.chip, l2_bytes=request.chip_in_limits.l2_bytes)
-        raise KeepsLimit(replace(built.build_plan, plan=replace(plan, chip=chip)))
-    return -(-taken_bytes // KIB)
+        raise KeepsLimit(built.build_plan.on(l2_bytes=request.chip_in_limits.l2_bytes))
+    return ceil_div(taken_bytes, KIB)
 
 
 def _set_only_l2_limit(inputs: BuildInputs, l2_kib: int) -> BuildInputs:
@@ -254,7 +254,7 @@ def _least_built_by_cycles(inputs: BuildInputs, finish: Finish) -> tuple[int, Pl
         except MyoedgeError:  # this build is complete without it
             break
         else:
-            taken_kib = -(-near_memory.bytes_in_use(built.report) // KIB)
+            taken_kib = ceil_div(near_memory.bytes_in_use(built.report), KIB)
             if taken_kib < kib:
                 with suppress(MyoedgeError):
                     kib, built = taken_kib, _built_by_cycles(inputs, taken_kib, finish)

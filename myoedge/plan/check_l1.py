@@ -64,8 +64,8 @@ def _check_early_starts(plan: Plan) -> Iterator[str]:
 
 
 def _live_buffers(tiling: Tiling, buffers: Iterable[Buffer]) -> list[Buffer]:
-    """Return the buffers that are alive during a layer, without those of its result: its own, or
-    the buffer of another layer that has the state of a loop, which is written and not read."""
+    """Return the buffers alive during a layer, without the buffers of its result: its own, or the
+    buffer of another layer with the state of a loop, if the layer writes and does not read it."""
     last, name = tiling.first + len(tiling.tiles) - 1, tiling.kernel.out.name
     place = _place_of_state(tiling)
     alive = (b for b in buffers if b.first <= last and tiling.first <= b.last)
@@ -74,8 +74,8 @@ def _live_buffers(tiling: Tiling, buffers: Iterable[Buffer]) -> list[Buffer]:
 
 
 def _place_of_state(tiling: Tiling) -> Span | None:
-    """Return offset and size in L1 of a result that stays there; None if it does not, or if the
-    layer reads these bytes."""
+    """Return offset and size of a result that stays in L1; None for other results, or if the layer
+    reads these bytes."""
     name, size_bytes = tiling.kernel.out.name, _size_bytes(tiling.kernel.out)
     if name not in tiling.resident:
         return None

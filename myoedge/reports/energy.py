@@ -208,8 +208,11 @@ def layer_activity(row: Mapping[str, Any]) -> Activity:
         return Activity(**energy_row)
     moved = (row.get(f"{level}_moved_bytes") or 0 for level in ("l3", "mram"))
     cycles, waits = speed.layer_cycles(row) or 0, speed.waiting(row)
-    typical_work = typical_on_engine if row.get("engine") == ACCELERATOR.name else typical
-    return replace(typical_work(cycles - waits, *moved), cycles=cycles)
+    if row.get("engine") != ACCELERATOR.name:
+        return replace(typical(cycles - waits, *moved), cycles=cycles)
+    found = typical_on_engine(cycles - waits, *moved)
+    busy = row.get(f"{ACCELERATOR.name}_modelled", found.ne16_cycles)
+    return replace(found, cycles=cycles, ne16_cycles=min(found.ne16_cycles, busy))
 
 
 def _interval(consumed: Energy) -> dict[str, float]:

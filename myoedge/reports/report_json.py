@@ -15,6 +15,7 @@ from myoedge.graph.ir import plain
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.layer_names import activation, origin_rows
 from myoedge.plan.cost.network import (
+    accelerator_cycles,
     latency_s,
     layer_cycles,
     layer_waits,
@@ -43,7 +44,7 @@ UNLIMITED = 2**31 - 1  # memory of target "host"
 CAUSES = ("busy", "engine", *STALLS)  # use of the cores' time
 
 BUSY = f"cycles_{ACCELERATOR.name}"  # key of a layer: cycles in which the accelerator ran
-MODELLED = ("cycles_modelled", "waiting_modelled")
+MODELLED = ("cycles_modelled", "waiting_modelled", f"{ACCELERATOR.name}_modelled")
 MEASURED = (  # keys of a layer that has run
     *("cycles", "cycles_compute", "cycles_dma", BUSY, "macs_per_cycle"),
     *("energy_uj", "energy_low_uj", "energy_high_uj", "activity", "instructions", "stalls"),
@@ -90,9 +91,12 @@ def make_report(plan: Plan, outcome: Outcome) -> Report:
     """Return the report of a build as JSON values: finite numbers, without paths or times."""
     # of which a layer waits for transfers; None for a target without a clock
     is_known = plan.chip.point.clock_hz > 0
+    counts = zip(layer_cycles(plan), layer_waits(plan), accelerator_cycles(plan), strict=True)
     cycles = [
-        dict(zip(MODELLED, (computed + waits, waits) if is_known else (None, None), strict=True))
-        for computed, waits in zip(layer_cycles(plan), layer_waits(plan), strict=True)
+        dict(zip(MODELLED, (computed + waits, waits, engine), strict=True))
+        if is_known
+        else dict.fromkeys(MODELLED)
+        for computed, waits, engine in counts
     ]
     layers = [_layer_json(plan, outcome, *row) for row in enumerate(cycles)]
     q, graph = plan.quant, plan.quant.graph

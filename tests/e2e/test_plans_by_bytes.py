@@ -197,14 +197,20 @@ def test_no_limit_above_one_that_suffices_is_refused(
         return myoedge.build(model, simulate=False, output=tmp_path / "out", l2=f"{kib}KiB")
 
     with l2_with_code():
-        named = set[int]()
+        named, prices = set[int](), set[str]()
         for kib in limits_kib:
             with pytest.raises(MyoedgeError) as told:
                 build(kib)
-            named.add(int(told.value.notice.tries[0].split()[1].removesuffix("KiB")))
+            remedy = told.value.notice.tries[0]
+            named.add(int(remedy.split()[1].removesuffix("KiB")))
+            prices.add(re.split(r"[;)]", remedy[remedy.index("(") :])[0])
         (least,) = named
         for kib in range(least, least + 6):
-            assert near_memory.bytes_in_use(build(kib).report) <= KIB * kib
+            made = build(kib)
+            assert near_memory.bytes_in_use(made.report) <= KIB * kib
+            if kib == least:
+                prices.add(f"({total(made):,} cycles, estimated")
+        assert len(prices) == 1, "of the refusals and of the build"
 
 
 def test_the_remedy_holds_beside_the_program(tmp_path: Path) -> None:

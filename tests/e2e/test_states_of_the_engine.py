@@ -55,11 +55,14 @@ def test_a_state_that_the_engine_writes_early_is_exact(width: int, tmp_path: Pat
     assert not [*_check_early_starts(plan)]
     # A buffer that is alive, at the place of such a result, is told.
     tiling = plan.tilings[index]
+    out = tiling.kernel.out.name
     moved = tuple(replace(x, offset=at) if x.operand == "scratch" else x for x in tiling.buffers)
-    tilings = [*plan.tilings]
-    tilings[index] = replace(tiling, buffers=moved)
-    wrong = replace(plan, tilings=tuple(tilings))
-    assert {*_check_early_starts(wrong)} == {plan.steps[index].node.name}
+    # So is a state that the layer also reads.
+    tiles = tuple(replace(x, l1={**x.l1, "scratch": tiling.tiles[0].l1[out]}) for x in tiling.tiles)
+    for wrong in (replace(tiling, buffers=moved), replace(tiling, tiles=tiles)):
+        tilings = (*plan.tilings[:index], wrong, *plan.tilings[index + 1 :])
+        told = {*_check_early_starts(replace(plan, tilings=tilings))}
+        assert told == {plan.steps[index].node.name}
 
 
 def first_early_writes(plan: Plan) -> Iterator[tuple[int, tuple[int, Span]]]:

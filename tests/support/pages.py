@@ -52,6 +52,7 @@ COLUMNS = (
         "tiles",
         "cycles_modelled",
         "waiting_modelled",
+        "ne16_modelled",
         "engine",
         "other_engine",
         "weights_in",

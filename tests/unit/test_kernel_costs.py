@@ -19,6 +19,7 @@ from myoedge.operators.library.rows import (
     CALL,
     COPIED,
     Windows,
+    _int16_work,
     block_work,
     fours_copied,
     gather_work,
@@ -203,3 +204,23 @@ def test_non_negative_least_squares_find_what_was_there() -> None:
     a, x = rng.random((40, 6)), np.array([3.0, 0.0, 1.5, 0.0, 20.0, 0.25])
     for order in list(permutations(range(6)))[::97]:
         assert non_negative(a[:, order], a @ x) == pytest.approx(x[list(order)], abs=1e-9)
+
+
+@given(*map(st.integers, (1, 1), (40, 30)), st.sampled_from([1, 3, 4, 8, 10, 64]))
+def test_rows_of_gates_are_shared_by_the_cores(rows: int, blocks: int, c: int) -> None:
+    """Core by core as me_linear_s8_s16 shares blocks of four rows: of the last, leftover rows are
+    computed one by one, and all rows of no whole words."""
+    cores, groups = 8, -(-rows // 4)
+    alone = float(_int16_work(1, 1, c, 1))
+    whole = float(_int16_work(4, 1, c, 1))
+
+    def cost(block: int) -> float:
+        of_group = min(rows - block // blocks * 4, 4)
+        return whole if of_group == 4 else of_group * alone
+
+    shares = [
+        range(n * groups * blocks // cores, (n + 1) * groups * blocks // cores)
+        for n in range(cores)
+    ]
+    slowest = max(sum(map(cost, share)) for share in shares)
+    assert float(_int16_work(rows, blocks, c, cores)) == pytest.approx(slowest)

@@ -153,7 +153,7 @@ def wide_rows(step: QuantizedNode, engine: Engine) -> TiledKernel:
     divide rows and blocks of output channels k."""
     rows, c, k = row_sizes(step)
     weights = packed_weights(rows_in_blocks(step.integers.weight.astype(np.int8).reshape(k, c)))
-    channels = channels_in_blocks(step)
+    channels, size_bytes = channels_in_blocks(step), step.element_type.size_bytes
     return TiledKernel(
         function="me_linear_s8_s16",
         axes={"row": rows, **channel_axes(k)},
@@ -161,13 +161,7 @@ def wide_rows(step: QuantizedNode, engine: Engine) -> TiledKernel:
         operands=(
             Operand("x", 0, (rows, c), ((("row", 1),), ()), itemsize=step.read_type(0).size_bytes),
             *weight_operands(weights, channels, len(channels)),
-            Operand(
-                "y",
-                OUT,
-                (rows, k),
-                ((("row", 1),), CHANNELS),
-                itemsize=step.element_type.size_bytes,
-            ),
+            Operand("y", OUT, (rows, k), ((("row", 1),), CHANNELS), itemsize=size_bytes),
         ),
         op={"c": c, "pre": step.integers.pre},
         tile=_int16_tile_fields,
@@ -186,14 +180,18 @@ def _int16_tile_fields(regions: Mapping[str, Region]) -> Fields:
 
 
 def _int16_work(rows: Any, blocks: Any, c: int, cores: int) -> Any:
-    """Return the work in words of taps of 4 x 4 sums; leftover rows, which are those of the last
-    core, and rows that are not multiples of a word are computed one by one."""
+    """Return the work in words of taps of 4 x 4 sums, of the slowest core. The last one has the
+    leftover rows; these, and rows of no whole words, are computed one by one."""
     alone = 0.45 * (c // 4 + ODD_WORDS * (c % 4)) + 4.5
-    most = np.minimum(rows, PIXELS)
-    whole = np.where((c % 4 == 0) & (rows >= PIXELS), c // 4 + 7.5, most * alone)
-    of_core = -(-(-(-rows // PIXELS) * blocks) // cores)
-    left = np.where(rows % PIXELS, np.minimum(of_core, blocks), 0)
-    return np.maximum(of_core * whole, left * (rows % PIXELS) * alone + (of_core - left) * whole)
+    whole = PIXELS * alone if c % 4 else c // 4 + 7.5
+    count, four = ceil_div(rows, PIXELS) * blocks, rows // PIXELS * blocks
+    slowest = 0.0 * count
+    for core in range(cores):  # as me_share
+        first, last = core * count // cores, (core + 1) * count // cores
+        left = np.maximum(last - np.maximum(first, four), 0)
+        work = (last - first - left) * whole + left * (rows % PIXELS) * alone
+        slowest = np.maximum(slowest, work)
+    return slowest
 
 
 PIXELS = 4  # rows per block

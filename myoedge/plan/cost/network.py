@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from myoedge.operators.queries import macs
-from myoedge.plan.cost.timing import behind_waits
+from myoedge.plan.cost.timing import behind_waits, engine_cycles
 from myoedge.plan.levels.distribution import transfer_rates
 from myoedge.plan.levels.transfers import ComputeCycles, Timeline, timeline
 from myoedge.plan.loops import turns_of
@@ -36,6 +36,14 @@ def layer_waits(plan: Plan) -> tuple[int, ...]:
             waits[min(steps.layer(number), last)] += (end - start - cycles) * steps.turns(number)
     ends = (round(end) for end in itertools.accumulate(waits, initial=0.0))
     return tuple(end - start for start, end in itertools.pairwise(ends))
+
+
+def accelerator_cycles(plan: Plan) -> tuple[int, ...]:
+    """Return the estimated cycles of every layer in which an accelerator runs, in all iterations of
+    its loop; 0 on the cores."""
+    names = plan.chip.accelerators
+    of_each = (engine_cycles(x) if x.kernel.engine in names else 0.0 for x in plan.tilings)
+    return tuple(round(x * turns_of(plan.loops, at)) for at, x in enumerate(of_each))
 
 
 def waits_by_clock(plan: Plan) -> Iterator[tuple[int, tuple[int, ...]]]:
