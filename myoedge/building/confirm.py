@@ -132,9 +132,11 @@ def _plan_again(inputs: BuildInputs) -> Finished:
 
 
 def _finish_with_least_transfers(inputs: BuildInputs) -> Finished:
-    """Finish a build without transfers from memories behind L2 if that takes no more cycles, and
-    its data and code fit."""
-    for plan in plans_without_transfers(inputs.quantized.network, inputs.request):
+    """Finish a build within a limit of L2 without transfers from memories behind it, if that takes
+    no more cycles and data and code fit."""
+    request = inputs.request
+    is_limited = request.limits.l2_bytes is not None
+    for plan in plans_without_transfers(inputs.quantized.network, request) if is_limited else ():
         with suppress(DoesNotFit):
             return _finish_first_accepted(inputs, plan)
     return _finish_first_accepted(inputs)

@@ -187,13 +187,11 @@ def small_plans(network: QuantGraph, request: BuildRequest) -> list[BuildPlan]:
 
 
 def plans_without_transfers(network: QuantGraph, request: BuildRequest) -> Iterator[BuildPlan]:
-    """Yield plans that read no memory behind L2 and take no more cycles than the plan that does,
-    if an L2 limit counts code: their programs are smaller. First the one beside code of the known
-    size, or else of the smallest; then the one with the least data. None of streams with a rate."""
+    """Yield plans within a limit of L2 that read no memory behind it and take no more cycles than
+    the plan that does: their programs are smaller. First the one beside code of the known size, or
+    else of the smallest; then the one with the least data. None of streams with a rate."""
     alone = replace(request, chip=replace(request.chip, levels=()))
-    if request.limits.l2_bytes is None or _has_rate(request):
-        return
-    if not fits(network, alone.with_least_code):
+    if _has_rate(request) or not fits(network, alone.with_least_code):
         return
     plan = first_plan(network, request)
     if plan is None or not plan.transfers:

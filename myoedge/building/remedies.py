@@ -22,7 +22,6 @@ from myoedge.building.plans import (
     limited_memories,
     small_plans,
 )
-from myoedge.building.request import BuildRequest
 from myoedge.building.trials import Finish, Remedy, Trials, trial_inputs
 from myoedge.catalogue import warning
 from myoedge.errors import DoesNotFit, MyoedgeError, Notice
@@ -160,12 +159,17 @@ def _with_l2_remedy(
     short   its first remedy is replaced
     built   the build with this limit
     free    plan without a limit, to compare cycles with
+    Errors: KeepsLimit if the given limit suffices: plans whose code is smaller than that of others
+    are found from some limits only.
     """
+    request = inputs.request
+    if near_memory.bytes_in_use(built.report) <= (request.limits.l2_bytes or 0):
+        raise KeepsLimit(built.build_plan.on(l2_bytes=request.chip_in_limits.l2_bytes))
     plan, own_bytes = built.build_plan.plan, budget.linked_bytes(built.report)
     beside = f", {plan.chip.linked_data} {own_bytes:,} B included" * (own_bytes > 0)
     facts, needs = dict(short.facts), plan.l2_bytes + own_bytes
     facts["needs"] = f"{needs:,} B, as the smallest build that was tried{beside}"
-    facts["has"] = f"{inputs.request.limits.l2_bytes:,} B"
+    facts["has"] = f"{request.limits.l2_bytes:,} B"
     price = estimated(plan)
     if estimated(free) != price:
         price += f"; {estimated(free).split()[0]} without a limit"
@@ -179,13 +183,12 @@ def _least_l2_build(
     size; return what the build takes, in KiB, with the build. None if there is no such plan.
 
     most_bytes   a limit that suffices
-    Errors: KeepsLimit.
     """
     total_bytes = getattr(refused, "total_bytes", 0)  # of a CodeOverBudget: of this plan
     if not total_bytes and (plans := small_plans(inputs.quantized.network, inputs.request)):
         total_bytes = plans[-1].plan.l2_bytes + budget.LEAST_CODE_BYTES
     total_bytes = min(total_bytes or most_bytes, most_bytes)
-    l2_kib = (inputs.request.limits.l2_bytes or 0) // KIB
+    given_kib = l2_kib = (inputs.request.limits.l2_bytes or 0) // KIB
     for _ in range(MOST_TRIALS):
         l2_kib = max(-(-total_bytes // KIB), l2_kib + 1)
         try:
@@ -195,21 +198,12 @@ def _least_l2_build(
         except DoesNotFit:
             break
         else:
-            taken_kib = _taken_kib(built, inputs.request)
-            if taken_kib < l2_kib:  # which may have another plan, and so another price
+            taken_kib = ceil_div(near_memory.bytes_in_use(built.report), KIB)
+            if given_kib < taken_kib < l2_kib:  # which may have another plan, and so another price
                 with suppress(DoesNotFit):
                     built = finish(_set_only_l2_limit(inputs, taken_kib))
             return taken_kib, built
     return None
-
-
-def _taken_kib(built: Finished, request: BuildRequest) -> int:
-    """Return the KiB of L2 that a build of a trial takes. Raises KeepsLimit if the request has as
-    much: plans whose code is smaller than that of others are found from some limits only."""
-    taken_bytes = near_memory.bytes_in_use(built.report)
-    if taken_bytes <= (request.limits.l2_bytes or 0):
-        raise KeepsLimit(built.build_plan.on(l2_bytes=request.chip_in_limits.l2_bytes))
-    return ceil_div(taken_bytes, KIB)
 
 
 def _set_only_l2_limit(inputs: BuildInputs, l2_kib: int) -> BuildInputs:

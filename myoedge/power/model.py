@@ -210,11 +210,17 @@ def typical(
     return Activity(cycles, instructions, 0.0, accesses, dma_bytes, **moved)
 
 
-def typical_on_engine(cycles: float, l3_bytes: float = 0, mram_bytes: float = 0) -> Activity:
-    """Return typical counters of a layer on the accelerator, if only its cycles are known."""
+def typical_on_engine(
+    cycles: float, l3_bytes: float = 0, mram_bytes: float = 0, *, job_cycles: float = math.inf
+) -> Activity:
+    """Return typical counters of a layer on the accelerator, if only its cycles are known.
+
+    job_cycles   most cycles of its jobs
+    """
     rates = (rate * cycles for rate in MODEL.engine_typical)
     instructions, accesses, dma_bytes = rates
     busy_cycles = MODEL.engine_busy * max(cycles - MODEL.engine_start_cycles, 0.0)
+    busy_cycles = min(busy_cycles, job_cycles)
     moved = (l3_bytes, busy_cycles, mram_bytes)
     return Activity(cycles, instructions, 0.0, accesses, dma_bytes, *moved)
 

@@ -210,9 +210,8 @@ def layer_activity(row: Mapping[str, Any]) -> Activity:
     cycles, waits = speed.layer_cycles(row) or 0, speed.waiting(row)
     if row.get("engine") != ACCELERATOR.name:
         return replace(typical(cycles - waits, *moved), cycles=cycles)
-    found = typical_on_engine(cycles - waits, *moved)
-    busy = row.get(f"{ACCELERATOR.name}_modelled", found.ne16_cycles)
-    return replace(found, cycles=cycles, ne16_cycles=min(found.ne16_cycles, busy))
+    jobs = row.get(f"{ACCELERATOR.name}_modelled", cycles)
+    return replace(typical_on_engine(cycles - waits, *moved, job_cycles=jobs), cycles=cycles)
 
 
 def _interval(consumed: Energy) -> dict[str, float]:

@@ -15,9 +15,9 @@ from myoedge.graph.ir import plain
 from myoedge.operators.base import QuantizedNode
 from myoedge.operators.layer_names import activation, origin_rows
 from myoedge.plan.cost.network import (
-    accelerator_cycles,
     latency_s,
     layer_cycles,
+    layer_estimates,
     layer_waits,
     step_macs,
     waits_by_clock,
@@ -89,15 +89,7 @@ class Outcome:
 
 def make_report(plan: Plan, outcome: Outcome) -> Report:
     """Return the report of a build as JSON values: finite numbers, without paths or times."""
-    # of which a layer waits for transfers; None for a target without a clock
-    is_known = plan.chip.point.clock_hz > 0
-    counts = zip(layer_cycles(plan), layer_waits(plan), accelerator_cycles(plan), strict=True)
-    cycles = [
-        dict(zip(MODELLED, (computed + waits, waits, engine), strict=True))
-        if is_known
-        else dict.fromkeys(MODELLED)
-        for computed, waits, engine in counts
-    ]
+    cycles = [dict(zip(MODELLED, row, strict=True)) for row in layer_estimates(plan)]
     layers = [_layer_json(plan, outcome, *row) for row in enumerate(cycles)]
     q, graph = plan.quant, plan.quant.graph
     counted = sum(int(values.size) for values in graph.arrays.values())

@@ -9,7 +9,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from myoedge.operators.queries import macs
-from myoedge.plan.cost.timing import behind_waits, engine_cycles
+from myoedge.plan.cost.timing import behind_waits
+from myoedge.plan.l1.tile_iteration import spans
 from myoedge.plan.levels.distribution import transfer_rates
 from myoedge.plan.levels.transfers import ComputeCycles, Timeline, timeline
 from myoedge.plan.loops import turns_of
@@ -38,12 +39,20 @@ def layer_waits(plan: Plan) -> tuple[int, ...]:
     return tuple(end - start for start, end in itertools.pairwise(ends))
 
 
-def accelerator_cycles(plan: Plan) -> tuple[int, ...]:
-    """Return the estimated cycles of every layer in which an accelerator runs, in all iterations of
-    its loop; 0 on the cores."""
-    names = plan.chip.accelerators
-    of_each = (engine_cycles(x) if x.kernel.engine in names else 0.0 for x in plan.tilings)
-    return tuple(round(x * turns_of(plan.loops, at)) for at, x in enumerate(of_each))
+def layer_estimates(plan: Plan) -> list[tuple[int | None, ...]]:
+    """Return the estimated cycles of every layer with waits, of these waits, and of an accelerator,
+    in all iterations of its loop; None on a chip without a clock."""
+    if not plan.chip.point.clock_hz:
+        return [(None, None, None)] * len(plan.steps)
+    found: list[tuple[int | None, ...]] = []
+    for index, (own, waits) in enumerate(zip(layer_cycles(plan), layer_waits(plan), strict=True)):
+        kernel, choice, units = plan.tilings[index].kernel, plan.tilings[index].choice, 0.0
+        if kernel.engine in plan.chip.accelerators:  # at most as many as its jobs take
+            tiles = ({axis: size for axis, (_, size) in x.items()} for x in spans(kernel, choice))
+            units = sum(float(kernel.work(sizes)) for sizes in tiles)
+        jobs = round(kernel.cost.unit_cycles * units * turns_of(plan.loops, index))
+        found.append((own + waits, waits, jobs))
+    return found
 
 
 def waits_by_clock(plan: Plan) -> Iterator[tuple[int, tuple[int, ...]]]:

@@ -271,14 +271,6 @@ def _loads_by_tile(index: int, tiling: Tiling, cost: TransferCost) -> list[list[
     return found
 
 
-def engine_cycles(tiling: Tiling) -> float:
-    """Return the estimated cycles of the work of all tiles, without their calls and transfers: on
-    an accelerator, at most as many as its jobs take."""
-    kernel = tiling.kernel
-    sizes = ({axis: size for axis, (_, size) in x.items()} for x in spans(kernel, tiling.choice))
-    return sum(float(kernel.cost.unit_cycles * kernel.work(x)) for x in sizes)
-
-
 def tile_cycles(tiling: Tiling) -> list[float]:
     """Return the compute cycles of every tile; the first ones include instruction cache misses."""
     known: dict[tuple[int, ...], float] = {}
