@@ -13,10 +13,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 import myoedge
 from myoedge.errors import MyoedgeError
+from myoedge.reports import near_memory
 from tests.conftest import save_exported, thinned
 from tests.e2e.test_plans_by_bytes import Sequences
 from tests.support.limits import l2_with_code
@@ -44,6 +45,21 @@ class Dense:
         return (1, self.widths[0])
 
 
+class Steps(nn.Module):
+    """Two LSTM layers, for one step, without their last states."""
+
+    shape = (1, 1, 5)
+
+    def model(self) -> nn.Module:
+        torch.manual_seed(0)
+        self.cells = nn.LSTM(5, 61, 2, batch_first=True)
+        return self.eval()
+
+    def forward(self, x: Tensor) -> Tensor:
+        found: Tensor = self.cells(x)[0]
+        return found
+
+
 WAITING = {
     "dense": (Dense((640, 100, 60, 10)), (44, 40, 34, 32)),
     "wide": (Dense((400, 1000, 200, 10)), (80, 150, 300)),
@@ -55,7 +71,7 @@ CASES = [(name, kib) for name, (_, limits) in WAITING.items() for kib in limits]
 
 
 def built(
-    of: Dense | Sequences, folder: Path, kib: int, *, simulate: bool, **more: Any
+    of: Dense | Sequences | Steps, folder: Path, kib: int, *, simulate: bool, **more: Any
 ) -> myoedge.Build:
     path = folder / "model.pt2"
     model = path if path.exists() else save_exported(of.model(), (torch.zeros(of.shape),), path)
@@ -102,11 +118,28 @@ def test_no_limit_from_that_of_a_build_without_transfers_has_any(
 
 
 def test_tiles_are_tuned_where_some_leave_too_little_l2(tmp_path: Path) -> None:
-    """A trial of tiles with transfers has more code; the build has none."""
+    """A trial of tiles with more transfers has more code; it does not count."""
     with l2_with_code():
-        of, more = Dense((60, 60, 60, 60, 10)), {"tune": True}
-        report = built(of, tmp_path, 24, simulate=True, **more).report
-    assert not sum(report["memory"]["levels"].values())
+        of = Dense((60, 60, 60, 60, 10))
+        cycles = [
+            built(of, tmp_path, 21, simulate=True, tune=tune).report["cycles"]["total"]
+            for tune in (False, True)
+        ]
+    assert cycles[1] <= cycles[0]
+
+
+def test_no_limit_that_a_known_build_fits_is_refused(tmp_path: Path) -> None:
+    """The build with 22 KiB has a plan by cycles, whose code is shorter than that of each plan by
+    bytes with less data."""
+    of = Steps()
+    with l2_with_code():
+        size_bytes = near_memory.bytes_in_use(built(of, tmp_path, 22, simulate=False).report)
+        least_kib = -(-size_bytes // KIB)
+        assert least_kib < 22
+        built(of, tmp_path, least_kib, simulate=False)
+        with pytest.raises(MyoedgeError) as told:
+            built(of, tmp_path, least_kib - 1, simulate=False)
+    assert told.value.notice.tries[0].startswith(f"--l2 {least_kib}KiB ")
 
 
 def test_two_limits_of_memories_of_which_one_needs_more_code(tmp_path: Path) -> None:
